@@ -1,0 +1,144 @@
+/* Typed settings, made from the table config/schema.def. This is the only header of config/ that
+ * workers read. Built once by config/merge.c, read-only afterwards (safe to share between threads
+ * and to inherit over fork); everything it points to lies in its own arena and dies with it.
+ *
+ * Fields carry their unit: DURATION rows become uint64_t NAME_us, SIZE rows uint64_t NAME_bytes,
+ * COUNT rows uint32_t NAME, COUNT_AUTO rows struct setting_auto NAME, MODE rows uint32_t NAME,
+ * BOOL rows bool NAME, STRING rows a never-NULL text (may be ""), PATH, USER and GROUP rows a text
+ * that is NULL for none, BINDS rows a list of parsed addresses, TREE rows a map that is never
+ * NULL, enums their own type. */
+#ifndef REMUDA_CONFIG_SETTINGS_H
+#define REMUDA_CONFIG_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/log.h"
+
+enum worker_class { WORKER_CLASS_EVENT };
+
+/* A count that `auto` leaves to the machine. */
+struct setting_auto {
+    bool is_auto; /* as configured */
+    uint32_t n;   /* the number to use; ≥ 1 in settings from merge_settings(), also when auto */
+};
+
+enum setting_bind_kind { SETTING_BIND_TCP, SETTING_BIND_UNIX };
+
+/* One address of `bind`. */
+struct setting_bind {
+    enum setting_bind_kind kind;
+    const char *text; /* canonical: "127.0.0.1:8000", "[::1]:80", "0.0.0.0:80", "unix:/run/a" */
+    const char *host; /* TCP: name or address without brackets, never empty; else NULL */
+    uint16_t port;    /* TCP: 0 lets the kernel choose */
+    const char *path; /* UNIX: fits sun_path; else NULL */
+};
+
+struct setting_binds {
+    const struct setting_bind *items; /* n of them, n ≥ 1 */
+    size_t n;
+};
+
+enum settings_kind { SETTINGS_SCALAR, SETTINGS_LIST, SETTINGS_MAP };
+
+/* A node of a free-form tree such as app_config. */
+struct settings_node {
+    enum settings_kind kind;
+    const char *key;  /* when it is a member of a map, else NULL */
+    const char *text; /* scalars: expanded, NUL-terminated; else NULL */
+    size_t len;       /* scalars: bytes of text */
+    bool is_quoted;   /* scalars: "5" rather than 5 */
+    bool is_secret;   /* scalars: read from a file (NAME_file) */
+    unsigned line;    /* where the value stands in the file, from 1; 0: not from a file */
+    unsigned column;
+    const struct settings_node *first; /* lists and maps: children in the file's order */
+    const struct settings_node *next;  /* the next child of the same parent */
+    size_t n;                          /* number of children */
+};
+
+/* Where a value came from; later ones win. */
+enum setting_origin {
+    SETTING_FROM_DEFAULT,
+    SETTING_FROM_FILE,
+    SETTING_FROM_ENVIRONMENT,
+    SETTING_FROM_COMMAND_LINE,
+};
+
+struct setting_source {
+    enum setting_origin origin;
+    const char *where;   /* file's path, variable or flag as written; NULL for defaults */
+    unsigned line;       /* files: from 1, else 0 */
+    unsigned column;     /* files: from 1, else 0 */
+    const char *derived; /* how `auto` came to its number, NULL when it was not auto */
+    bool is_bad;         /* its value was refused, so the field still has the one before */
+};
+
+/* SETTING_ID_workers, … : index of a setting in sources[] and in the table of config/schema.h. */
+enum setting_id {
+#define SETTING(name, ...) SETTING_ID_##name,
+#include "config/schema.def"
+    SETTINGS_N
+};
+
+#define SETTINGS_FIELD_BOOL(name) bool name;
+#define SETTINGS_FIELD_COUNT(name) uint32_t name;
+#define SETTINGS_FIELD_COUNT_AUTO(name) struct setting_auto name;
+#define SETTINGS_FIELD_DURATION(name) uint64_t name##_us;
+#define SETTINGS_FIELD_SIZE(name) uint64_t name##_bytes;
+#define SETTINGS_FIELD_MODE(name) uint32_t name;
+#define SETTINGS_FIELD_STRING(name) const char *name;
+#define SETTINGS_FIELD_PATH(name) const char *name;
+#define SETTINGS_FIELD_USER(name) const char *name;
+#define SETTINGS_FIELD_GROUP(name) const char *name;
+#define SETTINGS_FIELD_BINDS(name) struct setting_binds name;
+#define SETTINGS_FIELD_TREE(name) const struct settings_node *name;
+
+struct settings {
+    uint32_t magic;
+    struct arena arena;
+
+#define SETTING(name, type, ...) SETTINGS_FIELD_##type(name)
+#define SETTING_ENUM(name, ctype, ...) ctype name;
+#include "config/schema.def"
+
+    struct setting_source sources[SETTINGS_N];
+    const char *file;      /* the configuration file as named, NULL: none was read */
+    uint32_t cpus;         /* that the process may really use, ≥ 1 (config/machine.h) */
+    uint64_t memory_bytes; /* the same for memory; 0: unknown */
+};
+
+/* Settings with every default in place, nothing of the machine resolved yet.
+ * Returns  settings, to be given to settings_free(); NULL when memory is refused */
+struct settings *settings_new(void) __attribute__((warn_unused_result));
+
+/* Frees the settings and everything they point to. NULL is fine. */
+void settings_free(struct settings *s);
+
+/* Finds a node of a tree.
+ * root     a map such as s->app_config; NULL finds nothing
+ * key      dotted path: "db.pool.size"; list items by index: "hosts.0". "" is the root itself
+ * Returns  the node, borrowed from the settings; NULL when there is none
+ * Safe     threads: any · may block: no */
+const struct settings_node *settings_node_get(const struct settings_node *root, const char *key);
+
+/* What a scalar says, read as a type.
+ * node     NULL, lists and maps are refused
+ * Returns  0; -ENOENT node is NULL; -EINVAL not of this type (quoted text is never a number or a
+ *          truth value); -ERANGE does not fit
+ * Safe     threads: any · may block: no */
+int settings_node_to_text(const struct settings_node *node, const char **out_text)
+    __attribute__((warn_unused_result));
+int settings_node_to_bool(const struct settings_node *node, bool *out_is_on)
+    __attribute__((warn_unused_result));
+int settings_node_to_int(const struct settings_node *node, int64_t *out_value)
+    __attribute__((warn_unused_result));
+int settings_node_to_double(const struct settings_node *node, double *out_value)
+    __attribute__((warn_unused_result));
+int settings_node_to_duration(const struct settings_node *node, uint64_t *out_us)
+    __attribute__((warn_unused_result));
+int settings_node_to_size(const struct settings_node *node, uint64_t *out_bytes)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,27 @@
+/* Time. Inside remuda: uint64_t microseconds of CLOCK_MONOTONIC; wall time only for people. */
+#ifndef REMUDA_BASE_CLOCK_H
+#define REMUDA_BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#define CLOCK_US_PER_MS UINT64_C(1000)
+#define CLOCK_US_PER_S UINT64_C(1000000)
+
+/* Microseconds since boot, never going back. No system call (vDSO). Safe in signal handlers. */
+static inline uint64_t clock_now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_nsec / 1000U;
+}
+
+/* Wall clock, microseconds since 1970-01-01 UTC. */
+static inline uint64_t clock_wall_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_nsec / 1000U;
+}
+
+#endif

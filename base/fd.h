@@ -1,0 +1,47 @@
+/* File descriptors: born close-on-exec, closed by who opened them, passed over unix sockets. */
+#ifndef REMUDA_BASE_FD_H
+#define REMUDA_BASE_FD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct err;
+
+#define FD_PASS_MAX 4 /* descriptors in one message; more were never needed */
+
+/* Closes *fd when it is open and sets it to -1. Safe in signal handlers. */
+void fd_close(int *fd);
+
+/* Returns 0; -errno */
+int fd_set_nonblock(int fd, bool is_on) __attribute__((warn_unused_result));
+
+/* Writes everything, waiting as long as it takes (plain files, start-up output).
+ * Returns 0; -errno */
+int fd_write_all(int fd, const void *data, size_t len) __attribute__((warn_unused_result));
+
+/* Reads a whole file of at most max_bytes into a NUL-terminated heap string, to be freed.
+ * Returns 0; -errno; -EFBIG when it is larger */
+int fd_read_file(const char *path, size_t max_bytes, char **out_text, size_t *out_len)
+    __attribute__((warn_unused_result));
+
+/* Copies a file into an anonymous one whose bytes can never change again (memfd_create(2) with all
+ * seals), executable, so that it can be loaded.
+ * name     shows in /proc/PID/maps
+ * Returns  0; -errno, *err says which step */
+int fd_copy_sealed(const char *path, const char *name, int *out_fd, struct err *err)
+    __attribute__((warn_unused_result));
+
+/* Sends one datagram with n_fds descriptors (SCM_RIGHTS), never waiting.
+ * n_fds    0 … FD_PASS_MAX; the caller keeps its own copies
+ * Returns  0; -EAGAIN the peer's queue is full; -EPIPE nobody there; another -errno */
+int fd_send(int socket_fd, const void *data, size_t len, const int *fds, size_t n_fds)
+    __attribute__((warn_unused_result));
+
+/* Receives one datagram, never waiting. Descriptors arrive close-on-exec and belong to the caller;
+ * a message with more than FD_PASS_MAX, or cut by cap, is refused and its descriptors are closed.
+ * Returns  bytes, ≥ 1; 0 the peer is gone; -EAGAIN nothing there; -EMSGSIZE; another -errno */
+ssize_t fd_receive(int socket_fd, void *data, size_t cap, int fds[FD_PASS_MAX], size_t *out_n_fds)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,85 @@
+/* Text helpers that both the settings loader and the HTTP code need. Pure functions,
+ * no allocation; see base/buf.h for bytes that grow. */
+#include "base/str.h"
+
+#include <errno.h>
+
+struct str str_trim(struct str s)
+{
+    while (s.len > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
+        s.p++;
+        s.len--;
+    }
+    while (s.len > 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
+int str_parse_u64(struct str s, uint64_t max, uint64_t *out_value)
+{
+    if (s.len == 0)
+        return -EINVAL;
+    uint64_t value = 0;
+    bool is_over = false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return -EINVAL;
+        if (__builtin_mul_overflow(value, 10U, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(s.p[i] - '0'), &value))
+            is_over = true;
+    }
+    if (is_over || value > max)
+        return -ERANGE;
+    *out_value = value;
+    return 0;
+}
+
+bool str_list_has(struct str list, struct str token)
+{
+    while (list.len > 0) {
+        const char *comma = memchr(list.p, ',', list.len);
+        size_t n = comma ? (size_t)(comma - list.p) : list.len;
+        if (str_is_equal_nocase(str_trim(str_make(list.p, n)), token))
+            return true;
+        if (!comma)
+            return false;
+        list.p += n + 1;
+        list.len -= n + 1;
+    }
+    return false;
+}
+
+unsigned str_distance(const char *a, const char *b)
+{
+    enum { MAX = 63 };
+    size_t na = strlen(a);
+    size_t nb = strlen(b);
+    if (na > MAX || nb > MAX)
+        return 1000;
+    unsigned rows[3][MAX + 1]; /* the two rows before this one suffice, the older for swaps */
+    unsigned *before = rows[0];
+    unsigned *last = rows[1];
+    unsigned *now = rows[2];
+    for (size_t j = 0; j <= nb; j++)
+        last[j] = (unsigned)j;
+    for (size_t i = 1; i <= na; i++) {
+        now[0] = (unsigned)i;
+        for (size_t j = 1; j <= nb; j++) {
+            unsigned cost = a[i - 1] == b[j - 1] ? 0 : 1;
+            unsigned best = last[j - 1] + cost;
+            if (last[j] + 1 < best)
+                best = last[j] + 1;
+            if (now[j - 1] + 1 < best)
+                best = now[j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                before[j - 2] + 1 < best)
+                best = before[j - 2] + 1;
+            now[j] = best;
+        }
+        unsigned *oldest = before;
+        before = last;
+        last = now;
+        now = oldest;
+    }
+    return last[nb];
+}

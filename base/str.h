@@ -1,0 +1,65 @@
+/* Pointer and length: borrowed text or bytes, never NUL-terminated by promise. */
+#ifndef REMUDA_BASE_STR_H
+#define REMUDA_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+struct str {
+    const char *p; /* may be NULL only when len is 0 */
+    size_t len;    /* bytes */
+};
+
+/* A str of a string literal, without a strlen at run time. */
+#define STR(literal) ((struct str){"" literal, sizeof(literal) - 1})
+
+/* For printf's "%.*s". */
+#define STR_ARG(s) (int)(s).len, (s).p
+
+static inline struct str str_make(const char *p, size_t len)
+{
+    return (struct str){p, len};
+}
+
+/* The str of a NUL-terminated string; NULL gives the empty str. */
+static inline struct str str_of(const char *text)
+{
+    return (struct str){text, text ? strlen(text) : 0};
+}
+
+/* Equality octet by octet. */
+static inline bool str_is_equal(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+
+/* Equality with ASCII letters compared without case (RFC 9110 §5.1: field names). */
+static inline bool str_is_equal_nocase(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || strncasecmp(a.p, b.p, a.len) == 0);
+}
+
+static inline bool str_has_prefix(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.p, prefix.p, prefix.len) == 0);
+}
+
+/* Strips SP and HTAB at both ends (RFC 9110 §5.6.3: OWS). */
+struct str str_trim(struct str s);
+
+/* Reads an unsigned decimal that fills the whole of s, digits only.
+ * Returns  0; -EINVAL not a number; -ERANGE above max
+ * Safe     anywhere */
+int str_parse_u64(struct str s, uint64_t max, uint64_t *out_value) __attribute__((warn_unused_result));
+
+/* Case-insensitive search for a token in a comma-separated list (RFC 9110 §5.6.1). */
+bool str_list_has(struct str list, struct str token);
+
+/* Number of single-letter edits (insert, delete, replace, swap) between two short words;
+ * words over 63 bytes count as infinitely far. For "did you mean". */
+unsigned str_distance(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,356 @@
+/* remuda.h: what an application of the remuda server sees.
+ *
+ * An application is a shared object with a route table:
+ *
+ *     #include <remuda.h>
+ *     static void hello(rmd_request *req, rmd_response *res)
+ *     {
+ *         rmd_text(res, 200, "hello, %s\n", rmd_param(req, "name"));
+ *     }
+ *     static const rmd_route routes[] = {{"GET", "/hello/:name", hello}, {0}};
+ *     RMD_APP(.name = "hello", .routes = routes);
+ *
+ *     cc -shared -fPIC hello.c -o hello.so && remuda run ./hello.so
+ *
+ * Text that a function returns is NUL-terminated and lives, like everything that belongs to a
+ * request, until its answer has been sent; the request's arena holds it. The comment of each
+ * function says in its Safe line in which lanes and threads it may be called. Usable from C11
+ * and from C++17. */
+#ifndef REMUDA_H
+#define REMUDA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define RMD_API __attribute__((visibility("default")))
+#define RMD_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
+#else
+#define RMD_API
+#define RMD_PRINTF(format_at, args_at)
+#endif
+
+/* Grows when a .so built against an older header can no longer be served. */
+#define RMD_ABI_VERSION 1
+
+typedef struct rmd_request rmd_request;   /* one request; never outlives its answer */
+typedef struct rmd_response rmd_response; /* its answer */
+typedef struct rmd_writer rmd_writer;     /* where a streamed answer is written */
+
+/* Borrowed bytes, not NUL-terminated. data may be NULL only when len is 0. */
+typedef struct rmd_slice {
+    const char *data;
+    size_t len; /* bytes */
+} rmd_slice;
+
+/* ---- the application's tables ------------------------------------------------------------- */
+
+/* Where a handler runs. */
+enum rmd_lane {
+    RMD_INLINE,  /* on the worker's event loop: short handlers that never block */
+    RMD_IO,      /* on a thread of the worker: handlers that wait */
+    RMD_COMPUTE, /* in a process of the compute pool: handlers that burn CPU or memory */
+    RMD_AUTO     /* starts in io; the server moves it by what it measures */
+};
+
+/* Fills res, exactly once. A handler that returns without an answer gets 500. */
+typedef void (*rmd_handler)(rmd_request *req, rmd_response *res);
+
+/* Runs before the handler. 0: go on; anything else: res holds the answer, the handler is skipped
+ * (filters `after` still run). */
+typedef int (*rmd_before)(rmd_request *req, rmd_response *res);
+
+/* Runs when the answer is complete but not yet sent: may add headers, change the status, log. */
+typedef void (*rmd_after)(rmd_request *req, rmd_response *res);
+
+/* Makes the body of an error that the server answers by itself (404, 405, 413, 500 …). res already
+ * has the status; leaving it without a body gives the server's own page. Not called for requests
+ * that could not be parsed. */
+typedef void (*rmd_error_page)(rmd_request *req, rmd_response *res, int status);
+
+/* One row of the route table; the last row is all zeros. */
+typedef struct rmd_route {
+    const char *method;  /* "GET" …; "*": any method. GET also answers HEAD */
+    const char *pattern; /* "/users/:id" one segment; "/files/" + "*rest" the rest of the path;
+                          * static segments win over parameters, parameters over the rest */
+    rmd_handler handler;
+    enum rmd_lane lane;
+    unsigned timeout_ms;  /* 0: the server's setting; else 1 … 3600000 */
+    rmd_handler fallback; /* answers while the route's breaker is open (compute lane); NULL: 503 */
+    size_t body_limit;    /* bytes; 0: the setting limit_request_body */
+    bool idempotent;      /* may be tried once more when its worker dies */
+    void *data;           /* yours; see rmd_route_data() */
+} rmd_route;
+
+/* Routes that share a path prefix and filters; the last row is all zeros. */
+typedef struct rmd_group {
+    const char *prefix; /* "/admin": put in front of each pattern; "" for none */
+    const rmd_route *routes;
+    rmd_before before; /* NULL: none */
+    rmd_after after;   /* NULL: none */
+} rmd_group;
+
+/* Order of calls: app.before, group.before, handler, group.after, app.after. The app's own two
+ * also run for requests that no route matches. */
+typedef struct rmd_app {
+    unsigned abi;                /* filled by RMD_APP */
+    unsigned app_size;           /* filled by RMD_APP: sizeof(rmd_app) */
+    unsigned route_size;         /* filled by RMD_APP: sizeof(rmd_route) */
+    unsigned group_size;         /* filled by RMD_APP: sizeof(rmd_group) */
+    const char *name;            /* shown in logs and by `remuda routes` */
+    const rmd_route *routes;     /* may be NULL */
+    const rmd_group *groups;     /* may be NULL */
+    rmd_before before;           /* NULL: none */
+    rmd_after after;             /* NULL: none */
+    rmd_error_page error_page;   /* NULL: the server's own */
+    int (*init)(void);           /* once in the loader, before any worker is forked: what it leaves in
+                                  * memory is shared by all workers. Must not start threads (use
+                                  * worker_init). Not 0: the app is refused */
+    int (*worker_init)(void);    /* once in each worker. Not 0: the worker is not used */
+    void (*worker_exit)(void);   /* once in each worker that ends in an orderly way */
+} rmd_app;
+
+/* The one definition that every application has; the server looks it up by this name. */
+extern RMD_API const rmd_app rmd_app_entry;
+
+#define RMD_APP(...)                                                                               \
+    const rmd_app rmd_app_entry = {.abi = RMD_ABI_VERSION,                                         \
+                                   .app_size = sizeof(rmd_app),                                    \
+                                   .route_size = sizeof(rmd_route),                                \
+                                   .group_size = sizeof(rmd_group),                                \
+                                   __VA_ARGS__}
+
+/* ---- the request -------------------------------------------------------------------------- */
+
+/* "GET", "POST" … as received.
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_method(const rmd_request *req);
+
+/* The path, percent-decoded once, dot segments removed, without the query: "/hello/ann". An
+ * encoded slash stays "%2F", so that it can't be taken for a separator. Starts with "/", or is "*".
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_path(const rmd_request *req);
+
+/* The request target as received, query included (RFC 9112 §3.2).
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_target(rmd_request *req);
+
+/* The query as received, without "?"; "" when there is none.
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_query_string(rmd_request *req);
+
+/* Value of a path parameter, percent-decoded (here an encoded slash is a slash); for "*rest" the
+ * rest of the path without its leading slash.
+ * name     as in the pattern, without ":" or "*"
+ * Returns  text; NULL when the pattern has no such parameter or memory is refused
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_param(rmd_request *req, const char *name);
+
+/* First value of a query parameter, "+" and percent-decoded (application/x-www-form-urlencoded).
+ * Returns  text, "" for a name without value; NULL when absent, when an escape is malformed or
+ *          decodes to NUL, or when memory is refused
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_query(rmd_request *req, const char *name);
+
+/* A query parameter as a decimal integer.
+ * min, max   allowed range, inclusive
+ * Returns    0 and *out_value; -ENOENT absent; -EINVAL not an integer; -ERANGE outside the range.
+ *            On failure *out_value is as before, so a default can be put there first
+ * Safe       lanes: all · threads: the one that runs the handler */
+RMD_API int rmd_query_int(rmd_request *req, const char *name, long long min, long long max,
+                          long long *out_value);
+
+/* First value of a field of an application/x-www-form-urlencoded body. As rmd_query().
+ * Returns  text; NULL also when the body has another Content-Type
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_form(rmd_request *req, const char *name);
+
+/* Value of a header field, without blanks around it; names compare without case. When a field came
+ * several times, its values joined by ", " (RFC 9110 §5.3; Cookie by "; ").
+ * Returns  text; NULL when absent or memory is refused
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_header(rmd_request *req, const char *name);
+
+/* How many header fields came, 0 … limit_request_fields.
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API size_t rmd_header_count(const rmd_request *req);
+
+/* One header field as received, in order.
+ * i        0 … rmd_header_count() - 1
+ * Returns  0; -ERANGE
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API int rmd_header_at(const rmd_request *req, size_t i, rmd_slice *out_name,
+                          rmd_slice *out_value);
+
+/* Value of a cookie (RFC 6265 §5.4), as received, surrounding quotes removed.
+ * Returns  text; NULL when absent or memory is refused
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_cookie(rmd_request *req, const char *name);
+
+/* The whole body; len 0 when there is none.
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API rmd_slice rmd_body(const rmd_request *req);
+
+/* Who sent it: "192.0.2.1:54321", "[2001:db8::1]:54321", or "unix:" for a unix socket.
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_peer(rmd_request *req);
+
+/* Identity of this request across logs and processes: the client's X-Request-ID where that is 1 to
+ * 128 characters of A–Z a–z 0–9 . _ - =, else 32 hexadecimal digits made here.
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_trace_id(rmd_request *req);
+
+/* Pattern of the matched route, prefix included: "/hello/:name"; "" when none matched.
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_route_pattern(const rmd_request *req);
+
+/* The .data of the matched route; NULL when none matched.
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API void *rmd_route_data(const rmd_request *req);
+
+/* One pointer that filters and handlers of this request hand each other; NULL at first.
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API void rmd_set_user_data(rmd_request *req, void *data);
+RMD_API void *rmd_user_data(const rmd_request *req);
+
+/* Memory from the request's arena: aligned for any type, not zeroed, never freed one by one, gone
+ * when the answer has been sent.
+ * Returns  pointer; NULL when memory is refused
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API void *rmd_alloc(rmd_request *req, size_t bytes);
+
+/* printf into the request's arena.
+ * Returns  text; NULL when memory is refused
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_format(rmd_request *req, const char *format, ...) RMD_PRINTF(2, 3);
+
+/* A JSON string literal with its quotes (RFC 8259 §7), in the request's arena. Bytes that are no
+ * valid UTF-8 become U+FFFD.
+ * Returns  text; NULL when memory is refused
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_json_quote(rmd_request *req, const char *data, size_t len);
+
+/* ---- the response ------------------------------------------------------------------------- */
+
+/* The server adds Date, Server, Content-Length or Transfer-Encoding, and Connection by itself;
+ * setting one of the last three is refused. The body of an answer to HEAD, and of 204 and 304, is
+ * not sent, whatever was given (RFC 9110 §6.4.1). Every function that gives an answer replaces an
+ * earlier one. All of them: Safe  lanes: all · threads: the one that runs the handler. */
+
+/* Status without body.
+ * status   200 … 599; anything else gives 500
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API void rmd_set_status(rmd_response *res, int status);
+
+/* Status set so far; 0 while there is no answer.
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API int rmd_status(const rmd_response *res);
+
+/* Sets a header field in place of every earlier one of this name / adds one more.
+ * name     token (RFC 9110 §5.6.2)
+ * value    no CR, LF, NUL or other control character but HTAB; copied
+ * Returns  0; -EINVAL (nothing changed); -EPERM a field that the server owns; -ENOMEM
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API int rmd_set_header(rmd_response *res, const char *name, const char *value);
+RMD_API int rmd_add_header(rmd_response *res, const char *name, const char *value);
+
+/* Value of a field that was set, for `after` filters; NULL when absent.
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_response_header(const rmd_response *res, const char *name);
+
+/* Answers printf text as text/plain; charset=utf-8.
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API void rmd_text(rmd_response *res, int status, const char *format, ...) RMD_PRINTF(3, 4);
+
+/* Answers printf text as application/json; see rmd_json_quote().
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API void rmd_json(rmd_response *res, int status, const char *format, ...) RMD_PRINTF(3, 4);
+
+/* Answers bytes, copied before return.
+ * type     Content-Type, copied; NULL: none
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API void rmd_send(rmd_response *res, int status, const char *type, const void *data,
+                      size_t len);
+
+/* Answers bytes without copying them. They stay untouched until done(arg) is called, which happens
+ * exactly once, when they have been sent or are no longer wanted, on the worker's own thread.
+ * done     NULL: static data, or memory of this request (rmd_alloc(), rmd_body())
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API void rmd_send_ref(rmd_response *res, int status, const char *type, const void *data,
+                          size_t len, void (*done)(void *arg), void *arg);
+
+/* Answers with a Location. status 301, 302, 303, 307 or 308.
+ * Returns  0; -EINVAL (then the answer is 500); -ENOMEM
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API int rmd_redirect(rmd_response *res, int status, const char *location);
+
+/* Answers the error page of a status (the app's error_page, else the server's).
+ * status   400 … 599
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API void rmd_error(rmd_response *res, int status);
+
+/* What a producer of a streamed answer returns: how many milliseconds to wait before it is called
+ * again (0: as soon as the client can take more; at most 3600000), or one of these. */
+enum { RMD_END = -1, RMD_ABORT = -2 }; /* complete / broken: cut the connection */
+typedef int (*rmd_producer)(rmd_writer *out, void *state);
+
+/* Answers a stream: head now, body from produce(), which is called whenever what it wrote before has
+ * gone out (so a slow client holds up its own stream only) and the wait that it asked for is over.
+ * HTTP/1.1 clients get it chunked, 1.0 clients until close.
+ * done     called exactly once with state, also when the client goes away; NULL: none
+ * Safe     lanes: inline; produce and done run on the worker's own thread */
+RMD_API void rmd_stream(rmd_response *res, int status, const char *type, rmd_producer produce,
+                        void *state, void (*done)(void *state));
+
+/* Writes to a stream; copied. A producer should write some 16 KiB a call: more costs memory.
+ * Returns  0; -ENOMEM
+ * Safe     only inside a producer */
+RMD_API int rmd_write(rmd_writer *out, const void *data, size_t len);
+RMD_API int rmd_write_format(rmd_writer *out, const char *format, ...) RMD_PRINTF(2, 3);
+
+/* Writes one server-sent event (WHATWG HTML, text/event-stream); newlines in data are handled.
+ * event    its type; NULL: "message"
+ * Returns  0; -EINVAL a line break in event; -ENOMEM
+ * Safe     only inside a producer */
+RMD_API int rmd_write_event(rmd_writer *out, const char *event, const char *data);
+
+/* ---- settings, process, log --------------------------------------------------------------- */
+
+/* app_config: of the YAML file, by dotted key ("db.pool_size"). A value of another type than asked
+ * for gives fallback and one warning in the log, with the value's file and line.
+ * Safe  everywhere, from init on; any thread */
+RMD_API const char *rmd_config_string(const char *key, const char *fallback);
+RMD_API long long rmd_config_int(const char *key, long long fallback);
+RMD_API bool rmd_config_bool(const char *key, bool fallback);
+RMD_API double rmd_config_double(const char *key, double fallback);
+RMD_API long long rmd_config_duration_ms(const char *key, long long fallback_ms); /* "30s" */
+RMD_API long long rmd_config_bytes(const char *key, long long fallback_bytes);    /* "64MiB" */
+
+/* Which process this is: "loader", "web", "compute", "single" or "test".
+ * Safe  everywhere */
+RMD_API const char *rmd_role(void);
+
+/* Its slot, 0 … workers - 1; -1 where there is none.
+ * Safe  everywhere */
+RMD_API int rmd_slot(void);
+
+/* Its generation, 1 …; 0 where there is none.
+ * Safe  everywhere */
+RMD_API int rmd_generation(void);
+
+enum rmd_log_level { RMD_LOG_ERROR, RMD_LOG_WARN, RMD_LOG_NOTICE, RMD_LOG_INFO, RMD_LOG_DEBUG };
+
+/* One line in the server's log; control characters are escaped.
+ * Safe  everywhere but in signal handlers; any thread */
+RMD_API void rmd_log(enum rmd_log_level level, const char *format, ...) RMD_PRINTF(2, 3);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,64 @@
+/* Frames on a channel: fixed size, checked on arrival, at most FD_PASS_MAX descriptors. A process
+ * that ran app code is not believed: what it may say is in the table of msg.c. */
+#ifndef REMUDA_IPC_MSG_H
+#define REMUDA_IPC_MSG_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define MSG_TEXT_MAX 192
+
+enum msg_type {
+    /* to the master */
+    MSG_HELLO = 1,   /* pid: I run, under this pid */
+    MSG_READY,       /* I can do my work */
+    MSG_FAILED,      /* text: why I can't; I exit now */
+    MSG_FORKED,      /* loader: seat, epoch, pid of a child it made */
+    MSG_FORK_FAILED, /* loader: seat, epoch, value = errno */
+    MSG_FULL,        /* web: value 1 at worker_connections, 0 again below */
+    MSG_DRAINED,     /* web: no longer accepts; its listeners are empty and closed here */
+    /* from the master */
+    MSG_APP,      /* loader: fd = sealed copy of the app (none: load it from its path) */
+    MSG_BOARD,    /* everyone: fd = the shared table, to map one's own part for writing */
+    MSG_FORK,     /* loader: role, seat, epoch, slot; fd = the child's end of its channel */
+    MSG_LISTEN,   /* web: value = listener id, slot = whose it is; fd = listening socket */
+    MSG_UNLISTEN, /* web: value = listener id: stop accepting from it, close your copy */
+    MSG_START,    /* web: everything was sent; accept from now on */
+    MSG_DRAIN,    /* web: accept until empty, close listeners, say DRAINED, finish, exit 0 */
+    MSG_STOP,     /* everyone: end now, exit 0 */
+    MSG_TYPE_COUNT
+};
+
+struct msg {
+    uint32_t magic;
+    uint16_t version;
+    uint16_t type; /* enum msg_type */
+    uint32_t seat;
+    uint32_t epoch;
+    int32_t role; /* enum role */
+    int32_t slot;
+    int32_t pid;
+    int32_t reserved;
+    int64_t value;
+    char text[MSG_TEXT_MAX]; /* NUL-terminated */
+};
+
+/* A frame of a type with everything else zero. */
+struct msg msg_make(enum msg_type type);
+
+/* Sends without waiting. Returns 0; -EAGAIN full; -EPIPE nobody there; -errno */
+int msg_send(int channel_fd, const struct msg *msg, const int *fds, size_t n_fds)
+    __attribute__((warn_unused_result));
+
+/* Receives one frame without waiting, checked: size, magic, version, type, direction (is_master: the
+ * caller is the master), number of descriptors, termination of text. Descriptors belong to the
+ * caller; those of a refused frame are closed.
+ * Returns  1 a frame; 0 the peer is gone; -EAGAIN none there; -EPROTO a frame that nobody may send;
+ *          another -errno */
+int msg_receive(int channel_fd, int is_master, struct msg *out_msg, int *fds, size_t *out_n_fds)
+    __attribute__((warn_unused_result));
+
+extern const char *const msg_names[MSG_TYPE_COUNT];
+
+#endif

@@ -1,0 +1,121 @@
+/* The shared table. A memfd of fixed size: one head page, then a page-aligned part for each seat.
+ * Every process maps all of it read-only and its own part read-write, so a wild write hurts only its
+ * writer. No pointers, no locks; one writer per field: the seat's occupant, or where stated the
+ * master. Numbers that others read while they change are atomics with relaxed order: each stands for
+ * itself, and nobody concludes from one to another. */
+#ifndef REMUDA_IPC_SCOREBOARD_H
+#define REMUDA_IPC_SCOREBOARD_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct err;
+
+#define SCOREBOARD_LAYOUT 1U
+#define SCOREBOARD_TARGET_MAX 200
+#define SCOREBOARD_BATCH_BYTES (64U * 1024U)
+
+/* Written only by the master, before the first fork and at each change of what it tells. */
+struct scoreboard_head {
+    uint32_t layout; /* SCOREBOARD_LAYOUT */
+    uint32_t n_seats;
+    uint32_t n_inflight; /* entries in each part */
+    uint32_t n_routes;   /* statistics blocks in each part */
+    uint64_t started_us;
+    int32_t master_pid;
+};
+
+enum entry_phase {
+    ENTRY_FREE,
+    ENTRY_HANDLER, /* its handler runs */
+    ENTRY_STREAM,  /* its answer is being produced or sent */
+    ENTRY_PHASES
+};
+extern const char *const entry_phase_names[ENTRY_PHASES];
+
+/* One request: `current`, or one that waits. phase is written last and cleared first. */
+struct request_entry {
+    _Atomic uint32_t phase; /* enum entry_phase; FREE: the rest means nothing */
+    uint16_t route;         /* index; UINT16_MAX: none matched */
+    uint16_t target_len;    /* of target; longer ones are cut */
+    uint64_t started_us;    /* first byte of the request */
+    uint64_t trace[2];      /* made id; both 0: trace_text has the client's */
+    char method[20];        /* NUL-terminated */
+    char peer[48];          /* address without port, NUL-terminated */
+    char target[SCOREBOARD_TARGET_MAX];
+};
+
+/* One route in one worker. */
+struct route_stats {
+    char name[96]; /* "GET /hello/:name", cut */
+    _Atomic uint64_t requests;
+    _Atomic uint64_t errors; /* answers 5xx */
+};
+
+enum seat_state { SEAT_STATE_BOOTING, SEAT_STATE_READY, SEAT_STATE_DRAINING, SEAT_STATES };
+extern const char *const seat_state_names[SEAT_STATES];
+
+/* The first page of a part. */
+struct seat_head {
+    uint32_t layout;
+    uint32_t epoch;
+    int32_t role;
+    int32_t slot;
+    int32_t generation;
+    int32_t pid; /* for readers; the master never signals by it */
+    _Atomic uint32_t state;
+    _Atomic uint32_t is_full;       /* at worker_connections */
+    _Atomic uint64_t heartbeat_us;  /* last turn of its loop */
+    _Atomic uint64_t connections;   /* open now */
+    _Atomic uint64_t accepted;      /* counters from here on, never falling in one life */
+    _Atomic uint64_t requests;      /* answered */
+    _Atomic uint64_t responses[6];  /* by class: [0] cut off without an answer, [1] … [5] */
+    _Atomic uint64_t bytes_in;
+    _Atomic uint64_t bytes_out;
+    _Atomic uint64_t log_dropped;   /* access-log bytes that did not fit */
+    char last_words[256];           /* of a failed assertion, NUL-terminated */
+    struct request_entry current;   /* the request whose handler runs */
+    _Atomic uint32_t batch_len;     /* access-log bytes not yet written */
+};
+
+struct scoreboard {
+    const char *base; /* whole table, read-only */
+    size_t bytes;
+    size_t part_bytes;
+    uint32_t n_seats;
+    uint32_t n_inflight;
+    uint32_t n_routes;
+};
+
+/* One seat's part as its occupant (writable) or a reader sees it. */
+struct scoreboard_part {
+    struct seat_head *head;
+    struct request_entry *inflight; /* n_inflight */
+    struct route_stats *routes;     /* n_routes */
+    char *batch;                    /* SCOREBOARD_BATCH_BYTES */
+};
+
+/* Makes the table; the master keeps *out_fd to hand it on and maps everything read-only.
+ * n_seats 1 …, n_inflight 1 …, n_routes 1 …
+ * Returns 0; -errno, *err says which step */
+int scoreboard_create(uint32_t n_seats, uint32_t n_inflight, uint32_t n_routes, int *out_fd,
+                      struct scoreboard *out_board, struct err *err)
+    __attribute__((warn_unused_result));
+
+/* Maps one's own part for writing.
+ * fd       the table; may be closed afterwards
+ * Returns  0; -errno */
+int scoreboard_map_part(const struct scoreboard *board, int fd, uint32_t seat,
+                        struct scoreboard_part *out_part, struct err *err)
+    __attribute__((warn_unused_result));
+
+/* A part for reading only: writing through it is a fault. */
+struct scoreboard_part scoreboard_peek(const struct scoreboard *board, uint32_t seat);
+
+/* Master, when a seat is freed: zeroes its part and gives its pages back. Returns 0; -errno */
+int scoreboard_clear(const struct scoreboard *board, int fd, uint32_t seat)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,29 @@
+/* Signals become bytes in a pipe and bits in a word: the loop sees them between two events, a storm
+ * of one signal is one bit, and no handler does more than write(2). */
+#ifndef REMUDA_IPC_SIGNALS_H
+#define REMUDA_IPC_SIGNALS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Installs the handler for each of the signals and opens the pipe.
+ * Returns  the end to poll for reading; -errno
+ * Safe     once per process; a forked child calls it anew for its own pipe */
+int signals_open(const int *numbers, unsigned count) __attribute__((warn_unused_result));
+
+/* Empties the pipe and takes the signals that came since the last call.
+ * Returns  bit n set: signal n came at least once (n < 64) */
+uint64_t signals_take(void);
+
+static inline bool signals_has(uint64_t taken, int number)
+{
+    return (taken >> number) & 1U;
+}
+
+/* Back to default actions and an empty mask, pipe closed: the first thing a forked child does. */
+void signals_reset(void);
+
+/* "SIGKILL" … without "SIG" ("KILL"); "?" for unknown numbers. Static text. */
+const char *signals_name(int number);
+
+#endif

@@ -1,0 +1,34 @@
+/* The only fork(2). A child never returns through its parent's frames: it calls its role's main. */
+#ifndef REMUDA_IPC_SPAWN_H
+#define REMUDA_IPC_SPAWN_H
+
+#include <sys/types.h>
+
+#include "ipc/heritage.h"
+
+struct err;
+
+typedef void (*spawn_main)(const struct heritage *heritage); /* must not return */
+
+/* Makes this process the one to which orphans below it are handed (PR_SET_CHILD_SUBREAPER), so that
+ * a loader's double-forked children become ours. Returns 0; -errno */
+int spawn_adopt_orphans(void) __attribute__((warn_unused_result));
+
+/* Forks a direct child (the loader): default signals, empty mask, only standard streams, log and
+ * channel open, SIGKILL when the parent dies; then main(heritage).
+ * Returns  0 and its pid; -errno, *err says why */
+int spawn_child(const struct heritage *heritage, spawn_main main, pid_t *out_pid, struct err *err)
+    __attribute__((warn_unused_result));
+
+/* Forks a grandchild that the master adopts. Waits until the intermediate is gone, then tells the
+ * child to go; the child sets its parent-death signal and checks that heritage->master_pid is its
+ * parent now, else ends.
+ * Returns  0 and its pid; -errno, *err says why
+ * Safe     process: loader, single-threaded */
+int spawn_grandchild(const struct heritage *heritage, spawn_main main, pid_t *out_pid,
+                     struct err *err) __attribute__((warn_unused_result));
+
+/* Threads of this process, from /proc/self/task; -errno when that can't be read. */
+int spawn_count_threads(void);
+
+#endif

@@ -1,0 +1,45 @@
+/* The loader process, and the ways to use an application without one (single, call, routes). */
+#ifndef REMUDA_WORKERS_LOADER_H
+#define REMUDA_WORKERS_LOADER_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/str.h"
+#include "ipc/heritage.h"
+
+struct err;
+struct settings;
+
+/* The loader: drops privileges, loads and initialises the app, says READY (or FAILED and exits 1),
+ * then forks what the master asks for until its channel closes. Never returns. */
+void loader_main(const struct heritage *heritage);
+
+/* Serves in this process, without fork, limits or watchdog, until TERM, INT or QUIT.
+ * fds      listening sockets, non-blocking; closed before it returns
+ * Returns  0 stopped as asked; -errno, *err: the app can't be loaded or initialised */
+int loader_run_single(const struct settings *settings, const int *fds, size_t n_fds,
+                      struct err *err) __attribute__((warn_unused_result));
+
+struct loader_call {
+    const char *method;
+    const char *target;
+    struct str headers; /* further fields, each "Name: value\r\n" */
+    struct str body;
+};
+
+/* Runs one request through connection machine, router, filters and handler, in this process; writes
+ * the answer's octets (head and body; body only without is_head_shown) to out.
+ * Returns  the status, 100 … 599; -errno, *err: the app can't be loaded or initialised */
+int loader_call(const struct settings *settings, const struct loader_call *call, int is_head_shown,
+                FILE *out, struct err *err) __attribute__((warn_unused_result));
+
+/* Loads the app (without its init) and prints its routes: method, pattern, lane, notes.
+ * Returns  0; -errno, *err */
+int loader_print_routes(const struct settings *settings, FILE *out, struct err *err)
+    __attribute__((warn_unused_result));
+
+/* Versions of what is linked, a line each, for `remuda version`. */
+void loader_print_versions(FILE *out);
+
+#endif

@@ -28,6 +28,7 @@ int err_wrap(struct err *err, const char *format, ...)
     int n = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof err->text)
-        (void)snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", inner);
+        if (snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", inner) < 0)
+            err->text[n] = '\0'; /* cut is fine (err.h), this is not: the context alone */
     return -err->code;
 }

@@ -2,7 +2,7 @@
 
 set(REMUDA_WARNINGS
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
-  -Wformat=2 -Wundef -Wvla -Wwrite-strings -Wpointer-arith)
+  -Wvla -Wwrite-strings -Wpointer-arith)
 
 # Compiles a target's sources by the rules of the tree: C17, warnings, banned functions, includes
 # from the root, hidden visibility.

@@ -73,7 +73,7 @@ setup_apt_get() {
             setup_die "Installing packages needs root, and there is no sudo here. As root: apt-get install ${setup_packages[*]}"
         as_root=(sudo)
     fi
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes \
         apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -qq "$@" < /dev/null
 }
 

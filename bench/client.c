@@ -216,27 +216,47 @@ static unsigned long parse_number(const char *text, unsigned long min, unsigned 
 static void parse_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'},  {"requests", required_argument, NULL, 'n'},
-        {"batch", required_argument, NULL, 'b'}, {"connections", required_argument, NULL, 'c'},
-        {"close", no_argument, NULL, 'x'},       {"target", required_argument, NULL, 't'},
+        {"port", required_argument, NULL, 'p'},
+        {"requests", required_argument, NULL, 'n'},
+        {"batch", required_argument, NULL, 'b'},
+        {"connections", required_argument, NULL, 'c'},
+        {"close", no_argument, NULL, 'x'},
+        {"target", required_argument, NULL, 't'},
         {NULL, 0, NULL, 0},
     };
     int o;
 
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (o) {
-        case 'p': opt.port = (uint16_t)parse_number(optarg, 1, 65535); break;
-        case 'n': opt.requests = parse_number(optarg, 1, 1000000000); break;
-        case 'b': opt.batch = parse_number(optarg, 1, BATCH_MAX); break;
-        case 'c': opt.connections = parse_number(optarg, 1, CONNECTIONS_MAX); break;
-        case 'x': opt.close = true; break;
-        case 't': opt.target = optarg; break;
-        default: opt.port = 0; optind = argc + 1; break;
+        case 'p':
+            opt.port = (uint16_t)parse_number(optarg, 1, 65535);
+            break;
+        case 'n':
+            opt.requests = parse_number(optarg, 1, 1000000000);
+            break;
+        case 'b':
+            opt.batch = parse_number(optarg, 1, BATCH_MAX);
+            break;
+        case 'c':
+            opt.connections = parse_number(optarg, 1, CONNECTIONS_MAX);
+            break;
+        case 'x':
+            opt.close = true;
+            break;
+        case 't':
+            opt.target = optarg;
+            break;
+        default:
+            opt.port = 0;
+            optind = argc + 1;
+            break;
         }
     }
     if (opt.port == 0 || optind != argc) {
-        fprintf(stderr, "usage: %s --port PORT [--requests N] [--batch N] [--connections N] "
-                        "[--close] [--target T]\n", argv[0]);
+        fprintf(stderr,
+                "usage: %s --port PORT [--requests N] [--batch N] [--connections N] "
+                "[--close] [--target T]\n",
+                argv[0]);
         exit(2);
     }
 }

@@ -18,7 +18,7 @@ declare -A server_worker=() # name -> the process that answers
 prefix=()                   # put before a server's command: taskset, valgrind
 start_seconds=20            # a server that does not answer by then has failed
 
-tmp=$(mktemp -d "${TMPDIR:-/tmp}/remuda-bench.XXXXXX")
+tmp=$(mktemp -d)
 chmod 755 "$tmp" # nginx's worker gives up root and still opens files below
 
 say() { printf '%s: %s\n' "$me" "$*" >&2; }

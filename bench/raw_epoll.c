@@ -23,7 +23,7 @@ struct conn {
     bool closing;    /* write what is owed, then close */
     char *part;      /* heap: the start of a request whose end has not come; NULL nearly always */
     size_t part_len; /* always < IN_BYTES */
-    char *owed;      /* heap: bytes that the socket did not take, from owed_at; NULL nearly always */
+    char *owed; /* heap: bytes that the socket did not take, from owed_at; NULL nearly always */
     size_t owed_len;
     size_t owed_at;
 };

@@ -1,0 +1,87 @@
+/* Frames on a channel and the table of who may send which. */
+#include "ipc/msg.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/fd.h"
+
+#define MSG_MAGIC 0x52454d55U /* "REMU" */
+#define MSG_VERSION 1U
+
+_Static_assert(sizeof(struct msg) == 232, "frames have one size in every process");
+
+/* THE table of frames: who sends it, how many descriptors it carries. */
+static const struct {
+    int is_to_master;
+    size_t fds_min;
+    size_t fds_max;
+} rules[MSG_TYPE_COUNT] = {
+    [MSG_HELLO] = {1, 0, 0},  [MSG_READY] = {1, 0, 0},       [MSG_FAILED] = {1, 0, 0},
+    [MSG_FORKED] = {1, 0, 0}, [MSG_FORK_FAILED] = {1, 0, 0}, [MSG_FULL] = {1, 0, 0},
+    [MSG_DRAINED] = {1, 0, 0}, [MSG_APP] = {0, 0, 1},        [MSG_BOARD] = {0, 1, 1},
+    [MSG_FORK] = {0, 1, 1},   [MSG_LISTEN] = {0, 1, 1},      [MSG_UNLISTEN] = {0, 0, 0},
+    [MSG_START] = {0, 0, 0},  [MSG_DRAIN] = {0, 0, 0},       [MSG_STOP] = {0, 0, 0},
+};
+
+const char *const msg_names[MSG_TYPE_COUNT] = {
+    [0] = "?",
+    [MSG_HELLO] = "hello",
+    [MSG_READY] = "ready",
+    [MSG_FAILED] = "failed",
+    [MSG_FORKED] = "forked",
+    [MSG_FORK_FAILED] = "fork_failed",
+    [MSG_FULL] = "full",
+    [MSG_DRAINED] = "drained",
+    [MSG_APP] = "app",
+    [MSG_BOARD] = "board",
+    [MSG_FORK] = "fork",
+    [MSG_LISTEN] = "listen",
+    [MSG_UNLISTEN] = "unlisten",
+    [MSG_START] = "start",
+    [MSG_DRAIN] = "drain",
+    [MSG_STOP] = "stop",
+};
+
+struct msg msg_make(enum msg_type type)
+{
+    return (struct msg){.magic = MSG_MAGIC, .version = MSG_VERSION, .type = (uint16_t)type};
+}
+
+int msg_send(int channel_fd, const struct msg *msg, const int *fds, size_t n_fds)
+{
+    return fd_send(channel_fd, msg, sizeof *msg, fds, n_fds);
+}
+
+static int is_allowed(const struct msg *msg, ssize_t bytes, int is_master, size_t n_fds)
+{
+    if (bytes != (ssize_t)sizeof *msg || msg->magic != MSG_MAGIC || msg->version != MSG_VERSION)
+        return 0;
+    if (msg->type == 0 || msg->type >= MSG_TYPE_COUNT)
+        return 0;
+    if (rules[msg->type].is_to_master != is_master)
+        return 0;
+    return n_fds >= rules[msg->type].fds_min && n_fds <= rules[msg->type].fds_max;
+}
+
+int msg_receive(int channel_fd, int is_master, struct msg *out_msg, int *fds, size_t *out_n_fds)
+{
+    struct msg msg;
+    size_t n_fds = 0;
+    int received[FD_PASS_MAX];
+    ssize_t n = fd_receive(channel_fd, &msg, sizeof msg, received, &n_fds);
+    if (n == -EMSGSIZE)
+        return -EPROTO;
+    if (n <= 0)
+        return n == -ECONNRESET ? 0 : (int)n; /* a peer that died with frames unread */
+    if (!is_allowed(&msg, n, is_master != 0, n_fds)) {
+        for (size_t i = 0; i < n_fds; i++)
+            fd_close(&received[i]);
+        return -EPROTO;
+    }
+    msg.text[MSG_TEXT_MAX - 1] = '\0';
+    memcpy(fds, received, n_fds * sizeof(int));
+    *out_msg = msg;
+    *out_n_fds = n_fds;
+    return 1;
+}

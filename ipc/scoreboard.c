@@ -1,0 +1,124 @@
+/* Layout and mapping of the shared table. The memfd is sparse: pages come when an occupant touches
+ * them and go when the master clears a seat. */
+#include "ipc/scoreboard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+
+#define PAGE 4096U
+
+_Static_assert(sizeof(struct scoreboard_head) <= PAGE, "one page");
+_Static_assert(sizeof(struct seat_head) <= PAGE, "one page");
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a dead process must not hold a lock");
+
+const char *const entry_phase_names[ENTRY_PHASES] = {
+    [ENTRY_FREE] = "free", [ENTRY_HANDLER] = "handler", [ENTRY_STREAM] = "stream"};
+
+const char *const seat_state_names[SEAT_STATES] = {
+    [SEAT_STATE_BOOTING] = "booting",
+    [SEAT_STATE_READY] = "ready",
+    [SEAT_STATE_DRAINING] = "draining"};
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + PAGE - 1) & ~(size_t)(PAGE - 1);
+}
+
+/* Order inside a part: head page, inflight entries, route blocks, access-log batch. */
+static size_t routes_at(const struct scoreboard *board)
+{
+    return PAGE + round_up(board->n_inflight * sizeof(struct request_entry));
+}
+
+static size_t batch_at(const struct scoreboard *board)
+{
+    return routes_at(board) + round_up(board->n_routes * sizeof(struct route_stats));
+}
+
+static size_t part_at(const struct scoreboard *board, uint32_t seat)
+{
+    return PAGE + (size_t)seat * board->part_bytes;
+}
+
+static struct scoreboard_part part_from(const struct scoreboard *board, char *base)
+{
+    return (struct scoreboard_part){
+        .head = (struct seat_head *)(void *)base,
+        .inflight = (struct request_entry *)(void *)(base + PAGE),
+        .routes = (struct route_stats *)(void *)(base + routes_at(board)),
+        .batch = base + batch_at(board),
+    };
+}
+
+static int write_head(int fd, const struct scoreboard *board)
+{
+    struct scoreboard_head head = {.layout = SCOREBOARD_LAYOUT,
+                                   .n_seats = board->n_seats,
+                                   .n_inflight = board->n_inflight,
+                                   .n_routes = board->n_routes,
+                                   .started_us = clock_now_us(),
+                                   .master_pid = getpid()};
+    ssize_t n = pwrite(fd, &head, sizeof head, 0);
+    return n == (ssize_t)sizeof head ? 0 : n < 0 ? -errno : -EIO;
+}
+
+int scoreboard_create(uint32_t n_seats, uint32_t n_inflight, uint32_t n_routes, int *out_fd,
+                      struct scoreboard *out_board, struct err *err)
+{
+    struct scoreboard board = {.n_seats = n_seats, .n_inflight = n_inflight, .n_routes = n_routes};
+    board.part_bytes = batch_at(&board) + SCOREBOARD_BATCH_BYTES;
+    board.bytes = part_at(&board, n_seats);
+    int fd = memfd_create("remuda-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return err_set(err, errno, "shared table: memfd_create: %s", strerror(errno));
+    int rc = ftruncate(fd, (off_t)board.bytes) < 0 ? -errno : write_head(fd, &board);
+    if (rc == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        rc = -errno;
+    void *base = MAP_FAILED;
+    if (rc == 0) {
+        base = mmap(NULL, board.bytes, PROT_READ, MAP_SHARED, fd, 0);
+        rc = base == MAP_FAILED ? -errno : 0;
+    }
+    if (rc < 0) {
+        fd_close(&fd);
+        return err_set(err, -rc, "shared table of %zu bytes: %s", board.bytes, strerror(-rc));
+    }
+    board.base = base;
+    *out_fd = fd;
+    *out_board = board;
+    return 0;
+}
+
+int scoreboard_map_part(const struct scoreboard *board, int fd, uint32_t seat,
+                        struct scoreboard_part *out_part, struct err *err)
+{
+    if (seat >= board->n_seats)
+        return err_set(err, ERANGE, "seat %u of %u", seat, board->n_seats);
+    void *base = mmap(NULL, board->part_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                      (off_t)part_at(board, seat));
+    if (base == MAP_FAILED)
+        return err_set(err, errno, "shared table: mmap of seat %u: %s", seat, strerror(errno));
+    *out_part = part_from(board, base);
+    return 0;
+}
+
+struct scoreboard_part scoreboard_peek(const struct scoreboard *board, uint32_t seat)
+{
+    /* The mapping is read-only, so the cast gives nobody a way to write. */
+    return part_from(board, (char *)(uintptr_t)(board->base + part_at(board, seat)));
+}
+
+int scoreboard_clear(const struct scoreboard *board, int fd, uint32_t seat)
+{
+    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)part_at(board, seat),
+                  (off_t)board->part_bytes) < 0)
+        return -errno;
+    return 0;
+}

@@ -1,0 +1,65 @@
+/* Self-pipe plus a bit set. The bits carry the meaning, the pipe only wakes the loop, so a full pipe
+ * loses nothing. signal-safety(7): the handler uses an atomic and write(2) alone. */
+#include "ipc/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+static int pipe_fds[2] = {-1, -1};
+static atomic_ullong pending;
+
+static void on_signal(int number)
+{
+    int saved_errno = errno;
+    atomic_fetch_or(&pending, 1ULL << number);
+    if (write(pipe_fds[1], "", 1) < 0)
+        errno = saved_errno; /* full: the loop is awake already */
+    errno = saved_errno;
+}
+
+int signals_open(const int *numbers, unsigned count)
+{
+    fd_close(&pipe_fds[0]);
+    fd_close(&pipe_fds[1]);
+    if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
+        return -errno;
+    atomic_store(&pending, 0);
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    (void)sigfillset(&action.sa_mask);
+    for (unsigned i = 0; i < count; i++)
+        if (numbers[i] <= 0 || numbers[i] >= 64 || sigaction(numbers[i], &action, NULL) < 0)
+            return -EINVAL;
+    return pipe_fds[0];
+}
+
+uint64_t signals_take(void)
+{
+    char bytes[64];
+    while (read(pipe_fds[0], bytes, sizeof bytes) > 0)
+        ; /* until EAGAIN */
+    return atomic_exchange(&pending, 0);
+}
+
+void signals_reset(void)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < NSIG; number++)
+        (void)sigaction(number, &action, NULL); /* fails for KILL, STOP and libc's own */
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    fd_close(&pipe_fds[0]);
+    fd_close(&pipe_fds[1]);
+}
+
+const char *signals_name(int number)
+{
+    const char *name = sigabbrev_np(number);
+    return name ? name : "?";
+}

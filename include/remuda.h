@@ -259,7 +259,8 @@ RMD_API int rmd_status(const rmd_response *res);
 RMD_API int rmd_set_header(rmd_response *res, const char *name, const char *value);
 RMD_API int rmd_add_header(rmd_response *res, const char *name, const char *value);
 
-/* Value of a field that was set, for `after` filters; NULL when absent.
+/* Value of a field that was set, for `after` filters.
+ * Returns  text; NULL when absent
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API const char *rmd_response_header(const rmd_response *res, const char *name);
 
@@ -321,9 +322,10 @@ RMD_API int rmd_write_event(rmd_writer *out, const char *event, const char *data
 
 /* ---- settings, process, log --------------------------------------------------------------- */
 
-/* app_config: of the YAML file, by dotted key ("db.pool_size"). A value of another type than asked
- * for gives fallback and one warning in the log, with the value's file and line.
- * Safe  everywhere, from init on; any thread */
+/* app_config: of the YAML file, by dotted key ("db.pool_size").
+ * Returns  the value; fallback when there is none, and when it has another type than asked for (then
+ *          with one warning in the log, which names its file and line)
+ * Safe     everywhere, from init on; any thread */
 RMD_API const char *rmd_config_string(const char *key, const char *fallback);
 RMD_API long long rmd_config_int(const char *key, long long fallback);
 RMD_API bool rmd_config_bool(const char *key, bool fallback);

@@ -1,6 +1,6 @@
 /* Injected faults, in builds with REMUDA_DEBUG only. The plan is text in the environment, so a test
- * can hand it to a real server: REMUDA_FAULT="spawn.fork:EAGAIN:2:3" lets two calls pass, then fails
- * three, then passes all others. Counts are per process and inherited by fork. */
+ * can hand it to a real server: REMUDA_FAULT="spawn.fork:EAGAIN:2:3" lets two calls pass, then
+ * fails three, then passes all others. Counts are per process and inherited by fork. */
 #include "base/fault.h"
 
 #ifdef REMUDA_DEBUG

@@ -1,5 +1,6 @@
 /* Named points where a test makes a call fail. REMUDA_FAULT="name:errno[:skip[:count]],…" is read
- * at the first use; the points exist only in builds with REMUDA_DEBUG and cost nothing in release. */
+ * at the first use; the points exist only in builds with REMUDA_DEBUG and cost nothing in release.
+ */
 #ifndef REMUDA_BASE_FAULT_H
 #define REMUDA_BASE_FAULT_H
 

@@ -90,9 +90,11 @@ __attribute__((format(printf, 2, 3))) static void put_format(struct line *line, 
  * they are UTF-8, else replaced (RFC 8259 §8.1 wants UTF-8 in every line). */
 static size_t utf8_length(const unsigned char *p, size_t len)
 {
-    size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3
-                                                              : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                                                                            : 0;
+    size_t n = p[0] < 0x80                   ? 1
+               : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+               : (p[0] & 0xf0) == 0xe0       ? 3
+               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                             : 0;
     if (n == 0 || n > len)
         return 0;
     for (size_t i = 1; i < n; i++)
@@ -325,8 +327,7 @@ void log_event(enum log_level level, const char *event, const char *pairs_format
     (void)vsnprintf(pairs, sizeof pairs, pairs_format, args);
     va_end(args);
     struct line line;
-    unsigned long dropped =
-        atomic_exchange_explicit(&log_state.dropped, 0, memory_order_relaxed);
+    unsigned long dropped = atomic_exchange_explicit(&log_state.dropped, 0, memory_order_relaxed);
     if (dropped > 0) {
         char count[48];
         (void)snprintf(count, sizeof count, "lines=%lu", dropped);

@@ -53,7 +53,8 @@ struct str str_trim(struct str s);
 /* Reads an unsigned decimal that fills the whole of s, digits only.
  * Returns  0; -EINVAL not a number; -ERANGE above max
  * Safe     anywhere */
-int str_parse_u64(struct str s, uint64_t max, uint64_t *out_value) __attribute__((warn_unused_result));
+int str_parse_u64(struct str s, uint64_t max, uint64_t *out_value)
+    __attribute__((warn_unused_result));
 
 /* Case-insensitive search for a token in a comma-separated list (RFC 9110 §5.6.1). */
 bool str_list_has(struct str list, struct str token);

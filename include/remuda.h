@@ -98,21 +98,21 @@ typedef struct rmd_group {
 /* Order of calls: app.before, group.before, handler, group.after, app.after. The app's own two
  * also run for requests that no route matches. */
 typedef struct rmd_app {
-    unsigned abi;                /* filled by RMD_APP */
-    unsigned app_size;           /* filled by RMD_APP: sizeof(rmd_app) */
-    unsigned route_size;         /* filled by RMD_APP: sizeof(rmd_route) */
-    unsigned group_size;         /* filled by RMD_APP: sizeof(rmd_group) */
-    const char *name;            /* shown in logs and by `remuda routes` */
-    const rmd_route *routes;     /* may be NULL */
-    const rmd_group *groups;     /* may be NULL */
-    rmd_before before;           /* NULL: none */
-    rmd_after after;             /* NULL: none */
-    rmd_error_page error_page;   /* NULL: the server's own */
-    int (*init)(void);           /* once in the loader, before any worker is forked: what it leaves in
-                                  * memory is shared by all workers. Must not start threads (use
-                                  * worker_init). Not 0: the app is refused */
-    int (*worker_init)(void);    /* once in each worker. Not 0: the worker is not used */
-    void (*worker_exit)(void);   /* once in each worker that ends in an orderly way */
+    unsigned abi;              /* filled by RMD_APP */
+    unsigned app_size;         /* filled by RMD_APP: sizeof(rmd_app) */
+    unsigned route_size;       /* filled by RMD_APP: sizeof(rmd_route) */
+    unsigned group_size;       /* filled by RMD_APP: sizeof(rmd_group) */
+    const char *name;          /* shown in logs and by `remuda routes` */
+    const rmd_route *routes;   /* may be NULL */
+    const rmd_group *groups;   /* may be NULL */
+    rmd_before before;         /* NULL: none */
+    rmd_after after;           /* NULL: none */
+    rmd_error_page error_page; /* NULL: the server's own */
+    int (*init)(void);         /* once in the loader, before any worker is forked: what it leaves in
+                                * memory is shared by all workers. Must not start threads (use
+                                * worker_init). Not 0: the app is refused */
+    int (*worker_init)(void);  /* once in each worker. Not 0: the worker is not used */
+    void (*worker_exit)(void); /* once in each worker that ends in an orderly way */
 } rmd_app;
 
 /* The one definition that every application has; the server looks it up by this name. */
@@ -300,11 +300,11 @@ RMD_API void rmd_error(rmd_response *res, int status);
 enum { RMD_END = -1, RMD_ABORT = -2 }; /* complete / broken: cut the connection */
 typedef int (*rmd_producer)(rmd_writer *out, void *state);
 
-/* Answers a stream: head now, body from produce(), which is called whenever what it wrote before has
- * gone out (so a slow client holds up its own stream only) and the wait that it asked for is over.
- * HTTP/1.1 clients get it chunked, 1.0 clients until close.
- * done     called exactly once with state, also when the client goes away; NULL: none
- * Safe     lanes: inline; produce and done run on the worker's own thread */
+/* Answers a stream: head now, body from produce(), which is called whenever what it wrote before
+ * has gone out (so a slow client holds up its own stream only) and the wait that it asked for is
+ * over. HTTP/1.1 clients get it chunked, 1.0 clients until close. done     called exactly once with
+ * state, also when the client goes away; NULL: none Safe     lanes: inline; produce and done run on
+ * the worker's own thread */
 RMD_API void rmd_stream(rmd_response *res, int status, const char *type, rmd_producer produce,
                         void *state, void (*done)(void *state));
 
@@ -323,9 +323,9 @@ RMD_API int rmd_write_event(rmd_writer *out, const char *event, const char *data
 /* ---- settings, process, log --------------------------------------------------------------- */
 
 /* app_config: of the YAML file, by dotted key ("db.pool_size").
- * Returns  the value; fallback when there is none, and when it has another type than asked for (then
- *          with one warning in the log, which names its file and line)
- * Safe     everywhere, from init on; any thread */
+ * Returns  the value; fallback when there is none, and when it has another type than asked for
+ * (then with one warning in the log, which names its file and line) Safe     everywhere, from init
+ * on; any thread */
 RMD_API const char *rmd_config_string(const char *key, const char *fallback);
 RMD_API long long rmd_config_int(const char *key, long long fallback);
 RMD_API bool rmd_config_bool(const char *key, bool fallback);

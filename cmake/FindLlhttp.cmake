@@ -82,4 +82,4 @@ find_package_handle_standard_args(Llhttp
   REQUIRED_VARS Llhttp_WAY
   VERSION_VAR Llhttp_VERSION
   REASON_FAILURE_MESSAGE "REMUDA_LLHTTP=${REMUDA_LLHTTP}. Install libllhttp-dev 9 or later \
-(Debian 13, Ubuntu 24.04) or node-llhttp (Debian 12), or run ./quickstart, which does it.")
+(Debian 13) or node-llhttp (Debian 12), or run ./quickstart, which does it.")

@@ -106,7 +106,7 @@ setup_apt_install() {
         setup_say "Updating apt's package lists (a package that is needed is not in them)."
         setup_apt_get update
     fi
-    setup_say "Installing with apt-get:"
+    setup_say "Installing with apt-get (this can take a minute):"
     while read -r proof debian fedora arch alpine why; do
         name=$(setup_apt_name "$debian")
         setup_packages+=("$name")
@@ -162,7 +162,7 @@ setup_require() {
     version=$(cmake --version | awk 'NR == 1 { print $3 }')
     case $version in
     3.[0-9] | 3.[0-9].* | 3.1[0-9] | 3.1[0-9].* | 3.2[0-4] | 3.2[0-4].* | [0-2].*)
-        setup_die "cmake $version is too old: 3.25 or later is needed (Debian 12, Ubuntu 23.04, or cmake.org/download)."
+        setup_die "cmake $version is too old: 3.25 or later is needed (Debian 12 and Ubuntu 24.04 have it, or cmake.org/download)."
         ;;
     esac
 }

@@ -62,10 +62,9 @@ targets_for() {
 
 # ---- Processes
 
-# cpu_ns PID: nanoseconds on a CPU, user and kernel, of all its threads that live (proc(5); the
-# kernel's documentation of schedstat: the first field). utime + stime of /proc/PID/stat would be
-# the same sum in ticks of 10 ms.
-cpu_ns() { awk '{ ns += $1 } END { printf "%.0f\n", ns }' /proc/"$1"/task/*/schedstat; }
+# cpu_ns PID: nanoseconds on a CPU, user and kernel, of all its threads. In base 10 whatever zeros
+# it begins with.
+cpu_ns() { echo $((10#$("$build/bench/cpu_ns" "$1"))); }
 
 # descends_from PID ANCESTOR
 descends_from() {

@@ -36,6 +36,9 @@ bool mistakes_is_empty(const struct mistakes *m);
 /* Puts lines that are from a file first, in its order; the others keep theirs. */
 void mistakes_sort(struct mistakes *m);
 
+/* Appends all of from's lines to `to`; from is empty afterwards. */
+void mistakes_take(struct mistakes *to, struct mistakes *from);
+
 /* Prints every line behind `prefix` ("" or "warning: "). */
 void mistakes_print(const struct mistakes *m, const char *prefix, FILE *to);
 

@@ -34,6 +34,8 @@ struct setting_bind {
     const char *host; /* TCP: name or address without brackets, never empty; else NULL */
     uint16_t port;    /* TCP: 0 lets the kernel choose */
     const char *path; /* UNIX: fits sun_path; else NULL */
+    unsigned line;    /* where it stands in the file, from 1; 0: not from a file */
+    unsigned column;
 };
 
 struct setting_binds {
@@ -49,10 +51,13 @@ struct settings_node {
     const char *key;  /* when it is a member of a map, else NULL */
     const char *text; /* scalars: expanded, NUL-terminated; else NULL */
     size_t len;       /* scalars: bytes of text */
+    bool is_null;     /* scalars: nothing was written, or ~ or null; text is "" */
     bool is_quoted;   /* scalars: "5" rather than 5 */
-    bool is_secret;   /* scalars: read from a file (NAME_file) */
+    bool is_secret;   /* scalars: never shown, since it came from a file or a secret variable */
     unsigned line;    /* where the value stands in the file, from 1; 0: not from a file */
     unsigned column;
+    unsigned key_line; /* the same for its key, 0: none */
+    unsigned key_column;
     const struct settings_node *first; /* lists and maps: children in the file's order */
     const struct settings_node *next;  /* the next child of the same parent */
     size_t n;                          /* number of children */

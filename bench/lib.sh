@@ -135,6 +135,7 @@ single=   # not empty: one process, no fork
 spawn() {
     local name=$1
     shift
+    : >"$tmp/$name.log"
     "${prefix[@]}" "$@" >"$tmp/$name.log" 2>&1 </dev/null &
     server_pid[$name]=$!
     server_worker[$name]=$!

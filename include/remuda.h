@@ -302,9 +302,9 @@ typedef int (*rmd_producer)(rmd_writer *out, void *state);
 
 /* Answers a stream: head now, body from produce(), which is called whenever what it wrote before
  * has gone out (so a slow client holds up its own stream only) and the wait that it asked for is
- * over. HTTP/1.1 clients get it chunked, 1.0 clients until close. done     called exactly once with
- * state, also when the client goes away; NULL: none Safe     lanes: inline; produce and done run on
- * the worker's own thread */
+ * over. HTTP/1.1 clients get it chunked, 1.0 clients until close.
+ * done     called exactly once with state, also when the client goes away; NULL: none
+ * Safe     lanes: inline; produce and done run on the worker's own thread */
 RMD_API void rmd_stream(rmd_response *res, int status, const char *type, rmd_producer produce,
                         void *state, void (*done)(void *state));
 
@@ -324,8 +324,8 @@ RMD_API int rmd_write_event(rmd_writer *out, const char *event, const char *data
 
 /* app_config: of the YAML file, by dotted key ("db.pool_size").
  * Returns  the value; fallback when there is none, and when it has another type than asked for
- * (then with one warning in the log, which names its file and line) Safe     everywhere, from init
- * on; any thread */
+ *          (then with one warning in the log, which names its file and line)
+ * Safe     everywhere, from init on; any thread */
 RMD_API const char *rmd_config_string(const char *key, const char *fallback);
 RMD_API long long rmd_config_int(const char *key, long long fallback);
 RMD_API bool rmd_config_bool(const char *key, bool fallback);

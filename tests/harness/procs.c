@@ -1,0 +1,239 @@
+/* Reads /proc. Numbers only, no guesses: a process is what the kernel lists, a socket listens when
+ * /proc/net says so. What vanishes while it is read counts as gone. */
+#include "tests/harness/procs.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/harness/check.h"
+#include "tests/harness/patience.h"
+
+struct stat_line {
+    char state;
+    pid_t parent;
+    unsigned long user_ticks, system_ticks;
+};
+
+/* The command name of /proc/PID/stat may hold blanks and parentheses: fields start behind the last
+ * one (proc(5)). */
+static bool read_stat(pid_t pid, struct stat_line *out)
+{
+    char path[64], text[1024];
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    size_t n = fread(text, 1, sizeof text - 1, file);
+    (void)fclose(file);
+    text[n] = '\0';
+    const char *at = strrchr(text, ')');
+    int parent;
+    if (!at || sscanf(at + 1, " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &out->state,
+                      &parent, &out->user_ticks, &out->system_ticks) != 4)
+        return false;
+    out->parent = parent;
+    return true;
+}
+
+void procs_adopt_orphans(void)
+{
+    CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+}
+
+char procs_state(pid_t pid)
+{
+    struct stat_line line;
+    return read_stat(pid, &line) ? line.state : '\0';
+}
+
+bool procs_is_alive(pid_t pid)
+{
+    char state = procs_state(pid);
+    return state != '\0' && state != 'Z' && state != 'X';
+}
+
+unsigned long procs_cpu_ticks(pid_t pid)
+{
+    struct stat_line line;
+    return read_stat(pid, &line) ? line.user_ticks + line.system_ticks : 0;
+}
+
+static size_t count_entries(pid_t pid, const char *folder)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, folder);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return 0;
+    size_t n = 0;
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir))
+        n += entry->d_name[0] != '.';
+    (void)closedir(dir);
+    return n;
+}
+
+unsigned procs_thread_count(pid_t pid)
+{
+    return (unsigned)count_entries(pid, "task");
+}
+
+size_t procs_fd_count(pid_t pid)
+{
+    return count_entries(pid, "fd");
+}
+
+/* Everybody, with their parents: one pass over /proc. */
+static size_t list_all(pid_t *pids, struct stat_line *lines, size_t cap)
+{
+    DIR *dir = opendir("/proc");
+    size_t n = 0;
+    CHECK(dir != NULL);
+    for (struct dirent *entry = readdir(dir); entry && n < cap; entry = readdir(dir)) {
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        pids[n] = (pid_t)atoi(entry->d_name);
+        if (read_stat(pids[n], &lines[n]))
+            n++;
+    }
+    (void)closedir(dir);
+    return n;
+}
+
+size_t procs_below(pid_t root, pid_t out_pids[PROCS_MAX])
+{
+    enum { CAP = 8192 };
+    static pid_t pids[CAP];
+    static struct stat_line lines[CAP];
+    static bool is_below[CAP];
+    size_t n = list_all(pids, lines, CAP);
+    memset(is_below, 0, sizeof is_below);
+    for (bool has_grown = true; has_grown;) {
+        has_grown = false;
+        for (size_t i = 0; i < n; i++) {
+            bool is_child = lines[i].parent == root;
+            for (size_t k = 0; k < n && !is_child; k++)
+                is_child = is_below[k] && pids[k] == lines[i].parent;
+            has_grown = has_grown || (is_child && !is_below[i]);
+            is_below[i] = is_child;
+        }
+    }
+    size_t found = 0;
+    for (size_t i = 0; i < n && found < PROCS_MAX; i++)
+        if (is_below[i] && lines[i].state != 'Z' && lines[i].state != 'X')
+            out_pids[found++] = pids[i];
+    return found;
+}
+
+/* A pidfd becomes readable when its process ends (pidfd_open(2)): no polling where there is one. */
+bool procs_wait_gone(pid_t pid, unsigned deadline_ms)
+{
+    uint64_t deadline = patience_until(deadline_ms);
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd >= 0) {
+        bool is_gone = patience_poll(fd, POLLIN, deadline);
+        (void)close(fd);
+        return is_gone;
+    }
+    return !procs_is_alive(pid);
+}
+
+void procs_reap_strays(const pid_t *spared, size_t n_spared)
+{
+    siginfo_t info;
+    pid_t pids[PROCS_MAX];
+    /* One look at who is dead without reaping, so that the spared ones keep their status. */
+    enum { CAP = 8192 };
+    static pid_t all[CAP];
+    static struct stat_line lines[CAP];
+    size_t n = list_all(all, lines, CAP);
+    size_t dead = 0;
+    for (size_t i = 0; i < n && dead < PROCS_MAX; i++)
+        if (lines[i].state == 'Z' && lines[i].parent == getpid())
+            pids[dead++] = all[i];
+    for (size_t i = 0; i < dead; i++) {
+        bool is_spared = false;
+        for (size_t k = 0; k < n_spared; k++)
+            is_spared = is_spared || spared[k] == pids[i];
+        if (!is_spared)
+            (void)waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOHANG);
+    }
+}
+
+static size_t scan_tcp(const char *path, unsigned port, unsigned long *inodes, size_t n, size_t cap)
+{
+    FILE *file = fopen(path, "re");
+    char line[512];
+    if (!file)
+        return n;
+    while (fgets(line, sizeof line, file)) {
+        unsigned local_port, state;
+        unsigned long inode;
+        if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu",
+                   &local_port, &state, &inode) != 3)
+            continue;
+        if (local_port == port && state == 0x0a /* TCP_LISTEN */ && n < cap)
+            inodes[n++] = inode;
+    }
+    (void)fclose(file);
+    return n;
+}
+
+size_t procs_listener_inodes(unsigned port, unsigned long *out_inodes, size_t cap)
+{
+    size_t n = scan_tcp("/proc/net/tcp", port, out_inodes, 0, cap);
+    return scan_tcp("/proc/net/tcp6", port, out_inodes, n, cap);
+}
+
+bool procs_is_listening(unsigned port, const unsigned long *inodes, size_t n_inodes)
+{
+    unsigned long now[PROCS_MAX];
+    size_t n = procs_listener_inodes(port, now, PROCS_MAX);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n_inodes; k++)
+            if (now[i] == inodes[k])
+                return true;
+    return false;
+}
+
+bool procs_is_unix_listening(const char *path)
+{
+    FILE *file = fopen("/proc/net/unix", "re");
+    char line[512];
+    bool is_found = false;
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file)) {
+        unsigned flags;
+        char name[300];
+        if (sscanf(line, "%*x: %*x %*x %x %*x %*x %*u %299s", &flags, name) == 2 &&
+            (flags & 0x10000 /* __SO_ACCEPTCON */) && strcmp(name, path) == 0)
+            is_found = true;
+    }
+    (void)fclose(file);
+    return is_found;
+}
+
+const char *procs_command(pid_t pid, char *out, size_t cap)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    FILE *file = fopen(path, "re");
+    size_t n = 0;
+    if (file) {
+        n = fread(out, 1, cap - 1, file);
+        (void)fclose(file);
+    }
+    for (size_t i = 0; i + 1 < n; i++)
+        if (out[i] == '\0')
+            out[i] = ' ';
+    out[n] = '\0';
+    return out;
+}

@@ -9,8 +9,7 @@ set(REMUDA_WARNINGS
 function(remuda_own_target target)
   set_target_properties(${target} PROPERTIES
     C_STANDARD 17 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF
-    C_VISIBILITY_PRESET hidden
-    POSITION_INDEPENDENT_CODE ON)
+    C_VISIBILITY_PRESET hidden)
   target_compile_definitions(${target} PRIVATE
     _GNU_SOURCE
     REMUDA_VERSION="${PROJECT_VERSION}"
@@ -21,6 +20,7 @@ function(remuda_own_target target)
   target_compile_options(${target} PRIVATE
     ${REMUDA_WARNINGS}
     $<$<BOOL:${REMUDA_WERROR}>:-Werror>
+    -fPIE # not -fPIC: all of it ends in executables, where no name can be interposed
     -fstack-protector-strong
     -include ${PROJECT_SOURCE_DIR}/base/banned.h)
 endfunction()

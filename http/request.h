@@ -1,0 +1,63 @@
+/* One request as its handler sees it: octets plus offsets, and what was found in them. */
+#ifndef REMUDA_HTTP_REQUEST_H
+#define REMUDA_HTTP_REQUEST_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/str.h"
+#include "http/parse.h"
+#include "http/router.h"
+
+#define REQUEST_MAGIC 0x52455155U
+#define REQUEST_METHOD_MAX 24
+
+/* Who is at the other end. */
+struct peer {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address; /* sa_family AF_UNIX: no more is known */
+};
+
+struct rmd_request {
+    uint32_t magic;
+    struct head head;          /* head.bytes 0: could not be parsed */
+    const char *base;          /* octets of the head; stable until the answer is sent */
+    char method[REQUEST_METHOD_MAX];
+    struct str raw_path;       /* of the target, as received */
+    struct str query;          /* without "?" */
+    struct router_match match; /* match.route NULL: none */
+    enum router_outcome outcome;
+    struct str body;
+    struct arena *arena;       /* lives as long as the request */
+    struct peer peer;
+    struct rmd_response *res;
+    void *user_data;
+    const char *trace_text;    /* once asked for */
+    uint64_t trace[2];         /* random number of the process, and a count */
+    uint64_t started_us;       /* first octet */
+    uint32_t board_entry;      /* of the shared table, for workers; UINT32_MAX none */
+};
+
+/* Reads path and query out of the target and finds the route.
+ * Returns  0; -ENOMEM. req->outcome says what was found */
+int request_route(struct rmd_request *req, const struct router *router)
+    __attribute__((warn_unused_result));
+
+/* First field of a name, any case; NULL. *from (may be NULL) is where to search, and where to go on. */
+const struct field *request_find(const struct rmd_request *req, struct str name, uint32_t *from);
+
+struct str request_name(const struct rmd_request *req, const struct field *field);
+struct str request_value(const struct rmd_request *req, const struct field *field);
+struct str request_target(const struct rmd_request *req);
+
+/* "192.0.2.1:54321", "[2001:db8::1]:54321", "unix:"; with_port false: the address alone, "" for unix.
+ * Returns the length; out is NUL-terminated */
+#define PEER_TEXT_MAX 64
+size_t peer_format(const struct peer *peer, bool with_port, char out[PEER_TEXT_MAX]);
+
+#endif

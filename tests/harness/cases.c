@@ -1,0 +1,262 @@
+/* Loader of *.http files. Line-oriented and strict: a case that says nothing about its outcome, a
+ * word that nobody knows or a wrong escape is an error with file and line, since a case that is
+ * skipped in silence tests nothing. */
+#include "tests/harness/cases.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+#define LINE_MAX_BYTES 65536
+
+struct loader {
+    const char *path;
+    unsigned line;
+    struct cases_list *list;
+    struct err *err;
+    bool is_in_octets;
+    bool has_fate;
+    struct buf octets; /* of the case that is being read */
+};
+
+static int complain(struct loader *l, const char *what, const char *text)
+{
+    return err_set(l->err, EINVAL, "%s:%u: %s: %.80s", l->path, l->line, what, text);
+}
+
+/* ---- Escapes ------------------------------------------------------------------------------- */
+
+static int unescape(const char *text, size_t len, struct buf *out);
+
+/* "\(N*text)": *at stands behind the parenthesis. */
+static int repeat(const char *text, size_t len, size_t *at, struct buf *out)
+{
+    char *star;
+    unsigned long count = strtoul(text + *at, &star, 10);
+    size_t start = (size_t)(star - text) + 1;
+    const char *end = start < len && *star == '*' ? memchr(star, ')', len - start + 1) : NULL;
+    if (!end || count == 0 || count > 20000000)
+        return -EINVAL;
+    struct buf once = {0};
+    int rc = unescape(text + start, (size_t)(end - text) - start, &once);
+    for (unsigned long i = 0; i < count && rc == 0; i++)
+        rc = buf_append(out, once.data, once.len);
+    buf_fini(&once);
+    *at = (size_t)(end - text) + 1;
+    return rc;
+}
+
+static int unescape(const char *text, size_t len, struct buf *out)
+{
+    static const char letters[] = "rnt0\\", octets[] = "\r\n\t\0\\";
+    int rc = 0;
+    for (size_t at = 0; at < len && rc == 0;) {
+        if (text[at] != '\\') {
+            rc = buf_append(out, text + at++, 1);
+            continue;
+        }
+        if (++at == len)
+            return -EINVAL;
+        char c = text[at++];
+        const char *letter = memchr(letters, c, sizeof letters - 1);
+        if (letter) {
+            rc = buf_append(out, octets + (letter - letters), 1);
+        } else if (c == '(') {
+            rc = repeat(text, len, &at, out);
+        } else if (c == 'x' && at + 2 <= len && isxdigit((unsigned char)text[at]) &&
+                   isxdigit((unsigned char)text[at + 1])) {
+            char hex[3] = {text[at], text[at + 1], '\0'};
+            char octet = (char)strtoul(hex, NULL, 16);
+            rc = buf_append(out, &octet, 1);
+            at += 2;
+        } else {
+            return -EINVAL;
+        }
+    }
+    return rc;
+}
+
+/* ---- Cases --------------------------------------------------------------------------------- */
+
+static struct cases_case *current(struct loader *l)
+{
+    return l->list->n > 0 ? &l->list->items[l->list->n - 1] : NULL;
+}
+
+/* Ends the case that was being read. */
+static int finish(struct loader *l)
+{
+    struct cases_case *c = current(l);
+    if (!c || c->octets)
+        return 0;
+    if (!l->is_in_octets || l->octets.len == 0 || !l->has_fate)
+        return complain(l, "the case before this line lacks expect:, then: or octets", c->name);
+    c->octets = l->octets.data;
+    c->len = l->octets.len;
+    l->octets = (struct buf){0};
+    return 0;
+}
+
+static int begin(struct loader *l, const char *name)
+{
+    int rc = finish(l);
+    if (rc < 0)
+        return rc;
+    struct cases_case *items = realloc(l->list->items, (l->list->n + 1) * sizeof l->list->items[0]);
+    if (!items)
+        return -ENOMEM;
+    l->list->items = items;
+    struct cases_case *c = &items[l->list->n++];
+    memset(c, 0, sizeof *c);
+    (void)snprintf(c->name, sizeof c->name, "%s", name);
+    l->is_in_octets = false;
+    l->has_fate = false;
+    return c->name[0] ? 0 : complain(l, "a case without name", name);
+}
+
+static int read_statuses(struct loader *l, struct cases_case *c, const char *text)
+{
+    const char *at = text;
+    while (*(at += strspn(at, " ")) != '\0') {
+        if (c->n_answers == CASES_ANSWERS_MAX)
+            return complain(l, "too many answers", text);
+        struct cases_answer *answer = &c->answers[c->n_answers++];
+        for (int i = 0; i < CASES_CHOICES_MAX; i++) {
+            char *end;
+            answer->statuses[i] = (int)strtol(at, &end, 10);
+            if (end == at || answer->statuses[i] < 100 || answer->statuses[i] > 599)
+                return complain(l, "not a status", at);
+            at = end;
+            if (*at != '|')
+                break;
+            at++;
+        }
+        answer->is_optional = *at == '?';
+        at += answer->is_optional;
+        if (*at != ' ' && *at != '\0')
+            return complain(l, "not a status", at);
+    }
+    return 0;
+}
+
+static int read_word(struct loader *l, struct cases_case *c, const char *line)
+{
+    if (line[0] == '#' || line[0] == '\0')
+        return 0;
+    if (strncmp(line, "expect:", 7) == 0)
+        return read_statuses(l, c, line + 7);
+    if (strcmp(line, "then: keep") == 0 || strcmp(line, "then: close") == 0) {
+        c->closes = line[6] == 'c';
+        l->has_fate = true;
+        return 0;
+    }
+    if (strncmp(line, "body:", 5) == 0) {
+        struct buf body = {0};
+        const char *text = line + 5 + (line[5] == ' ');
+        int rc = unescape(text, strlen(text), &body);
+        if (rc == 0)
+            rc = buf_append(&body, "", 1);
+        c->body = body.data;
+        c->body_len = rc == 0 ? body.len - 1 : 0;
+        return rc < 0 ? complain(l, "bad escape", line) : 0;
+    }
+    return complain(l, "neither expect:, then:, body:, # nor ---", line);
+}
+
+static int read_line(struct loader *l, const char *line)
+{
+    struct cases_case *c = current(l);
+    if (strncmp(line, "=== ", 4) == 0)
+        return begin(l, line + 4);
+    if (!c || c->octets)
+        return line[0] == '\0' || line[0] == '#' ? 0 : complain(l, "outside of a case", line);
+    if (!l->is_in_octets && strcmp(line, "---") == 0) {
+        l->is_in_octets = true;
+        return c->n_answers > 0 ? 0 : complain(l, "no expect: in", c->name);
+    }
+    if (!l->is_in_octets)
+        return read_word(l, c, line);
+    return unescape(line, strlen(line), &l->octets) < 0 ? complain(l, "bad escape", line) : 0;
+}
+
+static int load_file(struct loader *l)
+{
+    FILE *file = fopen(l->path, "re");
+    char *line = malloc(LINE_MAX_BYTES);
+    int rc = 0;
+    l->line = 0;
+    if (!file || !line)
+        rc = err_set(l->err, errno, "%s: %s", l->path, strerror(errno));
+    while (rc == 0 && fgets(line, LINE_MAX_BYTES, file)) {
+        l->line++;
+        line[strcspn(line, "\n")] = '\0';
+        rc = read_line(l, line);
+    }
+    if (rc == 0)
+        rc = finish(l);
+    if (file)
+        (void)fclose(file);
+    free(line);
+    return rc;
+}
+
+int cases_load(const char *folder, struct cases_list *out_list, struct err *err)
+{
+    char pattern[4096];
+    glob_t found = {0};
+    struct cases_list list = {0};
+    struct loader l = {.list = &list, .err = err};
+    (void)snprintf(pattern, sizeof pattern, "%s/*.http", folder);
+    int rc = glob(pattern, 0, NULL, &found) == 0
+                 ? 0
+                 : err_set(err, ENOENT, "%s: no *.http files", folder);
+    for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++) {
+        l.path = found.gl_pathv[i];
+        rc = load_file(&l);
+    }
+    globfree(&found);
+    buf_fini(&l.octets);
+    if (rc < 0)
+        cases_free(&list);
+    else
+        *out_list = list;
+    return rc;
+}
+
+void cases_free(struct cases_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        free(list->items[i].octets);
+        free(list->items[i].body);
+    }
+    free(list->items);
+    *list = (struct cases_list){0};
+}
+
+const struct cases_case *cases_find(const struct cases_list *list, const char *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->items[i].name, name) == 0)
+            return &list->items[i];
+    return NULL;
+}
+
+bool cases_fits(const struct cases_case *c, const int *statuses, size_t n_statuses)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < c->n_answers; i++) {
+        bool is_it = false;
+        for (int k = 0; k < CASES_CHOICES_MAX && at < n_statuses; k++)
+            is_it = is_it || c->answers[i].statuses[k] == statuses[at];
+        if (is_it)
+            at++;
+        else if (!c->answers[i].is_optional)
+            return false;
+    }
+    return at == n_statuses;
+}

@@ -1,0 +1,460 @@
+/* Access-log lines. A format is compiled to a list of items, each a piece of literal text or an atom,
+ * so that rendering is one pass without allocation.
+ *
+ * Log injection is the risk here: everything that a peer chose goes through put_escaped(), which
+ * leaves only printable ASCII. UTF-8 is escaped too, since U+2028, U+0085 and the bidirectional
+ * controls forge lines in viewers just as well as LF does in files. */
+#include "http/access.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+
+#define ATOMS                                                                                      \
+    "h l u t r m U q H s B b f a T D M L p {name}i {name}o {name}e {trace_id}x, and %% for a "     \
+    "percent sign"
+
+#define ELLIPSIS "…" /* three octets */
+#define ELLIPSIS_LEN (sizeof ELLIPSIS - 1)
+
+struct line {
+    char *out;
+    size_t len;
+    size_t limit; /* what is behind is kept for the end of the line */
+    bool is_cut;
+};
+
+struct item {
+    void (*render)(struct line *line, const struct item *item, const struct access_entry *entry);
+    struct str text; /* literal text, a header's name, an environment variable's value */
+    char *owned;     /* heap, where text is not in the format's copy */
+};
+
+struct access_format {
+    size_t n_items;
+    struct item *items;
+    char *text; /* copy of the format that items point into */
+};
+
+/* ---- putting a line together ---- */
+
+/* Whole or not at all, so that no escape is cut. */
+static void put(struct line *line, const char *data, size_t len)
+{
+    if (line->is_cut || len > line->limit - line->len) {
+        line->is_cut = true;
+        return;
+    }
+    memcpy(line->out + line->len, data, len);
+    line->len += len;
+}
+
+static void put_escaped(struct line *line, struct str s, bool with_blanks)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < s.len && !line->is_cut; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        char escape[4] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
+        if (c == '"' || c == '\\') {
+            escape[1] = (char)c;
+            put(line, escape, 2);
+        } else if (c < 0x20 || c >= 0x7f || (c == ' ' && with_blanks)) {
+            put(line, escape, 4);
+        } else {
+            put(line, &s.p[i], 1);
+        }
+    }
+}
+
+static void put_or_dash(struct line *line, struct str s, bool with_blanks)
+{
+    if (s.len == 0)
+        put(line, "-", 1);
+    else
+        put_escaped(line, s, with_blanks);
+}
+
+static __attribute__((format(printf, 2, 3))) void put_format(struct line *line, const char *format,
+                                                             ...)
+{
+    char text[64];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n > 0)
+        put(line, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+/* ---- atoms ---- */
+
+#define ATOM(name)                                                                                 \
+    static void atom_##name(struct line *line, __attribute__((unused)) const struct item *item,    \
+                            __attribute__((unused)) const struct access_entry *e)
+
+/* Octet by octet, so that a cut may come anywhere but inside a character of the operator's UTF-8. */
+ATOM(literal)
+{
+    for (size_t i = 0; i < item->text.len;) {
+        size_t n = 1;
+        while (i + n < item->text.len && ((unsigned char)item->text.p[i + n] & 0xc0) == 0x80)
+            n++;
+        put(line, item->text.p + i, n);
+        i += n;
+    }
+}
+
+ATOM(peer)
+{
+    put_or_dash(line, e->peer_address, true);
+}
+
+ATOM(dash)
+{
+    put(line, "-", 1);
+}
+
+ATOM(time)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec"; /* in no locale's words */
+    time_t seconds = (time_t)e->wall_seconds;
+    struct tm t;
+    if (!localtime_r(&seconds, &t)) { /* a year beyond int */
+        put(line, "-", 1);
+        return;
+    }
+    long minutes = labs(t.tm_gmtoff) / 60;
+    put_format(line, "[%02d/%.3s/%04d:%02d:%02d:%02d %c%02ld%02ld]", t.tm_mday,
+               months + (size_t)t.tm_mon * 3, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec,
+               t.tm_gmtoff < 0 ? '-' : '+', minutes / 60, minutes % 60);
+}
+
+ATOM(request_line)
+{
+    if (e->method.len + e->target.len + e->protocol.len == 0) {
+        put(line, "-", 1);
+        return;
+    }
+    put_escaped(line, e->method, false);
+    put(line, " ", 1);
+    put_escaped(line, e->target, false);
+    put(line, " ", 1);
+    put_escaped(line, e->protocol, false);
+}
+
+ATOM(method)
+{
+    put_or_dash(line, e->method, true);
+}
+
+ATOM(path)
+{
+    put_or_dash(line, e->path, true);
+}
+
+ATOM(query)
+{
+    put_escaped(line, e->query, true);
+}
+
+ATOM(protocol)
+{
+    put_or_dash(line, e->protocol, true);
+}
+
+ATOM(status)
+{
+    if (e->status == 0)
+        put(line, "-", 1);
+    else
+        put_format(line, "%d", e->status);
+}
+
+ATOM(bytes)
+{
+    put_format(line, "%" PRIu64, e->body_bytes);
+}
+
+ATOM(bytes_or_dash)
+{
+    if (e->body_bytes == 0)
+        put(line, "-", 1);
+    else
+        put_format(line, "%" PRIu64, e->body_bytes);
+}
+
+ATOM(seconds)
+{
+    put_format(line, "%" PRIu64, e->elapsed_us / 1000000);
+}
+
+ATOM(microseconds)
+{
+    put_format(line, "%" PRIu64, e->elapsed_us);
+}
+
+ATOM(milliseconds)
+{
+    put_format(line, "%" PRIu64, e->elapsed_us / 1000);
+}
+
+ATOM(decimal_seconds)
+{
+    put_format(line, "%" PRIu64 ".%06" PRIu64, e->elapsed_us / 1000000, e->elapsed_us % 1000000);
+}
+
+ATOM(pid)
+{
+    put_format(line, "<%ld>", (long)e->pid);
+}
+
+ATOM(trace_id)
+{
+    put_or_dash(line, e->trace_id, true);
+}
+
+static struct str request_header(const struct access_entry *e, struct str name)
+{
+    return e->request_header ? e->request_header(e->context, name) : (struct str){NULL, 0};
+}
+
+ATOM(referer)
+{
+    put_or_dash(line, request_header(e, STR("Referer")), false);
+}
+
+ATOM(user_agent)
+{
+    put_or_dash(line, request_header(e, STR("User-Agent")), false);
+}
+
+ATOM(request_header)
+{
+    put_or_dash(line, request_header(e, item->text), false);
+}
+
+ATOM(response_header)
+{
+    struct str none = {NULL, 0};
+    put_or_dash(line, e->response_header ? e->response_header(e->context, item->text) : none,
+                false);
+}
+
+ATOM(environment)
+{
+    put_or_dash(line, item->text, false);
+}
+
+static int base64_value(char c)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c ? strchr(alphabet, c) : NULL;
+    return at ? (int)(at - alphabet) : -1;
+}
+
+/* User of "Basic base64(user:password)" (RFC 7617 §2). Decodes up to the colon and no further, so
+ * that no octet of a password is ever here; without a colon there is no user. */
+ATOM(user)
+{
+    struct str field = str_trim(request_header(e, STR("Authorization")));
+    char user[256];
+    size_t n = 0;
+    bool is_whole = false;
+    if (field.len > 6 && str_is_equal_nocase(str_make(field.p, 6), STR("Basic "))) {
+        struct str token = str_trim(str_make(field.p + 6, field.len - 6));
+        unsigned bits = 0;
+        unsigned n_bits = 0;
+        for (size_t i = 0; i < token.len && n < sizeof user; i++) {
+            int value = base64_value(token.p[i]);
+            if (value < 0)
+                break;
+            bits = (bits << 6 | (unsigned)value) & 0xfff;
+            n_bits += 6;
+            if (n_bits < 8)
+                continue;
+            n_bits -= 8;
+            user[n] = (char)(bits >> n_bits & 0xff);
+            is_whole = user[n] == ':';
+            if (is_whole)
+                break;
+            n++;
+        }
+    }
+    put_or_dash(line, str_make(user, is_whole ? n : 0), true);
+}
+
+struct atom {
+    const char *name;
+    void (*render)(struct line *line, const struct item *item, const struct access_entry *entry);
+};
+
+static const struct atom atoms[] = {
+    {"h", atom_peer},         {"l", atom_dash},
+    {"u", atom_user},         {"t", atom_time},
+    {"r", atom_request_line}, {"m", atom_method},
+    {"U", atom_path},         {"q", atom_query},
+    {"H", atom_protocol},     {"s", atom_status},
+    {"B", atom_bytes},        {"b", atom_bytes_or_dash},
+    {"f", atom_referer},      {"a", atom_user_agent},
+    {"T", atom_seconds},      {"D", atom_microseconds},
+    {"M", atom_milliseconds}, {"L", atom_decimal_seconds},
+    {"p", atom_pid},          {"{trace_id}x", atom_trace_id},
+};
+
+/* ---- compiling ---- */
+
+/* {name}i, {name}o or {name}e. Returns 0; -EINVAL; -ENOMEM */
+static int compile_named(struct str atom, struct item *item)
+{
+    if (atom.len < 4 || atom.p[0] != '{' || atom.p[atom.len - 2] != '}')
+        return -EINVAL;
+    struct str name = str_make(atom.p + 1, atom.len - 3);
+    item->text = name;
+    switch (atom.p[atom.len - 1]) {
+    case 'i':
+        item->render = atom_request_header;
+        return 0;
+    case 'o':
+        item->render = atom_response_header;
+        return 0;
+    case 'e':
+        break;
+    default:
+        return -EINVAL;
+    }
+    /* Now and not for each line: getenv(3) races with an application that calls setenv(3). */
+    char *key = strndup(name.p, name.len);
+    if (!key)
+        return -ENOMEM;
+    const char *value = getenv(key);
+    free(key);
+    item->owned = strdup(value ? value : "");
+    item->text = str_of(item->owned);
+    item->render = atom_environment;
+    return item->owned ? 0 : -ENOMEM;
+}
+
+static int compile_atom(struct str name, struct item *item)
+{
+    for (size_t i = 0; i < sizeof atoms / sizeof atoms[0]; i++) {
+        if (str_is_equal(name, str_of(atoms[i].name))) {
+            item->render = atoms[i].render;
+            return 0;
+        }
+    }
+    return compile_named(name, item);
+}
+
+/* What begins at the "%" `at`. Returns its length; -EINVAL; -ENOMEM */
+static int compile_percent(const char *at, struct item *item)
+{
+    if (at[1] == '%') {
+        *item = (struct item){atom_literal, {at, 1}, NULL};
+        return 2;
+    }
+    const char *close = at[1] == '(' ? strchr(at, ')') : NULL;
+    if (!close || close[1] != 's')
+        return -EINVAL;
+    int rc = compile_atom(str_make(at + 2, (size_t)(close - at) - 2), item);
+    return rc < 0 ? rc : (int)(close - at) + 2;
+}
+
+static int compile(struct access_format *format, struct err *err)
+{
+    for (const char *at = format->text; *at;) {
+        struct item *item = &format->items[format->n_items++];
+        int len;
+        if (*at == '%') {
+            len = compile_percent(at, item);
+        } else {
+            len = (int)strcspn(at, "%");
+            *item = (struct item){atom_literal, {at, (size_t)len}, NULL};
+            for (int i = 0; i < len; i++) {
+                if (((unsigned char)at[i] < 0x20 && at[i] != '\t') || at[i] == 0x7f)
+                    return err_set(err, EINVAL,
+                                   "control character at position %td: a request gives one line",
+                                   at + i - format->text + 1);
+            }
+        }
+        if (len == -ENOMEM)
+            return err_set(err, ENOMEM, "no memory for the access log's format");
+        if (len < 0)
+            return err_set(err, EINVAL,
+                           "\"%.*s\" at position %td is no atom; %%(x)s takes for x one of " ATOMS,
+                           (int)strcspn(at, " \"\t"), at, at - format->text + 1);
+        at += len;
+    }
+    return 0;
+}
+
+int access_format_new(const char *format, struct access_format **out_format, struct err *err)
+{
+    size_t n = 1; /* an item for each "%" and for what is before, between and behind */
+    for (const char *at = format; *at; at++)
+        n += *at == '%' ? 2 : 0;
+    struct access_format *made = calloc(1, sizeof *made);
+    if (made) {
+        made->items = calloc(n, sizeof *made->items);
+        made->text = strdup(format);
+    }
+    int rc;
+    if (!made || !made->items || !made->text || strlen(format) > INT16_MAX)
+        rc = err_set(err, ENOMEM, "no memory for the access log's format");
+    else
+        rc = compile(made, err);
+    if (rc < 0)
+        access_format_free(made);
+    else
+        *out_format = made;
+    return rc;
+}
+
+void access_format_free(struct access_format *format)
+{
+    if (!format)
+        return;
+    for (size_t i = 0; i < format->n_items; i++)
+        free(format->items[i].owned);
+    free(format->items);
+    free(format->text);
+    free(format);
+}
+
+/* Rendered before the line itself, so that a long target can't push out why the worker was killed. */
+static void put_last_words(struct line *line, const struct access_entry *entry)
+{
+    put(line, " trace=", 7);
+    put_or_dash(line, entry->trace_id, true);
+    put(line, " note=\"", 7);
+    put_escaped(line, entry->note, false);
+    line->limit++; /* kept for this */
+    line->is_cut = false;
+    put(line, "\"", 1);
+}
+
+size_t access_render(const struct access_format *format, const struct access_entry *entry,
+                     char *out, size_t cap)
+{
+    char words[512];
+    struct line last = {.out = words, .limit = cap / 2 < sizeof words ? cap / 2 : sizeof words};
+    last.limit--;
+    if (entry->note.len > 0)
+        put_last_words(&last, entry);
+
+    struct line line = {.out = out, .limit = cap - ELLIPSIS_LEN - last.len - 1};
+    for (size_t i = 0; i < format->n_items && !line.is_cut; i++)
+        format->items[i].render(&line, &format->items[i], entry);
+    char *end = out + line.len;
+    if (line.is_cut) {
+        memcpy(end, ELLIPSIS, ELLIPSIS_LEN);
+        end += ELLIPSIS_LEN;
+    }
+    memcpy(end, words, last.len);
+    end[last.len] = '\n';
+    return (size_t)(end - out) + last.len + 1;
+}

@@ -112,6 +112,8 @@ struct settings {
     const char *file;      /* the configuration file as named, NULL: none was read */
     uint32_t cpus;         /* that the process may really use, ≥ 1 (config/machine.h) */
     uint64_t memory_bytes; /* the same for memory; 0: unknown */
+    const char *cpus_why;  /* which source decided, and what would change it; NULL: not resolved */
+    const char *memory_why;
 };
 
 /* Settings with every default in place, nothing of the machine resolved yet.

@@ -170,6 +170,7 @@ static const struct number {
 int value_describe(struct buf *out, const struct setting_spec *spec)
 {
     const struct number *number = &numbers[spec->type];
+    const char *none = spec->default_text[0] == '\0' ? ", or \"\" for none" : "";
     int rc = 0;
     if (number->parse) {
         if (spec->type == SETTING_COUNT_AUTO)
@@ -190,15 +191,18 @@ int value_describe(struct buf *out, const struct setting_spec *spec)
     case SETTING_BOOL:
         return buf_printf(out, "yes, no, true, false, on, off");
     case SETTING_ENUM_TYPE:
-        for (const char *p = spec->names; *p && rc == 0; p++)
-            rc = *p == ',' ? buf_printf(out, ", ") : buf_append(out, p, 1);
+        for (const char *p = spec->names; *p && rc == 0;) {
+            size_t len = strcspn(p, ",");
+            rc = buf_printf(out, "%.*s%s", (int)len, p, p[len] ? ", " : "");
+            p += len + (p[len] == ',');
+        }
         return rc;
     case SETTING_PATH:
-        return buf_printf(out, "a path, or \"\" for none");
+        return buf_printf(out, "a path%s", none);
     case SETTING_USER:
-        return buf_printf(out, "name or id of a user, or \"\" for none");
+        return buf_printf(out, "name or id of a user%s", none);
     case SETTING_GROUP:
-        return buf_printf(out, "name or id of a group, or \"\" for none");
+        return buf_printf(out, "name or id of a group%s", none);
     case SETTING_BINDS:
         return buf_printf(out, ADDRESS_FORMS);
     case SETTING_TREE:
@@ -306,7 +310,7 @@ static const char *check_text(const struct setting_spec *spec, struct str text, 
         if (iscntrl((unsigned char)text.p[i]))
             return "contains a control character";
     if (text.len == 0)
-        return NULL;
+        return spec->type == SETTING_STRING || spec->default_text[0] == '\0' ? NULL : "is empty";
     if (spec->type == SETTING_PATH && text.len >= PATH_MAX)
         return "is too long";
     if (spec->type == SETTING_USER && !is_id(text) && !getpwnam(copy))
@@ -392,7 +396,7 @@ static int print_enum(struct buf *out, const struct setting_spec *spec, unsigned
         name = name ? name + 1 : NULL;
     }
     RMD_ASSERT(name);
-    return buf_append(out, name, strcspn(name, ","));
+    return buf_printf(out, "%.*s", (int)strcspn(name, ","), name);
 }
 
 int value_print(struct buf *out, const struct settings *s, const struct setting_spec *spec,

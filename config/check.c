@@ -1,0 +1,198 @@
+/* Cross-field rules. Each rule is a function of a few lines; complaints find their place by the
+ * settings' sources, so that the person is led to the line that was written last. */
+#include "config/check.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "config/schema.h"
+#include "config/value.h"
+
+static void complain_at(const struct settings *s, enum setting_id id, unsigned line,
+                        unsigned column, struct mistakes *m, const char *text)
+{
+    const struct setting_source *source = &s->sources[id];
+    const char *name = schema_specs[id].name;
+    switch (source->origin) {
+    case SETTING_FROM_FILE:
+        mistakes_add_at(m, source->where, line, column, "%s: %s", name, text);
+        break;
+    case SETTING_FROM_ENVIRONMENT:
+        mistakes_add(m, "environment: %s: %s: %s", source->where, name, text);
+        break;
+    case SETTING_FROM_COMMAND_LINE:
+        mistakes_add(m, "command line: %s: %s", source->where, text);
+        break;
+    default:
+        mistakes_add(m, "%s: %s", name, text);
+        break;
+    }
+}
+
+void check_complain(const struct settings *s, enum setting_id id, struct mistakes *m,
+                    const char *format, ...)
+{
+    struct err err;
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(err.text, sizeof err.text, format, args);
+    va_end(args);
+    complain_at(s, id, s->sources[id].line, s->sources[id].column, m, err.text);
+}
+
+static bool is_later(const struct setting_source *a, const struct setting_source *b)
+{
+    if (a->origin != b->origin)
+        return a->origin > b->origin;
+    return a->line != b->line ? a->line > b->line : a->column > b->column;
+}
+
+/* Whether a rule about two settings makes sense: none of them was refused. */
+static bool are_good(const struct settings *s, enum setting_id a, enum setting_id b)
+{
+    return !s->sources[a].is_bad && !s->sources[b].is_bad;
+}
+
+static const char *print(char out[64], const struct settings *s, enum setting_id id)
+{
+    struct buf text = {0};
+    bool is_printed = value_print(&text, s, &schema_specs[id], 0) == 0;
+    (void)snprintf(out, 64, "%s", is_printed && text.data ? text.data : "?");
+    buf_fini(&text);
+    return out;
+}
+
+/* Two sizes of which one is a part of the other. */
+static void check_part(const struct settings *s, enum setting_id part, enum setting_id whole,
+                       struct mistakes *m)
+{
+    const uint64_t *part_bytes = schema_peek_field(s, &schema_specs[part]);
+    const uint64_t *whole_bytes = schema_peek_field(s, &schema_specs[whole]);
+    if (!are_good(s, part, whole) || *part_bytes <= *whole_bytes)
+        return;
+    char a[64];
+    char b[64];
+    if (is_later(&s->sources[part], &s->sources[whole]))
+        check_complain(s, part, m, "%s is more than %s, which is %s; allowed: at most that",
+                       print(a, s, part), schema_specs[whole].name, print(b, s, whole));
+    else
+        check_complain(s, whole, m, "%s is less than %s, which is %s; allowed: at least that",
+                       print(a, s, whole), schema_specs[part].name, print(b, s, part));
+}
+
+static void check_user(const struct settings *s, struct mistakes *m)
+{
+    if (s->user)
+        return;
+    if (s->group && are_good(s, SETTING_ID_group, SETTING_ID_user))
+        check_complain(s, SETTING_ID_group, m,
+                       "is set without user; workers would change their group and keep the user "
+                       "that started the server; set user as well");
+    if (s->initgroups && are_good(s, SETTING_ID_initgroups, SETTING_ID_user))
+        check_complain(s, SETTING_ID_initgroups, m,
+                       "is on without user, whose groups are meant; set user as well");
+}
+
+static void check_binds(const struct settings *s, struct mistakes *m)
+{
+    for (size_t i = 1; i < s->bind.n; i++) {
+        const struct setting_bind *bind = &s->bind.items[i];
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(bind->text, s->bind.items[k].text) != 0)
+                continue;
+            if (bind->kind == SETTING_BIND_TCP && bind->port == 0)
+                continue; /* the kernel gives each a port of its own */
+            char text[sizeof((struct err *)0)->text];
+            (void)snprintf(text, sizeof text, "%s is there twice; allowed: each address once",
+                           bind->text);
+            complain_at(s, SETTING_ID_bind, bind->line, bind->column, m, text);
+            break;
+        }
+    }
+}
+
+void check_settings(const struct settings *s, struct mistakes *mistakes, struct mistakes *warnings)
+{
+    check_user(s, mistakes);
+    check_binds(s, mistakes);
+    check_part(s, SETTING_ID_limit_request_line, SETTING_ID_limit_request_head, mistakes);
+    check_part(s, SETTING_ID_limit_request_field_size, SETTING_ID_limit_request_head, mistakes);
+
+    if (s->sources[SETTING_ID_access_log_format].origin != SETTING_FROM_DEFAULT && !s->accesslog &&
+        are_good(s, SETTING_ID_access_log_format, SETTING_ID_accesslog))
+        check_complain(s, SETTING_ID_access_log_format, warnings,
+                       "has no effect, since accesslog is off; set accesslog to a path or \"-\"");
+}
+
+/* path as seen after the server has changed to `chdir`. */
+static const char *from_chdir(char out[PATH_MAX], const struct settings *s, const char *path)
+{
+    if (path[0] == '/' || !s->chdir)
+        (void)snprintf(out, PATH_MAX, "%s", path);
+    else if (snprintf(out, PATH_MAX, "%s/%s", s->chdir, path) >= PATH_MAX)
+        out[0] = '\0'; /* too long for the kernel too: ENOENT */
+    return out;
+}
+
+static void check_folder_of(const struct settings *s, enum setting_id id, const char *path,
+                            unsigned line, unsigned column, struct mistakes *m)
+{
+    char folder[PATH_MAX];
+    struct stat st;
+    if (!path || strcmp(path, "-") == 0)
+        return;
+    from_chdir(folder, s, path);
+    char *slash = strrchr(folder, '/');
+    if (!slash)
+        return;
+    slash[slash == folder] = '\0';
+    if (stat(folder, &st) == 0 && S_ISDIR(st.st_mode))
+        return;
+    char quoted[VALUE_QUOTE_MAX];
+    char text[2 * VALUE_QUOTE_MAX];
+    (void)snprintf(text, sizeof text, "no folder %s; allowed: a path whose folder exists",
+                   value_quote(quoted, str_of(folder)));
+    complain_at(s, id, line, column, m, text);
+}
+
+static void check_app(const struct settings *s, struct mistakes *m)
+{
+    char path[PATH_MAX];
+    char quoted[VALUE_QUOTE_MAX];
+    struct stat st;
+    if (!s->app)
+        return;
+    from_chdir(path, s, s->app);
+    int code = stat(path, &st) < 0 || access(path, R_OK) < 0 ? errno : 0;
+    if (code == 0 && S_ISREG(st.st_mode))
+        return;
+    check_complain(s, SETTING_ID_app, m, "%s: %s; allowed: path of a readable shared object",
+                   value_quote(quoted, str_of(path)),
+                   code != 0 ? strerror(code) : "not a regular file");
+}
+
+void check_files(const struct settings *s, struct mistakes *mistakes)
+{
+    struct stat st;
+    char quoted[VALUE_QUOTE_MAX];
+    if (s->chdir && (stat(s->chdir, &st) < 0 || !S_ISDIR(st.st_mode))) {
+        check_complain(s, SETTING_ID_chdir, mistakes, "no folder %s; allowed: a folder that exists",
+                       value_quote(quoted, str_of(s->chdir)));
+        return; /* whatever is relative to it would be told again */
+    }
+    static const enum setting_id logs[] = {SETTING_ID_errorlog, SETTING_ID_accesslog};
+    check_app(s, mistakes);
+    for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
+        const char *const *path = schema_peek_field(s, &schema_specs[logs[i]]);
+        check_folder_of(s, logs[i], *path, s->sources[logs[i]].line, s->sources[logs[i]].column,
+                        mistakes);
+    }
+    for (size_t i = 0; i < s->bind.n; i++)
+        check_folder_of(s, SETTING_ID_bind, s->bind.items[i].path, s->bind.items[i].line,
+                        s->bind.items[i].column, mistakes);
+}

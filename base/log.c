@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/str.h"
 
 const char *const log_level_names[] = {"error", "warn", "notice", "info", "debug"};
 
@@ -86,32 +87,14 @@ __attribute__((format(printf, 2, 3))) static void put_format(struct line *line, 
         line->len += (size_t)n < LINE_ROOM - line->len ? (size_t)n : LINE_ROOM - line->len - 1;
 }
 
-/* A JSON string body: quotes, backslashes and control characters escaped, other octets kept when
- * they are UTF-8, else replaced (RFC 8259 §8.1 wants UTF-8 in every line). */
-static size_t utf8_length(const unsigned char *p, size_t len)
-{
-    size_t n = p[0] < 0x80                   ? 1
-               : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-               : (p[0] & 0xf0) == 0xe0       ? 3
-               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                             : 0;
-    if (n == 0 || n > len)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return n;
-}
-
+/* A JSON string: quotes, backslashes and control characters escaped, other octets kept when they are
+ * UTF-8, else replaced (RFC 8259 §8.1 wants UTF-8 in every line). */
 static void put_json(struct line *line, const char *data, size_t len)
 {
     put(line, "\"", 1);
     for (size_t i = 0; i < len && line->len + 16 < LINE_ROOM;) {
         unsigned char c = (unsigned char)data[i];
-        size_t n = utf8_length((const unsigned char *)data + i, len - i);
+        size_t n = str_utf8_length(data + i, len - i);
         if (c == '"' || c == '\\')
             put_format(line, "\\%c", c);
         else if (c < 0x20 || c == 0x7f)

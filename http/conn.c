@@ -76,6 +76,8 @@ void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str se
     if (env->common_second == wall_seconds)
         return;
     env->common_second = wall_seconds;
+    if (server.len > CONN_SERVER_MAX)
+        server.len = CONN_SERVER_MAX;
     char date[DATE_LEN + 1];
     date_format(date, wall_seconds);
     int n = server.len > 0 ? snprintf(env->common_text, sizeof env->common_text,

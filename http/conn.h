@@ -30,6 +30,8 @@
 
 struct conn_env;
 
+#define CONN_SERVER_MAX 100 /* bytes of a Server field; longer ones are cut */
+
 /* One request in the machine. */
 struct exchange {
     struct exchange *next; /* in the pool */
@@ -128,7 +130,7 @@ int conn_env_init(struct conn_env *env, const struct http_limits *limits,
 void conn_env_fini(struct conn_env *env);
 
 /* Makes the Date line anew when the second has changed. server: value of the Server field, at most
- * 100 bytes; empty: none. wall_seconds since 1970 */
+ * CONN_SERVER_MAX bytes; empty: none. wall_seconds since 1970 */
 void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str server);
 
 void conn_init(struct conn *c, struct conn_env *env, const struct peer *peer);

@@ -37,6 +37,7 @@ struct rmd_response {
     rmd_producer produce;
     struct response_field *fields; /* in the order in which they are sent */
     struct response_field *last;
+    bool is_error_page;  /* the app's error page is being made: no second one inside it */
     uint64_t body_sent;  /* octets of body given to the client, for the log */
 };
 

@@ -1,9 +1,10 @@
 /* The router: a trie of path segments whose static edges all lie in one hash table.
  *
- * A match splits the path once, hashing each segment on the way, then walks the trie without looking
- * at the octets again but for one comparison per static edge. The cost does not depend on the number
- * of routes. Each node is visited at most once a match (it has one parent and one depth), so no path
- * makes backtracking explode.
+ * A match goes over the path once, cutting it into segments, hashing them and walking down the trie
+ * by the first choice at each node; nearly every request ends there, found. One that does not is
+ * searched for again with backtracking, over the segments that were cut. The cost does not depend on
+ * the number of routes, and no path makes backtracking explode: a node has one parent and one depth,
+ * so it is visited at most once.
  *
  * Which route answers which method is worked out when the router is built: every pattern is an
  * endpoint, a row of the dispatch table with a column for each method that the app names; GET's route
@@ -22,11 +23,8 @@
 #include "http/path.h"
 #include "http/router_build.h"
 
-/* Column of a method, COLUMN_OTHER when the app does not name it. */
-static inline size_t find_column(const struct router *r, struct str method)
+static __attribute__((noinline)) size_t search_column(const struct router *r, struct str method)
 {
-    if (method.len == 3 && method.p[0] == 'G' && method.p[1] == 'E' && method.p[2] == 'T')
-        return r->column_get;
     for (size_t i = 0; i < r->n_methods; i++) {
         if (str_is_equal(r->methods[i], method))
             return COLUMN_FIRST + i;
@@ -34,16 +32,38 @@ static inline size_t find_column(const struct router *r, struct str method)
     return COLUMN_OTHER;
 }
 
+/* Column of a method, COLUMN_OTHER when the app does not name it. */
+static inline size_t find_column(const struct router *r, struct str method)
+{
+    bool is_get = method.len == 3 && method.p[0] == 'G' && method.p[1] == 'E' && method.p[2] == 'T';
+    return is_get ? r->column_get : search_column(r, method);
+}
+
 /* ---- matching ---- */
 
-/* Splits at slashes. Stores the first PATTERN_SEGMENTS_MAX segments, counts all.
+#define NOWHERE UINT32_MAX
+
+static inline uint32_t first_choice(const struct router *r, uint32_t index,
+                                    const struct router_segment *segment)
+{
+    const struct router_node *node = &r->nodes[index];
+    uint32_t child = node->has_static ? router_find_edge(r, index, segment) : 0;
+    if (!child && segment->len > 0)
+        child = node->param;
+    return child ? child : NOWHERE;
+}
+
+/* Splits at slashes. Stores the first PATTERN_SEGMENTS_MAX segments, counts all, and walks along.
  * is_raw   stops at an escape or a dot segment: then the path must be resolved first
- * Returns  whether it got to the end */
-static inline __attribute__((always_inline)) bool
-split_path(struct str path, bool is_raw, struct router_segment *segments, size_t *out_n)
+ * Returns  whether it got to the end. *out_node is the node that first choices lead to, or NOWHERE */
+static inline __attribute__((always_inline)) bool split_path(const struct router *r,
+                                                             struct str path, bool is_raw,
+                                                             struct router_segment *segments,
+                                                             size_t *out_n, uint32_t *out_node)
 {
     const char *end = path.p + path.len;
     size_t n = 0;
+    uint32_t node = 0;
     for (const char *at = path.p; at < end; n++) {
         const char *start = ++at;
         uint32_t hash = ROUTER_HASH_SEED;
@@ -55,10 +75,14 @@ split_path(struct str path, bool is_raw, struct router_segment *segments, size_t
         size_t len = (size_t)(at - start);
         if (is_raw && len > 0 && *start == '.' && (len == 1 || (len == 2 && start[1] == '.')))
             return false;
+        struct router_segment segment = {start, len, hash};
         if (n < PATTERN_SEGMENTS_MAX)
-            segments[n] = (struct router_segment){start, len, hash};
+            segments[n] = segment;
+        if (node != NOWHERE)
+            node = first_choice(r, node, &segment);
     }
     *out_n = n;
+    *out_node = node;
     return true;
 }
 
@@ -70,7 +94,7 @@ struct search {
     uint64_t columns; /* in which the patterns visited have routes; 0: no pattern matched */
 };
 
-static inline uint32_t try_endpoint(struct search *s, uint16_t endpoint)
+static uint32_t try_endpoint(struct search *s, uint16_t endpoint)
 {
     const struct router *r = s->router;
     s->columns |= r->endpoint_columns[endpoint];
@@ -108,15 +132,53 @@ static void take_params(const struct router_params *params, struct str encoded,
     match->n_params = params->n;
 }
 
-/* A path that can't be taken as it stands: matches on the decoded segments, cuts from the encoded. */
-static __attribute__((noinline)) int resolve(struct str raw, struct arena *arena,
-                                             struct router_segment *segments, size_t *out_n,
-                                             struct str *out_path, struct str *out_encoded)
+/* The long way, for what first choices did not find. Returns index + 1; 0: none, *out_why says why */
+static __attribute__((noinline)) uint32_t search_all(const struct router *router, struct str method,
+                                                     const struct router_segment *segments,
+                                                     size_t n_segments, int *out_why)
 {
-    int rc = path_resolve(raw, arena, out_path, out_encoded);
-    if (rc == 0)
-        (void)split_path(*out_path, false, segments, out_n);
-    return rc;
+    struct search search = {router, segments, n_segments, find_column(router, method), 0};
+    uint32_t found = search_node(&search, 0, 0);
+    if (search.columns == 0)
+        *out_why = ROUTER_NOT_FOUND;
+    else
+        *out_why = str_is_equal(method, STR("OPTIONS")) ? ROUTER_OPTIONS : ROUTER_NOT_ALLOWED;
+    return found;
+}
+
+/* A path that can't be taken as it stands: matches on the decoded segments, cuts parameters from the
+ * encoded ones. */
+static __attribute__((noinline)) int match_resolved(const struct router *router, struct str method,
+                                                    struct str raw_path, struct arena *arena,
+                                                    struct router_segment *segments,
+                                                    struct router_match *out_match)
+{
+    struct str path;
+    struct str encoded;
+    size_t n_segments;
+    uint32_t node;
+    int rc = path_resolve(raw_path, arena, &path, &encoded);
+    if (rc < 0)
+        return rc == -EINVAL ? ROUTER_BAD_PATH : rc;
+    out_match->path = path;
+    (void)split_path(router, path, false, segments, &n_segments, &node);
+    int why;
+    uint32_t found = search_all(router, method, segments, n_segments, &why);
+    if (!found)
+        return why;
+    out_match->route = &router->routes[found - 1];
+    (void)split_path(router, encoded, false, segments, &n_segments, &node);
+    take_params(&router->params[found - 1], encoded, segments, out_match);
+    return ROUTER_FOUND;
+}
+
+static __attribute__((noinline)) int match_asterisk(struct str method, struct str raw_path,
+                                                    struct router_match *out_match)
+{
+    if (!str_is_equal(method, STR("OPTIONS")) || !str_is_equal(raw_path, STR("*")))
+        return ROUTER_BAD_PATH;
+    out_match->path = raw_path;
+    return ROUTER_OPTIONS;
 }
 
 int router_match(const struct router *router, struct str method, struct str raw_path,
@@ -124,39 +186,30 @@ int router_match(const struct router *router, struct str method, struct str raw_
 {
     out_match->route = NULL;
     out_match->n_params = 0;
-    bool is_options = str_is_equal(method, STR("OPTIONS"));
-    if (raw_path.len == 0 || raw_path.p[0] != '/') {
-        if (!is_options || !str_is_equal(raw_path, STR("*")))
-            return ROUTER_BAD_PATH;
-        out_match->path = raw_path;
-        return ROUTER_OPTIONS;
-    }
-
+    if (raw_path.len == 0 || raw_path.p[0] != '/')
+        return match_asterisk(method, raw_path, out_match);
     struct router_segment segments[PATTERN_SEGMENTS_MAX];
     size_t n_segments;
-    struct str encoded = raw_path;
-    out_match->path = raw_path;
-    bool is_resolved = !split_path(raw_path, true, segments, &n_segments);
-    if (is_resolved) {
-        int rc = resolve(raw_path, arena, segments, &n_segments, &out_match->path, &encoded);
-        if (rc < 0)
-            return rc == -EINVAL ? ROUTER_BAD_PATH : rc;
-    }
+    uint32_t node;
+    if (!split_path(router, raw_path, true, segments, &n_segments, &node))
+        return match_resolved(router, method, raw_path, arena, segments, out_match);
 
-    struct search search = {router, segments, n_segments, find_column(router, method), 0};
-    uint32_t found = search_node(&search, 0, 0);
-    if (found) {
-        const struct router_params *params = &router->params[found - 1];
-        out_match->route = &router->routes[found - 1];
-        if (is_resolved && params->n > 0)
-            (void)split_path(encoded, false, segments, &n_segments);
-        if (params->n > 0)
-            take_params(params, encoded, segments, out_match);
-        return ROUTER_FOUND;
+    out_match->path = raw_path;
+    uint32_t found = 0;
+    if (node != NOWHERE)
+        found = router->dispatch[router->nodes[node].endpoint * router->n_columns +
+                                 find_column(router, method)];
+    if (!found) {
+        int why;
+        found = search_all(router, method, segments, n_segments, &why);
+        if (!found)
+            return why;
     }
-    if (search.columns == 0)
-        return ROUTER_NOT_FOUND;
-    return is_options ? ROUTER_OPTIONS : ROUTER_NOT_ALLOWED;
+    out_match->route = &router->routes[found - 1];
+    const struct router_params *params = &router->params[found - 1];
+    if (params->n > 0)
+        take_params(params, raw_path, segments, out_match);
+    return ROUTER_FOUND;
 }
 
 /* ---- Allow ---- */
@@ -167,7 +220,8 @@ const char *router_allow(const struct router *router, struct str path, struct ar
     if (path.len > 0 && path.p[0] == '/') {
         struct router_segment segments[PATTERN_SEGMENTS_MAX];
         size_t n_segments;
-        (void)split_path(path, false, segments, &n_segments);
+        uint32_t node;
+        (void)split_path(router, path, false, segments, &n_segments, &node);
         struct search search = {router, segments, n_segments, COLUMN_NONE, 0};
         (void)search_node(&search, 0, 0);
         columns = search.columns;

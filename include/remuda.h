@@ -35,6 +35,11 @@ extern "C" {
 #define RMD_PRINTF(format_at, args_at)
 #endif
 
+/* Rows of the tables below name only what they need; the rest is zero (C17 §6.7.9). */
+#if defined(__GNUC__)
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#endif
+
 /* Grows when a .so built against an older header can no longer be served. */
 #define RMD_ABI_VERSION 1
 

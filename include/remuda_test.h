@@ -26,6 +26,7 @@ typedef struct rmd_reply {
     const char *body; /* decoded when it was chunked; NUL-terminated behind body_len */
     size_t body_len;  /* bytes */
     bool is_closing;  /* the connection closes behind this answer */
+    rmd_test *test;   /* whose answer it is */
 } rmd_reply;
 
 /* Starts a test: runs the app's init and worker_init.

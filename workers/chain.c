@@ -1,0 +1,132 @@
+/* Checks what an application declares, and runs it. Nothing here knows sockets or processes. */
+#include "workers/chain.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+static struct chain_process current = {.role = "none", .slot = -1};
+
+void chain_set_process(const struct chain_process *process)
+{
+    current = *process;
+}
+
+const struct chain_process *chain_get_process(void)
+{
+    return &current;
+}
+
+int chain_open(struct app *app, const rmd_app *decl, size_t limit_routes, const char *where,
+               struct err *err)
+{
+    *app = (struct app){.decl = decl};
+    if (decl->abi != RMD_ABI_VERSION)
+        return err_set(err, EINVAL,
+                       "%s was built for version %u of remuda's application interface, this server "
+                       "has version %d: rebuild it with this server's remuda.h",
+                       where, decl->abi, RMD_ABI_VERSION);
+    if (decl->app_size < sizeof(rmd_app) || decl->route_size < sizeof(rmd_route) ||
+        decl->group_size < sizeof(rmd_group))
+        return err_set(err, EINVAL,
+                       "%s: tables of %u, %u and %u bytes where at least %zu, %zu and %zu are "
+                       "needed: define the app with RMD_APP() and rebuild it",
+                       where, decl->app_size, decl->route_size, decl->group_size, sizeof(rmd_app),
+                       sizeof(rmd_route), sizeof(rmd_group));
+    int rc = router_new(decl, limit_routes, &app->router, err);
+    return rc < 0 ? err_wrap(err, "%s", where) : 0;
+}
+
+void chain_close(struct app *app)
+{
+    router_free(app->router);
+    app->router = NULL;
+}
+
+void chain_complain(struct rmd_request *req, const char *what)
+{
+    char target[LOG_QUOTE_MAX + 8];
+    struct str raw = req->head.bytes > 0 ? request_target(req) : STR("");
+    log_error("app made a mistake", "what=\"%s\" route=\"%s\" method=%s target=%s trace=%s", what,
+              rmd_route_pattern(req), req->method, log_quote(target, raw.p, raw.len),
+              rmd_trace_id(req));
+}
+
+void chain_error(const struct app *app, struct rmd_request *req, struct rmd_response *res,
+                 int status)
+{
+    response_drop_body(res);
+    res->status = status;
+    res->kind = RESPONSE_NONE;
+    if (app->decl->error_page && !res->is_error_page) {
+        res->is_error_page = true;
+        app->decl->error_page(req, res, status);
+        if (res->status < 200 || res->status > 599)
+            res->status = status;
+    }
+    if (res->kind == RESPONSE_NONE || res->kind == RESPONSE_EMPTY) /* fields that it set stay */
+        response_error_page(res, req->arena, res->status);
+}
+
+static void set_allow(const struct app *app, struct rmd_request *req, struct rmd_response *res)
+{
+    const char *allow = router_allow(app->router, req->match.path, req->arena);
+    if (!allow || response_set(res, req->arena, STR("Allow"), str_of(allow), true) < 0)
+        log_warn("no memory for an Allow field", "%s", "");
+}
+
+static void answer_without_route(const struct app *app, struct rmd_request *req,
+                                 struct rmd_response *res)
+{
+    switch (req->outcome) {
+    case ROUTER_NOT_ALLOWED:
+        set_allow(app, req, res);
+        chain_error(app, req, res, 405);
+        break;
+    case ROUTER_OPTIONS:
+        set_allow(app, req, res);
+        res->status = 204;
+        res->kind = RESPONSE_EMPTY;
+        break;
+    default:
+        chain_error(app, req, res, 404);
+        break;
+    }
+}
+
+/* What the handler left must be something that can be sent. */
+static void check_answer(const struct app *app, struct rmd_request *req, struct rmd_response *res)
+{
+    if (res->kind == RESPONSE_NONE && res->status == 0) {
+        chain_complain(req, "the handler returned without an answer");
+        chain_error(app, req, res, 500);
+    } else if (res->status < 200 || res->status > 599) {
+        chain_complain(req, "status outside 200 to 599");
+        chain_error(app, req, res, 500);
+    }
+}
+
+void chain_handle(const struct app *app, struct rmd_request *req, struct rmd_response *res)
+{
+    const rmd_app *decl = app->decl;
+    const struct route *route = req->match.route;
+    const rmd_group *group = route ? route->group : NULL;
+    if (decl->before && decl->before(req, res) != 0)
+        ;
+    else if (group && group->before && group->before(req, res) != 0)
+        ;
+    else if (route)
+        route->decl->handler(req, res);
+    else
+        answer_without_route(app, req, res);
+    if (__builtin_expect(res->kind <= RESPONSE_EMPTY || res->status < 200 || res->status > 599, 0))
+        check_answer(app, req, res);
+    if (group && group->after)
+        group->after(req, res);
+    if (decl->after)
+        decl->after(req, res);
+    if ((group && group->after) || decl->after)
+        check_answer(app, req, res);
+}

@@ -1,0 +1,47 @@
+/* The frames that workers send, in one place. */
+#include "workers/channel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static void wait_until(int fd, short events)
+{
+    struct pollfd ready = {.fd = fd, .events = events};
+    (void)poll(&ready, 1, -1); /* EINTR: the caller tries again anyway */
+}
+
+int channel_wait(int channel_fd, struct msg *out_msg, int *fds, size_t *out_n_fds)
+{
+    for (;;) {
+        int rc = msg_receive(channel_fd, 0, out_msg, fds, out_n_fds);
+        if (rc != -EAGAIN)
+            return rc;
+        wait_until(channel_fd, POLLIN);
+    }
+}
+
+void channel_tell(const struct heritage *heritage, enum msg_type type, const struct msg *about,
+                  pid_t pid, int64_t value, const char *text)
+{
+    if (!heritage || heritage->channel_fd < 0)
+        return;
+    struct msg msg = msg_make(type);
+    msg.seat = about ? about->seat : heritage->seat;
+    msg.epoch = about ? about->epoch : heritage->epoch;
+    msg.role = about ? about->role : (int32_t)heritage->role;
+    msg.slot = about ? about->slot : heritage->slot;
+    msg.pid = pid;
+    msg.value = value;
+    size_t n = text ? strnlen(text, MSG_TEXT_MAX - 1) : 0;
+    if (n > 0)
+        memcpy(msg.text, text, n);
+    int rc;
+    while ((rc = msg_send(heritage->channel_fd, &msg, NULL, 0)) == -EAGAIN)
+        wait_until(heritage->channel_fd, POLLOUT);
+    if (rc < 0 && rc != -EPIPE) /* EPIPE: the master is gone, and so are we in a moment */
+        log_error("can't tell the master", "what=%s reason=\"%s\"", msg_names[type],
+                  strerror(-rc));
+}

@@ -1,0 +1,20 @@
+/* A worker's end of its channel to the master. */
+#ifndef REMUDA_WORKERS_CHANNEL_H
+#define REMUDA_WORKERS_CHANNEL_H
+
+#include "ipc/heritage.h"
+#include "ipc/msg.h"
+
+/* Waits for the next frame, without a loop.
+ * Returns  1 a frame; 0 the master is gone; -errno */
+int channel_wait(int channel_fd, struct msg *out_msg, int *fds, size_t *out_n_fds)
+    __attribute__((warn_unused_result));
+
+/* Sends a frame that speaks of the sender, or of `about` (seat, epoch, role, slot) when not NULL.
+ * Waits while the channel is full: the master reads all it gets, so that is short. Does nothing in
+ * single mode (no channel).
+ * text  NULL: none; cut to MSG_TEXT_MAX - 1 bytes */
+void channel_tell(const struct heritage *heritage, enum msg_type type, const struct msg *about,
+                  pid_t pid, int64_t value, const char *text);
+
+#endif

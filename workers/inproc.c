@@ -1,0 +1,114 @@
+/* Drives the connection machine from memory, the way web_event.c drives it from a socket. */
+#include "workers/inproc.h"
+
+#include <errno.h>
+
+#include "base/clock.h"
+#include "http/conn.h"
+
+#define IN_BYTES 32768U
+#define TURNS_MAX 100000
+
+static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
+{
+    chain_handle(owner, req, res);
+}
+
+static void on_error(void *owner, struct rmd_request *req, struct rmd_response *res, int status)
+{
+    chain_error(owner, req, res, status);
+}
+
+static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
+{
+    (void)owner;
+    (void)req;
+    (void)res;
+}
+
+static void on_parked(void *owner, struct rmd_request *req)
+{
+    (void)owner;
+    (void)req;
+}
+
+int inproc_write_request(const struct inproc_request *request, struct buf *octets)
+{
+    int rc = buf_printf(octets, "%s %s HTTP/1.1\r\nHost: localhost\r\n", request->method,
+                        request->target);
+    if (rc == 0)
+        rc = buf_append(octets, request->headers.p, request->headers.len);
+    if (rc == 0 && request->body.len > 0)
+        rc = buf_printf(octets, "Content-Length: %zu\r\n", request->body.len);
+    if (rc == 0)
+        rc = buf_append(octets, "\r\n", 2);
+    if (rc == 0)
+        rc = buf_append(octets, request->body.p, request->body.len);
+    return rc;
+}
+
+static int take_output(struct conn *c, struct buf *answer)
+{
+    struct iovec parts[2];
+    for (int n = conn_output(c, parts); n > 0; n = conn_output(c, parts)) {
+        size_t sent = 0;
+        for (int i = 0; i < n; i++) {
+            if (buf_append(answer, parts[i].iov_base, parts[i].iov_len) < 0)
+                return -ENOMEM;
+            sent += parts[i].iov_len;
+        }
+        conn_on_sent(c, sent);
+    }
+    return 0;
+}
+
+/* Copies the next octets in; false when there is nothing to read or nobody who reads. */
+static bool give_input(struct conn *c, struct str *octets)
+{
+    enum conn_wait wait = conn_wait(c);
+    if (octets->len == 0 || wait == CONN_WAIT_WRITE || wait == CONN_WAIT_TIMER ||
+        wait == CONN_WAIT_CLOSE)
+        return false;
+    char *space;
+    size_t room;
+    conn_input_space(c, &space, &room);
+    size_t n = octets->len < room ? octets->len : room;
+    if (n == 0)
+        return false;
+    memcpy(space, octets->p, n);
+    octets->p += n;
+    octets->len -= n;
+    conn_on_input(c, n);
+    return true;
+}
+
+int inproc_exchange(const struct app *app, const struct http_limits *limits, struct str octets,
+                    struct buf *answer, bool *out_is_closing)
+{
+    static const struct conn_hooks hooks = {on_handle, on_error, on_finished, on_parked};
+    struct conn_env env;
+    int rc = conn_env_init(&env, limits, app->router, &hooks, (void *)(uintptr_t)app, IN_BYTES);
+    if (rc < 0)
+        return rc;
+    env.now_us = clock_now_us();
+    conn_env_set_time(&env, (int64_t)(clock_wall_us() / CLOCK_US_PER_S), STR("remuda"));
+    struct conn c;
+    struct peer peer = {.address.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)}};
+    conn_init(&c, &env, &peer);
+    for (int turn = 0; turn < TURNS_MAX && rc == 0; turn++) {
+        bool is_fed = give_input(&c, &octets);
+        conn_process(&c);
+        rc = take_output(&c, answer);
+        conn_settle(&c);
+        if (conn_wait(&c) == CONN_WAIT_TIMER)
+            env.now_us = c.resume_us; /* the wait is over, as far as anyone here can tell */
+        else if (!is_fed && conn_wait(&c) != CONN_WAIT_WRITE)
+            break;
+        if (c.state == CONN_STREAM && answer->len > INPROC_STREAM_MAX_BYTES)
+            break;
+    }
+    *out_is_closing = c.state == CONN_STREAM || c.state == CONN_LINGER || c.state == CONN_CLOSED;
+    conn_fini(&c);
+    conn_env_fini(&env);
+    return rc;
+}

@@ -1,0 +1,401 @@
+/* ROOM: the loader.
+ *
+ * What it does: gives up privileges, loads the application once and runs its init, then forks workers
+ * that share what init left in memory (copy-on-write), and nothing else.
+ * Who starts it: the master, one for each generation, with a single fork.
+ * Inherits: standard streams, log, access log, its channel, the settings.
+ * Gets over the channel: the shared table, the sealed copy of the app, orders to fork.
+ * May never: start threads (a fork would copy locks that nobody unlocks), serve requests.
+ * When the master dies it is killed; when it dies, its workers live on and the master starts another.
+ *
+ * The same file holds the other ways to an application, without any fork: single, call, routes. */
+#include "workers/loader.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "config/settings.h"
+#include "http/parse.h"
+#include "ipc/msg.h"
+#include "ipc/spawn.h"
+#include "workers/chain.h"
+#include "workers/channel.h"
+#include "workers/inproc.h"
+#include "workers/privileges.h"
+#include "workers/web.h"
+#include "workers/web_event.h"
+
+static struct {
+    const struct heritage *heritage;
+    struct app app;
+    void *handle;               /* dlopen's, never closed: workers run in it */
+    struct scoreboard_part part; /* this seat's, writable */
+    bool is_ending;
+} room;
+
+static void serve_orders(void);
+static int load(const struct settings *settings, int app_fd, void **out_handle, struct app *app,
+                struct err *err);
+static int initialise(const struct app *app, struct err *err);
+static void fork_worker(const struct msg *order, int channel_fd);
+
+/* ---- main ---- */
+
+/* The first two frames: the shared table, then the app. *out_app_fd is -1 for "load its path". */
+static int receive_belongings(int *out_app_fd, struct err *err)
+{
+    bool has_board = false;
+    for (;;) {
+        struct msg msg;
+        int fds[FD_PASS_MAX];
+        size_t n_fds = 0;
+        int rc = channel_wait(room.heritage->channel_fd, &msg, fds, &n_fds);
+        if (rc <= 0)
+            return err_set(err, rc < 0 ? -rc : EPIPE, "the master is gone");
+        if (msg.type == MSG_BOARD) {
+            rc = scoreboard_map_part(&room.heritage->board, fds[0], room.heritage->seat,
+                                     &room.part, err);
+            fd_close(&fds[0]);
+            if (rc < 0)
+                return rc;
+            has_board = true;
+        } else if (msg.type == MSG_APP && has_board) {
+            *out_app_fd = n_fds > 0 ? fds[0] : -1;
+            return 0;
+        } else {
+            for (size_t i = 0; i < n_fds; i++)
+                fd_close(&fds[i]);
+            if (msg.type == MSG_STOP)
+                exit(EXIT_SUCCESS);
+            return err_set(err, EPROTO, "unexpected frame %s before the app",
+                           msg_names[msg.type]);
+        }
+    }
+}
+
+static void announce_seat(void)
+{
+    struct seat_head *head = room.part.head;
+    head->layout = SCOREBOARD_LAYOUT;
+    head->epoch = room.heritage->epoch;
+    head->role = (int32_t)ROLE_LOADER;
+    head->slot = -1;
+    head->generation = room.heritage->generation;
+    head->pid = getpid();
+    panic_set_area(head->last_words, sizeof head->last_words);
+}
+
+static void set_process(const char *role, int generation, const struct settings *settings,
+                        const struct app *app)
+{
+    chain_set_process(&(struct chain_process){.role = role,
+                                              .slot = -1,
+                                              .generation = generation,
+                                              .config = settings->app_config,
+                                              .config_file = settings->file,
+                                              .app = app});
+}
+
+_Noreturn static void fail(const char *reason)
+{
+    channel_tell(room.heritage, MSG_FAILED, NULL, getpid(), 0, reason);
+    exit(EXIT_FAILURE);
+}
+
+void loader_main(const struct heritage *heritage)
+{
+    struct err err = {0};
+    int app_fd = -1;
+    room.heritage = heritage;
+    log_identify("loader", -1, heritage->generation);
+    (void)signal(SIGPIPE, SIG_IGN);
+    static const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGUSR1,
+                                  SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        (void)signal(ignored[i], SIG_IGN); /* the master says when to end, over the channel */
+    channel_tell(room.heritage, MSG_HELLO, NULL, getpid(), 0, NULL);
+    if (receive_belongings(&app_fd, &err) < 0)
+        fail(err.text);
+    announce_seat();
+    set_process("loader", heritage->generation, heritage->settings, &room.app);
+    if (privileges_drop(heritage->settings, &err) < 0 ||
+        load(heritage->settings, app_fd, &room.handle, &room.app, &err) < 0)
+        fail(err.text);
+    fd_close(&app_fd);
+    if (initialise(&room.app, &err) < 0)
+        fail(err.text);
+    int threads = spawn_count_threads();
+    if (threads > 1) {
+        (void)err_set(&err, EINVAL,
+                      "%s: init left %d threads running, and a fork copies only one: start "
+                      "threads in worker_init",
+                      heritage->settings->app, threads);
+        fail(err.text);
+    }
+    atomic_store_explicit(&room.part.head->state, SEAT_STATE_READY, memory_order_relaxed);
+    channel_tell(room.heritage, MSG_READY, NULL, getpid(), (int64_t)router_count(room.app.router), NULL);
+    serve_orders();
+    exit(EXIT_SUCCESS);
+}
+
+static void serve_orders(void)
+{
+    while (!room.is_ending) {
+        struct msg msg;
+        int fds[FD_PASS_MAX];
+        size_t n_fds = 0;
+        int rc = channel_wait(room.heritage->channel_fd, &msg, fds, &n_fds);
+        if (rc <= 0)
+            return; /* no master, no orders */
+        if (msg.type == MSG_FORK)
+            fork_worker(&msg, fds[0]);
+        else if (msg.type == MSG_STOP)
+            room.is_ending = true;
+        else
+            log_warn("frame that a loader does not expect", "type=%s", msg_names[msg.type]);
+        for (size_t i = 0; i < n_fds; i++)
+            fd_close(&fds[i]);
+    }
+}
+
+/* ---- forking ---- */
+
+static void run_web_worker(const struct heritage *heritage)
+{
+    web_event_main(heritage, &room.app);
+}
+
+static void fork_worker(const struct msg *order, int channel_fd)
+{
+    struct err err = {0};
+    struct heritage child = *room.heritage;
+    child.role = (enum role)order->role;
+    child.seat = order->seat;
+    child.epoch = order->epoch;
+    child.slot = order->slot;
+    child.channel_fd = channel_fd;
+    if (order->role != ROLE_WEB) {
+        channel_tell(room.heritage, MSG_FORK_FAILED, order, 0, EINVAL, "no such role");
+        return;
+    }
+    pid_t pid = 0;
+    int rc = spawn_grandchild(&child, run_web_worker, &pid, &err);
+    if (rc < 0)
+        channel_tell(room.heritage, MSG_FORK_FAILED, order, 0, -rc, err.text);
+    else
+        channel_tell(room.heritage, MSG_FORKED, order, pid, 0, NULL);
+}
+
+/* ---- loading ---- */
+
+/* Loads the sealed copy (or the path) and checks what it declares. */
+static int load(const struct settings *settings, int app_fd, void **out_handle, struct app *app,
+                struct err *err)
+{
+    if (!settings->app)
+        return err_set(err, EINVAL, "no app: name a shared object, as in `remuda run ./app.so`");
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", app_fd);
+    const char *from = app_fd >= 0 ? path : settings->app;
+    char *with_slash = NULL; /* dlopen(3) searches library folders for names without one */
+    if (app_fd < 0 && !strchr(from, '/')) {
+        if (asprintf(&with_slash, "./%s", from) < 0)
+            return err_set(err, ENOMEM, "no memory to load %s", settings->app);
+        from = with_slash;
+    }
+    void *handle = dlopen(from, RTLD_NOW | RTLD_LOCAL);
+    free(with_slash);
+    if (!handle) {
+        const char *reason = dlerror();
+        size_t skip = app_fd >= 0 && reason && strncmp(reason, path, strlen(path)) == 0
+                          ? strlen(path) + strspn(reason + strlen(path), ": ")
+                          : 0;
+        return err_set(err, ENOEXEC, "can't load %s: %s", settings->app,
+                       reason ? reason + skip : "unknown reason");
+    }
+    const rmd_app *decl = dlsym(handle, "rmd_app_entry");
+    if (!decl) {
+        (void)dlclose(handle);
+        return err_set(err, ENOEXEC,
+                       "%s defines no rmd_app_entry: an application ends with RMD_APP(…)",
+                       settings->app);
+    }
+    int rc = chain_open(app, decl, settings->limit_routes, settings->app, err);
+    if (rc < 0)
+        (void)dlclose(handle);
+    else
+        *out_handle = handle;
+    return rc;
+}
+
+static int initialise(const struct app *app, struct err *err)
+{
+    int rc = app->decl->init ? app->decl->init() : 0;
+    if (rc != 0)
+        return err_set(err, ECANCELED, "the app's init returned %d", rc);
+    return 0;
+}
+
+static void unload(void *handle, struct app *app)
+{
+    chain_close(app);
+    if (handle)
+        (void)dlclose(handle);
+}
+
+/* ---- without a loader ---- */
+
+static int open_access_log(const struct settings *settings, int *out_fd, struct err *err)
+{
+    *out_fd = -1;
+    if (!settings->accesslog)
+        return 0;
+    *out_fd = strcmp(settings->accesslog, "-") == 0
+                  ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                  : open(settings->accesslog, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (*out_fd < 0)
+        return err_set(err, errno, "accesslog: can't open %s: %s", settings->accesslog,
+                       strerror(errno));
+    return 0;
+}
+
+int loader_run_single(const struct settings *settings, const int *fds, size_t n_fds,
+                      struct err *err)
+{
+    void *handle = NULL;
+    struct app app = {0};
+    int access_fd = -1;
+    log_identify("single", -1, -1);
+    set_process("single", 0, settings, &app);
+    int rc = privileges_drop(settings, err);
+    if (rc == 0)
+        rc = open_access_log(settings, &access_fd, err);
+    if (rc == 0)
+        rc = load(settings, -1, &handle, &app, err);
+    if (rc == 0)
+        rc = initialise(&app, err);
+    int failed = rc == 0 && app.decl->worker_init ? app.decl->worker_init() : 0;
+    if (failed)
+        rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
+    if (rc == 0) {
+        rc = web_event_run_single(settings, &app, access_fd, fds, n_fds, err);
+        if (app.decl->worker_exit)
+            app.decl->worker_exit();
+    }
+    fd_close(&access_fd);
+    unload(handle, &app);
+    return rc;
+}
+
+/* Where the head of an answer ends: behind its empty line. */
+static size_t head_end(const struct buf *answer)
+{
+    const char *end = memmem(answer->data, answer->len, "\r\n\r\n", 4);
+    return end ? (size_t)(end - answer->data) + 4 : answer->len;
+}
+
+static int status_of(const struct buf *answer)
+{
+    uint64_t status = 0;
+    if (answer->len < 12 || str_parse_u64(str_make(answer->data + 9, 3), 999, &status) < 0)
+        return 0;
+    return (int)status;
+}
+
+static int call_app(const struct settings *settings, const struct app *app,
+                    const struct loader_call *call, int is_head_shown, FILE *out, struct err *err)
+{
+    struct buf octets = {0};
+    struct buf answer = {0};
+    bool is_closing = false;
+    struct http_limits limits;
+    web_fill_limits(&limits, settings);
+    struct inproc_request request = {call->method, call->target, call->headers, call->body};
+    int rc = inproc_write_request(&request, &octets);
+    if (rc == 0)
+        rc = inproc_exchange(app, &limits, str_make(octets.data, octets.len), &answer,
+                             &is_closing);
+    int status = rc == 0 ? status_of(&answer) : 0;
+    if (rc == 0 && status == 100) /* 100 Continue came first */
+        buf_consume(&answer, head_end(&answer)), status = status_of(&answer);
+    if (rc < 0)
+        (void)err_set(err, -rc, "no memory for the request");
+    else if (status == 0)
+        rc = err_set(err, EPIPE, "the connection closed without an answer");
+    if (rc == 0) {
+        size_t skip = is_head_shown ? 0 : head_end(&answer);
+        if (fwrite(answer.data + skip, 1, answer.len - skip, out) != answer.len - skip ||
+            fflush(out) != 0)
+            rc = err_set(err, errno ? errno : EIO, "can't write the answer: %s", strerror(errno));
+    }
+    buf_fini(&octets);
+    buf_fini(&answer);
+    return rc < 0 ? rc : status;
+}
+
+int loader_call(const struct settings *settings, const struct loader_call *call, int is_head_shown,
+                FILE *out, struct err *err)
+{
+    void *handle = NULL;
+    struct app app = {0};
+    set_process("single", 0, settings, &app);
+    int rc = load(settings, -1, &handle, &app, err);
+    if (rc == 0)
+        rc = initialise(&app, err);
+    int failed = rc == 0 && app.decl->worker_init ? app.decl->worker_init() : 0;
+    if (failed)
+        rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
+    if (rc == 0) {
+        rc = call_app(settings, &app, call, is_head_shown, out, err);
+        if (app.decl->worker_exit)
+            app.decl->worker_exit();
+    }
+    unload(handle, &app);
+    return rc;
+}
+
+static const char *lane_name(enum rmd_lane lane)
+{
+    static const char *const names[] = {"inline", "io", "compute", "auto"};
+    return names[lane];
+}
+
+int loader_print_routes(const struct settings *settings, FILE *out, struct err *err)
+{
+    void *handle = NULL;
+    struct app app = {0};
+    int rc = load(settings, -1, &handle, &app, err);
+    if (rc < 0)
+        return rc;
+    size_t n = router_count(app.router);
+    size_t widest = 7;
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(router_route(app.router, i)->pattern);
+        widest = len > widest ? len : widest;
+    }
+    (void)fprintf(out, "%-8s %-*s %-8s %s\n", "METHOD", (int)widest, "PATTERN", "LANE", "NOTE");
+    for (size_t i = 0; i < n; i++) {
+        const struct route *route = router_route(app.router, i);
+        (void)fprintf(out, "%-8s %-*s %-8s%s\n", strcmp(route->method, "*") == 0 ? "any" : route->method,
+                      (int)widest, route->pattern, lane_name(route->lane),
+                      route->lane == RMD_INLINE ? "" : " runs inline: this version has no other lane");
+    }
+    (void)fprintf(out, "%zu routes of %s\n", n, app.decl->name ? app.decl->name : settings->app);
+    unload(handle, &app);
+    return ferror(out) ? err_set(err, EIO, "can't write the routes") : 0;
+}
+
+void loader_print_versions(FILE *out)
+{
+    (void)fprintf(out, "llhttp %s\n", parse_version());
+    (void)fprintf(out, "libev %s\n", web_event_library());
+}

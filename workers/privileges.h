@@ -1,0 +1,15 @@
+/* Giving up what a worker must not have, once, before any application code runs. */
+#ifndef REMUDA_WORKERS_PRIVILEGES_H
+#define REMUDA_WORKERS_PRIVILEGES_H
+
+struct err;
+struct settings;
+
+/* Becomes settings->user and group (names or ids) for good: supplementary groups, group, user, and
+ * with them all capabilities (capabilities(7)); checks that there is no way back. Nothing to do when
+ * neither is set.
+ * Returns  0; -errno, *err */
+int privileges_drop(const struct settings *settings, struct err *err)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,251 @@
+/* The hooks of the connection machine in a worker: every request is written into the shared table
+ * before its handler runs, so that the master can say what a worker died of; counters and the access
+ * log follow when the answer is complete. */
+#include "workers/web.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#define IN_BYTES 32768U
+#define NO_ENTRY UINT32_MAX
+
+void web_fill_limits(struct http_limits *limits, const struct settings *settings)
+{
+    *limits = (struct http_limits){
+        .request_line = (uint32_t)settings->limit_request_line_bytes,
+        .fields = settings->limit_request_fields,
+        .field_size = (uint32_t)settings->limit_request_field_size_bytes,
+        .head = (uint32_t)settings->limit_request_head_bytes,
+        .body = settings->limit_request_body_bytes,
+    };
+}
+
+/* ---- the shared table ---- */
+
+static void fill_entry(struct request_entry *entry, const struct rmd_request *req)
+{
+    entry->route = req->match.route ? req->match.route->index : UINT16_MAX;
+    entry->started_us = req->started_us;
+    entry->trace[0] = req->trace[0];
+    entry->trace[1] = req->trace[1];
+    _Static_assert(sizeof entry->method <= REQUEST_METHOD_MAX, "copied whole");
+    memcpy(entry->method, req->method, sizeof entry->method);
+    entry->method[sizeof entry->method - 1] = '\0';
+    char peer[PEER_TEXT_MAX];
+    size_t peer_len = peer_format(&req->peer, false, peer);
+    if (peer_len >= sizeof entry->peer)
+        peer_len = sizeof entry->peer - 1;
+    memcpy(entry->peer, peer, peer_len);
+    entry->peer[peer_len] = '\0';
+    size_t n = req->head.target_len;
+    if (n > SCOREBOARD_TARGET_MAX)
+        n = SCOREBOARD_TARGET_MAX;
+    memcpy(entry->target, req->base + req->head.target_at, n);
+    entry->target_len = (uint16_t)n;
+}
+
+static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
+{
+    struct web *web = owner;
+    struct request_entry *entry = &web->part.head->current;
+    fill_entry(entry, req);
+    atomic_store_explicit(&entry->phase, ENTRY_HANDLER, memory_order_release);
+    chain_handle(web->app, req, res);
+    atomic_store_explicit(&entry->phase, ENTRY_FREE, memory_order_release);
+}
+
+static void on_error(void *owner, struct rmd_request *req, struct rmd_response *res, int status)
+{
+    const struct web *web = owner;
+    chain_error(web->app, req, res, status);
+}
+
+static void on_parked(void *owner, struct rmd_request *req)
+{
+    struct web *web = owner;
+    if (web->n_free_entries == 0)
+        return; /* more requests wait than the table can name: served all the same */
+    req->board_entry = web->free_entries[--web->n_free_entries];
+    struct request_entry *entry = &web->part.inflight[req->board_entry];
+    fill_entry(entry, req);
+    atomic_store_explicit(&entry->phase, ENTRY_STREAM, memory_order_release);
+}
+
+/* ---- the access log ---- */
+
+static struct str find_request_header(void *context, struct str name)
+{
+    const struct rmd_request *req = context;
+    const struct field *field = req->base ? request_find(req, name, NULL) : NULL;
+    return field ? request_value(req, field) : (struct str){0};
+}
+
+static struct str find_response_header(void *context, struct str name)
+{
+    const struct rmd_request *req = context;
+    if (str_is_equal_nocase(name, STR("content-type")))
+        return req->res->type;
+    const struct response_field *field = response_find(req->res, name);
+    return field ? field->value : (struct str){0};
+}
+
+static void log_access(struct web *web, struct rmd_request *req, struct rmd_response *res)
+{
+    uint64_t now_us = clock_now_us();
+    char peer[PEER_TEXT_MAX];
+    size_t peer_len = peer_format(&req->peer, false, peer);
+    bool is_known = req->head.bytes > 0;
+    struct access_entry entry = {
+        .peer_address = peer_len > 0 ? str_make(peer, peer_len) : STR("-"),
+        .method = str_of(req->method),
+        .target = is_known ? request_target(req) : STR("-"),
+        .protocol = is_known && req->head.minor == 0 ? STR("HTTP/1.0") : STR("HTTP/1.1"),
+        .path = req->match.path,
+        .query = req->query,
+        .status = res->status,
+        .body_bytes = res->body_sent,
+        .elapsed_us = now_us > req->started_us ? now_us - req->started_us : 0,
+        .wall_seconds = ((int64_t)now_us + web->wall_offset_us) / (int64_t)CLOCK_US_PER_S,
+        .pid = getpid(),
+        .trace_id = str_of(rmd_trace_id(req)),
+        .request_header = find_request_header,
+        .response_header = find_response_header,
+        .context = req,
+    };
+    _Atomic uint32_t *len = &web->part.head->batch_len;
+    uint32_t used = atomic_load_explicit(len, memory_order_relaxed);
+    if (SCOREBOARD_BATCH_BYTES - used < 8192U) {
+        web_flush_access(web);
+        used = 0;
+    }
+    size_t n = access_render(web->access, &entry, web->part.batch + used,
+                             SCOREBOARD_BATCH_BYTES - used);
+    /* Released after the bytes: the master reads so many when this process is dead. */
+    atomic_store_explicit(len, used + (uint32_t)n, memory_order_release);
+}
+
+void web_flush_access(struct web *web)
+{
+    if (web->access_fd < 0)
+        return;
+    _Atomic uint32_t *len = &web->part.head->batch_len;
+    uint32_t used = atomic_load_explicit(len, memory_order_relaxed);
+    if (used == 0)
+        return;
+    size_t written = log_write(web->access_fd, web->part.batch, used);
+    if (written < used) {
+        if (atomic_load_explicit(&web->part.head->log_dropped, memory_order_relaxed) == 0)
+            log_warn("access log does not take all lines, the rest is counted and dropped",
+                     "bytes=%u", used - (uint32_t)written);
+        web_count(&web->part.head->log_dropped, used - (uint32_t)written);
+    }
+    atomic_store_explicit(len, 0, memory_order_release);
+}
+
+/* ---- an answer is complete ---- */
+
+static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
+{
+    struct web *web = owner;
+    struct seat_head *head = web->part.head;
+    web_count(&head->requests, 1);
+    web_count(&head->responses[res->status / 100], 1);
+    const struct route *route = req->match.route;
+    if (route && route->index < web->n_routes) {
+        struct route_stats *stats = &web->part.routes[route->index];
+        web_count(&stats->requests, 1);
+        if (res->status >= 500 || res->status == 0)
+            web_count(&stats->errors, 1);
+    }
+    if (req->board_entry != NO_ENTRY) {
+        atomic_store_explicit(&web->part.inflight[req->board_entry].phase, ENTRY_FREE,
+                              memory_order_release);
+        web->free_entries[web->n_free_entries++] = req->board_entry;
+        req->board_entry = NO_ENTRY;
+    }
+    if (web->access)
+        log_access(web, req, res);
+}
+
+/* ---- a worker's life ---- */
+
+static void name_routes(struct web *web)
+{
+    size_t n = router_count(web->app->router);
+    for (size_t i = 0; i < n && i < web->n_routes; i++) {
+        const struct route *route = router_route(web->app->router, i);
+        (void)snprintf(web->part.routes[i].name, sizeof web->part.routes[i].name, "%s %s",
+                       route->method, route->pattern);
+    }
+}
+
+int web_init(struct web *web, const struct settings *settings, const struct app *app,
+             const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
+             int access_fd, struct err *err)
+{
+    static const struct conn_hooks hooks = {on_handle, on_error, on_finished, on_parked};
+    *web = (struct web){.settings = settings,
+                        .app = app,
+                        .part = *part,
+                        .n_inflight = n_inflight,
+                        .n_routes = n_routes,
+                        .access_fd = access_fd};
+    struct http_limits limits;
+    web_fill_limits(&limits, settings);
+    int rc = conn_env_init(&web->env, &limits, app->router, &hooks, web, IN_BYTES);
+    web->free_entries = calloc(n_inflight, sizeof web->free_entries[0]);
+    if (rc < 0 || !web->free_entries) {
+        web_fini(web);
+        return err_set(err, ENOMEM, "no memory for the worker's buffers");
+    }
+    while (web->n_free_entries < n_inflight) {
+        web->free_entries[web->n_free_entries] = n_inflight - 1 - web->n_free_entries;
+        web->n_free_entries++;
+    }
+    if (access_fd >= 0) {
+        rc = access_format_new(settings->access_log_format, &web->access, err);
+        if (rc < 0) {
+            web_fini(web);
+            return rc;
+        }
+    }
+    if (getrandom(&web->env.trace_seed, sizeof web->env.trace_seed, 0) !=
+        (ssize_t)sizeof web->env.trace_seed)
+        web->env.trace_seed = clock_now_us() ^ ((uint64_t)getpid() << 32);
+    web->env.is_draining = settings->keepalive_us == 0;
+    name_routes(web);
+    web_on_tick(web);
+    web_on_turn(web, clock_now_us());
+    return 0;
+}
+
+void web_fini(struct web *web)
+{
+    web_flush_access(web);
+    conn_env_fini(&web->env);
+    access_format_free(web->access);
+    web->access = NULL;
+    free(web->free_entries);
+    web->free_entries = NULL;
+}
+
+void web_on_tick(struct web *web)
+{
+    web->wall_offset_us = (int64_t)clock_wall_us() - (int64_t)clock_now_us();
+}
+
+void web_on_turn(struct web *web, uint64_t now_us)
+{
+    web->env.now_us = now_us;
+    atomic_store_explicit(&web->part.head->heartbeat_us, now_us, memory_order_relaxed);
+    conn_env_set_time(&web->env,
+                      ((int64_t)now_us + web->wall_offset_us) / (int64_t)CLOCK_US_PER_S,
+                      str_of(web->settings->server_header));
+}

@@ -1,0 +1,58 @@
+/* What every web room shares: limits from the settings, the app's chain as hooks of the connection
+ * machine, the worker's part of the shared table, and the access log. */
+#ifndef REMUDA_WORKERS_WEB_H
+#define REMUDA_WORKERS_WEB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/settings.h"
+#include "http/access.h"
+#include "http/conn.h"
+#include "ipc/scoreboard.h"
+#include "workers/chain.h"
+
+struct err;
+
+struct web {
+    const struct settings *settings;
+    const struct app *app;
+    struct conn_env env;
+    struct scoreboard_part part;    /* this worker's, writable */
+    uint32_t n_inflight;            /* entries in part */
+    uint32_t n_routes;              /* blocks in part */
+    uint32_t *free_entries;         /* stack of free inflight entries */
+    uint32_t n_free_entries;
+    struct access_format *access;   /* NULL: off */
+    int access_fd;                  /* -1: off */
+    int64_t wall_offset_us;         /* wall clock - monotonic clock */
+};
+
+void web_fill_limits(struct http_limits *limits, const struct settings *settings);
+
+/* Fills everything; conn_env too.
+ * part, n_inflight, n_routes  the worker's part of the shared table
+ * access_fd  -1: no access log
+ * Returns    0; -errno, *err */
+int web_init(struct web *web, const struct settings *settings, const struct app *app,
+             const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
+             int access_fd, struct err *err) __attribute__((warn_unused_result));
+void web_fini(struct web *web);
+
+/* Once per turn of the loop, before any connection: the clock, the Date line, the heartbeat. */
+void web_on_turn(struct web *web, uint64_t now_us);
+
+/* Now and then (half a second): the wall clock may have been set. */
+void web_on_tick(struct web *web);
+
+/* Writes what the access log has gathered; at the end of a turn. */
+void web_flush_access(struct web *web);
+
+/* Adds to a counter of one's own part: one writer, so no locked instruction is needed. */
+static inline void web_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,783 @@
+/* ROOM: the event worker.
+ *
+ * What it does: accepts connections from the listening sockets that the master hands it, drives one
+ * connection machine (http/conn.h) per connection, runs handlers of the inline lane on this loop.
+ * Who starts it: the loader forks it on the master's word; the master adopts it.
+ * Inherits: standard streams, log, access log, its channel; the app's memory as the loader left it.
+ * Gets over the channel: the shared table, listening sockets (its own, those it covers).
+ * May never: wait for anything but its loop; hold a listening socket open after the master said no.
+ * When the master dies it is killed (PR_SET_PDEATHSIG), and ends by itself when the channel closes;
+ * when it dies, only the connections that it held are lost.
+ *
+ * One turn of the loop: wait; read the clock once; then connections, channel, signals as they come.
+ * Input and output buffers belong to the loop, so a connection's turn is finished before the next. */
+#include "workers/web_event.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <ev.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "ipc/msg.h"
+#include "ipc/signals.h"
+#include "workers/channel.h"
+#include "workers/web.h"
+
+#define TICK_S 0.5              /* heartbeat and time-outs; the master calls 1 s without one hung */
+#define ACCEPT_BATCH 64         /* connections a turn from one socket, so that others get theirs */
+#define TURN_ROUNDS 16          /* writes a turn for one connection */
+#define LISTENERS_MAX 1024      /* own slots and covered ones */
+#define LINGER_US (2 * CLOCK_US_PER_S)
+#define ACCEPT_PAUSE_S 0.1      /* after the descriptors ran out */
+
+/* The clocks a connection can be under; each a list in order of time, so expiry looks at the front. */
+enum clock { CLOCK_IDLE, CLOCK_HEAD, CLOCK_BODY, CLOCK_WRITE, CLOCK_LINGER, CLOCK_NONE, CLOCKS };
+
+struct client {
+    ev_io io;
+    struct conn conn;
+    struct list link;     /* in loop.clocks[clock] */
+    uint64_t since_us;    /* when its clock was started */
+    struct ev_timer *due; /* when its stream goes on; NULL until one waits */
+    uint8_t clock;
+};
+
+struct listener {
+    ev_io io;
+    int64_t id; /* the master's name for it */
+};
+
+static struct {
+    struct ev_loop *loop;
+    struct web web;
+    const struct heritage *heritage; /* NULL in single mode */
+    int channel_fd;                  /* -1 in single mode */
+    ev_io channel_io;
+    ev_io signal_io;
+    ev_timer tick;
+    ev_timer accept_pause;
+    ev_check turn_begins;
+    ev_prepare turn_ends;
+    struct listener *listeners[LISTENERS_MAX];
+    size_t n_listeners;
+    struct list clocks[CLOCKS];
+    uint64_t limits_us[CLOCKS]; /* 0: no limit */
+    size_t n_clients;
+    size_t max_clients;
+    bool is_started;  /* the master has sent everything */
+    bool is_full;     /* at worker_connections */
+    bool has_warned_full;
+    bool is_draining;
+    uint64_t drain_ends_us; /* single mode: when patience ends; 0: the master decides */
+} room;
+
+static void run_loop(void);
+static int set_up(const struct settings *settings, const struct app *app,
+                  const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
+                  int access_fd, struct err *err);
+static void tear_down(void);
+static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events);
+static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events);
+static void on_accept(struct ev_loop *loop, ev_io *watcher, int events);
+static void on_client(struct ev_loop *loop, ev_io *watcher, int events);
+static void on_due(struct ev_loop *loop, ev_timer *watcher, int events);
+static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events);
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
+static void on_signal(struct ev_loop *loop, ev_io *watcher, int events);
+static void on_accept_pause(struct ev_loop *loop, ev_timer *watcher, int events);
+
+/* ---- main ---- */
+
+static void tell_master(enum msg_type type, int64_t value, const char *text)
+{
+    channel_tell(room.heritage, type, NULL, getpid(), value, text);
+}
+
+/* The first frame hands over the shared table. */
+static int receive_board(struct scoreboard_part *part, struct err *err)
+{
+    struct msg msg;
+    int fds[FD_PASS_MAX];
+    size_t n_fds = 0;
+    int rc = channel_wait(room.channel_fd, &msg, fds, &n_fds);
+    if (rc <= 0 || msg.type != MSG_BOARD) {
+        for (size_t i = 0; rc > 0 && i < n_fds; i++)
+            fd_close(&fds[i]);
+        return err_set(err, EPROTO, "expected the shared table from the master, got %s",
+                       rc > 0 ? msg_names[msg.type] : "nothing");
+    }
+    rc = scoreboard_map_part(&room.heritage->board, fds[0], room.heritage->seat, part, err);
+    fd_close(&fds[0]);
+    return rc;
+}
+
+static void announce_seat(struct seat_head *head)
+{
+    const struct heritage *h = room.heritage;
+    head->layout = SCOREBOARD_LAYOUT;
+    head->epoch = h->epoch;
+    head->role = (int32_t)h->role;
+    head->slot = h->slot;
+    head->generation = h->generation;
+    head->pid = getpid();
+    panic_set_area(head->last_words, sizeof head->last_words);
+}
+
+_Noreturn static void fail_boot(const char *reason)
+{
+    log_error("worker can't start", "reason=\"%s\"", reason);
+    tell_master(MSG_FAILED, 0, reason);
+    exit(EXIT_FAILURE);
+}
+
+void web_event_main(const struct heritage *heritage, const struct app *app)
+{
+    struct err err = {0};
+    room.heritage = heritage;
+    room.channel_fd = heritage->channel_fd;
+    log_identify("web", heritage->slot, heritage->generation);
+    tell_master(MSG_HELLO, 0, NULL);
+    struct scoreboard_part part;
+    if (receive_board(&part, &err) < 0)
+        fail_boot(err.text);
+    announce_seat(part.head);
+    chain_set_process(&(struct chain_process){.role = "web",
+                                              .slot = heritage->slot,
+                                              .generation = heritage->generation,
+                                              .config = heritage->settings->app_config,
+                                              .config_file = heritage->settings->file,
+                                              .app = app});
+    if (set_up(heritage->settings, app, &part, heritage->board.n_inflight,
+               heritage->board.n_routes, heritage->access_fd, &err) < 0)
+        fail_boot(err.text);
+    int rc = app->decl->worker_init ? app->decl->worker_init() : 0;
+    if (rc != 0) {
+        char reason[80];
+        (void)snprintf(reason, sizeof reason, "the app's worker_init returned %d", rc);
+        fail_boot(reason);
+    }
+    atomic_store_explicit(&part.head->state, SEAT_STATE_READY, memory_order_relaxed);
+    tell_master(MSG_READY, 0, NULL);
+    run_loop();
+    if (app->decl->worker_exit)
+        app->decl->worker_exit();
+    tear_down();
+    exit(EXIT_SUCCESS);
+}
+
+static void add_listener(int fd, int64_t id);
+
+int web_event_run_single(const struct settings *settings, const struct app *app, int access_fd,
+                         const int *fds, size_t n_fds, struct err *err)
+{
+    room.channel_fd = -1;
+    room.is_started = true;
+    struct scoreboard_part part = {
+        .head = calloc(1, sizeof *part.head),
+        .inflight = calloc(settings->inflight, sizeof *part.inflight),
+        .routes = calloc(settings->limit_routes, sizeof *part.routes),
+        .batch = calloc(1, SCOREBOARD_BATCH_BYTES),
+    };
+    int rc = part.head && part.inflight && part.routes && part.batch
+                 ? 0
+                 : err_set(err, ENOMEM, "no memory for the worker's table");
+    if (rc == 0)
+        rc = set_up(settings, app, &part, settings->inflight, settings->limit_routes, access_fd,
+                    err);
+    if (rc == 0) {
+        for (size_t i = 0; i < n_fds; i++)
+            add_listener(fds[i], (int64_t)i);
+        run_loop();
+        tear_down();
+    }
+    free(part.head);
+    free(part.inflight);
+    free(part.routes);
+    free(part.batch);
+    return rc;
+}
+
+static void run_loop(void)
+{
+    ev_run(room.loop, 0);
+}
+
+static int set_up(const struct settings *settings, const struct app *app,
+                  const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
+                  int access_fd, struct err *err)
+{
+    static const int obeyed[] = {SIGTERM, SIGINT, SIGQUIT};
+    int rc = web_init(&room.web, settings, app, part, n_inflight, n_routes, access_fd, err);
+    if (rc < 0)
+        return rc;
+    room.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    if (!room.loop)
+        return err_set(err, EMFILE, "libev gives no epoll loop: %s", strerror(errno));
+    /* In a terminal INT and QUIT reach the whole group; with a master it is the master's to act. */
+    int signal_fd = signals_open(obeyed, room.heritage ? 1 : 3);
+    if (signal_fd < 0)
+        return err_set(err, -signal_fd, "signals: %s", strerror(-signal_fd));
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    static const int ignored[] = {SIGPIPE, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        (void)sigaction(ignored[i], &ignore, NULL);
+    for (size_t i = 0; room.heritage && i < 2; i++)
+        (void)sigaction(obeyed[i + 1], &ignore, NULL);
+    for (int i = 0; i < CLOCKS; i++)
+        list_init(&room.clocks[i]);
+    room.limits_us[CLOCK_IDLE] = settings->keepalive_us;
+    room.limits_us[CLOCK_HEAD] = settings->header_timeout_us;
+    room.limits_us[CLOCK_BODY] = settings->body_timeout_us;
+    room.limits_us[CLOCK_WRITE] = settings->write_timeout_us;
+    room.limits_us[CLOCK_LINGER] = LINGER_US;
+    room.max_clients = settings->worker_connections;
+    ev_check_init(&room.turn_begins, on_turn_begins);
+    ev_set_priority(&room.turn_begins, EV_MAXPRI); /* before the connections of the turn */
+    ev_check_start(room.loop, &room.turn_begins);
+    if (room.web.access) {
+        ev_prepare_init(&room.turn_ends, on_turn_ends);
+        ev_prepare_start(room.loop, &room.turn_ends);
+    }
+    ev_timer_init(&room.tick, on_tick, TICK_S, TICK_S);
+    ev_timer_start(room.loop, &room.tick);
+    ev_timer_init(&room.accept_pause, on_accept_pause, ACCEPT_PAUSE_S, 0);
+    ev_io_init(&room.signal_io, on_signal, signal_fd, EV_READ);
+    ev_io_start(room.loop, &room.signal_io);
+    if (room.channel_fd >= 0) {
+        ev_io_init(&room.channel_io, on_channel, room.channel_fd, EV_READ);
+        ev_io_start(room.loop, &room.channel_io);
+    }
+    return 0;
+}
+
+/* ---- a turn ---- */
+
+static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events)
+{
+    (void)loop;
+    (void)watcher;
+    (void)events;
+    web_on_turn(&room.web, clock_now_us());
+}
+
+static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events)
+{
+    (void)loop;
+    (void)watcher;
+    (void)events;
+    web_flush_access(&room.web);
+}
+
+/* ---- connections ---- */
+
+static void watch_listeners(bool is_on)
+{
+    for (size_t i = 0; i < room.n_listeners; i++) {
+        if (is_on)
+            ev_io_start(room.loop, &room.listeners[i]->io);
+        else
+            ev_io_stop(room.loop, &room.listeners[i]->io);
+    }
+}
+
+static bool can_accept(void)
+{
+    return room.is_started && !room.is_full && !ev_is_active(&room.accept_pause);
+}
+
+static void client_close(struct client *client)
+{
+    conn_fini(&client->conn);
+    ev_io_stop(room.loop, &client->io);
+    if (client->due) {
+        ev_timer_stop(room.loop, client->due);
+        free(client->due);
+    }
+    list_unlink(&client->link);
+    (void)close(client->io.fd);
+    free(client);
+    room.n_clients--;
+    atomic_store_explicit(&room.web.part.head->connections, room.n_clients, memory_order_relaxed);
+    if (room.is_full && room.n_clients <= room.max_clients - room.max_clients / 8 - 1) {
+        room.is_full = false;
+        atomic_store_explicit(&room.web.part.head->is_full, 0, memory_order_relaxed);
+        tell_master(MSG_FULL, 0, NULL);
+        if (can_accept())
+            watch_listeners(true);
+    }
+    if (room.is_draining && room.n_clients == 0)
+        ev_break(room.loop, EVBREAK_ALL);
+}
+
+static enum clock clock_for(const struct client *client, enum conn_wait wait)
+{
+    switch (wait) {
+    case CONN_WAIT_REQUEST: /* a new connection owes its first request as one owes a head */
+        return client->conn.n_requests == 0 ? CLOCK_HEAD : CLOCK_IDLE;
+    case CONN_WAIT_HEAD:
+        return CLOCK_HEAD;
+    case CONN_WAIT_BODY:
+        return CLOCK_BODY;
+    case CONN_WAIT_WRITE:
+        return CLOCK_WRITE;
+    case CONN_WAIT_LINGER:
+        return CLOCK_LINGER;
+    default:
+        return CLOCK_NONE;
+    }
+}
+
+/* A head's clock runs from its first octet; the others start again with every progress. */
+static void client_set_clock(struct client *client, enum conn_wait wait)
+{
+    enum clock clock = clock_for(client, wait);
+    uint64_t since_us = room.web.env.now_us;
+    if (wait == CONN_WAIT_HEAD)
+        since_us = client->conn.ex->req.started_us;
+    if (clock == client->clock && clock == CLOCK_HEAD && since_us == client->since_us)
+        return;
+    if (clock == client->clock && clock == CLOCK_HEAD && wait == CONN_WAIT_REQUEST)
+        return;
+    list_unlink(&client->link);
+    list_push(&room.clocks[clock], &client->link);
+    client->clock = (uint8_t)clock;
+    client->since_us = since_us;
+}
+
+static void client_watch(struct client *client, int events)
+{
+    if ((client->io.events & (EV_READ | EV_WRITE)) == events && ev_is_active(&client->io))
+        return;
+    int fd = client->io.fd;
+    ev_io_stop(room.loop, &client->io);
+    if (events == 0)
+        return;
+    ev_io_set(&client->io, fd, events);
+    ev_io_start(room.loop, &client->io);
+}
+
+/* A stream that waits: one timer of its own, made at the first wait. */
+static bool client_set_due(struct client *client)
+{
+    if (!client->due) {
+        client->due = calloc(1, sizeof *client->due);
+        if (!client->due)
+            return false;
+        ev_timer_init(client->due, on_due, 0., 0.);
+        client->due->data = client;
+    }
+    uint64_t now_us = room.web.env.now_us;
+    uint64_t resume_us = client->conn.resume_us;
+    double wait_s = resume_us > now_us ? (double)(resume_us - now_us) / 1e6 : 0.;
+    ev_timer_stop(room.loop, client->due);
+    ev_timer_set(client->due, wait_s, 0.);
+    ev_timer_start(room.loop, client->due);
+    return true;
+}
+
+/* What the machine waits for becomes what the loop watches.
+ * Returns false when the connection is over and the client freed */
+static bool client_wait(struct client *client)
+{
+    enum conn_wait wait = conn_wait(&client->conn);
+    int events = EV_READ;
+    switch (wait) {
+    case CONN_WAIT_CLOSE:
+        client_close(client);
+        return false;
+    case CONN_WAIT_WRITE:
+        events = EV_WRITE;
+        break;
+    case CONN_WAIT_TIMER:
+        events = 0;
+        if (!client_set_due(client)) {
+            client_close(client);
+            return false;
+        }
+        break;
+    case CONN_WAIT_LINGER:
+        if (client->clock != CLOCK_LINGER)
+            (void)shutdown(client->io.fd, SHUT_WR); /* ENOTCONN: the client is gone already */
+        break;
+    default:
+        break;
+    }
+    client_set_clock(client, wait);
+    client_watch(client, events);
+    return true;
+}
+
+/* Writes what there is. Returns false when the socket takes no more or is broken */
+static bool client_send(struct client *client)
+{
+    struct iovec parts[2];
+    for (;;) {
+        int n = conn_output(&client->conn, parts);
+        if (n == 0)
+            return true;
+        size_t total = parts[0].iov_len + (n > 1 ? parts[1].iov_len : 0);
+        ssize_t sent = n == 1 ? write(client->io.fd, parts[0].iov_base, parts[0].iov_len)
+                              : writev(client->io.fd, parts, n);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0) {
+            if (errno != EAGAIN)
+                conn_fini(&client->conn);
+            return false;
+        }
+        web_count(&room.web.part.head->bytes_out, (uint64_t)sent);
+        conn_on_sent(&client->conn, (size_t)sent);
+        if ((size_t)sent < total)
+            return false; /* the socket's buffer is full: no need to be told with EAGAIN */
+    }
+}
+
+/* Returns false when the connection is over and the client freed. */
+static bool client_turn(struct client *client)
+{
+    for (int round = 0; round < TURN_ROUNDS; round++) {
+        conn_process(&client->conn);
+        if (!client_send(client) || !conn_can_go_on(&client->conn))
+            break;
+    }
+    conn_settle(&client->conn);
+    return client_wait(client);
+}
+
+static void client_read(struct client *client)
+{
+    char *space;
+    size_t room_bytes;
+    conn_input_space(&client->conn, &space, &room_bytes);
+    ssize_t n = room_bytes > 0 ? read(client->io.fd, space, room_bytes) : -1;
+    if (n > 0) {
+        web_count(&room.web.part.head->bytes_in, (uint64_t)n);
+        conn_on_input(&client->conn, (size_t)n);
+    } else if (n == 0) {
+        conn_on_eof(&client->conn);
+    } else if (room_bytes == 0 || (errno != EAGAIN && errno != EINTR)) {
+        conn_fini(&client->conn); /* no memory, or a reset */
+    }
+}
+
+static void on_client(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    struct client *client = (struct client *)(void *)watcher;
+    if (events & EV_READ)
+        client_read(client);
+    (void)client_turn(client);
+}
+
+static void on_due(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    struct client *client = watcher->data;
+    if (room.web.env.now_us < client->conn.resume_us)
+        room.web.env.now_us = client->conn.resume_us; /* libev's clock and ours differ by little */
+    (void)client_turn(client);
+}
+
+/* ---- accepting ---- */
+
+static void become_full(void)
+{
+    room.is_full = true;
+    atomic_store_explicit(&room.web.part.head->is_full, 1, memory_order_relaxed);
+    watch_listeners(false);
+    tell_master(MSG_FULL, 1, NULL);
+    if (!room.has_warned_full)
+        log_warn("worker is full: it accepts no more until connections close",
+                 "worker_connections=%zu", room.max_clients);
+    room.has_warned_full = true;
+}
+
+/* At worker_connections the connection that has been idle longest makes room, if there is one. A
+ * drain takes what is in the queue all the same. */
+static bool has_room(void)
+{
+    if (room.n_clients < room.max_clients || room.is_draining)
+        return true;
+    if (!list_is_empty(&room.clocks[CLOCK_IDLE]))
+        return true;
+    become_full();
+    return false;
+}
+
+static void make_room(void)
+{
+    struct list *idle = &room.clocks[CLOCK_IDLE];
+    if (room.n_clients >= room.max_clients && !list_is_empty(idle))
+        client_close(LIST_ENTRY(idle->next, struct client, link));
+}
+
+static void client_open(int fd, const struct sockaddr_storage *address)
+{
+    struct client *client = calloc(1, sizeof *client);
+    if (!client) {
+        log_error("no memory for a connection", "open=%zu", room.n_clients);
+        (void)close(fd);
+        return;
+    }
+    struct peer peer = {0};
+    memcpy(&peer.address, address, sizeof peer.address);
+    conn_init(&client->conn, &room.web.env, &peer);
+    ev_io_init(&client->io, on_client, fd, EV_READ);
+    list_init(&client->link);
+    client->clock = CLOCK_NONE;
+    room.n_clients++;
+    struct seat_head *head = room.web.part.head;
+    web_count(&head->accepted, 1);
+    atomic_store_explicit(&head->connections, room.n_clients, memory_order_relaxed);
+    client_read(client); /* TCP_DEFER_ACCEPT: the request is usually here already */
+    (void)client_turn(client);
+}
+
+/* Returns false when the socket is empty, or nothing more can be accepted */
+static bool accept_one(int fd)
+{
+    if (!has_room())
+        return false;
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    address.ss_family = AF_UNSPEC;
+    int client_fd = accept4(fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client_fd >= 0) {
+        make_room();
+        client_open(client_fd, &address);
+        return true;
+    }
+    switch (errno) {
+    case EAGAIN:
+        return false;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+        log_error("can't accept, trying again in a moment", "reason=\"%s\" connections=%zu",
+                  strerror(errno), room.n_clients);
+        ev_timer_set(&room.accept_pause, ACCEPT_PAUSE_S, 0);
+        ev_timer_start(room.loop, &room.accept_pause);
+        watch_listeners(false);
+        return false;
+    default:
+        return true; /* this connection is gone (accept(2)): the next may be well */
+    }
+}
+
+static void on_accept(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    for (int i = 0; i < ACCEPT_BATCH && accept_one(watcher->fd); i++)
+        ;
+}
+
+static void on_accept_pause(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)events;
+    ev_timer_stop(loop, watcher);
+    if (can_accept())
+        watch_listeners(true);
+}
+
+static void add_listener(int fd, int64_t id)
+{
+    struct listener *listener = room.n_listeners < LISTENERS_MAX ? calloc(1, sizeof *listener) : NULL;
+    if (!listener) {
+        log_error("no room for a listening socket", "id=%lld", (long long)id);
+        (void)close(fd);
+        return;
+    }
+    listener->id = id;
+    ev_io_init(&listener->io, on_accept, fd, EV_READ);
+    room.listeners[room.n_listeners++] = listener;
+    if (can_accept())
+        ev_io_start(room.loop, &listener->io);
+}
+
+static void remove_listener_at(size_t i)
+{
+    struct listener *listener = room.listeners[i];
+    ev_io_stop(room.loop, &listener->io);
+    (void)close(listener->io.fd);
+    free(listener);
+    room.listeners[i] = room.listeners[--room.n_listeners];
+}
+
+/* ---- time-outs ---- */
+
+static void expire(enum clock clock)
+{
+    struct list *list = &room.clocks[clock];
+    uint64_t limit_us = room.limits_us[clock];
+    while (limit_us > 0 && !list_is_empty(list)) {
+        struct client *client = LIST_ENTRY(list->next, struct client, link);
+        if (room.web.env.now_us < client->since_us + limit_us)
+            return;
+        list_unlink(&client->link); /* whatever follows, it is not looked at again in this loop */
+        client->clock = CLOCK_NONE;
+        conn_on_timeout(&client->conn);
+        (void)client_turn(client);
+    }
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)watcher;
+    (void)events;
+    web_on_tick(&room.web);
+    for (int clock = 0; clock < CLOCK_NONE; clock++)
+        expire((enum clock)clock);
+    if (room.drain_ends_us > 0 && room.web.env.now_us >= room.drain_ends_us) {
+        log_warn("graceful_timeout is over, connections are cut", "connections=%zu",
+                 room.n_clients);
+        ev_break(room.loop, EVBREAK_ALL);
+    }
+}
+
+/* ---- the master's word ---- */
+
+/* Idle connections are closed, after one more look whether a request is already there: a client that
+ * has just sent one must not lose it. */
+static void close_idle(enum clock clock)
+{
+    struct list *list = &room.clocks[clock];
+    struct list todo;
+    list_init(&todo);
+    while (!list_is_empty(list)) {
+        struct list *link = list->next;
+        list_unlink(link);
+        list_push(&todo, link);
+    }
+    while (!list_is_empty(&todo)) {
+        struct client *client = LIST_ENTRY(todo.next, struct client, link);
+        list_unlink(&client->link);
+        client->clock = CLOCK_NONE;
+        if (client->conn.state == CONN_IDLE)
+            client_read(client);
+        if (client_turn(client) && client->conn.state == CONN_IDLE)
+            client_close(client);
+    }
+}
+
+static void start_draining(void)
+{
+    if (room.is_draining)
+        return;
+    room.is_draining = true;
+    room.web.env.is_draining = true;
+    if (!room.heritage)
+        room.drain_ends_us = clock_now_us() + room.web.settings->graceful_timeout_us;
+    atomic_store_explicit(&room.web.part.head->state, SEAT_STATE_DRAINING, memory_order_relaxed);
+    while (room.n_listeners > 0) {
+        while (accept_one(room.listeners[0]->io.fd))
+            ; /* what is in the queue was promised an answer */
+        remove_listener_at(0);
+    }
+    tell_master(MSG_DRAINED, 0, NULL);
+    room.n_clients++; /* keeps close_idle() from ending the loop under itself */
+    close_idle(CLOCK_IDLE);
+    close_idle(CLOCK_HEAD);
+    if (--room.n_clients == 0)
+        ev_break(room.loop, EVBREAK_ALL);
+}
+
+static void obey(const struct msg *msg, int *fds, size_t n_fds)
+{
+    switch ((enum msg_type)msg->type) {
+    case MSG_LISTEN:
+        if (n_fds == 1 && !room.is_draining) {
+            add_listener(fds[0], msg->value);
+            fds[0] = -1;
+        }
+        break;
+    case MSG_UNLISTEN:
+        for (size_t i = 0; i < room.n_listeners; i++)
+            if (room.listeners[i]->id == msg->value)
+                remove_listener_at(i--);
+        break;
+    case MSG_START:
+        room.is_started = true;
+        if (can_accept())
+            watch_listeners(true);
+        break;
+    case MSG_DRAIN:
+        start_draining();
+        break;
+    case MSG_STOP:
+        ev_break(room.loop, EVBREAK_ALL);
+        break;
+    default:
+        log_warn("frame that a web worker does not expect", "type=%s", msg_names[msg->type]);
+        break;
+    }
+    for (size_t i = 0; i < n_fds; i++)
+        fd_close(&fds[i]);
+}
+
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)events;
+    for (;;) {
+        struct msg msg;
+        int fds[FD_PASS_MAX];
+        size_t n_fds = 0;
+        int rc = msg_receive(watcher->fd, 0, &msg, fds, &n_fds);
+        if (rc == -EAGAIN)
+            return;
+        if (rc <= 0) { /* without a master nobody would restart or stop us */
+            log_error("the master is gone, ending", "reason=\"%s\"",
+                      rc < 0 ? strerror(-rc) : "channel closed");
+            ev_break(loop, EVBREAK_ALL);
+            return;
+        }
+        obey(&msg, fds, n_fds);
+    }
+}
+
+static void on_signal(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)watcher;
+    (void)events;
+    uint64_t taken = signals_take();
+    if (signals_has(taken, SIGINT) || signals_has(taken, SIGQUIT) ||
+        (signals_has(taken, SIGTERM) && room.is_draining && !room.heritage))
+        ev_break(loop, EVBREAK_ALL);
+    else if (signals_has(taken, SIGTERM))
+        start_draining();
+}
+
+/* ---- the end ---- */
+
+const char *web_event_library(void)
+{
+    static char text[32];
+    (void)snprintf(text, sizeof text, "%d.%d", ev_version_major(), ev_version_minor());
+    return text;
+}
+
+static void tear_down(void)
+{
+    while (room.n_listeners > 0)
+        remove_listener_at(0);
+    for (int clock = 0; clock < CLOCKS; clock++) {
+        while (!list_is_empty(&room.clocks[clock]))
+            client_close(LIST_ENTRY(room.clocks[clock].next, struct client, link));
+    }
+    web_fini(&room.web);
+    ev_loop_destroy(room.loop);
+    room.loop = NULL;
+}

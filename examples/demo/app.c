@@ -343,22 +343,22 @@ static void worker_exit(void)
 /* ---- what the server sees ----------------------------------------------------------------- */
 
 static const rmd_route routes[] = {
-    {"GET", "/", root, .lane = RMD_INLINE},
-    {"GET", "/json", json, .lane = RMD_INLINE},
-    {"GET", "/hello/:name", hello, .lane = RMD_INLINE},
-    {"*", "/echo", echo, .lane = RMD_INLINE},
-    {"GET", "/bytes", bytes, .lane = RMD_INLINE},
-    {"*", "/headers", headers, .lane = RMD_INLINE},
-    {"GET", "/info", info, .lane = RMD_INLINE},
-    {"GET", "/stream", stream, .lane = RMD_INLINE},
-    {"GET", "/events", events, .lane = RMD_INLINE},
-    {"GET", "/inline-crash", crash, .lane = RMD_INLINE},
+    {"GET", "/", root},
+    {"GET", "/json", json},
+    {"GET", "/hello/:name", hello},
+    {"*", "/echo", echo},
+    {"GET", "/bytes", bytes},
+    {"*", "/headers", headers},
+    {"GET", "/info", info},
+    {"GET", "/stream", stream},
+    {"GET", "/events", events},
+    {"GET", "/inline-crash", crash},
     {0},
 };
 
 static const rmd_route timed_routes[] = {
     {"GET", "/sleep", sleep_a_while, .lane = RMD_IO},
-    {"GET", "/block", block, .lane = RMD_INLINE},
+    {"GET", "/block", block},
     {0},
 };
 

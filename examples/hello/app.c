@@ -7,7 +7,7 @@ static void hello(rmd_request *req, rmd_response *res)
 }
 
 static const rmd_route routes[] = {
-    {"GET", "/hello/:name", hello, .lane = RMD_INLINE},
+    {"GET", "/hello/:name", hello},
     {0},
 };
 

@@ -6,11 +6,11 @@
 
 /* Exit codes of `remuda`, all of them. */
 enum cli_exit {
-    CLI_OK = 0,       /* done, or stopped as asked */
-    CLI_CONFIG = 1,   /* invalid configuration or app; `call`: answered 400 or above */
-    CLI_USAGE = 2,    /* wrong arguments */
-    CLI_BIND = 3,     /* cannot listen */
-    CLI_NO_BOOT = 4,  /* workers cannot boot */
+    CLI_OK = 0,      /* done, or stopped as asked */
+    CLI_CONFIG = 1,  /* invalid configuration or app; `call`: answered 400 or above */
+    CLI_USAGE = 2,   /* wrong arguments */
+    CLI_BIND = 3,    /* cannot listen */
+    CLI_NO_BOOT = 4, /* workers cannot boot */
 };
 
 /* What main() does. Returns an exit code. */

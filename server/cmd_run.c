@@ -1,0 +1,133 @@
+/* `remuda run`: settings, logs, then the master; or with --single the one process that serves. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "config/check.h"
+#include "config/merge.h"
+#include "server/cli.h"
+#include "server/listen.h"
+#include "server/logfile.h"
+#include "server/master.h"
+#include "server/nofile.h"
+#include "workers/loader.h"
+
+enum { SINGLE };
+
+static int refuse(int code, const char *what)
+{
+    (void)fprintf(stderr, "remuda run: %s\n", what);
+    return code;
+}
+
+static void log_warnings(const struct mistakes *warnings)
+{
+    char quoted[LOG_QUOTE_MAX + 8];
+    for (size_t i = 0; i < warnings->n; i++)
+        log_warn("configuration", "text=%s",
+                 log_quote(quoted, warnings->items[i].text, strlen(warnings->items[i].text)));
+}
+
+static int cannot_start(int code, const struct err *err)
+{
+    char quoted[LOG_QUOTE_MAX + 8];
+    log_error("cannot start", "exit=%d why=%s", code,
+              log_quote(quoted, err->text, strlen(err->text)));
+    return code;
+}
+
+/* One process for everything: what a debugger wants to see. */
+static int run_single(struct settings *settings)
+{
+    struct err err;
+    struct listen_set listeners = {0};
+    log_identify("single", -1, 1);
+    if (nofile_raise(settings, 0, &err) < 0)
+        return cannot_start(CLI_CONFIG, &err);
+    if (listen_open(settings, 1, &listeners, &err) < 0)
+        return cannot_start(CLI_BIND, &err);
+    int *fds = calloc(listeners.n, sizeof *fds);
+    if (!fds) {
+        listen_close(&listeners);
+        (void)err_set(&err, ENOMEM, "out of memory");
+        return cannot_start(CLI_NO_BOOT, &err);
+    }
+    for (uint32_t i = 0; i < listeners.n; i++) {
+        fds[i] = listeners.items[i].fd;
+        listeners.items[i].fd = -1; /* closed over there */
+    }
+    for (uint32_t i = 0; i < listeners.n_addresses; i++)
+        log_notice("listening", "address=%s", listeners.addresses[i].text);
+    int rc = loader_run_single(settings, fds, listeners.n, &err);
+    free(fds);
+    listen_close(&listeners);
+    return rc < 0 ? cannot_start(CLI_CONFIG, &err) : CLI_OK;
+}
+
+static int serve(struct settings *settings, const struct mistakes *warnings, bool is_single)
+{
+    struct err err;
+    int log_fd = -1;
+    int access_fd = -1;
+    if (settings->chdir && chdir(settings->chdir) < 0) {
+        (void)fprintf(stderr, "remuda run: chdir %s: %s\n", settings->chdir, strerror(errno));
+        return CLI_CONFIG;
+    }
+    (void)umask((mode_t)settings->umask);
+    if (logfile_open(settings->errorlog ? settings->errorlog : "-", STDERR_FILENO, &log_fd, &err) <
+        0)
+        return refuse(CLI_CONFIG, err.text);
+    log_init(log_fd, settings->loglevel, settings->log_format);
+    log_identify("master", -1, -1);
+    log_warnings(warnings);
+    int code;
+    if (logfile_open(settings->accesslog, STDOUT_FILENO, &access_fd, &err) < 0)
+        code = cannot_start(CLI_CONFIG, &err);
+    else
+        code = is_single ? run_single(settings) : master_run(settings, log_fd, access_fd);
+    logfile_close(&access_fd);
+    log_init(STDERR_FILENO, settings->loglevel, settings->log_format);
+    logfile_close(&log_fd);
+    return code;
+}
+
+static int run(struct merge_result *r, bool is_single)
+{
+    if (r->is_help_wanted) {
+        cli_print_help("run", stdout);
+        return CLI_OK;
+    }
+    if (r->n_rest > 0)
+        return cli_refuse_argument("run", r->rest[0]);
+    if (!r->settings->app)
+        return refuse(CLI_USAGE,
+                      "which app? `remuda run ./app.so`, or `app: ./app.so` in remuda.yaml");
+    check_files(r->settings, &r->mistakes);
+    if (!mistakes_is_empty(&r->mistakes)) {
+        mistakes_print(&r->mistakes, "", stderr);
+        return CLI_CONFIG;
+    }
+    return serve(r->settings, &r->warnings, is_single);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct merge_option options[] = {[SINGLE] = {.name = "--single"}, {.name = NULL}};
+    struct merge_input in = {
+        .argc = argc, .argv = argv, .environment = environ, .options = options};
+    struct merge_result r;
+    int code;
+    if (merge_settings(&in, &r) < 0) {
+        merge_print(&r, stderr);
+        code = r.exit_code;
+    } else {
+        code = run(&r, options[SINGLE].n_given > 0);
+    }
+    merge_fini(&r);
+    return code;
+}

@@ -1,0 +1,175 @@
+/* Building a generation and filling its posts. Process: master.
+ *
+ * The app is copied into a sealed memfd, once: whatever happens to the file, restarted loaders load
+ * the same octets. (Overwriting a mapped file in place would be SIGBUS in every worker.) The loader
+ * is a direct child; workers are made by the loader on request, with their end of a channel that
+ * was made here, and come to the master by adoption. */
+#include "server/generation.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "ipc/msg.h"
+#include "ipc/spawn.h"
+#include "workers/loader.h"
+
+static int copy_app(struct generation *g, struct err *err)
+{
+    const char *path = g->settings->app;
+    if (access(path, R_OK) < 0)
+        return err_set(err, errno, "cannot read the app %s: %s", path, strerror(errno));
+    if (!g->settings->app_copy)
+        return 0;
+    struct err why;
+    if (fd_copy_sealed(path, "remuda-app", &g->app_fd, &why) == 0)
+        return 0;
+    if (why.code == EINVAL) { /* a folder, a device: loading it would fail as well */
+        *err = why;
+        return -why.code;
+    }
+    char quoted[LOG_QUOTE_MAX + 8];
+    log_warn("app not copied", "why=%s does=\"load it from its path; don't replace it in place\"",
+             log_quote(quoted, why.text, strlen(why.text)));
+    return 0;
+}
+
+int generation_open(struct generation *g, int number, const struct settings *settings,
+                    uint64_t now_us, struct err *err)
+{
+    *g = (struct generation){.number = number,
+                             .settings = settings,
+                             .app_fd = -1,
+                             .loader = {.role = ROLE_LOADER, .slot = -1, .due_us = now_us},
+                             .n_workers = settings->workers.n,
+                             .started_us = now_us};
+    int rc = copy_app(g, err);
+    if (rc < 0)
+        return rc;
+    g->workers = calloc(g->n_workers, sizeof *g->workers);
+    if (!g->workers) {
+        generation_close(g);
+        return err_set(err, ENOMEM, "out of memory");
+    }
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        g->workers[i] = (struct post){.role = ROLE_WEB, .slot = (int)i, .due_us = now_us};
+    return 0;
+}
+
+void generation_close(struct generation *g)
+{
+    fd_close(&g->app_fd);
+    free(g->workers);
+    g->workers = NULL;
+    g->n_workers = 0;
+}
+
+/* A seat with a channel; *out_child_fd is the other end. */
+static int prepare_seat(struct generation *g, struct post *post,
+                        const struct generation_means *means, struct seat **out_seat,
+                        int *out_child_fd, struct err *err)
+{
+    struct seat *seat = slots_take(means->slots, post->role, post->slot, means->now_us);
+    if (!seat)
+        return err_set(err, ENOSPC, "all %u seats are taken", means->slots->n_seats);
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
+        int code = errno;
+        slots_release(means->slots, seat);
+        return err_set(err, code, "socketpair: %s", strerror(code));
+    }
+    seat->channel_fd = ends[0];
+    seat->generation = g->number;
+    seat->deadline_us = means->now_us + g->settings->boot_timeout_us;
+    *out_seat = seat;
+    *out_child_fd = ends[1];
+    return 0;
+}
+
+static int send_with_fd(int channel_fd, const struct msg *msg, int fd)
+{
+    return msg_send(channel_fd, msg, &fd, fd >= 0 ? 1 : 0);
+}
+
+int generation_hire_loader(struct generation *g, const struct generation_means *means,
+                           struct err *err)
+{
+    struct seat *seat;
+    int child_fd;
+    int rc = prepare_seat(g, &g->loader, means, &seat, &child_fd, err);
+    if (rc < 0)
+        return rc;
+    struct heritage heritage = *means->heritage;
+    heritage.role = ROLE_LOADER;
+    heritage.seat = seat->number;
+    heritage.epoch = seat->epoch;
+    heritage.slot = -1;
+    heritage.generation = g->number;
+    heritage.channel_fd = child_fd;
+    rc = spawn_child(&heritage, loader_main, &seat->pid, err);
+    fd_close(&child_fd);
+    if (rc < 0) {
+        slots_release(means->slots, seat);
+        return rc;
+    }
+    seat->phase = SEAT_BOOTING;
+    g->loader.seat = seat;
+    /* A new channel has room; what is not sent to a dying loader, its death makes good. */
+    struct msg board = msg_make(MSG_BOARD);
+    struct msg app = msg_make(MSG_APP);
+    if (send_with_fd(seat->channel_fd, &board, means->board_fd) < 0 ||
+        send_with_fd(seat->channel_fd, &app, g->app_fd) < 0)
+        fd_close(&seat->channel_fd); /* it ends itself */
+    return 0;
+}
+
+int generation_hire_worker(struct generation *g, struct post *post,
+                           const struct generation_means *means, struct err *err)
+{
+    struct seat *seat;
+    int child_fd;
+    int rc = prepare_seat(g, post, means, &seat, &child_fd, err);
+    if (rc < 0)
+        return rc;
+    struct msg order = msg_make(MSG_FORK);
+    order.role = (int32_t)post->role;
+    order.seat = seat->number;
+    order.epoch = seat->epoch;
+    order.slot = post->slot;
+    struct msg board = msg_make(MSG_BOARD);
+    rc = send_with_fd(seat->channel_fd, &board, means->board_fd);
+    if (rc == 0)
+        rc = send_with_fd(g->loader.seat->channel_fd, &order, child_fd);
+    fd_close(&child_fd);
+    if (rc < 0) {
+        slots_release(means->slots, seat);
+        if (rc == -EAGAIN || rc == -EPIPE || rc == -ECONNRESET)
+            return -EAGAIN; /* it is busy, or dying: then the next loader will be asked */
+        return err_set(err, -rc, "asking the loader: %s", strerror(-rc));
+    }
+    post->seat = seat;
+    return 0;
+}
+
+struct post *generation_find_post(struct generation *g, const struct seat *seat)
+{
+    if (g->loader.seat == seat)
+        return &g->loader;
+    if (seat->role == ROLE_WEB && seat->slot >= 0 && (uint32_t)seat->slot < g->n_workers &&
+        g->workers[seat->slot].seat == seat)
+        return &g->workers[seat->slot];
+    return NULL;
+}
+
+uint32_t generation_count_ready(const struct generation *g)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n_workers; i++)
+        n += g->workers[i].seat && g->workers[i].seat->phase == SEAT_READY;
+    return n;
+}

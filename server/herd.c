@@ -1,0 +1,408 @@
+/* Carries out what is decided about seats and posts. Process: master. Allocates nothing after
+ * herd_init(); what the kernel refuses (fork, a full channel) is tried again later. */
+#include "server/herd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/panic.h"
+#include "config/settings.h"
+#include "ipc/msg.h"
+#include "ipc/signals.h"
+#include "server/cli.h"
+#include "server/last_words.h"
+#include "server/strangers.h"
+
+#define RETRY_US (10 * CLOCK_US_PER_MS) /* a full channel empties in less, usually */
+
+int herd_init(struct herd *herd, const struct settings *settings, uint32_t n_seats,
+              uint32_t n_listeners, struct err *err)
+{
+    herd->rules = (struct decide_rules){.graceful_us = settings->graceful_timeout_us,
+                                        .timeout_us = settings->timeout_us};
+    herd->due_us = SEAT_NEVER;
+    int rc = scoreboard_create(n_seats, settings->inflight, settings->limit_routes, &herd->board_fd,
+                               &herd->board, err);
+    if (rc < 0)
+        return rc;
+    herd->heritage.master_pid = getpid();
+    herd->heritage.board = herd->board;
+    herd->heritage.settings = settings;
+    rc = slots_init(&herd->slots, n_seats, n_listeners);
+    if (rc == 0)
+        rc = totals_init(&herd->totals, settings->limit_routes);
+    return rc < 0 ? err_set(err, -rc, "out of memory") : 0;
+}
+
+void herd_fini(struct herd *herd)
+{
+    if (herd->board.base)
+        (void)munmap((void *)(uintptr_t)herd->board.base, herd->board.bytes);
+    herd->board.base = NULL;
+    fd_close(&herd->board_fd);
+    generation_close(&herd->generation);
+    totals_fini(&herd->totals);
+    slots_fini(&herd->slots);
+}
+
+/* ---- Acts */
+
+static const char *noun(const struct seat *seat)
+{
+    return seat->role == ROLE_WEB ? "worker" : role_table[seat->role].name;
+}
+
+/* One line about a seat: "<noun> <verb> slot=… pid=… <pairs>". */
+__attribute__((format(printf, 4, 5))) static void
+tell(enum log_level level, const struct seat *seat, const char *verb, const char *format, ...)
+{
+    char event[64];
+    char pairs[LAST_WORDS_REQUEST_BYTES + LAST_WORDS_BYTES];
+    char who[64] = "";
+    (void)snprintf(event, sizeof event, "%s %s", noun(seat), verb);
+    if (seat->slot >= 0)
+        (void)snprintf(who, sizeof who, "slot=%d ", seat->slot);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(pairs, sizeof pairs, format, args);
+    va_end(args);
+    log_event(level, event, "%spid=%d%s", who, (int)seat->pid, pairs);
+}
+
+static void send_order(struct seat *seat, enum msg_type type)
+{
+    struct msg msg = msg_make(type);
+    seat->is_leaving = true;
+    /* A channel that takes no more is that of a process that reads no more: its deadline runs. */
+    int rc = msg_send(seat->channel_fd, &msg, NULL, 0);
+    if (rc < 0)
+        log_debug("order not sent", "seat=%" PRIu32 " order=%s why=\"%s\"", seat->number,
+                  msg_names[type], strerror(-rc));
+}
+
+static void send_signal(struct herd *herd, struct seat *seat, int number)
+{
+    if (seat->is_dead)
+        return; /* its pid may be another's by now */
+    char request[LAST_WORDS_REQUEST_BYTES];
+    uint64_t silent_us = herd->now_us - seat->heartbeat_us;
+    if (seat->doom)
+        tell(LOG_LEVEL_WARN, seat, "killed", " signal=%s why=\"%s\" silent_ms=%" PRIu64 "%s",
+             signals_name(number), seat->doom, seat->heartbeat_us ? silent_us / CLOCK_US_PER_MS : 0,
+             last_words_request(&herd->board, seat->number, herd->now_us, request));
+    (void)kill(seat->pid, number); /* ours and not reaped yet, so it is there */
+}
+
+static void welcome(struct herd *herd, struct seat *seat)
+{
+    struct generation *g = &herd->generation;
+    seat->ready_us = herd->now_us;
+    seat->heartbeat_us = herd->now_us;
+    tell(LOG_LEVEL_INFO, seat, "ready", " boot_ms=%" PRIu64,
+         (herd->now_us - seat->born_us) / CLOCK_US_PER_MS);
+    struct post *post = generation_find_post(g, seat);
+    if (post && post->is_degraded) {
+        post->is_degraded = false;
+        tell(LOG_LEVEL_NOTICE, seat, "recovered", " after=%u", post->failures);
+    }
+    if (g->has_been_ready || generation_count_ready(g) < g->n_workers)
+        return;
+    g->has_been_ready = true;
+    log_notice("ready", "workers=%" PRIu32 " generation=%d boot_ms=%" PRIu64, g->n_workers,
+               g->number, (herd->now_us - g->started_us) / CLOCK_US_PER_MS);
+}
+
+/* It drains because somebody else told it to: its post gets another at once. */
+static void relieve(struct herd *herd, struct seat *seat)
+{
+    struct post *post = generation_find_post(&herd->generation, seat);
+    seat->is_leaving = true;
+    if (!post)
+        return;
+    post->seat = NULL;
+    post->due_us = herd->stage == DECIDE_RUNNING ? herd->now_us : SEAT_NEVER;
+    tell(LOG_LEVEL_INFO, seat, "leaves", " why=\"it drains of its own accord\"");
+}
+
+/* ---- Vacancies */
+
+/* Takes the loss of a post's process in. *out_ms gets the delay, for the log; what it means for the
+ * whole comes back, to be acted on when the log has been written. */
+static enum decide_fate vacate(struct herd *herd, struct post *post, const struct seat *seat,
+                               bool was_refused, uint64_t *out_ms)
+{
+    struct generation *g = &herd->generation;
+    *out_ms = 0;
+    if (!post)
+        return DECIDE_REPLACE;
+    post->seat = NULL;
+    post->due_us = SEAT_NEVER;
+    if (herd->stage != DECIDE_RUNNING)
+        return DECIDE_REPLACE;
+    struct decide_loss loss = {.role = post->role,
+                               .failures = post->failures,
+                               .was_ready = seat && seat->ready_us != 0,
+                               .ready_us = seat ? herd->now_us - seat->ready_us : 0,
+                               .was_refused = was_refused,
+                               .is_first_start = !g->has_been_ready,
+                               .is_anyone_serving = generation_count_ready(g) > 0};
+    struct decide_replacement next = decide_replace(&loss);
+    post->failures = next.failures;
+    post->due_us = herd->now_us + next.delay_us;
+    *out_ms = next.delay_us / CLOCK_US_PER_MS;
+    return next.fate;
+}
+
+static void take_fate(struct herd *herd, struct post *post, enum decide_fate fate)
+{
+    switch (fate) {
+    case DECIDE_REPLACE:
+        break;
+    case DECIDE_DEGRADED:
+        if (!post->is_degraded)
+            log_error("generation degraded",
+                      "generation=%d missing=%s failures=%u does=\"keep trying\"",
+                      herd->generation.number, role_table[post->role].name, post->failures);
+        post->is_degraded = true;
+        break;
+    case DECIDE_NO_APP:
+        log_error("cannot start", "exit=%d why=\"the app cannot be loaded\"", CLI_CONFIG);
+        herd->exit_code = CLI_CONFIG;
+        herd_stop(herd, DECIDE_QUICK, "app");
+        break;
+    case DECIDE_NO_BOOT:
+        log_error("cannot start", "exit=%d why=\"%s cannot boot\" tries=%u", CLI_NO_BOOT,
+                  post->role == ROLE_WEB ? "workers" : "the loader", post->failures);
+        herd->exit_code = CLI_NO_BOOT;
+        herd_stop(herd, DECIDE_QUICK, "boot");
+        break;
+    }
+}
+
+static void release(struct herd *herd, struct seat *seat)
+{
+    int rc = scoreboard_clear(&herd->board, herd->board_fd, seat->number);
+    if (rc < 0) /* its next occupant starts with counts that are not its own */
+        log_warn("seat not cleared", "seat=%" PRIu32 " why=\"%s\"", seat->number, strerror(-rc));
+    slots_release(&herd->slots, seat);
+    herd->is_changed = true;
+}
+
+/* Nobody ever said the pid of this seat's occupant: most likely there was none. */
+static void forget(struct herd *herd, struct seat *seat)
+{
+    uint64_t ms;
+    struct post *post = generation_find_post(&herd->generation, seat);
+    enum decide_fate fate = vacate(herd, post, seat, false, &ms);
+    tell(LOG_LEVEL_WARN, seat, "lost", " why=\"%s\" respawn_ms=%" PRIu64,
+         seat->doom ? seat->doom : "its channel ended before it had a pid", ms);
+    release(herd, seat);
+    take_fate(herd, post, fate);
+}
+
+static void refused(struct herd *herd, struct post *post, const char *why)
+{
+    uint64_t ms;
+    char quoted[LOG_QUOTE_MAX + 8];
+    enum decide_fate fate = vacate(herd, post, NULL, true, &ms);
+    log_warn("fork refused", "for=%s slot=%d why=%s respawn_ms=%" PRIu64,
+             role_table[post->role].name, post->slot, log_quote(quoted, why, strlen(why)), ms);
+    take_fate(herd, post, fate);
+}
+
+void herd_refuse(struct herd *herd, struct seat *seat, int code)
+{
+    struct post *post = generation_find_post(&herd->generation, seat);
+    release(herd, seat);
+    if (post)
+        refused(herd, post, strerror(code));
+}
+
+static void print_end(char out[32], int status)
+{
+    if (WIFSIGNALED(status))
+        (void)snprintf(out, 32, " signal=%s", signals_name(WTERMSIG(status)));
+    else
+        (void)snprintf(out, 32, " exit=%d", WEXITSTATUS(status));
+}
+
+static void print_pair(char out[LOG_QUOTE_MAX + 32], const char *key, const char *text)
+{
+    char quoted[LOG_QUOTE_MAX + 8];
+    out[0] = '\0';
+    if (text[0])
+        (void)snprintf(out, LOG_QUOTE_MAX + 32, " %s=%s", key,
+                       log_quote(quoted, text, strlen(text)));
+}
+
+void herd_bury(struct herd *herd, struct seat *seat)
+{
+    char end[32];
+    char reason[LOG_QUOTE_MAX + 32];
+    char panic[LOG_QUOTE_MAX + 32];
+    char words[LAST_WORDS_BYTES];
+    uint64_t ms;
+    struct post *post = generation_find_post(&herd->generation, seat);
+    enum decide_fate fate = vacate(herd, post, seat, false, &ms);
+    print_end(end, seat->status);
+    print_pair(reason, "why", seat->reason[0] ? seat->reason : seat->doom ? seat->doom : "");
+    print_pair(panic, "last_words", last_words_panic(&herd->board, seat->number, words));
+    if (seat->is_leaving && seat->status == 0)
+        tell(LOG_LEVEL_INFO, seat, "ended", "%s", end);
+    else if (herd->stage != DECIDE_RUNNING || !post)
+        tell(LOG_LEVEL_WARN, seat, "died", "%s%s%s", end, reason, panic);
+    else
+        tell(LOG_LEVEL_WARN, seat, "died", "%s%s%s respawn_ms=%" PRIu64, end, reason, panic, ms);
+    struct last_words_about about = {.board = &herd->board,
+                                     .seat = seat->number,
+                                     .slot = seat->slot,
+                                     .pid = seat->pid,
+                                     .access_fd = herd->heritage.access_fd,
+                                     .now_us = herd->now_us};
+    (void)last_words_write(&about);
+    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    totals_add(&herd->totals, &part, herd->board.n_routes);
+    release(herd, seat);
+    if (post)
+        take_fate(herd, post, fate);
+}
+
+/* ---- Events */
+
+void herd_happen(struct herd *herd, struct seat *seat, enum decide_event event)
+{
+    struct decide_verdict verdict = decide(seat, event, herd->now_us, &herd->rules);
+    herd->is_changed |= seat->phase != verdict.phase;
+    seat->phase = verdict.phase;
+    seat->deadline_us = verdict.deadline_us;
+    if (verdict.doom)
+        seat->doom = verdict.doom;
+    switch (verdict.act) {
+    case DECIDE_WELCOME:
+        welcome(herd, seat);
+        break;
+    case DECIDE_RELIEVE:
+        relieve(herd, seat);
+        break;
+    case DECIDE_ASK_DRAIN:
+        send_order(seat, MSG_DRAIN);
+        break;
+    case DECIDE_ASK_STOP:
+        send_order(seat, MSG_STOP);
+        break;
+    case DECIDE_ABORT:
+        send_signal(herd, seat, SIGABRT);
+        break;
+    case DECIDE_MURDER:
+        send_signal(herd, seat, SIGKILL);
+        break;
+    case DECIDE_CUT:
+        fd_close(&seat->channel_fd);
+        break;
+    case DECIDE_FORGET:
+        forget(herd, seat);
+        break;
+    case DECIDE_BURY: /* by herd_bury(), when its channel has been read */
+    case DECIDE_NOTHING:
+    case DECIDE_ACTS:
+        break;
+    }
+}
+
+bool herd_name(struct herd *herd, struct seat *seat, pid_t pid)
+{
+    if (seat->pid == pid)
+        return true; /* HELLO and FORKED both say it, in either order */
+    if (seat->pid != 0 || pid <= 1)
+        return false;
+    int status;
+    bool is_dead = slots_take_unclaimed(&herd->slots, pid, &status);
+    if (!is_dead && (slots_find_by_pid(&herd->slots, pid) || !strangers_is_child(pid)))
+        return false; /* believed, it would be a way to have us kill anybody */
+    seat->pid = pid;
+    if (is_dead) {
+        seat->is_dead = true;
+        seat->status = status;
+    }
+    herd_happen(herd, seat, DECIDE_NAMED);
+    return true;
+}
+
+void herd_fill(struct herd *herd)
+{
+    struct generation *g = &herd->generation;
+    struct generation_means means = {&herd->slots, &herd->heritage, herd->board_fd, herd->now_us};
+    struct err err;
+    herd->due_us = SEAT_NEVER;
+    if (herd->stage == DECIDE_RUNNING && !g->loader.seat && g->loader.due_us <= herd->now_us &&
+        generation_hire_loader(g, &means, &err) < 0)
+        refused(herd, &g->loader, err.text);
+    for (uint32_t i = 0; i < g->n_workers; i++) {
+        struct post *post = &g->workers[i];
+        bool has_loader = g->loader.seat && g->loader.seat->phase == SEAT_READY;
+        if (herd->stage != DECIDE_RUNNING || !has_loader)
+            return;
+        if (post->seat || post->due_us > herd->now_us)
+            continue;
+        int rc = generation_hire_worker(g, post, &means, &err);
+        if (rc == -EAGAIN) {
+            herd->due_us = herd->now_us + RETRY_US;
+            return;
+        }
+        if (rc < 0)
+            refused(herd, post, err.text);
+        herd->is_changed = true;
+    }
+}
+
+void herd_stop(struct herd *herd, enum decide_stage stage, const char *why)
+{
+    static const char *const how[] = {"running", "graceful", "quick", "at once"};
+    static const enum decide_event events[] = {[DECIDE_GRACEFUL] = DECIDE_DRAIN,
+                                               [DECIDE_QUICK] = DECIDE_STOP,
+                                               [DECIDE_AT_ONCE] = DECIDE_KILL};
+    RMD_ASSERT(stage != DECIDE_RUNNING);
+    if (stage < herd->stage || (stage == herd->stage && stage != DECIDE_AT_ONCE))
+        return;
+    if (stage != herd->stage)
+        log_notice("stopping", "how=\"%s\" why=%s", how[stage], why);
+    herd->stage = stage;
+    for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
+        struct seat *seat = &herd->slots.seats[i];
+        bool can_drain = role_table[seat->role].gets_listeners;
+        if (seat->phase != SEAT_FREE)
+            herd_happen(herd, seat,
+                        stage == DECIDE_GRACEFUL && !can_drain ? DECIDE_STOP : events[stage]);
+    }
+}
+
+uint64_t herd_next_us(const struct herd *herd)
+{
+    const struct generation *g = &herd->generation;
+    uint64_t next = herd->due_us;
+    for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        uint64_t at = SEAT_NEVER;
+        if (seat->phase != SEAT_FREE)
+            at = seat->is_dead ? 0 : decide_next_us(seat, &herd->rules); /* to be buried */
+        next = at < next ? at : next;
+    }
+    if (herd->stage != DECIDE_RUNNING)
+        return next;
+    if (!g->loader.seat)
+        return g->loader.due_us < next ? g->loader.due_us : next;
+    for (uint32_t i = 0; g->loader.seat->phase == SEAT_READY && i < g->n_workers; i++)
+        if (!g->workers[i].seat && g->workers[i].due_us < next)
+            next = g->workers[i].due_us;
+    return next;
+}

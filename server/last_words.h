@@ -1,0 +1,40 @@
+/* What a dead worker could not say itself, read out of its part of the shared table. */
+#ifndef REMUDA_SERVER_LAST_WORDS_H
+#define REMUDA_SERVER_LAST_WORDS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/log.h"
+#include "ipc/scoreboard.h"
+
+#define LAST_WORDS_BYTES sizeof(((struct seat_head *)0)->last_words)
+
+#define LAST_WORDS_REQUEST_BYTES (3 * LOG_QUOTE_MAX)
+
+struct last_words_about {
+    const struct scoreboard *board;
+    uint32_t seat;
+    int slot;
+    pid_t pid;
+    int access_fd; /* where access-log lines go; -1: there is no access log */
+    uint64_t now_us;
+};
+
+/* Writes what the worker's access-log batch still holds, then for each of its unfinished requests
+ * a warning and, when there is an access log, a line of it in Gunicorn's default format with "-"
+ * for the status that nobody sent. Nothing of the part is believed: all is copied, then checked.
+ * Returns  unfinished requests */
+uint32_t last_words_write(const struct last_words_about *about);
+
+/* The request whose handler runs (or ran), as pairs for a log line with a blank in front:
+ * ` method="GET" target="/x" elapsed_ms=3 …`.
+ * Returns  out; "" when there is none */
+const char *last_words_request(const struct scoreboard *board, uint32_t seat, uint64_t now_us,
+                               char out[LAST_WORDS_REQUEST_BYTES]);
+
+/* What a failed assertion left, NUL-terminated. Returns out; "" for none */
+const char *last_words_panic(const struct scoreboard *board, uint32_t seat,
+                             char out[LAST_WORDS_BYTES]);
+
+#endif

@@ -1,0 +1,18 @@
+/* The files that logs go to. */
+#ifndef REMUDA_SERVER_LOGFILE_H
+#define REMUDA_SERVER_LOGFILE_H
+
+struct err;
+
+/* Opens a log for appending.
+ * path      "-": the standard descriptor given; NULL: none
+ * standard  STDOUT_FILENO or STDERR_FILENO
+ * out_fd    -1 for none; to be given to logfile_close()
+ * Returns   0; -errno, *err */
+int logfile_open(const char *path, int standard, int *out_fd, struct err *err)
+    __attribute__((warn_unused_result));
+
+/* Closes what logfile_open() opened; standard descriptors stay open. */
+void logfile_close(int *fd);
+
+#endif

@@ -1,0 +1,7 @@
+/* Where the process begins. */
+#include "server/cli.h"
+
+int main(int argc, char **argv)
+{
+    return cli_main(argc, argv);
+}

@@ -1,0 +1,408 @@
+/* ROOM of the master: keeps processes, so that a fresh one is always at hand.
+ *
+ * Started by `remuda run`; nobody's child but the shell's or the service manager's. It owns the
+ * listening sockets, the seats and the signals, has children forked (through the loader), lends
+ * them sockets, watches their heartbeats, kills what hangs, replaces what died, and writes down what
+ * a dead worker could not. It never loads app code, never reads HTTP, never waits for anything but
+ * its one ppoll(2), and allocates nothing after set-up. What happens is heard here; what follows is
+ * decided in decide.c and done by herd.c; who watches which socket is planned in cover.c and sent by
+ * steer.c.
+ *
+ * When it dies, however, all others die: by the parent-death signal, and because their channels
+ * end. */
+#include "server/master.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "config/settings.h"
+#include "ipc/msg.h"
+#include "ipc/signals.h"
+#include "ipc/spawn.h"
+#include "server/cli.h"
+#include "server/herd.h"
+#include "server/listen.h"
+#include "server/nofile.h"
+#include "server/steer.h"
+#include "server/strangers.h"
+
+#define FRAMES_A_TURN 64         /* of one channel, so that no child keeps us busy */
+#define AWAY_US CLOCK_US_PER_S   /* a turn that begins so late: we were stopped or suspended */
+#define EXCUSE_US CLOCK_US_PER_S /* one heartbeat period, then all have had their chance */
+
+struct master {
+    struct settings *settings;
+    struct herd herd;
+    struct listen_set listeners;
+    struct steer steer;
+    int signal_fd;
+    struct pollfd *polls; /* [0] signals, then channels; n_seats + 1 */
+    struct seat **polled; /* whose channel each is */
+    nfds_t n_polls;
+    uint64_t wake_us; /* when the present wait was to end at the latest; SEAT_NEVER: open end */
+};
+
+static const int heard_signals[] = {SIGTERM, SIGINT,  SIGQUIT, SIGCHLD, SIGHUP,
+                                    SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
+
+/* Set-up and tear-down. */
+static int set_up(struct master *m, int log_fd, int access_fd);
+static void tear_down(struct master *m);
+/* One turn, in order. */
+static void wait_for_events(struct master *m);
+static void hear_signals(struct master *m);
+static void hear_channels(struct master *m);
+static void judge_seats(struct master *m);
+static void reap_children(struct master *m);
+static void close_listeners(struct master *m);
+static bool has_ended(const struct master *m);
+
+int master_run(struct settings *settings, int log_fd, int access_fd)
+{
+    struct master m = {.settings = settings, .signal_fd = -1, .herd = {.board_fd = -1}};
+    m.herd.exit_code = set_up(&m, log_fd, access_fd);
+    bool is_running = m.herd.exit_code == CLI_OK;
+    while (is_running) {
+        wait_for_events(&m);
+        hear_signals(&m);
+        hear_channels(&m);
+        judge_seats(&m);
+        reap_children(&m); /* behind all that may still name a seat */
+        herd_fill(&m.herd);
+        steer_workers(&m.steer, &m.herd, &m.listeners);
+        close_listeners(&m);
+        is_running = !has_ended(&m);
+    }
+    tear_down(&m);
+    return m.herd.exit_code;
+}
+
+/* ---- Set-up */
+
+static int refuse_start(int code, const struct err *err)
+{
+    char quoted[LOG_QUOTE_MAX + 8];
+    log_error("cannot start", "exit=%d why=%s", code,
+              log_quote(quoted, err->text, strlen(err->text)));
+    return code;
+}
+
+/* Where the number of workers comes from, for the log. */
+static const char *explain_workers(const struct settings *s)
+{
+    const struct setting_source *source = &s->sources[SETTING_ID_workers];
+    return source->derived ? source->derived : source->where ? source->where : "default";
+}
+
+static void announce(const struct master *m)
+{
+    const struct settings *s = m->settings;
+    char why[LOG_QUOTE_MAX + 8];
+    char app[LOG_QUOTE_MAX + 8];
+    const char *source = explain_workers(s);
+    log_notice("starting",
+               "version=" REMUDA_VERSION " workers=%" PRIu32
+               " workers_from=%s app=%s generation=%d",
+               s->workers.n, log_quote(why, source, strlen(source)),
+               log_quote(app, s->app, strlen(s->app)), m->herd.generation.number);
+    for (uint32_t i = 0; i < m->listeners.n_addresses; i++)
+        log_notice("listening", "address=%s", m->listeners.addresses[i].text);
+}
+
+static int open_signals(struct master *m, struct err *err)
+{
+    (void)signal(SIGPIPE, SIG_IGN); /* a reader of the log that left is no reason to die */
+    m->signal_fd = signals_open(heard_signals, sizeof heard_signals / sizeof heard_signals[0]);
+    if (m->signal_fd < 0)
+        return err_set(err, -m->signal_fd, "signals: %s", strerror(-m->signal_fd));
+    int rc = spawn_adopt_orphans();
+    return rc < 0 ? err_set(err, -rc, "prctl(PR_SET_CHILD_SUBREAPER): %s", strerror(-rc)) : 0;
+}
+
+static int set_up(struct master *m, int log_fd, int access_fd)
+{
+    struct err err;
+    struct settings *s = m->settings;
+    uint32_t n_slots = s->workers.n;
+    uint32_t n_seats = 2 * n_slots + 8; /* an old and a new worker for each, loaders, strays */
+    uint32_t n_files = n_slots * (uint32_t)s->bind.n + n_seats;
+    uint64_t now_us = clock_now_us();
+    log_identify("master", -1, 1);
+    m->herd.now_us = now_us;
+    m->herd.heritage = (struct heritage){.log_fd = log_fd, .access_fd = access_fd};
+    if (nofile_raise(s, n_files, &err) < 0 ||
+        generation_open(&m->herd.generation, 1, s, now_us, &err) < 0)
+        return refuse_start(CLI_CONFIG, &err);
+    if (listen_open(s, n_slots, &m->listeners, &err) < 0)
+        return refuse_start(CLI_BIND, &err);
+    if (open_signals(m, &err) < 0 || herd_init(&m->herd, s, n_seats, m->listeners.n, &err) < 0)
+        return refuse_start(CLI_NO_BOOT, &err);
+    m->polls = calloc(n_seats + 1, sizeof *m->polls);
+    m->polled = calloc(n_seats + 1, sizeof *m->polled);
+    if (!m->polls || !m->polled || steer_init(&m->steer, n_slots) < 0) {
+        (void)err_set(&err, ENOMEM, "out of memory");
+        return refuse_start(CLI_NO_BOOT, &err);
+    }
+    announce(m);
+    herd_fill(&m->herd);
+    return m->herd.exit_code;
+}
+
+static void tear_down(struct master *m)
+{
+    listen_close(&m->listeners);
+    if (m->herd.stage != DECIDE_RUNNING) {
+        unsigned strangers = strangers_kill_all();
+        log_notice("stopped", "exit=%d requests=%" PRIu64 " strangers_killed=%u", m->herd.exit_code,
+                   m->herd.totals.requests, strangers);
+    }
+    steer_fini(&m->steer);
+    herd_fini(&m->herd);
+    free(m->polls);
+    free(m->polled);
+}
+
+/* ---- Waiting */
+
+static void excuse_heartbeats(struct master *m, const char *why)
+{
+    m->herd.rules.excuse_us = m->herd.now_us + EXCUSE_US;
+    log_warn("master was away", "why=%s does=\"judges no heartbeat for a second\"", why);
+}
+
+static void wait_for_events(struct master *m)
+{
+    uint64_t before_us = clock_now_us();
+    if (before_us > m->herd.now_us + AWAY_US && m->wake_us != 0)
+        excuse_heartbeats(m, "turn");
+    uint64_t next_us = herd_next_us(&m->herd);
+    uint64_t steer_us = steer_next_us(&m->steer, &m->herd);
+    m->wake_us = next_us < steer_us ? next_us : steer_us;
+    uint64_t wait_us = m->wake_us > before_us ? m->wake_us - before_us : 0;
+    struct timespec timeout = {.tv_sec = (time_t)(wait_us / CLOCK_US_PER_S),
+                               .tv_nsec = (long)(wait_us % CLOCK_US_PER_S * 1000)};
+    m->polls[0] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
+    m->n_polls = 1;
+    for (uint32_t i = 0; i < m->herd.slots.n_seats; i++) {
+        struct seat *seat = &m->herd.slots.seats[i];
+        if (seat->channel_fd < 0)
+            continue;
+        m->polls[m->n_polls] = (struct pollfd){.fd = seat->channel_fd, .events = POLLIN};
+        m->polled[m->n_polls++] = seat;
+    }
+    if (ppoll(m->polls, m->n_polls, m->wake_us == SEAT_NEVER ? NULL : &timeout, NULL) < 0)
+        m->n_polls = 0; /* EINTR: the next turn asks again; the signal itself is in the pipe */
+    m->herd.now_us = clock_now_us();
+    if (m->wake_us < SEAT_NEVER - AWAY_US && m->herd.now_us > m->wake_us + AWAY_US)
+        excuse_heartbeats(m, "stopped");
+}
+
+/* ---- Signals */
+
+/* What will come with a later version is said, so that nobody waits for it; it never kills. */
+static const struct {
+    int number;
+    const char *what;
+} later_signals[] = {
+    {SIGHUP, "reload"},        {SIGUSR1, "reopening of logs"}, {SIGUSR2, "upgrade"},
+    {SIGTTIN, "more workers"}, {SIGTTOU, "fewer workers"},     {SIGWINCH, "stopping of workers"},
+};
+
+static void hear_signals(struct master *m)
+{
+    static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
+    uint64_t taken = signals_take();
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
+        if (signals_has(taken, stops[i]))
+            herd_stop(&m->herd, decide_stage(m->herd.stage, stops[i]), signals_name(stops[i]));
+    for (size_t i = 0; i < sizeof later_signals / sizeof later_signals[0]; i++) {
+        int number = later_signals[i].number;
+        /* A terminal sends WINCH whenever its window changes: not worth a line. */
+        if (!signals_has(taken, number) || (number == SIGWINCH && isatty(STDIN_FILENO)))
+            continue;
+        char event[96];
+        (void)snprintf(event, sizeof event, "signal %s ignored: %s comes with a later version",
+                       signals_name(number), later_signals[i].what);
+        log_warn(event, "%s", "");
+    }
+}
+
+/* ---- Channels */
+
+static bool is_from(const struct seat *seat, enum role role)
+{
+    return seat->role == role;
+}
+
+/* FORKED may come after its subject was given up: then the process is killed that nobody awaits. */
+static bool hear_forked(struct master *m, const struct seat *loader, const struct msg *msg)
+{
+    if (!is_from(loader, ROLE_LOADER))
+        return false;
+    struct seat *seat = slots_find_occupant(&m->herd.slots, msg->seat, msg->epoch);
+    if (seat && seat->role != ROLE_LOADER)
+        return herd_name(&m->herd, seat, msg->pid);
+    int status;
+    if (!slots_take_unclaimed(&m->herd.slots, msg->pid, &status) &&
+        !slots_find_by_pid(&m->herd.slots, msg->pid) && strangers_is_child(msg->pid))
+        (void)kill(msg->pid, SIGKILL);
+    return true;
+}
+
+static bool hear_fork_failed(struct master *m, const struct seat *loader, const struct msg *msg)
+{
+    if (!is_from(loader, ROLE_LOADER))
+        return false;
+    struct seat *seat = slots_find_occupant(&m->herd.slots, msg->seat, msg->epoch);
+    if (seat && seat->role != ROLE_LOADER && seat->pid == 0)
+        herd_refuse(&m->herd, seat, msg->value > 0 && msg->value < 4096 ? (int)msg->value : EIO);
+    return true;
+}
+
+static void hear_failed(struct master *m, struct seat *seat, const struct msg *msg)
+{
+    char quoted[LOG_QUOTE_MAX + 8];
+    memcpy(seat->reason, msg->text, sizeof seat->reason);
+    log_error(seat->role == ROLE_LOADER ? "app refused" : "worker refused", "slot=%d pid=%d why=%s",
+              seat->slot, (int)seat->pid, log_quote(quoted, msg->text, strlen(msg->text)));
+    herd_happen(&m->herd, seat, DECIDE_FAILED);
+}
+
+/* Returns false: this process may not say that. */
+static bool hear_frame(struct master *m, struct seat *seat, const struct msg *msg)
+{
+    switch ((enum msg_type)msg->type) {
+    case MSG_HELLO:
+        return herd_name(&m->herd, seat, msg->pid);
+    case MSG_READY:
+        herd_happen(&m->herd, seat, DECIDE_READY);
+        return true;
+    case MSG_FAILED:
+        hear_failed(m, seat, msg);
+        return true;
+    case MSG_FORKED:
+        return hear_forked(m, seat, msg);
+    case MSG_FORK_FAILED:
+        return hear_fork_failed(m, seat, msg);
+    case MSG_FULL:
+        seat->is_full = msg->value != 0;
+        return is_from(seat, ROLE_WEB);
+    case MSG_DRAINED:
+        herd_happen(&m->herd, seat, DECIDE_DRAINED);
+        return is_from(seat, ROLE_WEB);
+    default:
+        return false; /* msg_receive() lets no other through */
+    }
+}
+
+static void hear_seat(struct master *m, struct seat *seat)
+{
+    for (int i = 0; i < FRAMES_A_TURN && seat->channel_fd >= 0; i++) {
+        struct msg msg;
+        int fds[FD_PASS_MAX];
+        size_t n_fds = 0;
+        int rc = msg_receive(seat->channel_fd, 1, &msg, fds, &n_fds);
+        if (rc == -EAGAIN)
+            return;
+        while (n_fds > 0)
+            fd_close(&fds[--n_fds]); /* nobody sends the master any; the table says so as well */
+        if (rc == -EPROTO || (rc > 0 && !hear_frame(m, seat, &msg))) {
+            log_error("protocol broken", "role=%s slot=%d pid=%d frame=%s",
+                      role_table[seat->role].name, seat->slot, (int)seat->pid,
+                      rc > 0 ? msg_names[msg.type] : "?");
+            herd_happen(&m->herd, seat, DECIDE_BROKE);
+        } else if (rc <= 0) {
+            fd_close(&seat->channel_fd);
+            herd_happen(&m->herd, seat, DECIDE_CLOSED);
+        }
+    }
+}
+
+static void hear_channels(struct master *m)
+{
+    for (nfds_t i = 1; i < m->n_polls; i++)
+        if (m->polls[i].revents != 0 && m->polls[i].fd == m->polled[i]->channel_fd)
+            hear_seat(m, m->polled[i]);
+}
+
+/* ---- Time */
+
+static void read_heartbeat(struct master *m, struct seat *seat)
+{
+    const struct seat_head *head = scoreboard_peek(&m->herd.board, seat->number).head;
+    uint64_t beat_us = atomic_load_explicit(&head->heartbeat_us, memory_order_relaxed);
+    if (beat_us > m->herd.now_us)
+        beat_us = m->herd.now_us; /* read before its turn ended, or nonsense */
+    if (beat_us > seat->heartbeat_us)
+        seat->heartbeat_us = beat_us;
+    seat->is_hung = steer_is_hung(&m->herd, seat);
+}
+
+static void judge_seats(struct master *m)
+{
+    for (uint32_t i = 0; i < m->herd.slots.n_seats; i++) {
+        struct seat *seat = &m->herd.slots.seats[i];
+        if (seat->phase == SEAT_FREE)
+            continue;
+        if (seat->phase == SEAT_READY && role_table[seat->role].owes_heartbeat)
+            read_heartbeat(m, seat);
+        herd_happen(&m->herd, seat, DECIDE_TIME);
+    }
+}
+
+/* ---- The dead */
+
+static void reap_children(struct master *m)
+{
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid <= 0)
+            break;
+        struct seat *seat = slots_find_by_pid(&m->herd.slots, pid);
+        if (seat) {
+            seat->is_dead = true;
+            seat->status = status;
+            continue;
+        }
+        pid_t forgotten = slots_keep_unclaimed(&m->herd.slots, pid, status);
+        if (forgotten > 0)
+            log_debug("stranger gone", "pid=%d", (int)forgotten);
+    }
+    for (uint32_t i = 0; i < m->herd.slots.n_seats; i++) {
+        struct seat *seat = &m->herd.slots.seats[i];
+        if (!seat->is_dead)
+            continue;
+        hear_seat(m, seat); /* what it said before it died, FAILED above all */
+        herd_bury(&m->herd, seat);
+    }
+}
+
+/* ---- The stop */
+
+/* At a graceful stop the sockets stay open until all workers have emptied them. */
+static void close_listeners(struct master *m)
+{
+    if (m->herd.stage == DECIDE_RUNNING || m->listeners.n == 0)
+        return;
+    for (uint32_t i = 0; i < m->herd.slots.n_seats && m->herd.stage == DECIDE_GRACEFUL; i++)
+        if (m->herd.slots.seats[i].phase == SEAT_DRAINING)
+            return;
+    listen_close(&m->listeners);
+    log_info("sockets closed", "%s", "");
+}
+
+static bool has_ended(const struct master *m)
+{
+    return m->herd.stage != DECIDE_RUNNING && slots_count(&m->herd.slots) == 0;
+}

@@ -1,0 +1,156 @@
+/* The seats. Process: master.
+ *
+ * A seat is taken when a process is asked for and freed when it has been reaped, so between the two
+ * its pid cannot be another's: nothing here ever signals a pid that the kernel may have given away.
+ * The lowest free seat is taken first, which keeps the pages of the shared table that are in use
+ * together; the epoch tells occupants apart.
+ *
+ * A worker is a grandchild, so its death can be seen before anybody has said which seat it sits in.
+ * Such statuses wait in a short list until HELLO or FORKED names them. Orphans that app code leaves
+ * behind come to the master as well (it is a subreaper) and end up in the same list, unnamed. */
+#include "server/slots.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+
+const char *const slots_phase_names[SEAT_PHASES] = {
+    [SEAT_FREE] = "free",     [SEAT_FORKING] = "forking",   [SEAT_BOOTING] = "booting",
+    [SEAT_READY] = "ready",   [SEAT_DRAINING] = "draining", [SEAT_DRAINED] = "drained",
+    [SEAT_ENDING] = "ending", [SEAT_MUTE] = "mute",         [SEAT_ABORTED] = "aborted",
+    [SEAT_KILLED] = "killed", [SEAT_LOST] = "lost"};
+
+int slots_init(struct slots *slots, uint32_t n_seats, uint32_t n_listeners)
+{
+    uint32_t n_words = (n_listeners + 63) / 64;
+    if (n_words == 0)
+        n_words = 1;
+    *slots = (struct slots){.n_seats = n_seats, .n_words = n_words};
+    slots->seats = calloc(n_seats, sizeof *slots->seats);
+    slots->holds = calloc((size_t)n_seats * n_words, sizeof *slots->holds);
+    if (!slots->seats || !slots->holds) {
+        slots_fini(slots);
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < n_seats; i++) {
+        slots->seats[i].number = i;
+        slots->seats[i].channel_fd = -1;
+        slots->seats[i].holds = slots->holds + (size_t)i * n_words;
+    }
+    return 0;
+}
+
+void slots_fini(struct slots *slots)
+{
+    for (uint32_t i = 0; slots->seats && i < slots->n_seats; i++)
+        fd_close(&slots->seats[i].channel_fd);
+    free(slots->seats);
+    free(slots->holds);
+    *slots = (struct slots){0};
+}
+
+static void empty_seat(const struct slots *slots, struct seat *seat)
+{
+    memset(seat->holds, 0, slots->n_words * sizeof *seat->holds);
+    *seat = (struct seat){.number = seat->number,
+                          .epoch = seat->epoch,
+                          .channel_fd = -1,
+                          .slot = -1,
+                          .deadline_us = SEAT_NEVER,
+                          .holds = seat->holds};
+}
+
+struct seat *slots_take(struct slots *slots, enum role role, int slot, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < slots->n_seats; i++) {
+        struct seat *seat = &slots->seats[i];
+        if (seat->phase != SEAT_FREE)
+            continue;
+        empty_seat(slots, seat);
+        seat->epoch++;
+        seat->phase = SEAT_FORKING;
+        seat->role = role;
+        seat->slot = slot;
+        seat->born_us = now_us;
+        return seat;
+    }
+    return NULL;
+}
+
+void slots_release(struct slots *slots, struct seat *seat)
+{
+    fd_close(&seat->channel_fd);
+    empty_seat(slots, seat);
+}
+
+struct seat *slots_find_by_pid(struct slots *slots, pid_t pid)
+{
+    for (uint32_t i = 0; i < slots->n_seats; i++)
+        if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].pid == pid)
+            return &slots->seats[i];
+    return NULL;
+}
+
+struct seat *slots_find_occupant(struct slots *slots, uint32_t number, uint32_t epoch)
+{
+    if (number >= slots->n_seats)
+        return NULL;
+    struct seat *seat = &slots->seats[number];
+    return seat->phase != SEAT_FREE && seat->epoch == epoch ? seat : NULL;
+}
+
+uint32_t slots_count(const struct slots *slots)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < slots->n_seats; i++)
+        count += slots->seats[i].phase != SEAT_FREE;
+    return count;
+}
+
+static void forget_unclaimed(struct slots *slots, uint32_t at)
+{
+    slots->n_unclaimed--;
+    memmove(&slots->unclaimed[at], &slots->unclaimed[at + 1],
+            (slots->n_unclaimed - at) * sizeof slots->unclaimed[0]);
+}
+
+pid_t slots_keep_unclaimed(struct slots *slots, pid_t pid, int status)
+{
+    pid_t forgotten = 0;
+    if (slots->n_unclaimed == SLOTS_UNCLAIMED_MAX) {
+        forgotten = slots->unclaimed[0].pid;
+        forget_unclaimed(slots, 0);
+    }
+    slots->unclaimed[slots->n_unclaimed].pid = pid;
+    slots->unclaimed[slots->n_unclaimed].status = status;
+    slots->n_unclaimed++;
+    return forgotten;
+}
+
+bool slots_take_unclaimed(struct slots *slots, pid_t pid, int *out_status)
+{
+    for (uint32_t i = slots->n_unclaimed; i-- > 0;) {
+        if (slots->unclaimed[i].pid != pid)
+            continue;
+        *out_status = slots->unclaimed[i].status;
+        forget_unclaimed(slots, i);
+        return true;
+    }
+    return false;
+}
+
+bool slots_holds(const struct seat *seat, uint32_t listener)
+{
+    return (seat->holds[listener / 64] >> (listener % 64)) & 1U;
+}
+
+void slots_set_held(struct seat *seat, uint32_t listener, bool is_held)
+{
+    uint64_t bit = UINT64_C(1) << (listener % 64);
+    if (is_held)
+        seat->holds[listener / 64] |= bit;
+    else
+        seat->holds[listener / 64] &= ~bit;
+}

@@ -1,0 +1,39 @@
+/* Lends listening sockets to workers: what cover_plan() wants, minus what they hold already. */
+#ifndef REMUDA_SERVER_STEER_H
+#define REMUDA_SERVER_STEER_H
+
+#include "server/cover.h"
+#include "server/herd.h"
+#include "server/listen.h"
+
+struct steer {
+    struct cover_worker *workers; /* a slot each: what its worker can do, filled every turn */
+    struct cover_duty *duties;    /* a slot each: who watches what */
+    struct cover_duty *before;    /* a slot each: who did */
+    uint32_t n_slots;
+    uint64_t retry_us; /* a channel was full: try again then; SEAT_NEVER: none was */
+};
+
+/* Returns 0; -ENOMEM */
+int steer_init(struct steer *steer, uint32_t n_slots) __attribute__((warn_unused_result));
+void steer_fini(struct steer *steer);
+
+/* Plans anew and lends and takes back what the plan changed. */
+void steer_workers(struct steer *steer, struct herd *herd, const struct listen_set *listeners);
+
+/* When steer_workers() must look again though nothing was heard: a heartbeat may be too old by
+ * then, a channel may have room. SEAT_NEVER: no need. */
+uint64_t steer_next_us(const struct steer *steer, const struct herd *herd);
+
+/* Whether a ready worker's heartbeat is so old that its slot is covered. */
+bool steer_is_hung(const struct herd *herd, const struct seat *seat);
+
+/* Sends a web worker the sockets it should watch and does not hold, takes back those it should not
+ * watch any more, and tells a new one to start when it has its own.
+ * duties   one for each slot
+ * Returns  0 it has what it should; -EAGAIN its channel is full, call again later; -errno its
+ *          channel is broken (its end will be seen) */
+int steer_seat(struct seat *seat, const struct listen_set *listeners,
+               const struct cover_duty *duties) __attribute__((warn_unused_result));
+
+#endif

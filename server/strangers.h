@@ -1,0 +1,15 @@
+/* Children of the master that sit in no seat: what app code forked and left behind. */
+#ifndef REMUDA_SERVER_STRANGERS_H
+#define REMUDA_SERVER_STRANGERS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Whether pid is a child of this process, alive or not yet reaped. Safe to ask about any number. */
+bool strangers_is_child(pid_t pid);
+
+/* Kills and reaps every child there is. Only when no seat is taken any more.
+ * Returns  how many there were */
+unsigned strangers_kill_all(void);
+
+#endif

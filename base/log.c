@@ -171,7 +171,8 @@ static size_t take_quoted(const char **pairs, char *out, size_t cap)
  * object has each name once (RFC 8259 §4). */
 static bool is_own_name(const char *key, size_t len)
 {
-    static const char *const own[] = {"time", "level", "pid", "role", "slot", "generation", "event"};
+    static const char *const own[] = {"time", "level",      "pid",  "role",
+                                      "slot", "generation", "event"};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         if (strlen(own[i]) == len && memcmp(own[i], key, len) == 0)
             return true;

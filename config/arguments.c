@@ -40,7 +40,10 @@ static void complain_of_unknown(struct reader *r, struct str name, const char *d
     char quoted[VALUE_QUOTE_MAX];
     const struct setting_spec *near = schema_nearest(name);
     const char *shown = value_quote(quoted, name);
-    if (near)
+    if (near && near->type == SETTING_TREE)
+        mistakes_add(r->mistakes, "command line: %s%.*s: is a map; write --set %s.KEY=VALUE",
+                     dashes, (int)strlen(shown) - 2, shown + 1, near->name);
+    else if (near)
         mistakes_add(r->mistakes, "command line: %s%.*s: no such option; did you mean --%s?",
                      dashes, (int)strlen(shown) - 2, shown + 1, schema_flag(near, flag));
     else
@@ -70,6 +73,7 @@ static int read_set(struct reader *r, const char *text)
         const struct setting_spec *near = spec ? NULL : schema_nearest(name);
         mistakes_add(r->mistakes, "command line: --set: %s: %s%s%s", value_quote(quoted, key),
                      is_tree ? "a key of the map is needed: app_config.KEY=VALUE"
+                     : spec  ? "is one value and has no keys"
                      : near  ? "no such setting; did you mean "
                              : "no such setting; see remuda config --reference",
                      near ? near->name : "", near ? "?" : "");

@@ -239,7 +239,9 @@ static int load_secret(struct loader *l, const yaml_mark_t *mark, const struct p
                 "cannot read %s: %s; allowed: path of a readable file of at most "
                 "64 KiB, which holds the value",
                 value_quote(quoted, str_make(node->text, node->text ? node->len : 0)),
-                rc == -EFBIG ? "too large" : strerror(-rc));
+                rc == -EFBIG    ? "too large"
+                : rc == -EINVAL ? "not a path"
+                                : strerror(-rc));
         complain(l, mark, place, err.text);
     } else {
         if (len > 0 && data[len - 1] == '\n')

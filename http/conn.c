@@ -19,13 +19,13 @@
 #include "http/stream.h"
 
 #define ARENA_FIRST_BYTES 4096U
-#define POOL_MAX 64U               /* exchanges kept for reuse */
-#define KEPT_BUFFER_BYTES 65536U   /* larger buffers of an exchange are freed when it ends */
-#define BODY_FIRST_BYTES 65536U    /* a body grows from here; malloc gives pages when touched */
-#define OUT_FLUSH_BYTES 65536U     /* answers gathered before a write */
-#define COPY_MAX_BYTES 16384U      /* bodies up to this are gathered, larger sent from where they lie */
+#define POOL_MAX 64U             /* exchanges kept for reuse */
+#define KEPT_BUFFER_BYTES 65536U /* larger buffers of an exchange are freed when it ends */
+#define BODY_FIRST_BYTES 65536U  /* a body grows from here; malloc gives pages when touched */
+#define OUT_FLUSH_BYTES 65536U   /* answers gathered before a write */
+#define COPY_MAX_BYTES 16384U /* bodies up to this are gathered, larger sent from where they lie */
 #define OUT_KEPT_BYTES 262144U
-#define EMPTY_LINES_MAX 8U         /* before a request line (RFC 9112 §2.2 asks for at least one) */
+#define EMPTY_LINES_MAX 8U /* before a request line (RFC 9112 §2.2 asks for at least one) */
 
 const char *const conn_state_names[CONN_STATES] = {
     [CONN_IDLE] = "idle",       [CONN_HEAD] = "head",     [CONN_LENGTH] = "body",
@@ -38,11 +38,8 @@ int conn_env_init(struct conn_env *env, const struct http_limits *limits,
                   const struct router *router, const struct conn_hooks *hooks, void *owner,
                   size_t in_bytes)
 {
-    *env = (struct conn_env){.limits = *limits,
-                             .router = router,
-                             .hooks = *hooks,
-                             .owner = owner,
-                             .common_second = -1};
+    *env = (struct conn_env){
+        .limits = *limits, .router = router, .hooks = *hooks, .owner = owner, .common_second = -1};
     int rc = buf_reserve(&env->in, in_bytes);
     if (rc == 0)
         rc = buf_reserve(&env->out, OUT_FLUSH_BYTES);
@@ -80,10 +77,10 @@ void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str se
         server.len = CONN_SERVER_MAX;
     char date[DATE_LEN + 1];
     date_format(date, wall_seconds);
-    int n = server.len > 0 ? snprintf(env->common_text, sizeof env->common_text,
-                                      "Server: %.*s\r\nDate: %s\r\n", STR_ARG(server), date)
-                           : snprintf(env->common_text, sizeof env->common_text, "Date: %s\r\n",
-                                      date);
+    int n = server.len > 0
+                ? snprintf(env->common_text, sizeof env->common_text,
+                           "Server: %.*s\r\nDate: %s\r\n", STR_ARG(server), date)
+                : snprintf(env->common_text, sizeof env->common_text, "Date: %s\r\n", date);
     RMD_ASSERT(n > 0 && (size_t)n < sizeof env->common_text);
     env->common = str_make(env->common_text, (size_t)n);
 }
@@ -756,7 +753,8 @@ enum conn_wait conn_wait(const struct conn *c)
 
 void conn_on_timeout(struct conn *c)
 {
-    bool is_receiving = c->state == CONN_HEAD || c->state == CONN_LENGTH || c->state == CONN_CHUNKED;
+    bool is_receiving =
+        c->state == CONN_HEAD || c->state == CONN_LENGTH || c->state == CONN_CHUNKED;
     if (is_receiving && c->out.len == 0)
         refuse(c, 408, "request not complete in time");
     else

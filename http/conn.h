@@ -80,7 +80,7 @@ struct conn {
     uint64_t body_left;  /* CONN_LENGTH: octets still to come */
     struct peer peer;
     uint32_t n_requests;
-    uint8_t state; /* enum conn_state */
+    uint8_t state;      /* enum conn_state */
     bool has_cr;        /* a CR of an empty line before a request was taken */
     bool is_keep_alive; /* after the answer under way */
     bool is_lingering;  /* the client may still be sending: linger instead of close */
@@ -105,19 +105,19 @@ struct conn_env {
     struct http_limits limits;
     const struct router *router;
     struct conn_hooks hooks;
-    void *owner;         /* for the hooks */
-    struct buf in;       /* input of the turn; cap is fixed */
-    struct buf out;      /* output of the turn */
-    size_t out_sent;     /* of out */
-    char *view;          /* input not yet consumed; in `in`, or NULL */
+    void *owner;     /* for the hooks */
+    struct buf in;   /* input of the turn; cap is fixed */
+    struct buf out;  /* output of the turn */
+    size_t out_sent; /* of out */
+    char *view;      /* input not yet consumed; in `in`, or NULL */
     size_t view_len;
     struct exchange *pool;
     uint32_t n_pool;
     uint64_t now_us;     /* set by the driver before each turn */
     uint64_t trace_seed; /* random, one a process */
     uint64_t trace_count;
-    bool is_draining;    /* answers say Connection: close */
-    struct str common;   /* "Server: …\r\nDate: …\r\n" in common_text */
+    bool is_draining;  /* answers say Connection: close */
+    struct str common; /* "Server: …\r\nDate: …\r\n" in common_text */
     char common_text[192];
     int64_t common_second; /* for which it was made */
 };

@@ -10,21 +10,21 @@
 #include <errno.h>
 
 enum fact {
-    FACT_LINE,             /* the request line is not method SP target SP version CRLF */
-    FACT_FIELD_LINE,       /* a field line is not name ":" OWS value OWS CRLF */
+    FACT_LINE,       /* the request line is not method SP target SP version CRLF */
+    FACT_FIELD_LINE, /* a field line is not name ":" OWS value OWS CRLF */
     FACT_LINE_LIMIT,
     FACT_FIELD_LIMIT,
     FACT_HOST_MISSING,
     FACT_HOST_REPEATED,
     FACT_HOST_INVALID,
-    FACT_HOST_DIFFERS,     /* from the authority of an absolute-form target */
-    FACT_TARGET,           /* no form that RFC 9112 §3.2 gives for this method */
+    FACT_HOST_DIFFERS, /* from the authority of an absolute-form target */
+    FACT_TARGET,       /* no form that RFC 9112 §3.2 gives for this method */
     FACT_CONNECT,
     FACT_LENGTH_REPEATED,
     FACT_LENGTH_INVALID,
     FACT_CODING_REPEATED,
     FACT_CODING_UNKNOWN,
-    FACT_CODING_NOT_LAST,  /* chunked is there but not last, or nothing is there */
+    FACT_CODING_NOT_LAST, /* chunked is there but not last, or nothing is there */
     FACT_CODING_AND_LENGTH,
     FACT_CODING_IN_1_0,
     FACT_EXPECTATION,
@@ -213,13 +213,11 @@ static void note_field(struct findings *found, struct head *head, struct str nam
 static uint32_t check_absolute(struct head *head, struct str target, struct findings *found)
 {
     struct str rest = target;
-    size_t scheme = str_is_equal_nocase(str_make(target.p, target.len < 7 ? target.len : 7),
-                                        STR("http://"))
-                        ? 7
-                    : str_is_equal_nocase(str_make(target.p, target.len < 8 ? target.len : 8),
-                                          STR("https://"))
-                        ? 8
-                        : 0;
+    size_t scheme =
+        str_is_equal_nocase(str_make(target.p, target.len < 7 ? target.len : 7), STR("http://")) ? 7
+        : str_is_equal_nocase(str_make(target.p, target.len < 8 ? target.len : 8), STR("https://"))
+            ? 8
+            : 0;
     if (scheme == 0)
         return BIT(FACT_TARGET);
     rest.p += scheme;
@@ -294,8 +292,7 @@ int guard_judge(struct head *head, const char *base, const struct http_limits *l
         if (head->has_other_expect && head->minor > 0)
             found.facts |= BIT(FACT_EXPECTATION);
         found.facts |= check_target(head, base, &found) | check_framing(head, &found);
-        head->is_keep_alive =
-            !found.says_close && (head->minor > 0 || found.says_keep_alive);
+        head->is_keep_alive = !found.says_close && (head->minor > 0 || found.says_keep_alive);
         if (head->minor == 0)
             head->wants_continue = false; /* RFC 9110 §10.1.1: 1.0 clients know no 100 */
     }

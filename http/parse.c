@@ -58,8 +58,7 @@ static int on_field(llhttp_t *parser, const char *at, size_t len)
     }
     if (head->n_fields == head->max_fields)
         return refuse(p, 431, "more header fields than limit_request_fields");
-    head->fields[head->n_fields++] =
-        (struct field){.name_at = offset, .name_len = (uint32_t)len};
+    head->fields[head->n_fields++] = (struct field){.name_at = offset, .name_len = (uint32_t)len};
     p->at = AT_NAME;
     return 0;
 }
@@ -315,8 +314,8 @@ enum parse_result parse_chunked(struct parse *p, const char *octets, size_t len,
         return PARSE_DONE;
     }
     p->body_raw += len;
-    if (rc == HPE_OK && p->body_raw > CHUNKED_SLACK + p->limits->head +
-                                          CHUNKED_FACTOR * (uint64_t)p->body->len)
+    if (rc == HPE_OK &&
+        p->body_raw > CHUNKED_SLACK + p->limits->head + CHUNKED_FACTOR * (uint64_t)p->body->len)
         (void)refuse(p, 400, "more chunk framing than data");
     if (rc == HPE_OK && p->status == 0) {
         *out_used = len;

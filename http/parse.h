@@ -31,17 +31,17 @@ struct head {
     uint32_t n_fields;
     uint32_t max_fields; /* room in fields */
     struct field *fields;
-    uint8_t minor;       /* HTTP/1.minor as received, 0 … 9 */
-    bool is_folded;      /* a value came in pieces with a line end between */
-    bool is_nameless;    /* a value came without a name */
+    uint8_t minor;    /* HTTP/1.minor as received, 0 … 9 */
+    bool is_folded;   /* a value came in pieces with a line end between */
+    bool is_nameless; /* a value came without a name */
     /* Filled by guard_judge(): */
     bool is_chunked;
     bool has_length;
-    bool is_keep_alive;     /* the client would like to go on */
-    bool wants_continue;    /* Expect: 100-continue */
-    bool has_other_expect;  /* an expectation that we can't meet */
+    bool is_keep_alive;      /* the client would like to go on */
+    bool wants_continue;     /* Expect: 100-continue */
+    bool has_other_expect;   /* an expectation that we can't meet */
     uint64_t content_length; /* UINT64_MAX when larger than fits */
-    struct str host;        /* authority that the request is for; into the octets */
+    struct str host;         /* authority that the request is for; into the octets */
 };
 
 enum parse_result {
@@ -53,16 +53,16 @@ enum parse_result {
 struct parse {
     _Alignas(8) unsigned char state[PARSE_STATE_BYTES]; /* llhttp_t */
     const struct http_limits *limits;
-    const char *base;  /* first octet of the request line, for this call */
-    size_t fed;        /* octets from base that the parser has seen */
+    const char *base; /* first octet of the request line, for this call */
+    size_t fed;       /* octets from base that the parser has seen */
     struct head *head;
-    uint8_t at;        /* which span came last; parse.c */
-    bool is_failed;    /* the request line is bad; waiting for its end to say how */
-    int status;        /* PARSE_BAD: 4xx or 5xx */
-    const char *reason; /* PARSE_BAD: static text */
-    struct buf *body;      /* where a chunked body goes */
-    uint64_t body_limit;   /* bytes */
-    uint64_t body_raw;     /* octets of the chunked coding seen */
+    uint8_t at;          /* which span came last; parse.c */
+    bool is_failed;      /* the request line is bad; waiting for its end to say how */
+    int status;          /* PARSE_BAD: 4xx or 5xx */
+    const char *reason;  /* PARSE_BAD: static text */
+    struct buf *body;    /* where a chunked body goes */
+    uint64_t body_limit; /* bytes */
+    uint64_t body_raw;   /* octets of the chunked coding seen */
     uint32_t trailer_bytes;
     uint32_t n_trailers;
 };

@@ -66,7 +66,7 @@ int request_route(struct rmd_request *req, const struct router *router)
     return 0;
 }
 
-size_t peer_format(const struct peer *peer, bool with_port, char out[PEER_TEXT_MAX])
+size_t request_format_peer(const struct peer *peer, bool with_port, char out[PEER_TEXT_MAX])
 {
     char text[INET6_ADDRSTRLEN];
     int n = 0;

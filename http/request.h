@@ -25,22 +25,22 @@ struct peer {
 
 struct rmd_request {
     uint32_t magic;
-    struct head head;          /* head.bytes 0: could not be parsed */
-    const char *base;          /* octets of the head; stable until the answer is sent */
+    struct head head; /* head.bytes 0: could not be parsed */
+    const char *base; /* octets of the head; stable until the answer is sent */
     char method[REQUEST_METHOD_MAX];
     struct str raw_path;       /* of the target, as received */
     struct str query;          /* without "?" */
     struct router_match match; /* match.route NULL: none */
     enum router_outcome outcome;
     struct str body;
-    struct arena *arena;       /* lives as long as the request */
+    struct arena *arena; /* lives as long as the request */
     struct peer peer;
     struct rmd_response *res;
     void *user_data;
-    const char *trace_text;    /* once asked for */
-    uint64_t trace[2];         /* random number of the process, and a count */
-    uint64_t started_us;       /* first octet */
-    uint32_t board_entry;      /* of the shared table, for workers; UINT32_MAX none */
+    const char *trace_text; /* once asked for */
+    uint64_t trace[2];      /* random number of the process, and a count */
+    uint64_t started_us;    /* first octet */
+    uint32_t board_entry;   /* of the shared table, for workers; UINT32_MAX none */
 };
 
 /* Reads path and query out of the target and finds the route.
@@ -58,6 +58,6 @@ struct str request_target(const struct rmd_request *req);
 /* "192.0.2.1:54321", "[2001:db8::1]:54321", "unix:"; with_port false: the address alone, "" for unix.
  * Returns the length; out is NUL-terminated */
 #define PEER_TEXT_MAX 64
-size_t peer_format(const struct peer *peer, bool with_port, char out[PEER_TEXT_MAX]);
+size_t request_format_peer(const struct peer *peer, bool with_port, char out[PEER_TEXT_MAX]);
 
 #endif

@@ -116,7 +116,7 @@ static bool is_field_value(struct str value)
 static bool is_owned_by_server(struct str name)
 {
     static const char *const owned[] = {"Content-Length", "Transfer-Encoding", "Connection",
-                                        "Keep-Alive", "Upgrade", "Trailer"};
+                                        "Keep-Alive",     "Upgrade",           "Trailer"};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         if (str_is_equal_nocase(name, str_of(owned[i])))
             return true;
@@ -162,8 +162,8 @@ int response_set(struct rmd_response *res, struct arena *arena, struct str name,
     if (value.len > 0)
         memcpy(value_text, value.p, value.len);
     value_text[value.len] = '\0';
-    *field = (struct response_field){
-        .name = str_make(text, name.len), .value = str_make(value_text, value.len)};
+    *field = (struct response_field){.name = str_make(text, name.len),
+                                     .value = str_make(value_text, value.len)};
     if (is_replacing)
         unlink_fields(res, name);
     if (res->last)

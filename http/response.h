@@ -29,7 +29,7 @@ struct rmd_response {
     struct rmd_request *req;
     enum response_kind kind;
     int status;
-    struct str type;  /* Content-Type; empty: none */
+    struct str type; /* Content-Type; empty: none */
     const char *body;
     size_t body_len;
     void (*done)(void *arg); /* of BYTES or STREAM: owed exactly once */
@@ -37,8 +37,8 @@ struct rmd_response {
     rmd_producer produce;
     struct response_field *fields; /* in the order in which they are sent */
     struct response_field *last;
-    bool is_error_page;  /* the app's error page is being made: no second one inside it */
-    uint64_t body_sent;  /* octets of body given to the client, for the log */
+    bool is_error_page; /* the app's error page is being made: no second one inside it */
+    uint64_t body_sent; /* octets of body given to the client, for the log */
 };
 
 /* What the connection decides about a head. */

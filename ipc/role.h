@@ -11,11 +11,11 @@ enum role {
 };
 
 struct role_info {
-    const char *name;        /* in logs and rmd_role() */
-    const char *title;       /* for people: "web worker" */
-    int owes_heartbeat;      /* judged by the master's watchdog once ready */
-    int gets_listeners;      /* receives listening sockets over its channel */
-    const char *signals;     /* what it obeys, for docs and reviewers */
+    const char *name;    /* in logs and rmd_role() */
+    const char *title;   /* for people: "web worker" */
+    int owes_heartbeat;  /* judged by the master's watchdog once ready */
+    int gets_listeners;  /* receives listening sockets over its channel */
+    const char *signals; /* what it obeys, for docs and reviewers */
 };
 
 extern const struct role_info role_table[ROLE_COUNT];

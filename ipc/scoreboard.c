@@ -18,13 +18,12 @@ _Static_assert(sizeof(struct scoreboard_head) <= PAGE, "one page");
 _Static_assert(sizeof(struct seat_head) <= PAGE, "one page");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a dead process must not hold a lock");
 
-const char *const entry_phase_names[ENTRY_PHASES] = {
+const char *const scoreboard_phase_names[ENTRY_PHASES] = {
     [ENTRY_FREE] = "free", [ENTRY_HANDLER] = "handler", [ENTRY_STREAM] = "stream"};
 
-const char *const seat_state_names[SEAT_STATES] = {
-    [SEAT_STATE_BOOTING] = "booting",
-    [SEAT_STATE_READY] = "ready",
-    [SEAT_STATE_DRAINING] = "draining"};
+const char *const scoreboard_state_names[SEAT_STATES] = {[SEAT_STATE_BOOTING] = "booting",
+                                                   [SEAT_STATE_READY] = "ready",
+                                                   [SEAT_STATE_DRAINING] = "draining"};
 
 static size_t round_up(size_t bytes)
 {

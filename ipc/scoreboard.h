@@ -33,7 +33,7 @@ enum entry_phase {
     ENTRY_STREAM,  /* its answer is being produced or sent */
     ENTRY_PHASES
 };
-extern const char *const entry_phase_names[ENTRY_PHASES];
+extern const char *const scoreboard_phase_names[ENTRY_PHASES];
 
 /* One request: `current`, or one that waits. phase is written last and cleared first. */
 struct request_entry {
@@ -55,7 +55,7 @@ struct route_stats {
 };
 
 enum seat_state { SEAT_STATE_BOOTING, SEAT_STATE_READY, SEAT_STATE_DRAINING, SEAT_STATES };
-extern const char *const seat_state_names[SEAT_STATES];
+extern const char *const scoreboard_state_names[SEAT_STATES];
 
 /* The first page of a part. */
 struct seat_head {
@@ -66,18 +66,18 @@ struct seat_head {
     int32_t generation;
     int32_t pid; /* for readers; the master never signals by it */
     _Atomic uint32_t state;
-    _Atomic uint32_t is_full;       /* at worker_connections */
-    _Atomic uint64_t heartbeat_us;  /* last turn of its loop */
-    _Atomic uint64_t connections;   /* open now */
-    _Atomic uint64_t accepted;      /* counters from here on, never falling in one life */
-    _Atomic uint64_t requests;      /* answered */
-    _Atomic uint64_t responses[6];  /* by class: [0] cut off without an answer, [1] … [5] */
+    _Atomic uint32_t is_full;      /* at worker_connections */
+    _Atomic uint64_t heartbeat_us; /* last turn of its loop */
+    _Atomic uint64_t connections;  /* open now */
+    _Atomic uint64_t accepted;     /* counters from here on, never falling in one life */
+    _Atomic uint64_t requests;     /* answered */
+    _Atomic uint64_t responses[6]; /* by class: [0] cut off without an answer, [1] … [5] */
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;
-    _Atomic uint64_t log_dropped;   /* access-log bytes that did not fit */
-    char last_words[256];           /* of a failed assertion, NUL-terminated */
-    struct request_entry current;   /* the request whose handler runs */
-    _Atomic uint32_t batch_len;     /* access-log bytes not yet written */
+    _Atomic uint64_t log_dropped; /* access-log bytes that did not fit */
+    char last_words[256];         /* of a failed assertion, NUL-terminated */
+    struct request_entry current; /* the request whose handler runs */
+    _Atomic uint32_t batch_len;   /* access-log bytes not yet written */
 };
 
 struct scoreboard {

@@ -36,7 +36,7 @@ static bool read_entry(const struct request_entry *shared, uint64_t now_us, stru
     (void)log_quote(out->method, copy.method, strnlen(copy.method, sizeof copy.method));
     (void)log_quote(out->target, copy.target, target_len);
     (void)log_quote(out->peer, copy.peer, strnlen(copy.peer, sizeof copy.peer));
-    out->phase = phase < ENTRY_PHASES ? entry_phase_names[phase] : "?";
+    out->phase = phase < ENTRY_PHASES ? scoreboard_phase_names[phase] : "?";
     bool is_past = copy.started_us != 0 && copy.started_us <= now_us;
     out->elapsed_ms = is_past ? (now_us - copy.started_us) / CLOCK_US_PER_MS : 0;
     memcpy(out->trace, copy.trace, sizeof out->trace);

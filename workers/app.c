@@ -176,7 +176,7 @@ rmd_slice rmd_body(const rmd_request *req)
 const char *rmd_peer(rmd_request *req)
 {
     char text[PEER_TEXT_MAX];
-    size_t len = peer_format(&req->peer, true, text);
+    size_t len = request_format_peer(&req->peer, true, text);
     return text_of(req, str_make(text, len));
 }
 
@@ -197,8 +197,7 @@ const char *rmd_trace_id(rmd_request *req)
 {
     if (req->trace_text)
         return req->trace_text;
-    const struct field *field =
-        req->base ? request_find(req, STR("x-request-id"), NULL) : NULL;
+    const struct field *field = req->base ? request_find(req, STR("x-request-id"), NULL) : NULL;
     if (field && is_trace_id(request_value(req, field)))
         req->trace_text = text_of(req, request_value(req, field));
     else
@@ -323,9 +322,8 @@ static void give_bytes(rmd_response *res, int status, struct str type, const cha
     res->body_len = len;
 }
 
-__attribute__((format(printf, 4, 0))) static void give_text(rmd_response *res, int status,
-                                                            struct str type, const char *format,
-                                                            va_list args)
+__attribute__((format(printf, 4, 0))) static void
+give_text(rmd_response *res, int status, struct str type, const char *format, va_list args)
 {
     size_t len = 0;
     char *text;
@@ -408,8 +406,8 @@ void rmd_send_ref(rmd_response *res, int status, const char *type, const void *d
 
 int rmd_redirect(rmd_response *res, int status, const char *location)
 {
-    bool is_redirect = status == 301 || status == 302 || status == 303 || status == 307 ||
-                       status == 308;
+    bool is_redirect =
+        status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
     int rc = is_redirect ? rmd_set_header(res, "Location", location) : -EINVAL;
     if (rc < 0)
         rmd_error(res, 500);

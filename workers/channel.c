@@ -42,6 +42,5 @@ void channel_tell(const struct heritage *heritage, enum msg_type type, const str
     while ((rc = msg_send(heritage->channel_fd, &msg, NULL, 0)) == -EAGAIN)
         wait_until(heritage->channel_fd, POLLOUT);
     if (rc < 0 && rc != -EPIPE) /* EPIPE: the master is gone, and so are we in a moment */
-        log_error("can't tell the master", "what=%s reason=\"%s\"", msg_names[type],
-                  strerror(-rc));
+        log_error("can't tell the master", "what=%s reason=\"%s\"", msg_names[type], strerror(-rc));
 }

@@ -93,7 +93,8 @@ int inproc_exchange(const struct app *app, const struct http_limits *limits, str
     env.now_us = clock_now_us();
     conn_env_set_time(&env, (int64_t)(clock_wall_us() / CLOCK_US_PER_S), STR("remuda"));
     struct conn c;
-    struct peer peer = {.address.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)}};
+    struct peer peer = {
+        .address.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)}};
     conn_init(&c, &env, &peer);
     for (int turn = 0; turn < TURNS_MAX && rc == 0; turn++) {
         bool is_fed = give_input(&c, &octets);

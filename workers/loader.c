@@ -37,7 +37,7 @@
 static struct {
     const struct heritage *heritage;
     struct app app;
-    void *handle;               /* dlopen's, never closed: workers run in it */
+    void *handle;                /* dlopen's, never closed: workers run in it */
     struct scoreboard_part part; /* this seat's, writable */
     bool is_ending;
 } room;
@@ -62,8 +62,8 @@ static int receive_belongings(int *out_app_fd, struct err *err)
         if (rc <= 0)
             return err_set(err, rc < 0 ? -rc : EPIPE, "the master is gone");
         if (msg.type == MSG_BOARD) {
-            rc = scoreboard_map_part(&room.heritage->board, fds[0], room.heritage->seat,
-                                     &room.part, err);
+            rc = scoreboard_map_part(&room.heritage->board, fds[0], room.heritage->seat, &room.part,
+                                     err);
             fd_close(&fds[0]);
             if (rc < 0)
                 return rc;
@@ -76,8 +76,7 @@ static int receive_belongings(int *out_app_fd, struct err *err)
                 fd_close(&fds[i]);
             if (msg.type == MSG_STOP)
                 exit(EXIT_SUCCESS);
-            return err_set(err, EPROTO, "unexpected frame %s before the app",
-                           msg_names[msg.type]);
+            return err_set(err, EPROTO, "unexpected frame %s before the app", msg_names[msg.type]);
         }
     }
 }
@@ -118,7 +117,7 @@ void loader_main(const struct heritage *heritage)
     room.heritage = heritage;
     log_identify("loader", -1, heritage->generation);
     (void)signal(SIGPIPE, SIG_IGN);
-    static const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGUSR1,
+    static const int ignored[] = {SIGINT,  SIGQUIT, SIGHUP,  SIGTERM, SIGUSR1,
                                   SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         (void)signal(ignored[i], SIG_IGN); /* the master says when to end, over the channel */
@@ -142,7 +141,8 @@ void loader_main(const struct heritage *heritage)
         fail(err.text);
     }
     atomic_store_explicit(&room.part.head->state, SEAT_STATE_READY, memory_order_relaxed);
-    channel_tell(room.heritage, MSG_READY, NULL, getpid(), (int64_t)router_count(room.app.router), NULL);
+    channel_tell(room.heritage, MSG_READY, NULL, getpid(), (int64_t)router_count(room.app.router),
+                 NULL);
     serve_orders();
     exit(EXIT_SUCCESS);
 }
@@ -322,8 +322,7 @@ static int call_app(const struct settings *settings, const struct app *app,
     struct inproc_request request = {call->method, call->target, call->headers, call->body};
     int rc = inproc_write_request(&request, &octets);
     if (rc == 0)
-        rc = inproc_exchange(app, &limits, str_make(octets.data, octets.len), &answer,
-                             &is_closing);
+        rc = inproc_exchange(app, &limits, str_make(octets.data, octets.len), &answer, &is_closing);
     int status = rc == 0 ? status_of(&answer) : 0;
     if (rc == 0 && status == 100) /* 100 Continue came first */
         buf_consume(&answer, head_end(&answer)), status = status_of(&answer);
@@ -385,9 +384,10 @@ int loader_print_routes(const struct settings *settings, FILE *out, struct err *
     (void)fprintf(out, "%-8s %-*s %-8s %s\n", "METHOD", (int)widest, "PATTERN", "LANE", "NOTE");
     for (size_t i = 0; i < n; i++) {
         const struct route *route = router_route(app.router, i);
-        (void)fprintf(out, "%-8s %-*s %-8s%s\n", strcmp(route->method, "*") == 0 ? "any" : route->method,
-                      (int)widest, route->pattern, lane_name(route->lane),
-                      route->lane == RMD_INLINE ? "" : " runs inline: this version has no other lane");
+        (void)fprintf(
+            out, "%-8s %-*s %-8s%s\n", strcmp(route->method, "*") == 0 ? "any" : route->method,
+            (int)widest, route->pattern, lane_name(route->lane),
+            route->lane == RMD_INLINE ? "" : " runs inline: this version has no other lane");
     }
     (void)fprintf(out, "%zu routes of %s\n", n, app.decl->name ? app.decl->name : settings->app);
     unload(handle, &app);

@@ -13,19 +13,16 @@
 #include "workers/inproc.h"
 
 /* Limits as the settings' defaults have them. */
-static const struct http_limits limits = {.request_line = 8190,
-                                          .fields = 100,
-                                          .field_size = 8190,
-                                          .head = 65536,
-                                          .body = 16U << 20};
+static const struct http_limits limits = {
+    .request_line = 8190, .fields = 100, .field_size = 8190, .head = 65536, .body = 16U << 20};
 
 struct rmd_test {
     struct app app;
-    struct arena arena;         /* configuration, header values: until rmd_test_free() */
+    struct arena arena; /* configuration, header values: until rmd_test_free() */
     struct settings_node config;
-    struct buf answer;          /* octets of the last answer */
-    struct buf head;            /* its head, NUL-terminated */
-    struct buf body;            /* its body, decoded */
+    struct buf answer; /* octets of the last answer */
+    struct buf head;   /* its head, NUL-terminated */
+    struct buf body;   /* its body, decoded */
     rmd_reply reply;
 };
 
@@ -178,8 +175,8 @@ const rmd_reply *rmd_test_request(rmd_test *t, const char *method, const char *t
                                   const char *headers, const void *body, size_t body_len)
 {
     struct buf octets = {0};
-    struct inproc_request request = {
-        method, target, str_of(headers ? headers : ""), str_make(body, body_len)};
+    struct inproc_request request = {method, target, str_of(headers ? headers : ""),
+                                     str_make(body, body_len)};
     if (inproc_write_request(&request, &octets) < 0)
         octets.len = 0;
     const rmd_reply *reply = run(t, str_make(octets.data, octets.len));

@@ -39,7 +39,7 @@ static void fill_entry(struct request_entry *entry, const struct rmd_request *re
     memcpy(entry->method, req->method, sizeof entry->method);
     entry->method[sizeof entry->method - 1] = '\0';
     char peer[PEER_TEXT_MAX];
-    size_t peer_len = peer_format(&req->peer, false, peer);
+    size_t peer_len = request_format_peer(&req->peer, false, peer);
     if (peer_len >= sizeof entry->peer)
         peer_len = sizeof entry->peer - 1;
     memcpy(entry->peer, peer, peer_len);
@@ -100,7 +100,7 @@ static void log_access(struct web *web, struct rmd_request *req, struct rmd_resp
 {
     uint64_t now_us = clock_now_us();
     char peer[PEER_TEXT_MAX];
-    size_t peer_len = peer_format(&req->peer, false, peer);
+    size_t peer_len = request_format_peer(&req->peer, false, peer);
     bool is_known = req->head.bytes > 0;
     struct access_entry entry = {
         .peer_address = peer_len > 0 ? str_make(peer, peer_len) : STR("-"),
@@ -125,8 +125,8 @@ static void log_access(struct web *web, struct rmd_request *req, struct rmd_resp
         web_flush_access(web);
         used = 0;
     }
-    size_t n = access_render(web->access, &entry, web->part.batch + used,
-                             SCOREBOARD_BATCH_BYTES - used);
+    size_t n =
+        access_render(web->access, &entry, web->part.batch + used, SCOREBOARD_BATCH_BYTES - used);
     /* Released after the bytes: the master reads so many when this process is dead. */
     atomic_store_explicit(len, used + (uint32_t)n, memory_order_release);
 }
@@ -245,7 +245,6 @@ void web_on_turn(struct web *web, uint64_t now_us)
 {
     web->env.now_us = now_us;
     atomic_store_explicit(&web->part.head->heartbeat_us, now_us, memory_order_relaxed);
-    conn_env_set_time(&web->env,
-                      ((int64_t)now_us + web->wall_offset_us) / (int64_t)CLOCK_US_PER_S,
+    conn_env_set_time(&web->env, ((int64_t)now_us + web->wall_offset_us) / (int64_t)CLOCK_US_PER_S,
                       str_of(web->settings->server_header));
 }

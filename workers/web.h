@@ -18,14 +18,14 @@ struct web {
     const struct settings *settings;
     const struct app *app;
     struct conn_env env;
-    struct scoreboard_part part;    /* this worker's, writable */
-    uint32_t n_inflight;            /* entries in part */
-    uint32_t n_routes;              /* blocks in part */
-    uint32_t *free_entries;         /* stack of free inflight entries */
+    struct scoreboard_part part; /* this worker's, writable */
+    uint32_t n_inflight;         /* entries in part */
+    uint32_t n_routes;           /* blocks in part */
+    uint32_t *free_entries;      /* stack of free inflight entries */
     uint32_t n_free_entries;
-    struct access_format *access;   /* NULL: off */
-    int access_fd;                  /* -1: off */
-    int64_t wall_offset_us;         /* wall clock - monotonic clock */
+    struct access_format *access; /* NULL: off */
+    int access_fd;                /* -1: off */
+    int64_t wall_offset_us;       /* wall clock - monotonic clock */
 };
 
 void web_fill_limits(struct http_limits *limits, const struct settings *settings);

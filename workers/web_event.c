@@ -33,12 +33,12 @@
 #include "workers/channel.h"
 #include "workers/web.h"
 
-#define TICK_S 0.5              /* heartbeat and time-outs; the master calls 1 s without one hung */
-#define ACCEPT_BATCH 64         /* connections a turn from one socket, so that others get theirs */
-#define TURN_ROUNDS 16          /* writes a turn for one connection */
-#define LISTENERS_MAX 1024      /* own slots and covered ones */
+#define TICK_S 0.5         /* heartbeat and time-outs; the master calls 1 s without one hung */
+#define ACCEPT_BATCH 64    /* connections a turn from one socket, so that others get theirs */
+#define TURN_ROUNDS 16     /* writes a turn for one connection */
+#define LISTENERS_MAX 1024 /* own slots and covered ones */
 #define LINGER_US (2 * CLOCK_US_PER_S)
-#define ACCEPT_PAUSE_S 0.1      /* after the descriptors ran out */
+#define ACCEPT_PAUSE_S 0.1 /* after the descriptors ran out */
 
 /* The clocks a connection can be under; each a list in order of time, so expiry looks at the front. */
 enum clock { CLOCK_IDLE, CLOCK_HEAD, CLOCK_BODY, CLOCK_WRITE, CLOCK_LINGER, CLOCK_NONE, CLOCKS };
@@ -74,8 +74,8 @@ static struct {
     uint64_t limits_us[CLOCKS]; /* 0: no limit */
     size_t n_clients;
     size_t max_clients;
-    bool is_started;  /* the master has sent everything */
-    bool is_full;     /* at worker_connections */
+    bool is_started; /* the master has sent everything */
+    bool is_full;    /* at worker_connections */
     bool has_warned_full;
     bool is_draining;
     uint64_t drain_ends_us; /* single mode: when patience ends; 0: the master decides */
@@ -157,8 +157,8 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
                                               .config = heritage->settings->app_config,
                                               .config_file = heritage->settings->file,
                                               .app = app});
-    if (set_up(heritage->settings, app, &part, heritage->board.n_inflight,
-               heritage->board.n_routes, heritage->access_fd, &err) < 0)
+    if (set_up(heritage->settings, app, &part, heritage->board.n_inflight, heritage->board.n_routes,
+               heritage->access_fd, &err) < 0)
         fail_boot(err.text);
     int rc = app->decl->worker_init ? app->decl->worker_init() : 0;
     if (rc != 0) {
@@ -594,7 +594,8 @@ static void on_accept_pause(struct ev_loop *loop, ev_timer *watcher, int events)
 
 static void add_listener(int fd, int64_t id)
 {
-    struct listener *listener = room.n_listeners < LISTENERS_MAX ? calloc(1, sizeof *listener) : NULL;
+    struct listener *listener =
+        room.n_listeners < LISTENERS_MAX ? calloc(1, sizeof *listener) : NULL;
     if (!listener) {
         log_error("no room for a listening socket", "id=%lld", (long long)id);
         (void)close(fd);

@@ -18,7 +18,8 @@ void web_event_main(const struct heritage *heritage, const struct app *app);
  * fds      listening sockets, non-blocking; closed before it returns
  * Returns  0; -errno, *err */
 int web_event_run_single(const struct settings *settings, const struct app *app, int access_fd,
-                         const int *fds, size_t n_fds, struct err *err) __attribute__((warn_unused_result));
+                         const int *fds, size_t n_fds, struct err *err)
+    __attribute__((warn_unused_result));
 
 /* Version of libev in use: "4.33". Static text. */
 const char *web_event_library(void);

@@ -6,14 +6,25 @@
 #include <stdlib.h>
 
 static void (*explain_failure)(void);
+static char context[256];
 
 void check_on_failure(void (*explain)(void))
 {
     explain_failure = explain;
 }
 
+void check_context(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(context, sizeof context, format, args);
+    va_end(args);
+}
+
 void check_fail(const char *file, int line, const char *format, ...)
 {
+    if (context[0])
+        print_error("%s:\n", context);
     va_list args;
     va_start(args, format);
     vprint_error(format, args);

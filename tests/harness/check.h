@@ -49,6 +49,9 @@ void check_has(const char *text, const char *part, const char *what, const char 
 void check_has_not(const char *text, const char *part, const char *what, const char *file,
                    int line);
 
+/* What the test is at, printed in front of a failure: for tests that run over tables. */
+void check_context(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* What to print when a check fails, before the test ends. NULL: nothing */
 void check_on_failure(void (*explain)(void));
 

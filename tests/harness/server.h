@@ -37,7 +37,7 @@ struct server {
     size_t n_inodes;
 };
 
-/* A test of a group that uses servers; the group's set-up. */
+/* A test that starts servers of its own. */
 #define SERVER_TEST(function) cmocka_unit_test_teardown(function, server_teardown)
 #define SERVER_MAIN(...)                                                                           \
     int main(void)                                                                                 \
@@ -45,7 +45,20 @@ struct server {
         static const struct CMUnitTest tests[] = {__VA_ARGS__};                                    \
         return cmocka_run_group_tests(tests, server_setup_group, NULL);                            \
     }
+/* Tests that share one server, which a function of the test file starts after server_setup_group(). */
+#define SERVER_SHARED_TEST(function) cmocka_unit_test_teardown(function, server_teardown_clients)
+#define SERVER_SHARED_MAIN(start, ...)                                                             \
+    int main(void)                                                                                 \
+    {                                                                                              \
+        static const struct CMUnitTest tests[] = {__VA_ARGS__};                                    \
+        return cmocka_run_group_tests(tests, start, server_teardown);                              \
+    }
+
+/* Group set-up: adopts orphans, prints logs behind failures. Returns 0 */
 int server_setup_group(void **state);
+
+/* Closes connections that a test left open. Returns 0 */
+int server_teardown_clients(void **state);
 
 /* Stops all servers of a test with TERM and looks for what is left. Returns 0; -1 fails the test */
 int server_teardown(void **state);

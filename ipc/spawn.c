@@ -77,7 +77,7 @@ static void close_others(const struct heritage *h, int extra_fd)
     (void)close_range(from, ~0U, 0);
 }
 
-static void bind_life_to(pid_t master)
+void spawn_bind_life(pid_t master)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != master)
         _exit(SPAWN_EXIT_ORPHAN);
@@ -89,7 +89,7 @@ int spawn_child(const struct heritage *heritage, spawn_main main, pid_t *out_pid
     if (pid < 0)
         return err_set(err, errno, "fork: %s", strerror(errno));
     if (pid == 0) {
-        bind_life_to(heritage->master_pid);
+        spawn_bind_life(heritage->master_pid);
         signals_reset();
         close_others(heritage, -1);
         main(heritage);
@@ -113,7 +113,7 @@ static void run_grandchild(const struct heritage *heritage, spawn_main main, int
     if (n != 1)
         _exit(SPAWN_EXIT_ORPHAN);
     fd_close(&go_fd);
-    bind_life_to(heritage->master_pid);
+    spawn_bind_life(heritage->master_pid);
     main(heritage);
     _exit(EXIT_FAILURE);
 }

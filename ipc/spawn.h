@@ -28,6 +28,11 @@ int spawn_child(const struct heritage *heritage, spawn_main main, pid_t *out_pid
 int spawn_grandchild(const struct heritage *heritage, spawn_main main, pid_t *out_pid,
                      struct err *err) __attribute__((warn_unused_result));
 
+/* Asks to be killed when the parent dies, and ends this process when that is not `master` (any
+ * more). Every child does it when it starts; again after a change of credentials, which makes the
+ * kernel forget it (prctl(2), PR_SET_PDEATHSIG). */
+void spawn_bind_life(pid_t master);
+
 /* Threads of this process, from /proc/self/task; -errno when that can't be read. */
 int spawn_count_threads(void);
 

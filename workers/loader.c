@@ -126,8 +126,10 @@ void loader_main(const struct heritage *heritage)
         fail(err.text);
     announce_seat();
     set_process("loader", heritage->generation, heritage->settings, &room.app);
-    if (privileges_drop(heritage->settings, &err) < 0 ||
-        load(heritage->settings, app_fd, &room.handle, &room.app, &err) < 0)
+    if (privileges_drop(heritage->settings, &err) < 0)
+        fail(err.text);
+    spawn_bind_life(heritage->master_pid);
+    if (load(heritage->settings, app_fd, &room.handle, &room.app, &err) < 0)
         fail(err.text);
     fd_close(&app_fd);
     if (initialise(&room.app, &err) < 0)

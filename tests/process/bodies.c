@@ -1,0 +1,200 @@
+/* Request bodies: framing, sizes, limits, and the talk before a body. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/harness/client.h"
+#include "tests/harness/server.h"
+
+static struct reply r;
+
+static struct client *start_and_connect(const char *setting)
+{
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", setting ? "--set" : NULL,
+                                        setting, NULL);
+    return client_to(s);
+}
+
+/* Octets in which no stretch looks like another. */
+static char *make_body(size_t len)
+{
+    char *body = malloc(len);
+    uint32_t x = 2463534242U;
+    CHECK(body != NULL);
+    for (size_t i = 0; i < len; i++) {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        body[i] = (char)x;
+    }
+    return body;
+}
+
+static void send_chunked(struct client *c, const char *body, size_t len, size_t chunk)
+{
+    char line[32];
+    client_send_text(c, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (size_t at = 0; at < len; at += chunk) {
+        size_t n = len - at < chunk ? len - at : chunk;
+        (void)snprintf(line, sizeof line, "%zx\r\n", n);
+        client_send_text(c, line);
+        CHECK(client_send(c, body + at, n));
+        client_send_text(c, "\r\n");
+    }
+    client_send_text(c, "0\r\n\r\n");
+}
+
+static void five_mebibytes_come_back(void **state)
+{
+    (void)state;
+    const size_t len = 5U << 20;
+    char *body = make_body(len);
+    struct client *c = start_and_connect(NULL);
+    for (int i = 0; i < 2; i++) {
+        char head[128];
+        (void)snprintf(head, sizeof head,
+                       "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", len);
+        client_send_text(c, head);
+        CHECK(client_send(c, body, len));
+        client_read(c, &r, false);
+        CHECK_EQ(r.status, 200);
+        CHECK_BYTES(r.body.data, r.body.len, body, len);
+    }
+    free(body);
+}
+
+static void five_mebibytes_in_chunks_come_back(void **state)
+{
+    (void)state;
+    const size_t len = 5U << 20;
+    static const size_t chunks[] = {1000, 65536, 5U << 20};
+    char *body = make_body(len);
+    struct client *c = start_and_connect(NULL);
+    for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
+        send_chunked(c, body, len, chunks[i]);
+        client_read(c, &r, false);
+        CHECK_EQ(r.status, 200);
+        CHECK_BYTES(r.body.data, r.body.len, body, len);
+    }
+    free(body);
+}
+
+static void bodies_may_come_octet_by_octet(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "5\r\nhello\r\n1;x=y\r\n \r\n5\r\nworld\r\n0\r\nX-T: 1\r\n\r\n"};
+    struct client *c = start_and_connect(NULL);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(client_send_pieces(c, requests[i], strlen(requests[i]), 1));
+        client_read(c, &r, false);
+        CHECK_EQ(r.status, 200);
+        CHECK_TEXT(r.body.data, "hello world");
+    }
+}
+
+static void body_at_the_limit_passes_and_one_more_is_413(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "limit_request_body=1000", NULL);
+    static const struct {
+        size_t len;
+        int status;
+    } rows[] = {{999, 200}, {1000, 200}, {1001, 413}};
+    char *body = make_body(1001);
+    for (size_t i = 0; i < 3; i++) {
+        for (int is_chunked = 0; is_chunked < 2; is_chunked++) {
+            check_context("%zu octets%s", rows[i].len, is_chunked ? ", chunked" : "");
+            struct client *c = client_to(s);
+            char head[128];
+            (void)snprintf(head, sizeof head,
+                           "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
+                           rows[i].len);
+            if (is_chunked) {
+                send_chunked(c, body, rows[i].len, 400);
+            } else {
+                client_send_text(c, head);
+                CHECK(client_send(c, body, rows[i].len) || rows[i].status == 413);
+            }
+            client_read(c, &r, false);
+            CHECK_EQ(r.status, rows[i].status);
+            if (rows[i].status == 413)
+                client_expect_close(c);
+            client_close(c);
+        }
+    }
+    free(body);
+}
+
+/* A client that sends a large body and only then reads must still see the 413: the server goes on
+ * reading for a while instead of resetting the connection (RFC 9112 §9.6). */
+static void refusal_of_a_large_body_is_not_lost_in_a_reset(void **state)
+{
+    (void)state;
+    const size_t len = 300000;
+    char *body = make_body(len);
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "limit_request_body=1000", NULL);
+    for (int i = 0; i < 20; i++) {
+        struct client *c = client_to(s);
+        client_send_text(c, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n");
+        (void)client_send(c, body, len);
+        client_read(c, &r, false);
+        CHECK_EQ(r.status, 413);
+        client_close(c);
+    }
+    free(body);
+}
+
+static void expect_continue_is_answered_before_the_body(void **state)
+{
+    (void)state;
+    struct client *c = start_and_connect(NULL);
+    for (int i = 0; i < 3; i++) {
+        client_send_text(c, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                            "Content-Length: 5\r\n\r\n");
+        client_read(c, &r, false);
+        CHECK_EQ(r.status, 100);
+        client_send_text(c, "hello");
+        client_read(c, &r, false);
+        CHECK_EQ(r.status, 200);
+        CHECK_TEXT(r.body.data, "hello");
+    }
+}
+
+static void expect_continue_with_chunks(void **state)
+{
+    (void)state;
+    struct client *c = start_and_connect(NULL);
+    client_exchange(c, &r, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                           "Transfer-Encoding: chunked\r\n\r\n");
+    CHECK_EQ(r.status, 100);
+    client_exchange(c, &r, "5\r\nhello\r\n0\r\n\r\n");
+    CHECK_EQ(r.status, 200);
+    CHECK_TEXT(r.body.data, "hello");
+}
+
+static void client_that_leaves_within_its_body_harms_nobody(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", NULL);
+    for (int i = 0; i < 50; i++) {
+        struct client *c = client_to(s);
+        client_send_text(c, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nsome");
+        if (i % 2)
+            client_abort(c);
+        else
+            client_close(c);
+    }
+    free(client_get(s, "/", 200));
+}
+
+SERVER_MAIN(SERVER_TEST(five_mebibytes_come_back), SERVER_TEST(five_mebibytes_in_chunks_come_back),
+            SERVER_TEST(bodies_may_come_octet_by_octet),
+            SERVER_TEST(body_at_the_limit_passes_and_one_more_is_413),
+            SERVER_TEST(refusal_of_a_large_body_is_not_lost_in_a_reset),
+            SERVER_TEST(expect_continue_is_answered_before_the_body),
+            SERVER_TEST(expect_continue_with_chunks),
+            SERVER_TEST(client_that_leaves_within_its_body_harms_nobody))

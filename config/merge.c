@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/fault.h"
 #include "config/arguments.h"
 #include "config/check.h"
 #include "config/expand.h"
@@ -362,8 +361,7 @@ int merge_settings(const struct merge_input *in, struct merge_result *out)
     struct merge m = {.in = in, .out = out};
     struct arena arena; /* of the command line */
     arena_init(&arena, 1024);
-    int rc = FAULT("settings_memory") ? -ENOMEM
-                                      : arguments_parse(&arena, in, &out->mistakes, &m.arguments);
+    int rc = arguments_parse(&arena, in, &out->mistakes, &m.arguments);
     if (rc == 0)
         rc = keep_rest(&m);
     if (rc == 0 && !m.arguments.is_help_wanted) {

@@ -70,10 +70,14 @@ int msg_receive(int channel_fd, int is_master, struct msg *out_msg, int *fds, si
     size_t n_fds = 0;
     int received[FD_PASS_MAX];
     ssize_t n = fd_receive(channel_fd, &msg, sizeof msg, received, &n_fds);
+    /* A peer that died with frames unread: the kernel reports that once, in front of what the peer
+     * had said, and a dying worker's FAILED is what we want to read most. */
+    if (n == -ECONNRESET)
+        n = fd_receive(channel_fd, &msg, sizeof msg, received, &n_fds);
     if (n == -EMSGSIZE)
         return -EPROTO;
     if (n <= 0)
-        return n == -ECONNRESET ? 0 : (int)n; /* a peer that died with frames unread */
+        return n == -ECONNRESET ? 0 : (int)n;
     if (!is_allowed(&msg, n, is_master != 0, n_fds)) {
         for (size_t i = 0; i < n_fds; i++)
             fd_close(&received[i]);

@@ -165,6 +165,7 @@ static enum decide_fate vacate(struct herd *herd, struct post *post, const struc
 
 static void take_fate(struct herd *herd, struct post *post, enum decide_fate fate)
 {
+    char quoted[LOG_QUOTE_MAX + 8];
     switch (fate) {
     case DECIDE_REPLACE:
         break;
@@ -176,13 +177,14 @@ static void take_fate(struct herd *herd, struct post *post, enum decide_fate fat
         post->is_degraded = true;
         break;
     case DECIDE_NO_APP:
-        log_error("cannot start", "exit=%d why=\"the app cannot be loaded\"", CLI_CONFIG);
+        log_error("cannot start", "exit=%d why=%s", CLI_CONFIG,
+                  log_quote(quoted, herd->reason, strlen(herd->reason)));
         herd->exit_code = CLI_CONFIG;
         herd_stop(herd, DECIDE_QUICK, "app");
         break;
     case DECIDE_NO_BOOT:
-        log_error("cannot start", "exit=%d why=\"%s cannot boot\" tries=%u", CLI_NO_BOOT,
-                  post->role == ROLE_WEB ? "workers" : "the loader", post->failures);
+        log_error("cannot start", "exit=%d tries=%u why=%s", CLI_NO_BOOT, post->failures,
+                  log_quote(quoted, herd->reason, strlen(herd->reason)));
         herd->exit_code = CLI_NO_BOOT;
         herd_stop(herd, DECIDE_QUICK, "boot");
         break;
@@ -204,6 +206,7 @@ static void forget(struct herd *herd, struct seat *seat)
     uint64_t ms;
     struct post *post = generation_find_post(&herd->generation, seat);
     enum decide_fate fate = vacate(herd, post, seat, false, &ms);
+    (void)snprintf(herd->reason, sizeof herd->reason, "a process was lost before it had a pid");
     tell(LOG_LEVEL_WARN, seat, "lost", " why=\"%s\" respawn_ms=%" PRIu64,
          seat->doom ? seat->doom : "its channel ended before it had a pid", ms);
     release(herd, seat);
@@ -214,6 +217,7 @@ static void refused(struct herd *herd, struct post *post, const char *why)
 {
     uint64_t ms;
     char quoted[LOG_QUOTE_MAX + 8];
+    (void)snprintf(herd->reason, sizeof herd->reason, "cannot fork: %s", why);
     enum decide_fate fate = vacate(herd, post, NULL, true, &ms);
     log_warn("fork refused", "for=%s slot=%d why=%s respawn_ms=%" PRIu64,
              role_table[post->role].name, post->slot, log_quote(quoted, why, strlen(why)), ms);
@@ -236,6 +240,23 @@ static void print_end(char out[32], int status)
         (void)snprintf(out, 32, " exit=%d", WEXITSTATUS(status));
 }
 
+/* Why a start fails, should this be the death that ends it: in its own words, or in ours. */
+static void keep_reason(struct herd *herd, const struct seat *seat)
+{
+    const char *what = seat->role == ROLE_LOADER ? "the app's init" : "a worker's start";
+    if (seat->reason[0])
+        (void)snprintf(herd->reason, sizeof herd->reason, "%s", seat->reason);
+    else if (seat->doom)
+        (void)snprintf(herd->reason, sizeof herd->reason, "%s took longer than allowed: %s", what,
+                       seat->doom);
+    else if (WIFSIGNALED(seat->status))
+        (void)snprintf(herd->reason, sizeof herd->reason, "%s crashed with signal %s", what,
+                       signals_name(WTERMSIG(seat->status)));
+    else
+        (void)snprintf(herd->reason, sizeof herd->reason, "%s ended the process with exit code %d",
+                       what, WEXITSTATUS(seat->status));
+}
+
 static void print_pair(char out[LOG_QUOTE_MAX + 32], const char *key, const char *text)
 {
     char quoted[LOG_QUOTE_MAX + 8];
@@ -255,6 +276,7 @@ void herd_bury(struct herd *herd, struct seat *seat)
     struct post *post = generation_find_post(&herd->generation, seat);
     enum decide_fate fate = vacate(herd, post, seat, false, &ms);
     print_end(end, seat->status);
+    keep_reason(herd, seat);
     print_pair(reason, "why", seat->reason[0] ? seat->reason : seat->doom ? seat->doom : "");
     print_pair(panic, "last_words", last_words_panic(&herd->board, seat->number, words));
     if (seat->is_leaving && seat->status == 0)

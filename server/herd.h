@@ -26,10 +26,11 @@ struct herd {
     struct heritage heritage; /* what every child inherits alike */
     struct decide_rules rules;
     enum decide_stage stage;
-    int exit_code;   /* what the master will exit with */
-    uint64_t now_us; /* of this turn, set by the loop */
-    uint64_t due_us; /* something could not be sent: try again then; SEAT_NEVER: all was */
-    bool is_changed; /* seats changed since sockets were lent; cleared by who lends */
+    int exit_code;    /* what the master will exit with */
+    uint64_t now_us;  /* of this turn, set by the loop */
+    uint64_t due_us;  /* something could not be sent: try again then; SEAT_NEVER: all was */
+    char reason[256]; /* of the latest death or refusal, for a start that fails */
+    bool is_changed;  /* seats changed since sockets were lent; cleared by who lends */
 };
 
 /* Allocates the tables: the last allocation before the first fork.

@@ -45,8 +45,20 @@ struct plan {
 
 /* ---- What to listen on */
 
+/* A name may have the same address twice (hosts(5)); the second would find its port in use. */
+static bool is_planned(const struct plan *plan, const struct target *target)
+{
+    for (size_t i = 0; i < plan->n; i++)
+        if (plan->items[i].bind == target->bind &&
+            memcmp(&plan->items[i].address, &target->address, sizeof target->address) == 0)
+            return true;
+    return false;
+}
+
 static int plan_add(struct plan *plan, const struct target *target)
 {
+    if (is_planned(plan, target))
+        return 0;
     if (plan->n == plan->cap) {
         size_t cap = plan->cap ? plan->cap * 2 : 8;
         struct target *grown = realloc(plan->items, cap * sizeof *grown);
@@ -128,25 +140,38 @@ static bool is_v6_only(const struct plan *plan, const struct target *target)
 
 /* ---- Sentences */
 
-static const char *explain(int code, const struct target *target)
+static const char *explain_unix(int code, const char *path)
 {
+    struct stat st;
     switch (code) {
     case EADDRINUSE:
-        return target->bind->kind == SETTING_BIND_UNIX ? "another server listens there"
-                                                       : "the port is in use";
+        return lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode)
+                   ? "there is a file that is not a socket"
+                   : "another server listens there";
     case EACCES:
-        return target->bind->kind == SETTING_BIND_UNIX
-                   ? "no permission to make a socket there"
-                   : "no permission (ports below 1024 need root or CAP_NET_BIND_SERVICE)";
+        return "no permission to make a socket there";
+    case ENOENT:
+        return "the folder does not exist";
+    default:
+        return strerror(code);
+    }
+}
+
+static const char *explain(int code, const struct target *target)
+{
+    if (code == EMFILE || code == ENFILE)
+        return "too many open files (raise `ulimit -n`, or have fewer workers or binds)";
+    if (target->bind->kind == SETTING_BIND_UNIX)
+        return explain_unix(code, target->bind->path);
+    switch (code) {
+    case EADDRINUSE:
+        return "the port is in use";
+    case EACCES:
+        return "no permission (ports below 1024 need root or CAP_NET_BIND_SERVICE)";
     case EADDRNOTAVAIL:
         return "this machine has no such address";
     case EAFNOSUPPORT:
         return "this machine has no IPv6";
-    case ENOENT:
-        return "the folder does not exist";
-    case EMFILE:
-    case ENFILE:
-        return "too many open files (raise `ulimit -n`, or have fewer workers or binds)";
     default:
         return strerror(code);
     }

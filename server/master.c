@@ -269,15 +269,6 @@ static bool hear_fork_failed(struct master *m, const struct seat *loader, const 
     return true;
 }
 
-static void hear_failed(struct master *m, struct seat *seat, const struct msg *msg)
-{
-    char quoted[LOG_QUOTE_MAX + 8];
-    memcpy(seat->reason, msg->text, sizeof seat->reason);
-    log_error(seat->role == ROLE_LOADER ? "app refused" : "worker refused", "slot=%d pid=%d why=%s",
-              seat->slot, (int)seat->pid, log_quote(quoted, msg->text, strlen(msg->text)));
-    herd_happen(&m->herd, seat, DECIDE_FAILED);
-}
-
 /* Returns false: this process may not say that. */
 static bool hear_frame(struct master *m, struct seat *seat, const struct msg *msg)
 {
@@ -288,7 +279,8 @@ static bool hear_frame(struct master *m, struct seat *seat, const struct msg *ms
         herd_happen(&m->herd, seat, DECIDE_READY);
         return true;
     case MSG_FAILED:
-        hear_failed(m, seat, msg);
+        memcpy(seat->reason, msg->text, sizeof seat->reason); /* logged with its death */
+        herd_happen(&m->herd, seat, DECIDE_FAILED);
         return true;
     case MSG_FORKED:
         return hear_forked(m, seat, msg);

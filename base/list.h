@@ -14,8 +14,8 @@ struct list {
 #define LIST_ENTRY(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 /* Walks from oldest to newest; the body may unlink the current node, not others. */
-#define LIST_FOREACH(node, list)                                                                   \
-    for (struct list *node = (list)->next, *node##_after = node->next; node != (list);             \
+#define LIST_FOREACH(node, head)                                                                   \
+    for (struct list *node = (head)->next, *node##_after = node->next; node != (head);             \
          node = node##_after, node##_after = node->next)
 
 static inline void list_init(struct list *list)

@@ -1,8 +1,7 @@
 # How every target of ours is compiled: one function, so that no folder has flags of its own.
 
 set(REMUDA_WARNINGS
-  -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
-  -Wvla -Wwrite-strings -Wpointer-arith)
+  -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla)
 
 # Compiles a target's sources by the rules of the tree: C17, warnings, banned functions, includes
 # from the root, hidden visibility.

@@ -431,6 +431,8 @@ int load_text(struct arena *arena, const char *name, struct str text, char *cons
     const struct settings_node *root = tree_new(arena, SETTINGS_MAP);
     if (!root || !yaml_parser_initialize(&l.parser))
         return -ENOMEM;
+    if (str_has_prefix(text, STR("\xef\xbb\xbf"))) /* libyaml would count it as a column */
+        text = str_make(text.p + 3, text.len - 3);
     struct utf8_fault fault;
     if (utf8_find_fault(text, &fault)) {
         mistakes_add_at(mistakes, name, fault.line, fault.column,

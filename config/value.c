@@ -159,10 +159,9 @@ static const struct number {
     [SETTING_COUNT] = {value_parse_count, print_count, "is not a whole number", ""},
     [SETTING_COUNT_AUTO] = {value_parse_count, print_count, "is not a whole number", ""},
     [SETTING_DURATION] = {value_parse_duration, value_print_duration,
-                          "is not a duration, a whole number with a unit",
-                          ", such as 500ms, 30s, 2m or 1h"},
+                          "is not a duration, a whole number with a unit", ", such as 30s or 2m"},
     [SETTING_SIZE] = {value_parse_size, value_print_size, "is not a size in bytes",
-                      ", such as 8190, 64KiB or 16MiB"},
+                      ", such as 8190 or 64KiB"},
     [SETTING_MODE] = {value_parse_mode, print_mode, "is not an octal number with a leading 0",
                       ", such as 022"},
 };
@@ -184,7 +183,7 @@ int value_describe(struct buf *out, const struct setting_spec *spec)
         if (rc == 0 && spec->unit)
             rc = buf_printf(out, " %s", spec->unit);
         if (rc == 0 && spec->zero)
-            rc = buf_printf(out, spec->min > 0 ? ", or 0 (%s)" : ", 0: %s", spec->zero);
+            rc = buf_printf(out, spec->min > 0 ? ", or 0 (%s)" : " (0: %s)", spec->zero);
         return rc < 0 ? rc : buf_printf(out, "%s", number->example);
     }
     switch (spec->type) {

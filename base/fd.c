@@ -110,7 +110,8 @@ int fd_copy_sealed(const char *path, const char *name, int *out_fd, struct err *
 {
     int rc = 0;
     int copy = -1;
-    int source = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    /* Without waiting: a fifo without a writer would hold up the master for ever. */
+    int source = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (source < 0)
         return err_set(err, errno, "can't open %s: %s", path, strerror(errno));
     struct stat st;

@@ -1,6 +1,7 @@
 /* `remuda version`: what this is made of. */
 #include <stdio.h>
 
+#include "config/load.h"
 #include "server/cli.h"
 #include "workers/loader.h"
 
@@ -16,5 +17,6 @@ int cmd_version(int argc, char **argv)
     if (sizeof REMUDA_SANITIZE > 1)
         (void)printf("sanitizers " REMUDA_SANITIZE "\n");
     loader_print_versions(stdout);
+    (void)printf("libyaml %s\n", load_yaml_version());
     return CLI_OK;
 }

@@ -35,7 +35,9 @@ static bool read_entry(const struct request_entry *shared, uint64_t now_us, stru
         target_len = sizeof copy.target;
     (void)log_quote(out->method, copy.method, strnlen(copy.method, sizeof copy.method));
     (void)log_quote(out->target, copy.target, target_len);
-    (void)log_quote(out->peer, copy.peer, strnlen(copy.peer, sizeof copy.peer));
+    char peer[SCOREBOARD_PEER_MAX];
+    scoreboard_peer(&copy, peer);
+    (void)log_quote(out->peer, peer, strlen(peer));
     out->phase = phase < ENTRY_PHASES ? scoreboard_phase_names[phase] : "?";
     bool is_past = copy.started_us != 0 && copy.started_us <= now_us;
     out->elapsed_ms = is_past ? (now_us - copy.started_us) / CLOCK_US_PER_MS : 0;

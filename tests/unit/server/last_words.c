@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -76,7 +77,8 @@ static void read_back(struct scene *scene)
 static void write_entry(struct request_entry *entry, const char *target)
 {
     (void)snprintf(entry->method, sizeof entry->method, "GET");
-    (void)snprintf(entry->peer, sizeof entry->peer, "192.0.2.1");
+    entry->peer_family = AF_INET;
+    memcpy(entry->peer_address, (const uint8_t[]){192, 0, 2, 1}, 4);
     size_t len = strlen(target);
     memcpy(entry->target, target, len);
     entry->target_len = (uint16_t)len;

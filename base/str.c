@@ -109,3 +109,22 @@ size_t str_utf8_length(const char *p, size_t len)
     }
     return 0;
 }
+
+bool str_has_control(struct str s)
+{
+    const uint64_t ones = UINT64_MAX / 255;
+    const uint64_t tops = ones * 0x80;
+    size_t i = 0;
+    for (; i + 8 <= s.len; i += 8) {
+        uint64_t x;
+        memcpy(&x, s.p + i, 8);
+        uint64_t below = (x - ones * 0x20) & ~x & tops; /* exact up to the lowest octet that is */
+        uint64_t del = x ^ (ones * 0x7f);
+        if (below || ((del - ones) & ~del & tops))
+            return true;
+    }
+    for (; i < s.len; i++)
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+            return true;
+    return false;
+}

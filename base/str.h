@@ -63,6 +63,9 @@ bool str_list_has(struct str list, struct str token);
  * words over 63 bytes count as infinitely far. For "did you mean". */
 unsigned str_distance(const char *a, const char *b);
 
+/* Is there an octet below 0x20 or 0x7f (RFC 9110 §5.5: CTL)? HTAB counts. Eight octets a step. */
+bool str_has_control(struct str s);
+
 /* Bytes of the UTF-8 sequence at p (RFC 3629: shortest form, no surrogates, up to U+10FFFF).
  * len      ≥ 1
  * Returns  1 … 4; 0 when there is no whole valid sequence */

@@ -122,35 +122,52 @@ static uint32_t check_lines(struct head *head, const char *base, const struct ht
     return facts;
 }
 
-int guard_is_host(struct str host)
+/* Octets of a reg-name (RFC 3986 §3.2.2: unreserved, sub-delims) that need no second look. */
+static const bool reg_name_chars[256] = {
+    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['-'] = true, ['.'] = true,
+    ['_'] = true,         ['~'] = true,         ['!'] = true,         ['$'] = true, ['&'] = true,
+    ['\''] = true,        ['('] = true,         [')'] = true,         ['*'] = true, ['+'] = true,
+    [','] = true,         [';'] = true,         ['='] = true,
+};
+
+static size_t skip_escape(struct str host, size_t i)
+{
+    bool is_escape = host.p[i] == '%' && i + 2 < host.len &&
+                     isxdigit((unsigned char)host.p[i + 1]) &&
+                     isxdigit((unsigned char)host.p[i + 2]);
+    return is_escape ? 3 : 0;
+}
+
+/* Returns where the host ends, 0 when there is none or it is malformed. */
+static size_t host_end(struct str host)
 {
     size_t i = 0;
     if (host.len > 0 && host.p[0] == '[') { /* IP-literal */
         for (i = 1; i < host.len && host.p[i] != ']'; i++)
             if (!isxdigit((unsigned char)host.p[i]) && host.p[i] != ':' && host.p[i] != '.')
                 return 0;
-        if (i < 3 || i == host.len)
-            return 0;
-        i++;
-    } else {
-        for (; i < host.len && host.p[i] != ':'; i++) {
-            char c = host.p[i];
-            bool is_escape = c == '%' && i + 2 < host.len &&
-                             isxdigit((unsigned char)host.p[i + 1]) &&
-                             isxdigit((unsigned char)host.p[i + 2]);
-            if (!isalnum((unsigned char)c) && !is_escape &&
-                (c == '\0' || !strchr("-._~!$&'()*+,;=", c)))
-                return 0;
-        }
-        if (i == 0)
-            return 0;
+        return i < 3 || i == host.len ? 0 : i + 1;
     }
+    while (i < host.len && host.p[i] != ':') {
+        size_t step = reg_name_chars[(unsigned char)host.p[i]] ? 1 : skip_escape(host, i);
+        if (step == 0)
+            return 0;
+        i += step;
+    }
+    return i;
+}
+
+int guard_is_host(struct str host)
+{
+    size_t i = host_end(host);
+    if (i == 0)
+        return 0;
     if (i == host.len)
         return 1;
     if (host.p[i] != ':' || host.len - i > 6)
         return 0;
     for (i++; i < host.len; i++)
-        if (!isdigit((unsigned char)host.p[i]))
+        if (host.p[i] < '0' || host.p[i] > '9')
             return 0;
     return 1;
 }

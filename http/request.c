@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 struct str request_name(const struct rmd_request *req, const struct field *field)
@@ -66,22 +65,55 @@ int request_route(struct rmd_request *req, const struct router *router)
     return 0;
 }
 
+/* inet_ntop(3) goes through printf, which costs more than the rest of a small request. */
+static char *put_decimal(char *at, unsigned value)
+{
+    char digits[5];
+    int n = 0;
+    do {
+        digits[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    while (n > 0)
+        *at++ = digits[--n];
+    return at;
+}
+
+static char *put_v4(char *at, const struct in_addr *address)
+{
+    const unsigned char *octet = (const unsigned char *)address;
+    for (int i = 0; i < 4; i++) {
+        at = put_decimal(at, octet[i]);
+        *at++ = '.';
+    }
+    return at - 1;
+}
+
 size_t request_format_peer(const struct peer *peer, bool with_port, char out[PEER_TEXT_MAX])
 {
-    char text[INET6_ADDRSTRLEN];
-    int n = 0;
+    char *at = out;
+    uint16_t port = 0;
     if (peer->address.any.sa_family == AF_INET) {
-        (void)inet_ntop(AF_INET, &peer->address.v4.sin_addr, text, sizeof text);
-        n = with_port ? snprintf(out, PEER_TEXT_MAX, "%s:%u", text,
-                                 (unsigned)ntohs(peer->address.v4.sin_port))
-                      : snprintf(out, PEER_TEXT_MAX, "%s", text);
+        at = put_v4(at, &peer->address.v4.sin_addr);
+        port = ntohs(peer->address.v4.sin_port);
     } else if (peer->address.any.sa_family == AF_INET6) {
-        (void)inet_ntop(AF_INET6, &peer->address.v6.sin6_addr, text, sizeof text);
-        n = with_port ? snprintf(out, PEER_TEXT_MAX, "[%s]:%u", text,
-                                 (unsigned)ntohs(peer->address.v6.sin6_port))
-                      : snprintf(out, PEER_TEXT_MAX, "%s", text);
+        if (with_port)
+            *at++ = '[';
+        (void)inet_ntop(AF_INET6, &peer->address.v6.sin6_addr, at, INET6_ADDRSTRLEN);
+        at += strlen(at);
+        if (with_port)
+            *at++ = ']';
+        port = ntohs(peer->address.v6.sin6_port);
     } else {
-        n = snprintf(out, PEER_TEXT_MAX, "%s", with_port ? "unix:" : "");
+        size_t len = with_port ? 5 : 0;
+        memcpy(out, "unix:", len);
+        out[len] = '\0';
+        return len;
     }
-    return n > 0 ? (size_t)n : 0;
+    if (with_port) {
+        *at++ = ':';
+        at = put_decimal(at, port);
+    }
+    *at = '\0';
+    return (size_t)(at - out);
 }

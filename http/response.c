@@ -105,6 +105,8 @@ static bool is_token(struct str name)
 
 static bool is_field_value(struct str value)
 {
+    if (!str_has_control(value))
+        return true;
     for (size_t i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.p[i];
         if ((c < ' ' && c != '\t') || c == 0x7f)

@@ -2,6 +2,7 @@
  * them and go when the master clears a seat. */
 #include "ipc/scoreboard.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -22,8 +23,16 @@ const char *const scoreboard_phase_names[ENTRY_PHASES] = {
     [ENTRY_FREE] = "free", [ENTRY_HANDLER] = "handler", [ENTRY_STREAM] = "stream"};
 
 const char *const scoreboard_state_names[SEAT_STATES] = {[SEAT_STATE_BOOTING] = "booting",
-                                                   [SEAT_STATE_READY] = "ready",
-                                                   [SEAT_STATE_DRAINING] = "draining"};
+                                                         [SEAT_STATE_READY] = "ready",
+                                                         [SEAT_STATE_DRAINING] = "draining"};
+
+void scoreboard_peer(const struct request_entry *entry, char out[SCOREBOARD_PEER_MAX])
+{
+    int family = entry->peer_family;
+    if ((family != AF_INET && family != AF_INET6) ||
+        !inet_ntop(family, entry->peer_address, out, SCOREBOARD_PEER_MAX))
+        out[0] = '\0';
+}
 
 static size_t round_up(size_t bytes)
 {

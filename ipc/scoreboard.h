@@ -37,13 +37,14 @@ extern const char *const scoreboard_phase_names[ENTRY_PHASES];
 
 /* One request: `current`, or one that waits. phase is written last and cleared first. */
 struct request_entry {
-    _Atomic uint32_t phase; /* enum entry_phase; FREE: the rest means nothing */
-    uint16_t route;         /* index; UINT16_MAX: none matched */
-    uint16_t target_len;    /* of target; longer ones are cut */
-    uint64_t started_us;    /* first byte of the request */
-    uint64_t trace[2];      /* made id; both 0: trace_text has the client's */
-    char method[20];        /* NUL-terminated */
-    char peer[48];          /* address without port, NUL-terminated */
+    _Atomic uint32_t phase;   /* enum entry_phase; FREE: the rest means nothing */
+    uint16_t route;           /* index; UINT16_MAX: none matched */
+    uint16_t target_len;      /* of target; longer ones are cut */
+    uint64_t started_us;      /* first byte of the request */
+    uint64_t trace[2];        /* made id; both 0: trace_text has the client's */
+    char method[20];          /* NUL-terminated */
+    uint16_t peer_family;     /* AF_INET, AF_INET6, else no address is known */
+    uint8_t peer_address[16]; /* network order; AF_INET: the first 4 */
     char target[SCOREBOARD_TARGET_MAX];
 };
 
@@ -96,6 +97,11 @@ struct scoreboard_part {
     struct route_stats *routes;     /* n_routes */
     char *batch;                    /* SCOREBOARD_BATCH_BYTES */
 };
+
+#define SCOREBOARD_PEER_MAX 48
+
+/* "192.0.2.1", "2001:db8::1", or "" when no address is known. Trusts nothing in the entry. */
+void scoreboard_peer(const struct request_entry *entry, char out[SCOREBOARD_PEER_MAX]);
 
 /* Makes the table; the master keeps *out_fd to hand it on and maps everything read-only.
  * n_seats 1 …, n_inflight 1 …, n_routes 1 …

@@ -359,11 +359,9 @@ void rmd_json(rmd_response *res, int status, const char *format, ...)
 static int copy_type(rmd_response *res, const char *type, struct str *out_type)
 {
     size_t len = type ? strlen(type) : 0;
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)type[i] < ' ' || type[i] == 0x7f) {
-            chain_complain(res->req, "control character in a Content-Type");
-            len = 0;
-        }
+    if (str_has_control(str_make(type, len))) {
+        chain_complain(res->req, "control character in a Content-Type");
+        len = 0;
     }
     *out_type = (struct str){0};
     if (len == 0)

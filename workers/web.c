@@ -38,12 +38,11 @@ static void fill_entry(struct request_entry *entry, const struct rmd_request *re
     _Static_assert(sizeof entry->method <= REQUEST_METHOD_MAX, "copied whole");
     memcpy(entry->method, req->method, sizeof entry->method);
     entry->method[sizeof entry->method - 1] = '\0';
-    char peer[PEER_TEXT_MAX];
-    size_t peer_len = request_format_peer(&req->peer, false, peer);
-    if (peer_len >= sizeof entry->peer)
-        peer_len = sizeof entry->peer - 1;
-    memcpy(entry->peer, peer, peer_len);
-    entry->peer[peer_len] = '\0';
+    entry->peer_family = req->peer.address.any.sa_family;
+    if (entry->peer_family == AF_INET6)
+        memcpy(entry->peer_address, &req->peer.address.v6.sin6_addr, 16);
+    else
+        memcpy(entry->peer_address, &req->peer.address.v4.sin_addr, 4);
     size_t n = req->head.target_len;
     if (n > SCOREBOARD_TARGET_MAX)
         n = SCOREBOARD_TARGET_MAX;

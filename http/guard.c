@@ -12,6 +12,7 @@
 enum fact {
     FACT_LINE,       /* the request line is not method SP target SP version CRLF */
     FACT_FIELD_LINE, /* a field line is not name ":" OWS value OWS CRLF */
+    FACT_VERSION,
     FACT_LINE_LIMIT,
     FACT_FIELD_LIMIT,
     FACT_HOST_MISSING,
@@ -40,6 +41,7 @@ static const struct refusal {
 } refusals[FACT_COUNT] = {
     [FACT_LINE] = {400, "malformed request line (RFC 9112 3)"},
     [FACT_FIELD_LINE] = {400, "malformed header field (RFC 9112 5)"},
+    [FACT_VERSION] = {505, "HTTP version not supported"},
     [FACT_LINE_LIMIT] = {414, "request line longer than limit_request_line"},
     [FACT_FIELD_LIMIT] = {431, "header field longer than limit_request_field_size"},
     [FACT_HOST_MISSING] = {400, "no Host field (RFC 9112 3.2)"},
@@ -77,6 +79,11 @@ static uint32_t skip_blanks(const char *base, uint32_t at)
     return at;
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static bool is_crlf(const char *p)
 {
     return p[0] == '\r' && p[1] == '\n';
@@ -89,9 +96,12 @@ static uint32_t check_lines(struct head *head, const char *base, const struct ht
     uint32_t end = head->target_at + head->target_len; /* end of the target */
     head->method_len = head->target_at > 0 ? head->target_at - 1 : 0;
     if (head->target_len == 0 || end + 11 > head->bytes || base[head->method_len] != ' ' ||
-        memchr(base, ' ', head->method_len) || memcmp(base + end, " HTTP/1.", 8) != 0 ||
-        !isdigit((unsigned char)base[end + 8]) || !is_crlf(base + end + 9) || head->is_nameless)
+        memchr(base, ' ', head->method_len) || memcmp(base + end, " HTTP/", 6) != 0 ||
+        !is_digit(base[end + 6]) || base[end + 7] != '.' || !is_digit(base[end + 8]) ||
+        !is_crlf(base + end + 9) || head->is_nameless)
         return BIT(FACT_LINE);
+    if (base[end + 6] != '1')
+        return BIT(FACT_VERSION);
     uint32_t at = end + 11;
     if (at > limits->request_line)
         facts |= BIT(FACT_LINE_LIMIT);

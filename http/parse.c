@@ -15,6 +15,7 @@ _Static_assert(_Alignof(llhttp_t) <= 8, "alignment of the parser");
 
 enum at { AT_LINE, AT_NAME, AT_VALUE };
 
+#define SMOOTHED_MAX 16U     /* each costs parsing the head again */
 #define CHUNKED_SLACK 16384U /* octets of framing allowed before the first byte of data */
 #define CHUNKED_FACTOR 16U   /* and for each byte of data; one-byte chunks need 5 */
 
@@ -108,6 +109,7 @@ void parse_begin(struct parse *p, struct head *head, const struct http_limits *l
     p->fed = 0;
     p->at = AT_LINE;
     p->is_failed = false;
+    p->n_smoothed = 0;
     p->status = 0;
     p->reason = NULL;
     struct field *fields = head->fields;
@@ -178,6 +180,58 @@ static bool lower_minor(struct parse *p, char *line, size_t len)
     return true;
 }
 
+/* Starts over, after an octet of the head was changed. */
+static void begin_again(struct parse *p)
+{
+    uint8_t minor = p->head->minor;
+    uint8_t n_smoothed = (uint8_t)(p->n_smoothed + 1);
+    parse_begin(p, p->head, p->limits);
+    p->head->minor = minor;
+    p->n_smoothed = n_smoothed;
+}
+
+static bool is_framing_field(const struct field *field, const char *base)
+{
+    struct str name = str_make(base + field->name_at, field->name_len);
+    return str_is_equal_nocase(name, STR("content-length")) ||
+           str_is_equal_nocase(name, STR("transfer-encoding"));
+}
+
+/* HTAB is OWS (RFC 9110 §5.6.3), but llhttp refuses it behind a Content-Length, and behind "chunked" it
+ * does not see the coding. Shows it blanks instead and starts over, a few times at most.
+ * at       where the parser stopped
+ * Returns  true when something was changed */
+static bool smooth_tabs(struct parse *p, char *base, size_t len, size_t at)
+{
+    const struct head *head = p->head;
+    if (head->n_fields == 0 || at >= len || base[at] != '\t' || p->n_smoothed >= SMOOTHED_MAX ||
+        !is_framing_field(&head->fields[head->n_fields - 1], base))
+        return false;
+    for (; at < len && (base[at] == '\t' || base[at] == ' '); at++)
+        base[at] = ' ';
+    begin_again(p);
+    return true;
+}
+
+static bool smooth_coding(struct parse *p, char *base)
+{
+    bool is_changed = false;
+    for (uint32_t i = 0; i < p->head->n_fields; i++) {
+        const struct field *field = &p->head->fields[i];
+        if (!is_framing_field(field, base))
+            continue;
+        for (uint32_t end = field->value_at + field->value_len; end > field->value_at; end--) {
+            if (base[end - 1] != '\t' && base[end - 1] != ' ')
+                break;
+            is_changed |= base[end - 1] == '\t';
+            base[end - 1] = ' ';
+        }
+    }
+    if (is_changed)
+        begin_again(p);
+    return is_changed;
+}
+
 /* After a refusal inside the request line: waits for its end, then says what was wrong. */
 static enum parse_result judge_failed_line(struct parse *p, char *base, size_t len)
 {
@@ -232,6 +286,9 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
         return judge_failed_line(p, base, len);
     llhttp_errno_t rc = llhttp_execute(parser, base + p->fed, len - p->fed);
     if (__builtin_expect(rc == HPE_PAUSED, 1)) {
+        bool is_coded = parser->flags & F_TRANSFER_ENCODING;
+        if (is_coded && !(parser->flags & F_CHUNKED) && smooth_coding(p, base))
+            return parse_head(p, base, len);
         struct head *head = p->head;
         head->bytes = (uint32_t)(llhttp_get_error_pos(parser) - base);
         p->fed = head->bytes;
@@ -247,6 +304,8 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
         p->fed = len;
         return is_over(p, len) ? PARSE_BAD : PARSE_MORE;
     }
+    if (rc != HPE_USER && smooth_tabs(p, base, len, (size_t)(llhttp_get_error_pos(parser) - base)))
+        return parse_head(p, base, len);
     if (rc != HPE_USER && is_over(p, (size_t)(llhttp_get_error_pos(parser) - base)))
         return PARSE_BAD;
     if (rc != HPE_USER && p->at == AT_LINE && p->head->n_fields == 0) {
@@ -259,9 +318,38 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
 
 /* ---- chunked bodies ---- */
 
+/* What stands between the data of chunks: size lines, line ends, trailers. 8.1.0 takes a bare LF at the
+ * end of the trailers and a trailer without a name; 9.x refuses both, and so do we. */
+static int check_frame(struct parse *p, const char *end)
+{
+    for (const char *at = p->frame_at; at < end; at++) {
+        bool is_line_start = p->frame_last == '\n';
+        if ((*at == '\n') != (p->frame_last == '\r'))
+            return refuse(p, 400, "line end in a chunked body that is not CRLF");
+        if (is_line_start && (*at == ':' || *at == ' ' || *at == '\t'))
+            return refuse(p, 400, "malformed line in a chunked body");
+        p->frame_last = *at;
+    }
+    p->frame_at = end;
+    return 0;
+}
+
+/* A chunk that can't fit is refused when its size is read, not when its octets have come. */
+static int on_chunk_header(llhttp_t *parser)
+{
+    struct parse *p = parser->data;
+    if (parser->content_length > p->body_limit - p->body->len)
+        return refuse(p, 413, "body larger than limit_request_body");
+    return 0;
+}
+
 static int on_body(llhttp_t *parser, const char *at, size_t len)
 {
     struct parse *p = parser->data;
+    if (check_frame(p, at) < 0)
+        return -1;
+    p->frame_at = at + len;
+    p->frame_last = 0; /* octets of data: a line end must follow the last, llhttp sees to that */
     if (len > p->body_limit || p->body->len > p->body_limit - len)
         return refuse(p, 413, "body larger than limit_request_body");
     if (buf_append(p->body, at, len) < 0)
@@ -287,6 +375,7 @@ static int on_message_complete(llhttp_t *parser)
 }
 
 static const llhttp_settings_t chunked_settings = {
+    .on_chunk_header = on_chunk_header,
     .on_body = on_body,
     .on_header_field = on_trailer,
     .on_header_value = on_trailer,
@@ -301,6 +390,7 @@ void parse_begin_chunked(struct parse *p, struct buf *body, uint64_t body_limit)
     p->body = body;
     p->body_limit = body_limit;
     p->body_raw = 0;
+    p->frame_last = '\n'; /* of the head */
     p->trailer_bytes = 0;
     p->n_trailers = 0;
 }
@@ -308,9 +398,13 @@ void parse_begin_chunked(struct parse *p, struct buf *body, uint64_t body_limit)
 enum parse_result parse_chunked(struct parse *p, const char *octets, size_t len, size_t *out_used)
 {
     llhttp_t *parser = parser_of(p);
+    p->frame_at = octets;
     llhttp_errno_t rc = llhttp_execute(parser, octets, len);
+    const char *end = rc == HPE_OK ? octets + len : llhttp_get_error_pos(parser);
+    if ((rc == HPE_PAUSED || rc == HPE_OK) && check_frame(p, end) < 0)
+        return PARSE_BAD;
     if (rc == HPE_PAUSED) {
-        *out_used = (size_t)(llhttp_get_error_pos(parser) - octets);
+        *out_used = (size_t)(end - octets);
         return PARSE_DONE;
     }
     p->body_raw += len;

@@ -56,13 +56,16 @@ struct parse {
     const char *base; /* first octet of the request line, for this call */
     size_t fed;       /* octets from base that the parser has seen */
     struct head *head;
-    uint8_t at;          /* which span came last; parse.c */
-    bool is_failed;      /* the request line is bad; waiting for its end to say how */
-    int status;          /* PARSE_BAD: 4xx or 5xx */
-    const char *reason;  /* PARSE_BAD: static text */
-    struct buf *body;    /* where a chunked body goes */
-    uint64_t body_limit; /* bytes */
-    uint64_t body_raw;   /* octets of the chunked coding seen */
+    uint8_t at;           /* which span came last; parse.c */
+    bool is_failed;       /* the request line is bad; waiting for its end to say how */
+    int status;           /* PARSE_BAD: 4xx or 5xx */
+    const char *reason;   /* PARSE_BAD: static text */
+    struct buf *body;     /* where a chunked body goes */
+    uint64_t body_limit;  /* bytes */
+    const char *frame_at; /* chunk framing not yet checked, in the octets of this call */
+    char frame_last;      /* last octet of framing that was checked */
+    uint8_t n_smoothed;   /* how often a head was begun anew for a HTAB */
+    uint64_t body_raw;    /* octets of the chunked coding seen */
     uint32_t trailer_bytes;
     uint32_t n_trailers;
 };
@@ -71,7 +74,8 @@ struct parse {
 void parse_begin(struct parse *p, struct head *head, const struct http_limits *limits);
 
 /* Goes on with the head. base points to the first octet of the request line, len counts all octets
- * there are from it (those seen before included). May change an octet of the version.
+ * there are from it (those seen before included). May change an octet of the version, and HTABs
+ * behind a Content-Length or Transfer-Encoding to SP.
  * Returns  PARSE_DONE: head->bytes is set; octets behind it were not looked at */
 enum parse_result parse_head(struct parse *p, char *base, size_t len);
 

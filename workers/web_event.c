@@ -50,6 +50,7 @@ struct client {
     uint64_t since_us;    /* when its clock was started */
     struct ev_timer *due; /* when its stream goes on; NULL until one waits */
     uint8_t clock;
+    bool has_more; /* its stream waits, and it has sent more, or its next request, meanwhile */
 };
 
 struct listener {
@@ -398,8 +399,8 @@ static bool client_wait(struct client *client)
     case CONN_WAIT_WRITE:
         events = EV_WRITE;
         break;
-    case CONN_WAIT_TIMER:
-        events = 0;
+    case CONN_WAIT_TIMER: /* readable: it may have left */
+        events = client->has_more ? 0 : EV_READ;
         if (!client_set_due(client)) {
             client_close(client);
             return false;
@@ -412,6 +413,8 @@ static bool client_wait(struct client *client)
     default:
         break;
     }
+    if (wait != CONN_WAIT_TIMER)
+        client->has_more = false;
     client_set_clock(client, wait);
     client_watch(client, events);
     return true;
@@ -470,11 +473,25 @@ static void client_read(struct client *client)
     }
 }
 
+/* While a stream waits nothing is read, but a client that leaves must be noticed before the next
+ * write, which may be an hour away. One that only ends its side is taken as gone, as others do. */
+static void client_peek(struct client *client)
+{
+    char octet;
+    ssize_t n = recv(client->io.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n > 0)
+        client->has_more = true;
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        conn_on_eof(&client->conn);
+}
+
 static void on_client(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop;
     struct client *client = (struct client *)(void *)watcher;
-    if (events & EV_READ)
+    if (conn_wait(&client->conn) == CONN_WAIT_TIMER)
+        client_peek(client);
+    else if (events & EV_READ)
         client_read(client);
     (void)client_turn(client);
 }

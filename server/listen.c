@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -26,6 +27,8 @@
 #include "base/log.h"
 
 #define DEFER_SECONDS 1
+#define TCP_FLAG_SYN_BIT 0x02
+#define TCP_FLAG_ACK_BIT 0x10
 
 /* One address that is to be listened on: a row of `bind`, or one of the addresses its name has. */
 struct target {
@@ -360,6 +363,24 @@ int listen_open(const struct settings *settings, uint32_t n_slots, struct listen
     else
         *out = set; /* commit */
     return rc;
+}
+
+void listen_refuse_new(const struct listen_set *set)
+{
+    /* At a listening socket the packet begins with the TCP header (tcp_filter() in the kernel's
+     * net/ipv4/tcp_ipv4.c): byte 13 holds the flags, RFC 9293 §3.1. */
+    static struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_FLAG_SYN_BIT, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
+    for (uint32_t i = 0; i < set->n; i++)
+        if (set->items[i].slot >= 0 && setsockopt(set->items[i].fd, SOL_SOCKET, SO_ATTACH_FILTER,
+                                                  &program, sizeof program) < 0)
+            log_debug("filter not attached", "why=\"%s\"", strerror(errno));
 }
 
 /* The file may be another server's by now: who restarts without waiting replaces it. */

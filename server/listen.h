@@ -40,6 +40,11 @@ struct listen_set {
 int listen_open(const struct settings *settings, uint32_t n_slots, struct listen_set *out,
                 struct err *err) __attribute__((warn_unused_result));
 
+/* Before a graceful stop: has the kernel drop the first packet of each new connection, while those
+ * that are under way still arrive. A client that was dropped tries again after a second and finds
+ * the port closed, which it can tell from a request that got lost. */
+void listen_refuse_new(const struct listen_set *set);
+
 /* Closes all sockets and unlinks the files of unix sockets that are still ours. Twice is fine. */
 void listen_close(struct listen_set *set);
 

@@ -218,13 +218,20 @@ static const struct {
     {SIGTTIN, "more workers"}, {SIGTTOU, "fewer workers"},     {SIGWINCH, "stopping of workers"},
 };
 
+static void stop(struct master *m, enum decide_stage stage, const char *why)
+{
+    if (stage == DECIDE_GRACEFUL)
+        listen_refuse_new(&m->listeners);
+    herd_stop(&m->herd, stage, why);
+}
+
 static void hear_signals(struct master *m)
 {
     static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
     uint64_t taken = signals_take();
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
         if (signals_has(taken, stops[i]))
-            herd_stop(&m->herd, decide_stage(m->herd.stage, stops[i]), signals_name(stops[i]));
+            stop(m, decide_stage(m->herd.stage, stops[i]), signals_name(stops[i]));
     for (size_t i = 0; i < sizeof later_signals / sizeof later_signals[0]; i++) {
         int number = later_signals[i].number;
         /* A terminal sends WINCH whenever its window changes: not worth a line. */
@@ -382,16 +389,15 @@ static void reap_children(struct master *m)
 
 /* ---- The stop */
 
-/* At a graceful stop the sockets stay open until all workers have emptied them. */
+/* Once all have been told to drain, our copies only do harm: a socket lives on through its worker's
+ * copy until that has accepted what waits, and is gone the moment the worker closes it. With ours
+ * still open, whoever connects in between would wait for nobody and be reset in the end. */
 static void close_listeners(struct master *m)
 {
     if (m->herd.stage == DECIDE_RUNNING || m->listeners.n == 0)
         return;
-    for (uint32_t i = 0; i < m->herd.slots.n_seats && m->herd.stage == DECIDE_GRACEFUL; i++)
-        if (m->herd.slots.seats[i].phase == SEAT_DRAINING)
-            return;
     listen_close(&m->listeners);
-    log_info("sockets closed", "%s", "");
+    log_debug("sockets closed", "%s", "");
 }
 
 static bool has_ended(const struct master *m)

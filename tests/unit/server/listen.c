@@ -329,6 +329,42 @@ static void a_file_that_is_no_socket_is_left_alone(void **state)
     assert_int_equal(st.st_size, 4);
 }
 
+/* A second of the kernel's own retransmission, no more: the connect must not succeed, and whoever
+ * came before must still be accepted. */
+static void before_a_stop_old_connections_arrive_and_new_ones_do_not(void **state)
+{
+    struct scene *scene = *state;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    assert_int_equal(listen_open(&scene->settings, 1, &scene->set, &scene->err), 0);
+    int server = scene->set.items[0].fd;
+    uint16_t port = port_of(server);
+    int early = connect_to(AF_INET, port);
+    assert_true(early >= 0);
+    listen_refuse_new(&scene->set);
+    assert_int_equal(write(early, "x", 1), 1); /* TCP_DEFER_ACCEPT hands it over only now */
+    struct pollfd ready = {.fd = server, .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, 10000), 1);
+    int accepted = accept(server, NULL, NULL);
+    assert_true(accepted >= 0);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int rc = connect(late, (const struct sockaddr *)(const void *)&address, sizeof address);
+    assert_true(rc < 0 && errno == EINPROGRESS); /* without the filter, loopback connects at once */
+    listen_close(&scene->set);
+    ready = (struct pollfd){.fd = late, .events = POLLOUT};
+    assert_int_equal(poll(&ready, 1, 30000), 1);
+    int failed = 0;
+    socklen_t len = sizeof failed;
+    assert_int_equal(getsockopt(late, SOL_SOCKET, SO_ERROR, &failed, &len), 0);
+    assert_int_equal(failed, ECONNREFUSED);
+    char byte;
+    assert_int_equal(read(accepted, &byte, 1), 1); /* the old one still works */
+    (void)close(late);
+    (void)close(early);
+    (void)close(accepted);
+}
+
 static void an_unknown_name_is_told(void **state)
 {
     struct scene *scene = *state;
@@ -354,6 +390,7 @@ int main(void)
         TEST(a_file_that_is_anothers_by_now_stays),
         TEST(a_live_unix_socket_is_an_error),
         TEST(a_file_that_is_no_socket_is_left_alone),
+        TEST(before_a_stop_old_connections_arrive_and_new_ones_do_not),
         TEST(an_unknown_name_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,8 +119,8 @@ static void log_lines(rmd_request *req, rmd_response *res)
     long long n = 1;
     (void)rmd_query_int(req, "n", 0, 1000000, &n);
     for (long long i = 0; i < n; i++)
-        rmd_log(RMD_LOG_NOTICE, "probe line %lld of %lld, which is of some length so that it adds up",
-                i + 1, n);
+        rmd_log(RMD_LOG_NOTICE,
+                "probe line %lld of %lld, which is of some length so that it adds up", i + 1, n);
     rmd_text(res, 200, "%lld lines\n", n);
 }
 

@@ -131,7 +131,7 @@ void client_shutdown(struct client *c)
 
 void client_shrink(struct client *c)
 {
-    int bytes = 1;
+    int bytes = 64 * 1024; /* the kernel doubles it (socket(7)) */
     CHECK(setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) == 0);
 }
 

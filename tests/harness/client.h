@@ -46,7 +46,8 @@ void client_abort(struct client *c);
 /* Says that nothing more will be sent. */
 void client_shutdown(struct client *c);
 
-/* Makes the receive buffer as small as the kernel allows, for clients that read slowly. */
+/* Makes the receive buffer small, for clients that read slowly: large enough for one segment of the
+ * loopback, since below that the kernel sends crumbs on a timer. */
 void client_shrink(struct client *c);
 
 /* Closes all that are still open: server_teardown() calls it. */

@@ -43,6 +43,13 @@ static void explain(void)
     }
 }
 
+void server_choose_tests(void)
+{
+    const char *pattern = getenv("REMUDA_TEST_FILTER");
+    if (pattern)
+        cmocka_set_test_filter(pattern);
+}
+
 int server_setup_group(void **state)
 {
     (void)state;

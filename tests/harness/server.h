@@ -43,6 +43,7 @@ struct server {
     int main(void)                                                                                 \
     {                                                                                              \
         static const struct CMUnitTest tests[] = {__VA_ARGS__};                                    \
+        server_choose_tests();                                                                     \
         return cmocka_run_group_tests(tests, server_setup_group, NULL);                            \
     }
 /* Tests that share one server, which a function of the test file starts after server_setup_group(). */
@@ -51,8 +52,12 @@ struct server {
     int main(void)                                                                                 \
     {                                                                                              \
         static const struct CMUnitTest tests[] = {__VA_ARGS__};                                    \
+        server_choose_tests();                                                                     \
         return cmocka_run_group_tests(tests, start, server_teardown);                              \
     }
+
+/* REMUDA_TEST_FILTER="*pattern*" in the environment runs only tests with such names. */
+void server_choose_tests(void);
 
 /* Group set-up: adopts orphans, prints logs behind failures. Returns 0 */
 int server_setup_group(void **state);

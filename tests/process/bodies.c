@@ -9,8 +9,8 @@ static struct reply r;
 
 static struct client *start_and_connect(const char *setting)
 {
-    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", setting ? "--set" : NULL,
-                                        setting, NULL);
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, "--workers", "1", setting ? "--set" : NULL, setting, NULL);
     return client_to(s);
 }
 
@@ -97,8 +97,8 @@ static void bodies_may_come_octet_by_octet(void **state)
 static void body_at_the_limit_passes_and_one_more_is_413(void **state)
 {
     (void)state;
-    struct server *s =
-        server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "limit_request_body=1000", NULL);
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set",
+                                        "limit_request_body=1000", NULL);
     static const struct {
         size_t len;
         int status;
@@ -135,8 +135,8 @@ static void refusal_of_a_large_body_is_not_lost_in_a_reset(void **state)
     (void)state;
     const size_t len = 300000;
     char *body = make_body(len);
-    struct server *s =
-        server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "limit_request_body=1000", NULL);
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set",
+                                        "limit_request_body=1000", NULL);
     for (int i = 0; i < 20; i++) {
         struct client *c = client_to(s);
         client_send_text(c, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n");
@@ -168,8 +168,9 @@ static void expect_continue_with_chunks(void **state)
 {
     (void)state;
     struct client *c = start_and_connect(NULL);
-    client_exchange(c, &r, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
-                           "Transfer-Encoding: chunked\r\n\r\n");
+    client_exchange(c, &r,
+                    "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                    "Transfer-Encoding: chunked\r\n\r\n");
     CHECK_EQ(r.status, 100);
     client_exchange(c, &r, "5\r\nhello\r\n0\r\n\r\n");
     CHECK_EQ(r.status, 200);

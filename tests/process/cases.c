@@ -112,6 +112,7 @@ int main(void)
                                              .teardown_func = server_teardown_clients,
                                              .initial_state = &lists[i].items[k]};
     }
+    server_choose_tests();
     int failed = _cmocka_run_group_tests("cases", tests, n, start, server_teardown);
     for (size_t i = 0; i < 2; i++)
         cases_free(&lists[i]);

@@ -31,7 +31,8 @@ static void call_gives_the_body_of_one_request(void **state)
     (void)state;
     CHECK_TEXT(out(CHECK_RUN(0, "call", REMUDA_DEMO_SO, "GET", "/")), "hello\n");
     CHECK_TEXT(out(CHECK_RUN(0, "call", REMUDA_HELLO_SO, "GET", "/hello/ann")), "hello, ann\n");
-    CHECK_TEXT(out(CHECK_RUN(0, "call", REMUDA_DEMO_SO, "POST", "/echo", "-d", "a body")), "a body");
+    CHECK_TEXT(out(CHECK_RUN(0, "call", REMUDA_DEMO_SO, "POST", "/echo", "-d", "a body")),
+               "a body");
 }
 
 static void call_takes_a_body_from_a_file(void **state)
@@ -47,7 +48,8 @@ static void call_takes_a_body_from_a_file(void **state)
 static void call_shows_the_head_and_sends_fields(void **state)
 {
     (void)state;
-    struct server *s = CHECK_RUN(0, "call", REMUDA_DEMO_SO, "GET", "/headers", "-i", "-H", "X-One: 1");
+    struct server *s =
+        CHECK_RUN(0, "call", REMUDA_DEMO_SO, "GET", "/headers", "-i", "-H", "X-One: 1");
     CHECK(strncmp(out(s), "HTTP/1.1 200 OK\r\n", 17) == 0);
     CHECK_HAS(out(s), "X-One: 1\n");
 }
@@ -83,7 +85,8 @@ static void call_takes_the_app_from_the_configuration(void **state)
     (void)state;
     struct server *s = server_new();
     char yaml[600];
-    (void)snprintf(yaml, sizeof yaml, "app: %s\napp_config:\n  greeting: good day\n", REMUDA_DEMO_SO);
+    (void)snprintf(yaml, sizeof yaml, "app: %s\napp_config:\n  greeting: good day\n",
+                   REMUDA_DEMO_SO);
     const char *path = server_write_file(s, "my.yaml", yaml);
     CHECK_TEXT(out(CHECK_RUN(0, "call", "-c", path, "GET", "/hello/ann")), "good day, ann\n");
     const char *args[] = {"call", "GET", "/", NULL};
@@ -96,10 +99,10 @@ static void call_takes_the_app_from_the_configuration(void **state)
 static void routes_are_listed_with_their_lanes(void **state)
 {
     (void)state;
-    static const char *const rows[] = {"/",       "/json",  "/hello/:name", "/echo",
-                                       "/info",   "/bytes", "/stream",      "/events",
-                                       "/sleep",  "/block", "/headers",     "/inline-crash",
-                                       "inline",  "io",     "GET"};
+    static const char *const rows[] = {"/",      "/json",  "/hello/:name", "/echo",
+                                       "/info",  "/bytes", "/stream",      "/events",
+                                       "/sleep", "/block", "/headers",     "/inline-crash",
+                                       "inline", "io",     "GET"};
     struct server *s = CHECK_RUN(0, "routes", REMUDA_DEMO_SO);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         CHECK_HAS(out(s), rows[i]);
@@ -189,16 +192,13 @@ static void config_shows_effective_values(void **state)
     CHECK_HAS(out(s), "backlog: 2048");
 }
 
-SERVER_MAIN(SERVER_TEST(call_gives_the_body_of_one_request),
-            SERVER_TEST(call_takes_a_body_from_a_file),
-            SERVER_TEST(call_shows_the_head_and_sends_fields),
-            SERVER_TEST(call_runs_a_stream_to_its_end), SERVER_TEST(call_of_an_error_exits_1),
-            SERVER_TEST(call_without_target_is_usage),
-            SERVER_TEST(call_takes_the_app_from_the_configuration),
-            SERVER_TEST(routes_are_listed_with_their_lanes),
-            SERVER_TEST(version_names_what_is_in_use),
-            SERVER_TEST(nothing_at_all_tells_how_to_start),
-            SERVER_TEST(unknown_command_names_the_nearest), SERVER_TEST(help_is_everywhere),
-            SERVER_TEST(check_says_whether_a_configuration_is_good),
-            SERVER_TEST(run_with_a_bad_configuration_is_exit_1_and_starts_nothing),
-            SERVER_TEST(config_shows_effective_values))
+SERVER_MAIN(
+    SERVER_TEST(call_gives_the_body_of_one_request), SERVER_TEST(call_takes_a_body_from_a_file),
+    SERVER_TEST(call_shows_the_head_and_sends_fields), SERVER_TEST(call_runs_a_stream_to_its_end),
+    SERVER_TEST(call_of_an_error_exits_1), SERVER_TEST(call_without_target_is_usage),
+    SERVER_TEST(call_takes_the_app_from_the_configuration),
+    SERVER_TEST(routes_are_listed_with_their_lanes), SERVER_TEST(version_names_what_is_in_use),
+    SERVER_TEST(nothing_at_all_tells_how_to_start), SERVER_TEST(unknown_command_names_the_nearest),
+    SERVER_TEST(help_is_everywhere), SERVER_TEST(check_says_whether_a_configuration_is_good),
+    SERVER_TEST(run_with_a_bad_configuration_is_exit_1_and_starts_nothing),
+    SERVER_TEST(config_shows_effective_values))

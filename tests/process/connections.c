@@ -10,8 +10,8 @@ static struct reply r;
 
 static struct client *start_and_connect(const char *setting)
 {
-    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", setting ? "--set" : NULL,
-                                        setting, NULL);
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, "--workers", "1", setting ? "--set" : NULL, setting, NULL);
     return client_to(s);
 }
 
@@ -202,6 +202,5 @@ SERVER_MAIN(SERVER_TEST(connection_serves_many_requests),
             SERVER_TEST(http_1_0_keep_alive_is_confirmed),
             SERVER_TEST(idle_connection_is_closed_after_keepalive),
             SERVER_TEST(keepalive_zero_closes_behind_each_answer),
-            SERVER_TEST(head_that_never_ends_gets_408),
-            SERVER_TEST(body_that_stops_gets_408),
+            SERVER_TEST(head_that_never_ends_gets_408), SERVER_TEST(body_that_stops_gets_408),
             SERVER_TEST(client_that_never_reads_is_cut_off))

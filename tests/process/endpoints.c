@@ -72,7 +72,8 @@ static void echo_gives_body_and_type_back_for_any_method(void **state)
 static void headers_are_given_as_received(void **state)
 {
     (void)state;
-    ask("GET /headers HTTP/1.1\r\nHost: test\r\nX-One: 1\r\nx-two:  two words \r\nX-One: 3\r\n\r\n");
+    ask("GET /headers HTTP/1.1\r\nHost: test\r\nX-One: 1\r\nx-two:  two words \r\nX-One: "
+        "3\r\n\r\n");
     CHECK_EQ(r.status, 200);
     CHECK_TEXT(r.body.data, "Host: test\nX-One: 1\nx-two: two words\nX-One: 3\n");
 }
@@ -89,8 +90,8 @@ static void info_tells_about_process_and_request(void **state)
     CHECK_EQ(json_number(r.body.data, "pid"), server_worker_pid(server, (int)slot));
     CHECK_EQ(json_number(r.body.data, "generation"), 1);
     static const char *const expected[][2] = {
-        {"role", "web"},        {"trace_id", "my-trace.1"}, {"method", "GET"}, {"path", "/info"},
-        {"query", "a=b%20c&d"},
+        {"role", "web"},   {"trace_id", "my-trace.1"}, {"method", "GET"},
+        {"path", "/info"}, {"query", "a=b%20c&d"},
     };
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         CHECK(json_member(r.body.data, expected[i][0], value, sizeof value));
@@ -133,8 +134,9 @@ static void bytes_gives_as_many_as_asked_for(void **state)
 static void numbers_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
-    static const char *const targets[] = {"/bytes?n=-1", "/bytes?n=x", "/bytes?n=99999999999999999",
-                                          "/stream?n=-5", "/sleep?ms=abc", "/block?ms=-1"};
+    static const char *const targets[] = {
+        "/bytes?n=-1",  "/bytes?n=x",    "/bytes?n=99999999999999999",
+        "/stream?n=-5", "/sleep?ms=abc", "/block?ms=-1"};
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
         check_context("%s", targets[i]);
         get(targets[i]);
@@ -179,7 +181,8 @@ static void every_answer_has_a_date(void **state)
     static const char *const targets[] = {"/", "/json", "/nowhere", "/stream?n=1&ms=0"};
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
         get(targets[i]);
-        const char *date = reply_field(&r, "Date"); /* RFC 9110 §5.6.7: Sun, 06 Nov 1994 08:49:37 GMT */
+        const char *date =
+            reply_field(&r, "Date"); /* RFC 9110 §5.6.7: Sun, 06 Nov 1994 08:49:37 GMT */
         CHECK(date != NULL);
         CHECK_EQ(strlen(date), 29);
         CHECK_TEXT(date + 25, " GMT");
@@ -218,5 +221,6 @@ int main(void)
         SERVER_SHARED_TEST(unknown_paths_get_the_error_page_of_the_app),
         SERVER_SHARED_TEST(every_answer_has_a_date),
     };
+    server_choose_tests();
     return cmocka_run_group_tests(tests, start, stop);
 }

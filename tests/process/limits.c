@@ -33,8 +33,7 @@ static char *make_head(size_t line, size_t fields, size_t field)
 
 static void check_edge(const char *setting, char *below, char *above, int status)
 {
-    struct server *s =
-        server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", setting, NULL);
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", setting, NULL);
     check_context("%s, at the limit", setting);
     struct client *c = client_to(s);
     client_exchange(c, &r, below);
@@ -70,7 +69,7 @@ static void field_above_the_limit_is_431(void **state)
 static void head_above_the_limit_is_431(void **state)
 {
     (void)state;
-    check_edge("limit_request_head=2000", make_head(98, 10, 190), make_head(99, 10, 190), 431);
+    check_edge("limit_request_head=10000", make_head(98, 11, 900), make_head(99, 11, 900), 431);
 }
 
 static void default_limits_are_those_of_the_manual(void **state)

@@ -38,8 +38,8 @@ static void check_serves(const char *address)
 /* Starts a server in the folder of s with one --bind. */
 static void launch(struct server *s, const char *bind, const char *setting)
 {
-    const char *args[] = {"run", REMUDA_DEMO_SO, "--workers", "1",  "--bind",
-                          bind,  setting ? "--set" : NULL, setting, NULL};
+    const char *args[] = {"run", REMUDA_DEMO_SO,           "--workers", "1", "--bind",
+                          bind,  setting ? "--set" : NULL, setting,     NULL};
     server_launch(s, &(struct server_options){.args = args});
 }
 
@@ -159,8 +159,8 @@ static void one_port_in_use_among_others_is_exit_3(void **state)
     char taken[64];
     int fd = take_port(&port);
     (void)snprintf(taken, sizeof taken, "127.0.0.1:%u", port);
-    struct server *s = server_start_args("run", REMUDA_DEMO_SO, "--bind", "127.0.0.1:0", "--bind",
-                                         taken, NULL);
+    struct server *s =
+        server_start_args("run", REMUDA_DEMO_SO, "--bind", "127.0.0.1:0", "--bind", taken, NULL);
     CHECK_EQ(server_run(s), 3);
     CHECK_EQ(lines_count(&s->log, "ready"), 0);
     (void)close(fd);

@@ -41,7 +41,7 @@ static void events_come_one_after_the_other(void **state)
         data_lines += strncmp(line, "data:", 5) == 0;
         if (strcmp(line, "\n") == 0) {
             events++;
-            CHECK_EQ(data_lines, events); /* an event without data is none */
+            CHECK_EQ(data_lines, events);  /* an event without data is none */
             free(client_get(s, "/", 200)); /* the worker is free between two events */
         }
     }

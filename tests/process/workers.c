@@ -181,5 +181,4 @@ SERVER_MAIN(SERVER_TEST(as_many_workers_as_asked_for_each_with_its_slot),
             SERVER_TEST(worker_holds_nothing_that_it_does_not_need),
             SERVER_TEST(workers_die_with_their_signal_not_with_those_of_the_group),
             SERVER_TEST(term_drains_one_worker_which_is_replaced),
-            SERVER_TEST(single_mode_serves_in_one_process),
-            SERVER_TEST(idle_server_does_not_spin))
+            SERVER_TEST(single_mode_serves_in_one_process), SERVER_TEST(idle_server_does_not_spin))

@@ -87,11 +87,10 @@ __attribute__((format(printf, 2, 3))) static void put_format(struct line *line, 
         line->len += (size_t)n < LINE_ROOM - line->len ? (size_t)n : LINE_ROOM - line->len - 1;
 }
 
-/* A JSON string: quotes, backslashes and control characters escaped, other octets kept when they are
- * UTF-8, else replaced (RFC 8259 §8.1 wants UTF-8 in every line). */
-static void put_json(struct line *line, const char *data, size_t len)
+/* Inside of a JSON string: quotes, backslashes and control characters escaped, other octets kept when
+ * they are UTF-8, else replaced (RFC 8259 §8.1 wants UTF-8 in every line). */
+static void put_json_text(struct line *line, const char *data, size_t len)
 {
-    put(line, "\"", 1);
     for (size_t i = 0; i < len && line->len + 16 < LINE_ROOM;) {
         unsigned char c = (unsigned char)data[i];
         size_t n = str_utf8_length(data + i, len - i);
@@ -105,6 +104,12 @@ static void put_json(struct line *line, const char *data, size_t len)
             put(line, data + i, n);
         i += n ? n : 1;
     }
+}
+
+static void put_json(struct line *line, const char *data, size_t len)
+{
+    put(line, "\"", 1);
+    put_json_text(line, data, len);
     put(line, "\"", 1);
 }
 
@@ -208,7 +213,7 @@ static void put_json_pairs(struct line *line, const char *pairs)
         if (line->len + key_len + n + 64 > LINE_ROOM)
             return; /* the line must stay valid JSON */
         put_text(line, is_own_name(key, key_len) ? ",\"child_" : ",\"");
-        put(line, key, key_len);
+        put_json_text(line, key, key_len); /* words of a value that nobody quoted are names too */
         put_text(line, "\":");
         if (!is_quoted && is_json_number(value, n))
             put(line, value, n);

@@ -162,6 +162,30 @@ static void str_utf8_length_knows_every_code_point(void **state)
         assert_int_equal(str_utf8_length(bad[i], strlen(bad[i])), 0);
 }
 
+/* Each octet at each place of texts of some length around eight, among neighbours that borrow bits. */
+static void str_has_control_finds_every_control_at_every_place(void **state)
+{
+    (void)state;
+    static const char neighbours[] = {'a', ' ', '~', '\x80', '\xff', '\xa0'};
+    assert_false(str_has_control((struct str){NULL, 0}));
+    for (size_t k = 0; k < sizeof neighbours; k++) {
+        for (size_t len = 1; len <= 20; len++) {
+            char text[20];
+            memset(text, neighbours[k], sizeof text);
+            assert_false(str_has_control(str_make(text, len)));
+            for (size_t at = 0; at < sizeof text; at++) {
+                for (unsigned octet = 0; octet < 256; octet++) {
+                    text[at] = (char)octet;
+                    bool want = at < len && (octet < 0x20 || octet == 0x7f);
+                    if (str_has_control(str_make(text, len)) != want)
+                        fail_msg("octet %#x at %zu of %zu", octet, at, len);
+                }
+                text[at] = neighbours[k];
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +194,7 @@ int main(void)
         cmocka_unit_test(str_parse_u64_takes_digits_only_and_keeps_to_its_maximum),
         cmocka_unit_test(str_list_has_finds_whole_tokens_without_case),
         cmocka_unit_test(str_distance_counts_edits),
+        cmocka_unit_test(str_has_control_finds_every_control_at_every_place),
         cmocka_unit_test(str_utf8_length_knows_every_code_point),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,7 +123,9 @@ void check_settings(const struct settings *s, struct mistakes *mistakes, struct 
     check_part(s, SETTING_ID_limit_request_line, SETTING_ID_limit_request_head, mistakes);
     check_part(s, SETTING_ID_limit_request_field_size, SETTING_ID_limit_request_head, mistakes);
 
-    if (s->sources[SETTING_ID_access_log_format].origin != SETTING_FROM_DEFAULT && !s->accesslog &&
+    /* The default, written out, is no mistake: `remuda config` does that. */
+    const char *usual = schema_specs[SETTING_ID_access_log_format].default_text;
+    if (strcmp(s->access_log_format, usual) != 0 && !s->accesslog &&
         are_good(s, SETTING_ID_access_log_format, SETTING_ID_accesslog))
         check_complain(s, SETTING_ID_access_log_format, warnings,
                        "has no effect, since accesslog is off; set accesslog to a path or \"-\"");

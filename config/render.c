@@ -62,7 +62,8 @@ static bool is_plain_safe(struct str text)
     return strcmp(text.p, "...") != 0;
 }
 
-static void put_quoted(struct page *page, struct str text)
+/* Variables are expanded in values, not in keys; so a value's dollars are doubled. */
+static void put_quoted(struct page *page, struct str text, const char *dollar)
 {
     put(page, "\"");
     for (size_t i = 0; i < text.len; i++) {
@@ -70,7 +71,7 @@ static void put_quoted(struct page *page, struct str text)
         if (c == '"' || c == '\\')
             put(page, "\\%c", c);
         else if (c == '$')
-            put(page, "$$");
+            put(page, "%s", dollar);
         else if (c == '\n')
             put(page, "\\n");
         else if (c == '\t')
@@ -89,8 +90,16 @@ int render_scalar(struct buf *out, struct str text, bool is_quoted)
     if (!is_quoted && is_plain_safe(text))
         put(&page, "%.*s", STR_ARG(text));
     else
-        put_quoted(&page, text);
+        put_quoted(&page, text, "$$");
     return page.rc;
+}
+
+static void put_key(struct page *page, struct str key)
+{
+    if (is_plain_safe(key))
+        put(page, "%.*s", STR_ARG(key));
+    else
+        put_quoted(page, key, "$");
 }
 
 int render_wrapped(struct buf *out, const char *prefix, const char *text)
@@ -126,8 +135,7 @@ static void put_children(struct page *page, const struct settings_node *parent, 
         put(page, "%*s", indent, "");
         bool is_hidden = is_secret;
         if (child->key) {
-            if (page->rc == 0)
-                page->rc = render_scalar(page->out, str_of(child->key), false);
+            put_key(page, str_of(child->key));
             put(page, ":");
             is_hidden |= tree_is_secret_name(str_of(child->key));
         } else {

@@ -58,6 +58,9 @@ static void defaults_go_around(void **state)
     expect_round_trip(r.settings, false);
     expect_round_trip(r.settings, true);
     merge_fini(&r);
+    assert_int_equal(tool_merge(&r, NULL, "--strict"), 0);
+    expect_round_trip(r.settings, false); /* no warning comes of a default that is written out */
+    merge_fini(&r);
 }
 
 static void everything_given_goes_around(void **state)
@@ -88,13 +91,14 @@ static void trees_go_around(void **state)
 {
     (void)state;
     struct merge_result r;
-    tool_write("remuda.yaml",
-               "app_config:\n  a: 1\n  b: \"1\"\n  c: no\n  d: \"no\"\n  e:\n  f: \"\"\n"
-               "  g: [1, [2, [], {}], {x: y, z: [w]}]\n  h: {}\n  \"odd: name\": '- x'\n"
-               "  \"\\\"q\\\" \\\\\": \"line\\nnext\\ttab\\x01\"\n  \"no\": 1\n  \"1\": ünï\n"
-               "  list:\n    - a: 1\n      b: 2\n    - - 1\n      - 2\n"
-               "  dollar: $${x}\n  \"...\": '...'\n  \"-\": '- x'\n  t: \"a: b #c\"\n"
-               "  u: 'trailing:'\n  v: \"*x\"\n  w: '&y'\n  z: '!t'\n");
+    tool_write(
+        "remuda.yaml",
+        "app_config:\n  a: 1\n  b: \"1\"\n  c: no\n  d: \"no\"\n  e:\n  f: \"\"\n"
+        "  g: [1, [2, [], {}], {x: y, z: [w]}]\n  h: {}\n  \"odd: name\": '- x'\n"
+        "  \"\\\"q\\\" \\\\\": \"line\\nnext\\ttab\\x01\"\n  \"no\": 1\n  \"1\": ünï\n"
+        "  list:\n    - a: 1\n      b: 2\n    - - 1\n      - 2\n"
+        "  dollar: $${x}\n  \"$${k}\": 1\n  \"...\": '...'\n  \"-\": '- x'\n  t: \"a: b #c\"\n"
+        "  u: 'trailing:'\n  v: \"*x\"\n  w: '&y'\n  z: '!t'\n");
     int rc = tool_merge_nothing(&r, NULL);
     if (rc < 0) {
         char *lines = tool_lines(&r.mistakes);

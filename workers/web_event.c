@@ -14,7 +14,6 @@
 #include "workers/web_event.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -25,33 +24,18 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "ipc/msg.h"
 #include "ipc/signals.h"
 #include "workers/channel.h"
+#include "workers/client.h"
 #include "workers/web.h"
 
 #define TICK_S 0.5         /* heartbeat and time-outs; the master calls 1 s without one hung */
 #define ACCEPT_BATCH 64    /* connections a turn from one socket, so that others get theirs */
-#define TURN_ROUNDS 16     /* writes a turn for one connection */
 #define LISTENERS_MAX 1024 /* own slots and covered ones */
-#define LINGER_US (2 * CLOCK_US_PER_S)
 #define ACCEPT_PAUSE_S 0.1 /* after the descriptors ran out */
-
-/* The clocks a connection can be under; each a list in order of time, so expiry looks at the front. */
-enum clock { CLOCK_IDLE, CLOCK_HEAD, CLOCK_BODY, CLOCK_WRITE, CLOCK_LINGER, CLOCK_NONE, CLOCKS };
-
-struct client {
-    ev_io io;
-    struct conn conn;
-    struct list link;     /* in loop.clocks[clock] */
-    uint64_t since_us;    /* when its clock was started */
-    struct ev_timer *due; /* when its stream goes on; NULL until one waits */
-    uint8_t clock;
-    bool has_more; /* its stream waits, and it has sent more, or its next request, meanwhile */
-};
 
 struct listener {
     ev_io io;
@@ -71,9 +55,7 @@ static struct {
     ev_prepare turn_ends;
     struct listener *listeners[LISTENERS_MAX];
     size_t n_listeners;
-    struct list clocks[CLOCKS];
-    uint64_t limits_us[CLOCKS]; /* 0: no limit */
-    size_t n_clients;
+    struct clients clients;
     size_t max_clients;
     bool is_started; /* the master has sent everything */
     bool is_full;    /* at worker_connections */
@@ -90,8 +72,7 @@ static void tear_down(void);
 static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events);
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events);
 static void on_accept(struct ev_loop *loop, ev_io *watcher, int events);
-static void on_client(struct ev_loop *loop, ev_io *watcher, int events);
-static void on_due(struct ev_loop *loop, ev_timer *watcher, int events);
+static void on_client_closed(void);
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events);
@@ -234,13 +215,7 @@ static int set_up(const struct settings *settings, const struct app *app,
         (void)sigaction(ignored[i], &ignore, NULL);
     for (size_t i = 0; room.heritage && i < 2; i++)
         (void)sigaction(obeyed[i + 1], &ignore, NULL);
-    for (int i = 0; i < CLOCKS; i++)
-        list_init(&room.clocks[i]);
-    room.limits_us[CLOCK_IDLE] = settings->keepalive_us;
-    room.limits_us[CLOCK_HEAD] = settings->header_timeout_us;
-    room.limits_us[CLOCK_BODY] = settings->body_timeout_us;
-    room.limits_us[CLOCK_WRITE] = settings->write_timeout_us;
-    room.limits_us[CLOCK_LINGER] = LINGER_US;
+    client_init(&room.clients, room.loop, &room.web, on_client_closed);
     room.max_clients = settings->worker_connections;
     ev_check_init(&room.turn_begins, on_turn_begins);
     ev_set_priority(&room.turn_begins, EV_MAXPRI); /* before the connections of the turn */
@@ -296,217 +271,20 @@ static bool can_accept(void)
     return room.is_started && !room.is_full && !ev_is_active(&room.accept_pause);
 }
 
-static void client_close(struct client *client)
+/* ---- accepting ---- */
+
+static void on_client_closed(void)
 {
-    conn_fini(&client->conn);
-    ev_io_stop(room.loop, &client->io);
-    if (client->due) {
-        ev_timer_stop(room.loop, client->due);
-        free(client->due);
-    }
-    list_unlink(&client->link);
-    (void)close(client->io.fd);
-    free(client);
-    room.n_clients--;
-    atomic_store_explicit(&room.web.part.head->connections, room.n_clients, memory_order_relaxed);
-    if (room.is_full && room.n_clients <= room.max_clients - room.max_clients / 8 - 1) {
+    if (room.is_full && room.clients.n <= room.max_clients - room.max_clients / 8 - 1) {
         room.is_full = false;
         atomic_store_explicit(&room.web.part.head->is_full, 0, memory_order_relaxed);
         tell_master(MSG_FULL, 0, NULL);
         if (can_accept())
             watch_listeners(true);
     }
-    if (room.is_draining && room.n_clients == 0)
+    if (room.is_draining && room.clients.n == 0)
         ev_break(room.loop, EVBREAK_ALL);
 }
-
-static enum clock clock_for(const struct client *client, enum conn_wait wait)
-{
-    switch (wait) {
-    case CONN_WAIT_REQUEST: /* a new connection owes its first request as one owes a head */
-        return client->conn.n_requests == 0 ? CLOCK_HEAD : CLOCK_IDLE;
-    case CONN_WAIT_HEAD:
-        return CLOCK_HEAD;
-    case CONN_WAIT_BODY:
-        return CLOCK_BODY;
-    case CONN_WAIT_WRITE:
-        return CLOCK_WRITE;
-    case CONN_WAIT_LINGER:
-        return CLOCK_LINGER;
-    default:
-        return CLOCK_NONE;
-    }
-}
-
-/* A head's clock runs from its first octet; the others start again with every progress. */
-static void client_set_clock(struct client *client, enum conn_wait wait)
-{
-    enum clock clock = clock_for(client, wait);
-    uint64_t since_us = room.web.env.now_us;
-    if (wait == CONN_WAIT_HEAD)
-        since_us = client->conn.ex->req.started_us;
-    if (clock == client->clock && clock == CLOCK_HEAD && since_us == client->since_us)
-        return;
-    if (clock == client->clock && clock == CLOCK_HEAD && wait == CONN_WAIT_REQUEST)
-        return;
-    list_unlink(&client->link);
-    list_push(&room.clocks[clock], &client->link);
-    client->clock = (uint8_t)clock;
-    client->since_us = since_us;
-}
-
-static void client_watch(struct client *client, int events)
-{
-    if ((client->io.events & (EV_READ | EV_WRITE)) == events && ev_is_active(&client->io))
-        return;
-    int fd = client->io.fd;
-    ev_io_stop(room.loop, &client->io);
-    if (events == 0)
-        return;
-    ev_io_set(&client->io, fd, events);
-    ev_io_start(room.loop, &client->io);
-}
-
-/* A stream that waits: one timer of its own, made at the first wait. */
-static bool client_set_due(struct client *client)
-{
-    if (!client->due) {
-        client->due = calloc(1, sizeof *client->due);
-        if (!client->due)
-            return false;
-        ev_timer_init(client->due, on_due, 0., 0.);
-        client->due->data = client;
-    }
-    uint64_t now_us = room.web.env.now_us;
-    uint64_t resume_us = client->conn.resume_us;
-    double wait_s = resume_us > now_us ? (double)(resume_us - now_us) / 1e6 : 0.;
-    ev_timer_stop(room.loop, client->due);
-    ev_timer_set(client->due, wait_s, 0.);
-    ev_timer_start(room.loop, client->due);
-    return true;
-}
-
-/* What the machine waits for becomes what the loop watches.
- * Returns false when the connection is over and the client freed */
-static bool client_wait(struct client *client)
-{
-    enum conn_wait wait = conn_wait(&client->conn);
-    int events = EV_READ;
-    switch (wait) {
-    case CONN_WAIT_CLOSE:
-        client_close(client);
-        return false;
-    case CONN_WAIT_WRITE:
-        events = EV_WRITE;
-        break;
-    case CONN_WAIT_TIMER: /* readable: it may have left */
-        events = client->has_more ? 0 : EV_READ;
-        if (!client_set_due(client)) {
-            client_close(client);
-            return false;
-        }
-        break;
-    case CONN_WAIT_LINGER:
-        if (client->clock != CLOCK_LINGER)
-            (void)shutdown(client->io.fd, SHUT_WR); /* ENOTCONN: the client is gone already */
-        break;
-    default:
-        break;
-    }
-    if (wait != CONN_WAIT_TIMER)
-        client->has_more = false;
-    client_set_clock(client, wait);
-    client_watch(client, events);
-    return true;
-}
-
-/* Writes what there is. Returns false when the socket takes no more or is broken */
-static bool client_send(struct client *client)
-{
-    struct iovec parts[2];
-    for (;;) {
-        int n = conn_output(&client->conn, parts);
-        if (n == 0)
-            return true;
-        size_t total = parts[0].iov_len + (n > 1 ? parts[1].iov_len : 0);
-        ssize_t sent = n == 1 ? write(client->io.fd, parts[0].iov_base, parts[0].iov_len)
-                              : writev(client->io.fd, parts, n);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0) {
-            if (errno != EAGAIN)
-                conn_fini(&client->conn);
-            return false;
-        }
-        web_count(&room.web.part.head->bytes_out, (uint64_t)sent);
-        conn_on_sent(&client->conn, (size_t)sent);
-        if ((size_t)sent < total)
-            return false; /* the socket's buffer is full: no need to be told with EAGAIN */
-    }
-}
-
-/* Returns false when the connection is over and the client freed. */
-static bool client_turn(struct client *client)
-{
-    for (int round = 0; round < TURN_ROUNDS; round++) {
-        conn_process(&client->conn);
-        if (!client_send(client) || !conn_can_go_on(&client->conn))
-            break;
-    }
-    conn_settle(&client->conn);
-    return client_wait(client);
-}
-
-static void client_read(struct client *client)
-{
-    char *space;
-    size_t room_bytes;
-    conn_input_space(&client->conn, &space, &room_bytes);
-    ssize_t n = room_bytes > 0 ? read(client->io.fd, space, room_bytes) : -1;
-    if (n > 0) {
-        web_count(&room.web.part.head->bytes_in, (uint64_t)n);
-        conn_on_input(&client->conn, (size_t)n);
-    } else if (n == 0) {
-        conn_on_eof(&client->conn);
-    } else if (room_bytes == 0 || (errno != EAGAIN && errno != EINTR)) {
-        conn_fini(&client->conn); /* no memory, or a reset */
-    }
-}
-
-/* While a stream waits nothing is read, but a client that leaves must be noticed before the next
- * write, which may be an hour away. One that only ends its side is taken as gone, as others do. */
-static void client_peek(struct client *client)
-{
-    char octet;
-    ssize_t n = recv(client->io.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n > 0)
-        client->has_more = true;
-    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-        conn_on_eof(&client->conn);
-}
-
-static void on_client(struct ev_loop *loop, ev_io *watcher, int events)
-{
-    (void)loop;
-    struct client *client = (struct client *)(void *)watcher;
-    if (conn_wait(&client->conn) == CONN_WAIT_TIMER)
-        client_peek(client);
-    else if (events & EV_READ)
-        client_read(client);
-    (void)client_turn(client);
-}
-
-static void on_due(struct ev_loop *loop, ev_timer *watcher, int events)
-{
-    (void)loop;
-    (void)events;
-    struct client *client = watcher->data;
-    if (room.web.env.now_us < client->conn.resume_us)
-        room.web.env.now_us = client->conn.resume_us; /* libev's clock and ours differ by little */
-    (void)client_turn(client);
-}
-
-/* ---- accepting ---- */
 
 static void become_full(void)
 {
@@ -524,9 +302,9 @@ static void become_full(void)
  * drain takes what is in the queue all the same. */
 static bool has_room(void)
 {
-    if (room.n_clients < room.max_clients || room.is_draining)
+    if (room.clients.n < room.max_clients || room.is_draining)
         return true;
-    if (!list_is_empty(&room.clocks[CLOCK_IDLE]))
+    if (client_has_idle(&room.clients))
         return true;
     become_full();
     return false;
@@ -534,31 +312,8 @@ static bool has_room(void)
 
 static void make_room(void)
 {
-    struct list *idle = &room.clocks[CLOCK_IDLE];
-    if (room.n_clients >= room.max_clients && !list_is_empty(idle))
-        client_close(LIST_ENTRY(idle->next, struct client, link));
-}
-
-static void client_open(int fd, const struct sockaddr_storage *address)
-{
-    struct client *client = calloc(1, sizeof *client);
-    if (!client) {
-        log_error("no memory for a connection", "open=%zu", room.n_clients);
-        (void)close(fd);
-        return;
-    }
-    struct peer peer = {0};
-    memcpy(&peer.address, address, sizeof peer.address);
-    conn_init(&client->conn, &room.web.env, &peer);
-    ev_io_init(&client->io, on_client, fd, EV_READ);
-    list_init(&client->link);
-    client->clock = CLOCK_NONE;
-    room.n_clients++;
-    struct seat_head *head = room.web.part.head;
-    web_count(&head->accepted, 1);
-    atomic_store_explicit(&head->connections, room.n_clients, memory_order_relaxed);
-    client_read(client); /* TCP_DEFER_ACCEPT: the request is usually here already */
-    (void)client_turn(client);
+    if (room.clients.n >= room.max_clients && client_has_idle(&room.clients))
+        client_close_oldest_idle(&room.clients);
 }
 
 /* Returns false when the socket is empty, or nothing more can be accepted */
@@ -572,7 +327,7 @@ static bool accept_one(int fd)
     int client_fd = accept4(fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client_fd >= 0) {
         make_room();
-        client_open(client_fd, &address);
+        client_open(&room.clients, client_fd, &address);
         return true;
     }
     switch (errno) {
@@ -583,7 +338,7 @@ static bool accept_one(int fd)
     case ENOMEM:
     case ENOBUFS:
         log_error("can't accept, trying again in a moment", "reason=\"%s\" connections=%zu",
-                  strerror(errno), room.n_clients);
+                  strerror(errno), room.clients.n);
         ev_timer_set(&room.accept_pause, ACCEPT_PAUSE_S, 0);
         ev_timer_start(room.loop, &room.accept_pause);
         watch_listeners(false);
@@ -634,62 +389,21 @@ static void remove_listener_at(size_t i)
     room.listeners[i] = room.listeners[--room.n_listeners];
 }
 
-/* ---- time-outs ---- */
-
-static void expire(enum clock clock)
-{
-    struct list *list = &room.clocks[clock];
-    uint64_t limit_us = room.limits_us[clock];
-    while (limit_us > 0 && !list_is_empty(list)) {
-        struct client *client = LIST_ENTRY(list->next, struct client, link);
-        if (room.web.env.now_us < client->since_us + limit_us)
-            return;
-        list_unlink(&client->link); /* whatever follows, it is not looked at again in this loop */
-        client->clock = CLOCK_NONE;
-        conn_on_timeout(&client->conn);
-        (void)client_turn(client);
-    }
-}
-
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)loop;
     (void)watcher;
     (void)events;
     web_on_tick(&room.web);
-    for (int clock = 0; clock < CLOCK_NONE; clock++)
-        expire((enum clock)clock);
+    client_expire(&room.clients);
     if (room.drain_ends_us > 0 && room.web.env.now_us >= room.drain_ends_us) {
         log_warn("graceful_timeout is over, connections are cut", "connections=%zu",
-                 room.n_clients);
+                 room.clients.n);
         ev_break(room.loop, EVBREAK_ALL);
     }
 }
 
 /* ---- the master's word ---- */
-
-/* Idle connections are closed, after one more look whether a request is already there: a client that
- * has just sent one must not lose it. */
-static void close_idle(enum clock clock)
-{
-    struct list *list = &room.clocks[clock];
-    struct list todo;
-    list_init(&todo);
-    while (!list_is_empty(list)) {
-        struct list *link = list->next;
-        list_unlink(link);
-        list_push(&todo, link);
-    }
-    while (!list_is_empty(&todo)) {
-        struct client *client = LIST_ENTRY(todo.next, struct client, link);
-        list_unlink(&client->link);
-        client->clock = CLOCK_NONE;
-        if (client->conn.state == CONN_IDLE)
-            client_read(client);
-        if (client_turn(client) && client->conn.state == CONN_IDLE)
-            client_close(client);
-    }
-}
 
 static void start_draining(void)
 {
@@ -706,10 +420,8 @@ static void start_draining(void)
         remove_listener_at(0);
     }
     tell_master(MSG_DRAINED, 0, NULL);
-    room.n_clients++; /* keeps close_idle() from ending the loop under itself */
-    close_idle(CLOCK_IDLE);
-    close_idle(CLOCK_HEAD);
-    if (--room.n_clients == 0)
+    client_close_idle(&room.clients);
+    if (room.clients.n == 0)
         ev_break(room.loop, EVBREAK_ALL);
 }
 
@@ -791,10 +503,7 @@ static void tear_down(void)
 {
     while (room.n_listeners > 0)
         remove_listener_at(0);
-    for (int clock = 0; clock < CLOCKS; clock++) {
-        while (!list_is_empty(&room.clocks[clock]))
-            client_close(LIST_ENTRY(room.clocks[clock].next, struct client, link));
-    }
+    client_close_all(&room.clients);
     web_fini(&room.web);
     ev_loop_destroy(room.loop);
     room.loop = NULL;

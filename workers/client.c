@@ -1,0 +1,354 @@
+/* The connections of an event worker. Reading order: client_open(), on_client(), client_turn(),
+ * client_wait(). Each turn ends with what the machine waits for becoming what the loop watches; there
+ * is no libev timer for each connection, only the lists of clocks, and one for a stream that waits. */
+#include "workers/client.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <ev.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#define TURN_ROUNDS 16 /* writes a turn for one connection, so that others get theirs */
+#define LINGER_US (2 * CLOCK_US_PER_S)
+
+struct client {
+    ev_io io;
+    struct clients *all;
+    struct conn conn;
+    struct list link;     /* in all->clocks[clock] */
+    uint64_t since_us;    /* when its clock was started */
+    struct ev_timer *due; /* when its stream goes on; NULL until one waits */
+    uint8_t clock;        /* enum client_clock */
+    bool has_more; /* its stream waits, and it has sent more, or its next request, meanwhile */
+};
+
+static void on_client(struct ev_loop *loop, ev_io *watcher, int events);
+static void on_due(struct ev_loop *loop, ev_timer *watcher, int events);
+
+void client_init(struct clients *all, struct ev_loop *loop, struct web *web,
+                 void (*on_closed)(void))
+{
+    *all = (struct clients){.loop = loop, .web = web, .on_closed = on_closed};
+    for (int i = 0; i < CLIENT_CLOCKS; i++)
+        list_init(&all->clocks[i]);
+    const struct settings *settings = web->settings;
+    all->limits_us[CLIENT_CLOCK_IDLE] = settings->keepalive_us;
+    all->limits_us[CLIENT_CLOCK_HEAD] = settings->header_timeout_us;
+    all->limits_us[CLIENT_CLOCK_BODY] = settings->body_timeout_us;
+    all->limits_us[CLIENT_CLOCK_WRITE] = settings->write_timeout_us;
+    all->limits_us[CLIENT_CLOCK_LINGER] = LINGER_US;
+}
+
+static void client_close(struct client *client)
+{
+    struct clients *all = client->all;
+    conn_fini(&client->conn);
+    ev_io_stop(client->all->loop, &client->io);
+    if (client->due) {
+        ev_timer_stop(client->all->loop, client->due);
+        free(client->due);
+    }
+    list_unlink(&client->link);
+    (void)close(client->io.fd);
+    free(client);
+    all->n--;
+    atomic_store_explicit(&all->web->part.head->connections, all->n, memory_order_relaxed);
+    all->on_closed();
+}
+
+static enum client_clock clock_for(const struct client *client, enum conn_wait wait)
+{
+    switch (wait) {
+    case CONN_WAIT_REQUEST: /* a new connection owes its first request as one owes a head */
+        return client->conn.n_requests == 0 ? CLIENT_CLOCK_HEAD : CLIENT_CLOCK_IDLE;
+    case CONN_WAIT_HEAD:
+        return CLIENT_CLOCK_HEAD;
+    case CONN_WAIT_BODY:
+        return CLIENT_CLOCK_BODY;
+    case CONN_WAIT_WRITE:
+        return CLIENT_CLOCK_WRITE;
+    case CONN_WAIT_LINGER:
+        return CLIENT_CLOCK_LINGER;
+    default:
+        return CLIENT_CLOCK_NONE;
+    }
+}
+
+/* A head's clock runs from its first octet; the others start again with every progress. */
+static void client_set_clock(struct client *client, enum conn_wait wait)
+{
+    enum client_clock clock = clock_for(client, wait);
+    uint64_t since_us = client->all->web->env.now_us;
+    if (wait == CONN_WAIT_HEAD)
+        since_us = client->conn.ex->req.started_us;
+    if (clock == client->clock && clock == CLIENT_CLOCK_HEAD && since_us == client->since_us)
+        return;
+    if (clock == client->clock && clock == CLIENT_CLOCK_HEAD && wait == CONN_WAIT_REQUEST)
+        return;
+    list_unlink(&client->link);
+    list_push(&client->all->clocks[clock], &client->link);
+    client->clock = (uint8_t)clock;
+    client->since_us = since_us;
+}
+
+static void client_watch(struct client *client, int events)
+{
+    if ((client->io.events & (EV_READ | EV_WRITE)) == events && ev_is_active(&client->io))
+        return;
+    int fd = client->io.fd;
+    ev_io_stop(client->all->loop, &client->io);
+    if (events == 0)
+        return;
+    ev_io_set(&client->io, fd, events);
+    ev_io_start(client->all->loop, &client->io);
+}
+
+/* A stream that waits: one timer of its own, made at the first wait. */
+static bool client_set_due(struct client *client)
+{
+    if (!client->due) {
+        client->due = calloc(1, sizeof *client->due);
+        if (!client->due)
+            return false;
+        ev_timer_init(client->due, on_due, 0., 0.);
+        client->due->data = client;
+    }
+    uint64_t now_us = client->all->web->env.now_us;
+    uint64_t resume_us = client->conn.resume_us;
+    double wait_s = resume_us > now_us ? (double)(resume_us - now_us) / 1e6 : 0.;
+    ev_timer_stop(client->all->loop, client->due);
+    ev_timer_set(client->due, wait_s, 0.);
+    ev_timer_start(client->all->loop, client->due);
+    return true;
+}
+
+/* What the machine waits for becomes what the loop watches.
+ * Returns false when the connection is over and the client freed */
+static bool client_wait(struct client *client)
+{
+    enum conn_wait wait = conn_wait(&client->conn);
+    int events = EV_READ;
+    switch (wait) {
+    case CONN_WAIT_CLOSE:
+        client_close(client);
+        return false;
+    case CONN_WAIT_WRITE:
+        events = EV_WRITE;
+        break;
+    case CONN_WAIT_TIMER: /* readable: it may have left */
+        events = client->has_more ? 0 : EV_READ;
+        if (!client_set_due(client)) {
+            client_close(client);
+            return false;
+        }
+        break;
+    case CONN_WAIT_LINGER:
+        if (client->clock != CLIENT_CLOCK_LINGER)
+            (void)shutdown(client->io.fd, SHUT_WR); /* ENOTCONN: the client is gone already */
+        break;
+    default:
+        break;
+    }
+    if (wait != CONN_WAIT_TIMER)
+        client->has_more = false;
+    client_set_clock(client, wait);
+    client_watch(client, events);
+    return true;
+}
+
+/* Writes what there is. Returns false when the socket takes no more or is broken */
+static bool client_send(struct client *client)
+{
+    struct iovec parts[2];
+    for (;;) {
+        int n = conn_output(&client->conn, parts);
+        if (n == 0)
+            return true;
+        size_t total = parts[0].iov_len + (n > 1 ? parts[1].iov_len : 0);
+        ssize_t sent = n == 1 ? write(client->io.fd, parts[0].iov_base, parts[0].iov_len)
+                              : writev(client->io.fd, parts, n);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0) {
+            if (errno != EAGAIN)
+                conn_fini(&client->conn);
+            return false;
+        }
+        web_count(&client->all->web->part.head->bytes_out, (uint64_t)sent);
+        conn_on_sent(&client->conn, (size_t)sent);
+        if ((size_t)sent < total)
+            return false; /* the socket's buffer is full: no need to be told with EAGAIN */
+    }
+}
+
+/* Returns false when the connection is over and the client freed. */
+static bool client_turn(struct client *client)
+{
+    for (int round = 0; round < TURN_ROUNDS; round++) {
+        conn_process(&client->conn);
+        if (!client_send(client) || !conn_can_go_on(&client->conn))
+            break;
+    }
+    conn_settle(&client->conn);
+    return client_wait(client);
+}
+
+static void client_read(struct client *client)
+{
+    char *space;
+    size_t room;
+    conn_input_space(&client->conn, &space, &room);
+    ssize_t n = room > 0 ? read(client->io.fd, space, room) : -1;
+    if (n > 0) {
+        web_count(&client->all->web->part.head->bytes_in, (uint64_t)n);
+        conn_on_input(&client->conn, (size_t)n);
+    } else if (n == 0) {
+        conn_on_eof(&client->conn);
+    } else if (room == 0 || (errno != EAGAIN && errno != EINTR)) {
+        conn_fini(&client->conn); /* no memory, or a reset */
+    }
+}
+
+/* While a stream waits nothing is read, but a client that leaves must be noticed before the next
+ * write, which may be an hour away. One that only ends its side is taken as gone, as others do. */
+static void client_peek(struct client *client)
+{
+    char octet;
+    ssize_t n = recv(client->io.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n > 0)
+        client->has_more = true;
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        conn_on_eof(&client->conn);
+}
+
+static void on_client(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    struct client *client = (struct client *)(void *)watcher;
+    if (conn_wait(&client->conn) == CONN_WAIT_TIMER)
+        client_peek(client);
+    else if (events & EV_READ)
+        client_read(client);
+    (void)client_turn(client);
+}
+
+static void on_due(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    struct client *client = watcher->data;
+    if (client->all->web->env.now_us < client->conn.resume_us)
+        client->all->web->env.now_us =
+            client->conn.resume_us; /* libev's clock and ours differ by little */
+    (void)client_turn(client);
+}
+
+/* Keeps what is known of the address; a mapped one of a dual-stack socket as the IPv4 address it is. */
+static struct peer peer_from(const struct sockaddr_storage *address)
+{
+    struct peer peer = {0};
+    memcpy(&peer.address, address, sizeof peer.address);
+    if (address->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer.address.v6.sin6_addr)) {
+        struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = peer.address.v6.sin6_port};
+        memcpy(&v4.sin_addr, &peer.address.v6.sin6_addr.s6_addr[12], 4);
+        peer.address.v4 = v4;
+    }
+    return peer;
+}
+
+void client_open(struct clients *all, int fd, const struct sockaddr_storage *address)
+{
+    struct client *client = calloc(1, sizeof *client);
+    if (!client) {
+        log_error("no memory for a connection", "open=%zu", all->n);
+        (void)close(fd);
+        return;
+    }
+    struct peer peer = peer_from(address);
+    conn_init(&client->conn, &all->web->env, &peer);
+    ev_io_init(&client->io, on_client, fd, EV_READ);
+    list_init(&client->link);
+    client->all = all;
+    client->clock = CLIENT_CLOCK_NONE;
+    all->n++;
+    struct seat_head *head = all->web->part.head;
+    web_count(&head->accepted, 1);
+    atomic_store_explicit(&head->connections, all->n, memory_order_relaxed);
+    client_read(client); /* TCP_DEFER_ACCEPT: the request is usually here already */
+    (void)client_turn(client);
+}
+
+bool client_has_idle(const struct clients *all)
+{
+    return !list_is_empty(&all->clocks[CLIENT_CLOCK_IDLE]);
+}
+
+void client_close_oldest_idle(struct clients *all)
+{
+    client_close(LIST_ENTRY(all->clocks[CLIENT_CLOCK_IDLE].next, struct client, link));
+}
+
+/* ---- time-outs ---- */
+
+static void expire(struct clients *all, enum client_clock clock)
+{
+    struct list *list = &all->clocks[clock];
+    uint64_t limit_us = all->limits_us[clock];
+    while (limit_us > 0 && !list_is_empty(list)) {
+        struct client *client = LIST_ENTRY(list->next, struct client, link);
+        if (client->all->web->env.now_us < client->since_us + limit_us)
+            return;
+        list_unlink(&client->link); /* whatever follows, it is not looked at again in this loop */
+        client->clock = CLIENT_CLOCK_NONE;
+        conn_on_timeout(&client->conn);
+        (void)client_turn(client);
+    }
+}
+
+/* Idle connections are closed, after one more look whether a request is already there: a client that
+ * has just sent one must not lose it. */
+static void close_idle(struct clients *all, enum client_clock clock)
+{
+    struct list *list = &all->clocks[clock];
+    struct list todo;
+    list_init(&todo);
+    while (!list_is_empty(list)) {
+        struct list *link = list->next;
+        list_unlink(link);
+        list_push(&todo, link);
+    }
+    while (!list_is_empty(&todo)) {
+        struct client *client = LIST_ENTRY(todo.next, struct client, link);
+        list_unlink(&client->link);
+        client->clock = CLIENT_CLOCK_NONE;
+        if (client->conn.state == CONN_IDLE)
+            client_read(client);
+        if (client_turn(client) && client->conn.state == CONN_IDLE)
+            client_close(client);
+    }
+}
+
+void client_expire(struct clients *all)
+{
+    for (int clock = 0; clock < CLIENT_CLOCK_NONE; clock++)
+        expire(all, (enum client_clock)clock);
+}
+
+void client_close_idle(struct clients *all)
+{
+    close_idle(all, CLIENT_CLOCK_IDLE);
+    close_idle(all, CLIENT_CLOCK_HEAD);
+}
+
+void client_close_all(struct clients *all)
+{
+    for (int clock = 0; clock < CLIENT_CLOCKS; clock++)
+        while (!list_is_empty(&all->clocks[clock]))
+            client_close(LIST_ENTRY(all->clocks[clock].next, struct client, link));
+}

@@ -1,0 +1,59 @@
+/* The connections of an event worker: each a connection machine (http/conn.h) with a socket, a place
+ * in libev's loop and a clock. */
+#ifndef REMUDA_WORKERS_CLIENT_H
+#define REMUDA_WORKERS_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/list.h"
+#include "workers/web.h"
+
+struct ev_loop;
+
+/* The clocks a connection can be under; each a list in order of time, so expiry looks at the front. */
+enum client_clock {
+    CLIENT_CLOCK_IDLE,   /* keepalive */
+    CLIENT_CLOCK_HEAD,   /* header_timeout */
+    CLIENT_CLOCK_BODY,   /* body_timeout */
+    CLIENT_CLOCK_WRITE,  /* write_timeout */
+    CLIENT_CLOCK_LINGER, /* after our side was shut */
+    CLIENT_CLOCK_NONE,   /* a stream waits, by its own word */
+    CLIENT_CLOCKS
+};
+
+/* All connections of one loop. */
+struct clients {
+    struct ev_loop *loop;
+    struct web *web;
+    void (*on_closed)(void); /* one connection less; may stop the loop */
+    struct list clocks[CLIENT_CLOCKS];
+    uint64_t limits_us[CLIENT_CLOCKS]; /* 0: no limit */
+    size_t n;                          /* open now */
+};
+
+/* Lifetime of everything: until client_close_all(). */
+void client_init(struct clients *all, struct ev_loop *loop, struct web *web,
+                 void (*on_closed)(void));
+
+/* Takes over an accepted, non-blocking socket, and serves it at once if its request is there.
+ * address  as accept(2) gave it */
+void client_open(struct clients *all, int fd, const struct sockaddr_storage *address);
+
+/* Is there an idle connection, which could make room for a new one? */
+bool client_has_idle(const struct clients *all);
+
+/* Closes the one that has been idle longest; there must be one. */
+void client_close_oldest_idle(struct clients *all);
+
+/* Closes all idle connections, after one more look whether a request has come. */
+void client_close_idle(struct clients *all);
+
+/* Ends those whose clock has run out. */
+void client_expire(struct clients *all);
+
+void client_close_all(struct clients *all);
+
+#endif

@@ -47,7 +47,7 @@ static void complain_of_unknown(struct reader *r, struct str name, const char *d
         mistakes_add(r->mistakes, "command line: %s%.*s: no such option; did you mean --%s?",
                      dashes, (int)strlen(shown) - 2, shown + 1, schema_flag(near, flag));
     else
-        mistakes_add(r->mistakes, "command line: %s%.*s: no such option; see remuda help", dashes,
+        mistakes_add(r->mistakes, "command line: %s%.*s: no such option; see --help", dashes,
                      (int)strlen(shown) - 2, shown + 1);
 }
 

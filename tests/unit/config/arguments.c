@@ -80,7 +80,7 @@ static void truth_values_need_no_value(void **state)
     tool_expect_lines(&p.mistakes,
                       "command line: --no-strict: takes no value\n"
                       "command line: --no-workers: no such option; did you mean --workers?\n"
-                      "command line: --no-such: no such option; see remuda help\n");
+                      "command line: --no-such: no such option; see --help\n");
     fini(&p);
 }
 
@@ -175,7 +175,7 @@ static void what_has_the_wrong_form_is_told_all_in_one_go(void **state)
     tool_expect_lines(
         &p.mistakes,
         "command line: --wrokers: no such option; did you mean --workers?\n"
-        "command line: -x: no such option; see remuda help\n"
+        "command line: -x: no such option; see --help\n"
         "command line: --app_copy: no such option; did you mean --app-copy?\n"
         "command line: --app-config: is a map; write --set app_config.KEY=VALUE\n"
         "command line: --set: \"workers\" has no value; allowed: KEY=VALUE\n"
@@ -184,7 +184,7 @@ static void what_has_the_wrong_form_is_told_all_in_one_go(void **state)
         "command line: --set: \"app_config\": a key of the map is needed: app_config.KEY=VALUE\n"
         "command line: --set: \"workers.x\": is one value and has no keys\n"
         "command line: --set: \"colour\": no such setting; see remuda config --reference\n"
-        "command line: --x\\x0a\\x1b[31m: no such option; see remuda help\n"
+        "command line: --x\\x0a\\x1b[31m: no such option; see --help\n"
         "command line: --bind: needs a value\n");
     fini(&p);
 }

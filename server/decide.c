@@ -130,11 +130,12 @@ static uint64_t deadline_of(enum limit limit, const struct seat *seat, uint64_t 
     return seat->deadline_us;
 }
 
-/* When an untouched heartbeat becomes too old. */
+/* When an untouched heartbeat becomes too old. A loader's is not in the shared table: it counts as
+ * beating while no order to fork waits for it (see judge_seats() in master.c). */
 static uint64_t hung_at(const struct seat *seat, const struct decide_rules *rules)
 {
-    if (seat->phase != SEAT_READY || rules->timeout_us == 0 ||
-        !role_table[seat->role].owes_heartbeat)
+    bool owes = role_table[seat->role].owes_heartbeat || seat->role == ROLE_LOADER;
+    if (seat->phase != SEAT_READY || rules->timeout_us == 0 || !owes)
         return SEAT_NEVER;
     uint64_t at = add(seat->heartbeat_us, rules->timeout_us);
     return at < rules->excuse_us ? rules->excuse_us : at;

@@ -172,8 +172,9 @@ static void take_fate(struct herd *herd, struct post *post, enum decide_fate fat
     case DECIDE_DEGRADED:
         if (!post->is_degraded)
             log_error("generation degraded",
-                      "generation=%d missing=%s failures=%u does=\"keep trying\"",
-                      herd->generation.number, role_table[post->role].name, post->failures);
+                      "generation=%d missing=%s slot=%d failures=%u does=\"keep trying\"",
+                      herd->generation.number, role_table[post->role].name, post->slot,
+                      post->failures);
         post->is_degraded = true;
         break;
     case DECIDE_NO_APP:

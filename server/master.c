@@ -347,13 +347,28 @@ static void read_heartbeat(struct master *m, struct seat *seat)
     seat->is_hung = steer_is_hung(&m->herd, seat);
 }
 
+/* A loader that forks nothing any more (stopped, or stuck in the app's atfork handler) shows by its
+ * oldest order that nobody has answered. */
+static uint64_t oldest_order_us(const struct master *m)
+{
+    uint64_t oldest_us = m->herd.now_us;
+    for (uint32_t i = 0; i < m->herd.slots.n_seats; i++) {
+        const struct seat *seat = &m->herd.slots.seats[i];
+        if (seat->phase == SEAT_FORKING && seat->born_us < oldest_us)
+            oldest_us = seat->born_us;
+    }
+    return oldest_us;
+}
+
 static void judge_seats(struct master *m)
 {
     for (uint32_t i = 0; i < m->herd.slots.n_seats; i++) {
         struct seat *seat = &m->herd.slots.seats[i];
         if (seat->phase == SEAT_FREE)
             continue;
-        if (seat->phase == SEAT_READY && role_table[seat->role].owes_heartbeat)
+        if (seat->phase == SEAT_READY && seat->role == ROLE_LOADER)
+            seat->heartbeat_us = oldest_order_us(m);
+        else if (seat->phase == SEAT_READY && role_table[seat->role].owes_heartbeat)
             read_heartbeat(m, seat);
         herd_happen(&m->herd, seat, DECIDE_TIME);
     }

@@ -135,8 +135,18 @@ static void nobody_is_judged_who_owes_no_heartbeat(void **state)
     never.timeout_us = 0;
     assert_int_equal(decide(&seat, DECIDE_TIME, NOW + 3600 * S, &never).act, DECIDE_NOTHING);
     assert_true(decide_next_us(&seat, &never) == SEAT_NEVER);
-    seat.role = ROLE_LOADER;
+    seat.role = ROLE_SINGLE;
     assert_int_equal(decide(&seat, DECIDE_TIME, NOW + 3600 * S, &rules).act, DECIDE_NOTHING);
+}
+
+static void a_loader_that_leaves_an_order_unanswered_is_aborted(void **state)
+{
+    (void)state;
+    struct seat seat = seat_in(SEAT_READY);
+    seat.role = ROLE_LOADER;
+    seat.heartbeat_us = NOW; /* when the order was given */
+    assert_int_equal(decide(&seat, DECIDE_TIME, NOW + 5 * S - 1, &rules).act, DECIDE_NOTHING);
+    assert_int_equal(decide(&seat, DECIDE_TIME, NOW + 5 * S, &rules).act, DECIDE_ABORT);
 }
 
 static void a_seat_without_a_pid_is_never_signalled(void **state)
@@ -350,6 +360,7 @@ int main(void)
         cmocka_unit_test(a_silent_worker_is_aborted_when_its_time_is_over),
         cmocka_unit_test(a_master_that_was_away_judges_later),
         cmocka_unit_test(nobody_is_judged_who_owes_no_heartbeat),
+        cmocka_unit_test(a_loader_that_leaves_an_order_unanswered_is_aborted),
         cmocka_unit_test(a_seat_without_a_pid_is_never_signalled),
         cmocka_unit_test(a_lost_one_that_turns_up_is_killed),
         cmocka_unit_test(no_pair_breaks_what_must_always_hold),

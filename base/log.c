@@ -87,8 +87,8 @@ __attribute__((format(printf, 2, 3))) static void put_format(struct line *line, 
         line->len += (size_t)n < LINE_ROOM - line->len ? (size_t)n : LINE_ROOM - line->len - 1;
 }
 
-/* Inside of a JSON string: quotes, backslashes and control characters escaped, other octets kept when
- * they are UTF-8, else replaced (RFC 8259 §8.1 wants UTF-8 in every line). */
+/* Inside of a JSON string: quotes, backslashes and control characters escaped, other octets kept
+ * when they are UTF-8, else replaced (RFC 8259 §8.1 wants UTF-8 in every line). */
 static void put_json_text(struct line *line, const char *data, size_t len)
 {
     for (size_t i = 0; i < len && line->len + 16 < LINE_ROOM;) {
@@ -172,8 +172,8 @@ static size_t take_quoted(const char **pairs, char *out, size_t cap)
     return n;
 }
 
-/* Names that the logger itself gives; the same name in an event is about another process, and a JSON
- * object has each name once (RFC 8259 §4). */
+/* Names that the logger itself gives; the same name in an event is about another process, and a
+ * JSON object has each name once (RFC 8259 §4). */
 static bool is_own_name(const char *key, size_t len)
 {
     static const char *const own[] = {"time", "level",      "pid",  "role",

@@ -1,5 +1,5 @@
-/* Access-log lines. A format is compiled to a list of items, each a piece of literal text or an atom,
- * so that rendering is one pass without allocation.
+/* Access-log lines. A format is compiled to a list of items, each a piece of literal text or an
+ * atom, so that rendering is one pass without allocation.
  *
  * Log injection is the risk here: everything that a peer chose goes through put_escaped(), which
  * leaves only printable ASCII. UTF-8 is escaped too, since U+2028, U+0085 and the bidirectional
@@ -96,7 +96,7 @@ static __attribute__((format(printf, 2, 3))) void put_format(struct line *line, 
     static void atom_##name(struct line *line, __attribute__((unused)) const struct item *item,    \
                             __attribute__((unused)) const struct access_entry *e)
 
-/* Octet by octet, so that a cut may come anywhere but inside a character of the operator's UTF-8. */
+/* Character by character, so that a cut never comes inside one of the operator's UTF-8. */
 ATOM(literal)
 {
     for (size_t i = 0; i < item->text.len;) {
@@ -425,7 +425,7 @@ void access_format_free(struct access_format *format)
     free(format);
 }
 
-/* Rendered before the line itself, so that a long target can't push out why the worker was killed. */
+/* Rendered before the line itself: a long target can't push out why the worker was killed. */
 static void put_last_words(struct line *line, const struct access_entry *entry)
 {
     put(line, " trace=", 7);

@@ -23,7 +23,7 @@ struct access_entry {
     pid_t pid;
     struct str trace_id;
     struct str note; /* last words of a killed worker, or empty */
-    /* Header lookups for %({name}i)s and %({name}o)s; return an empty str with p NULL when absent. */
+    /* Header lookups for %({name}i)s and %({name}o)s; an empty str with p NULL when absent. */
     struct str (*request_header)(void *context, struct str name);
     struct str (*response_header)(void *context, struct str name);
     void *context;
@@ -47,10 +47,10 @@ int access_format_new(const char *format, struct access_format **out_format, str
     __attribute__((warn_unused_result));
 void access_format_free(struct access_format *format);
 
-/* Renders one line with its newline into out. Peers' bytes are escaped as Apache does (\" \\ and \xHH
- * for what is not printable ASCII; in u, m, U and q, which formats leave unquoted, for blanks too), so
- * that no request can forge a line or a field. Last words follow as ` trace=ID note="…"`. A line of
- * more than cap - 4 bytes is cut, never inside an escape, and ends in "…" and a newline.
+/* Renders one line with its newline into out. Peers' bytes are escaped as Apache does (\" \\ and
+ * \xHH for what is not printable ASCII; in u, m, U and q, which formats leave unquoted, for blanks
+ * too), so that no request can forge a line or a field. Last words follow as ` trace=ID note="…"`.
+ * A line of more than cap - 4 bytes is cut, never inside an escape, and ends in "…" and a newline.
  * cap      ≥ 64
  * Returns  bytes written
  * Safe     any thread; signal handlers: no (time zone) */

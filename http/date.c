@@ -17,8 +17,8 @@ struct day {
     unsigned year, month, day; /* 1970 …, 0 … 11, 1 … 31 */
 };
 
-/* Years are counted from 1 March, so that the leap day is the last of its year and the months before
- * it have lengths that a line fits: 153 days in five months. */
+/* Years are counted from 1 March, so that the leap day is the last of its year and the months
+ * before it have lengths that a line fits: 153 days in five months. */
 static struct day day_of(unsigned days_since_1970)
 {
     unsigned days = days_since_1970 + DAYS_BEFORE_1970;

@@ -1,10 +1,10 @@
 /* Percent-encoding and dot segments (RFC 3986 §2.1, §5.2.4), done once and in one place.
  *
- * The rule that everything here serves: an escape is decoded exactly once, by whoever needs the text,
- * from text that is still as received. So there are two forms of a path. The *encoded* one is the
- * target's own octets less its dot segments: parameters are cut from it and decoded afterwards. The
- * *decoded* one is for matching and for reading (rmd_path()) and is never decoded again. Both have the
- * same segments, one for one, because an encoded slash makes no separator in either. */
+ * The rule that everything here serves: an escape is decoded exactly once, by whoever needs the
+ * text, from text that is still as received. So there are two forms of a path. The *encoded* one is
+ * the target's own octets less its dot segments: parameters are cut from it and decoded afterwards.
+ * The *decoded* one is for matching and for reading (rmd_path()) and is never decoded again. Both
+ * have the same segments, one for one, because an encoded slash makes no separator in either. */
 #ifndef REMUDA_HTTP_PATH_H
 #define REMUDA_HTTP_PATH_H
 
@@ -12,17 +12,18 @@
 
 struct arena;
 
-/* Normalises the path of a target: escapes are decoded once, except %2F and %2f, which stay as "%2F"
- * so that they can't become a separator; then "." and ".." segments (also written with escapes) are
- * removed, never above the root. Empty segments ("//") are kept, and "..;" is no dot segment.
- * A "%2F" in the result came from "%2F" or from "%252F": it is text to compare, not to decode.
+/* Normalises the path of a target: escapes are decoded once, except %2F and %2f, which stay as
+ * "%2F" so that they can't become a separator; then "." and ".." segments (also written with
+ * escapes) are removed, never above the root. Empty segments ("//") are kept, and "..;" is no dot
+ * segment. A "%2F" in the result came from "%2F" or from "%252F": it is text to compare, not to
+ * decode.
  * Returns  0; -EINVAL malformed escape, an escape of NUL, no leading "/"; -ENOMEM.
- *          *out_path is raw itself when raw has neither escapes nor dot segments, else NUL-terminated
- *          text in the arena */
+ *          *out_path is raw itself when raw has neither escapes nor dot segments, else
+ *          NUL-terminated text in the arena */
 int path_normalise(struct str raw, struct arena *arena, struct str *out_path)
     __attribute__((warn_unused_result));
 
-/* path_normalise() that also gives the encoded form. Segment i of the one is segment i of the other.
+/* path_normalise() that also gives the encoded form; the two have the same segments.
  * Returns  as path_normalise(); *out_encoded is raw itself or text in the arena, likewise */
 int path_resolve(struct str raw, struct arena *arena, struct str *out_path, struct str *out_encoded)
     __attribute__((warn_unused_result));

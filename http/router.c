@@ -2,17 +2,17 @@
  *
  * A match goes over the path once, cutting it into segments, hashing them and walking down the trie
  * by the first choice at each node; nearly every request ends there, found. One that does not is
- * searched for again with backtracking, over the segments that were cut. The cost does not depend on
- * the number of routes, and no path makes backtracking explode: a node has one parent and one depth,
- * so it is visited at most once.
+ * searched for again with backtracking, over the segments that were cut. The cost does not depend
+ * on the number of routes, and no path makes backtracking explode: a node has one parent and one
+ * depth, so it is visited at most once.
  *
  * Which route answers which method is worked out when the router is built: every pattern is an
- * endpoint, a row of the dispatch table with a column for each method that the app names; GET's route
- * is already copied to HEAD and that of "*" to all columns without one.
+ * endpoint, a row of the dispatch table with a column for each method that the app names; GET's
+ * route is already copied to HEAD and that of "*" to all columns without one.
  *
- * Paths with escapes or dot segments go through path_resolve() and match on the decoded segments; the
- * parameters are cut from the encoded ones at the same depth, which is why they decode exactly once
- * (see http/path.h). How the tables are made is in http/router_build.c. */
+ * Paths with escapes or dot segments go through path_resolve() and match on the decoded segments;
+ * the parameters are cut from the encoded ones at the same depth, which is why they decode exactly
+ * once (see http/path.h). How the tables are made is in http/router_build.c. */
 #include "http/router.h"
 
 #include <errno.h>
@@ -55,7 +55,7 @@ static inline uint32_t first_choice(const struct router *r, uint32_t index,
 
 /* Splits at slashes. Stores the first PATTERN_SEGMENTS_MAX segments, counts all, and walks along.
  * is_raw   stops at an escape or a dot segment: then the path must be resolved first
- * Returns  whether it got to the end. *out_node is the node that first choices lead to, or NOWHERE */
+ * Returns  whether it got to the end. *out_node: where first choices lead, or NOWHERE */
 static inline __attribute__((always_inline)) bool split_path(const struct router *r,
                                                              struct str path, bool is_raw,
                                                              struct router_segment *segments,
@@ -132,7 +132,8 @@ static void take_params(const struct router_params *params, struct str encoded,
     match->n_params = params->n;
 }
 
-/* The long way, for what first choices did not find. Returns index + 1; 0: none, *out_why says why */
+/* The long way, for what first choices did not find.
+ * Returns  index + 1; 0: none, *out_why says why */
 static __attribute__((noinline)) uint32_t search_all(const struct router *router, struct str method,
                                                      const struct router_segment *segments,
                                                      size_t n_segments, int *out_why)
@@ -146,21 +147,21 @@ static __attribute__((noinline)) uint32_t search_all(const struct router *router
     return found;
 }
 
-/* A path that can't be taken as it stands: matches on the decoded segments, cuts parameters from the
- * encoded ones. */
+/* A path that can't be taken as it stands: matches on the decoded segments, cuts parameters from
+ * the encoded ones. */
 static __attribute__((noinline)) int match_resolved(const struct router *router, struct str method,
                                                     struct str raw_path, struct arena *arena,
                                                     struct router_segment *segments,
                                                     struct router_match *out_match)
 {
-    struct str path;
+    struct str path = STR("");
     struct str encoded;
     size_t n_segments;
     uint32_t node;
     int rc = path_resolve(raw_path, arena, &path, &encoded);
+    out_match->path = path;
     if (rc < 0)
         return rc == -EINVAL ? ROUTER_BAD_PATH : rc;
-    out_match->path = path;
     (void)split_path(router, path, false, segments, &n_segments, &node);
     int why;
     uint32_t found = search_all(router, method, segments, n_segments, &why);
@@ -175,6 +176,7 @@ static __attribute__((noinline)) int match_resolved(const struct router *router,
 static __attribute__((noinline)) int match_asterisk(struct str method, struct str raw_path,
                                                     struct router_match *out_match)
 {
+    out_match->path = STR("");
     if (!str_is_equal(method, STR("OPTIONS")) || !str_is_equal(raw_path, STR("*")))
         return ROUTER_BAD_PATH;
     out_match->path = raw_path;

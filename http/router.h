@@ -3,13 +3,13 @@
  *
  * A pattern is a path as people read it, not percent-encoded: "/users/:id/files/" and then "*rest".
  * ":name" stands for one whole segment that is not empty, "*name" at the end for all that is left,
- * also for nothing ("/files/" has an empty rest, "/files" does not match). Names are made of letters,
- * digits, "_" and "-". A colon inside a segment is only a colon.
+ * also for nothing ("/files/" has an empty rest, "/files" does not match). Names are made of
+ * letters, digits, "_" and "-". A colon inside a segment is only a colon.
  *
- * Segment by segment, from the left, a static segment wins over a parameter and a parameter over the
- * rest. A pattern that has no route for the request's method counts as not matching, so a row for
- * OPTIONS or for "*" whose pattern is all rest catches what more special patterns leave. Within one
- * pattern the method's own row wins, then for HEAD the row of GET, then the row for "*". */
+ * Segment by segment, from the left, a static segment wins over a parameter and a parameter over
+ * the rest. A pattern that has no route for the request's method counts as not matching, so a row
+ * for OPTIONS or for "*" whose pattern is all rest catches what more special patterns leave. Within
+ * one pattern the method's own row wins, then for HEAD the row of GET, then the row for "*". */
 #ifndef REMUDA_HTTP_ROUTER_H
 #define REMUDA_HTTP_ROUTER_H
 
@@ -47,15 +47,14 @@ enum router_outcome {
 struct router_param {
     const char *name; /* owned by the router */
     struct str value; /* as received, still encoded, so path_decode() is due exactly once, always;
-                        * "*rest" without dot segments. Decoded it may hold "/" and "..", which
-                        * "%2F" hid: whoever opens files by it must look again */
+                       * "*rest" without dot segments. Decoded it may hold "/" and "..", which
+                       * "%2F" hid: whoever opens files by it must look again */
 };
 
 struct router_match {
     const struct route *route; /* ROUTER_FOUND only, else NULL */
-    struct str path;           /* normalised, see rmd_path(); NUL follows it. In
-                                                    * the target itself only when nothing changed:
-                                                    * then no NUL follows */
+    struct str path;           /* normalised, see rmd_path(). In the target itself when it has neither
+                                * escapes nor dot segments, else in the arena with a NUL behind it */
     uint32_t n_params;
     struct router_param params[ROUTER_PARAMS_MAX]; /* in the order of the pattern */
 };
@@ -77,15 +76,15 @@ const struct route *router_route(const struct router *router, size_t index);
 /* Finds the route of a request.
  * raw_path  the target's path as received: without query, "/…", or "*" for OPTIONS *
  * arena     for the normalised path and the parameters when raw_path has escapes or dot segments
- * Returns   an outcome; -ENOMEM. out_match->path is set unless BAD_PATH or -ENOMEM; route and n_params
- *           are always set, params beyond n_params never
+ * Returns   an outcome; -ENOMEM. out_match->path is empty for BAD_PATH and -ENOMEM; params beyond
+ *           n_params are not touched
  * Safe      any thread; no allocation and no copy for a path without escapes and dot segments */
 int router_match(const struct router *router, struct str method, struct str raw_path,
                  struct arena *arena, struct router_match *out_match);
 
-/* Value of the Allow field ("GET, HEAD, OPTIONS", sorted), for 405 and OPTIONS: the methods of every
- * pattern that matches, HEAD where GET is, OPTIONS always. A row for "*" counts as all methods that
- * the app names and the seven usual ones.
+/* Value of the Allow field ("GET, HEAD, OPTIONS", sorted), for 405 and OPTIONS: the methods of
+ * every pattern that matches, HEAD where GET is, OPTIONS always. A row for "*" counts as all
+ * methods that the app names and the seven usual ones.
  * path     normalised, as router_match() left it; "*": the methods of all routes
  * Returns  NUL-terminated text in the arena; NULL when memory is refused */
 const char *router_allow(const struct router *router, struct str path, struct arena *arena);

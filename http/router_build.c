@@ -2,8 +2,9 @@
  * here is in a hurry; it refuses whatever would otherwise show up as a wrong answer later.
  *
  * Two passes over the rows: the first checks and copies them and collects patterns and methods, so
- * that every table can be allocated at its final size; the second threads the patterns into the trie
- * and enters the routes. What the dispatch table leaves empty is then filled in from "*" and GET. */
+ * that every table can be allocated at its final size; the second threads the patterns into the
+ * trie and enters the routes. What the dispatch table leaves empty is then filled in from "*" and
+ * GET. */
 #include "http/router_build.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* The inside of a router: its tables, and how they are made. Only router.c and router_build.c know. */
+/* The inside of a router: its tables, and how they are made. For router.c and router_build.c. */
 #ifndef REMUDA_HTTP_ROUTER_BUILD_H
 #define REMUDA_HTTP_ROUTER_BUILD_H
 
@@ -9,7 +9,8 @@
 _Static_assert(ROUTER_PARAMS_MAX == PATTERN_PARAMS_MAX, "a match holds what a pattern may have");
 
 /* Columns of the dispatch table: methods[i] is column COLUMN_FIRST + i. */
-enum { COLUMN_NONE, COLUMN_OTHER, COLUMN_FIRST }; /* always empty · methods nobody named, and "*" */
+/* always empty · methods that nobody named, and "*" · methods[0] */
+enum { COLUMN_NONE, COLUMN_OTHER, COLUMN_FIRST };
 
 struct router_node {
     uint32_t parent;

@@ -162,7 +162,7 @@ static void str_utf8_length_knows_every_code_point(void **state)
         assert_int_equal(str_utf8_length(bad[i], strlen(bad[i])), 0);
 }
 
-/* Each octet at each place of texts of some length around eight, among neighbours that borrow bits. */
+/* Each octet at each place of texts around eight octets long, among neighbours that borrow bits. */
 static void str_has_control_finds_every_control_at_every_place(void **state)
 {
     (void)state;

@@ -69,6 +69,7 @@ static const char *match_text(const char *method, const char *path)
                       m.route->pattern);
     else
         assert_int_equal(m.n_params, 0);
+    assert_true((rc == ROUTER_BAD_PATH) == (m.path.len == 0));
     for (uint32_t i = 0; i < m.n_params; i++)
         n += snprintf(text + n, sizeof text - (size_t)n, " %s=%.*s", m.params[i].name,
                       STR_ARG(m.params[i].value));
@@ -515,8 +516,8 @@ static uint32_t next_random(uint32_t *seed)
     return *seed >> 16;
 }
 
-/* How a pattern matches a path: one letter a segment, "0" static, "1" parameter, "2" rest, so that the
- * better match is the smaller text. False: not at all. */
+/* How a pattern matches a path: one letter a segment, "0" static, "1" parameter, "2" rest, so that
+ * the better match is the smaller text. False: not at all. */
 static bool plain_match(const char *pattern, const char *path, char *out_rank)
 {
     for (;;) {

@@ -179,6 +179,7 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
     if (rc == 0) {
         for (size_t i = 0; i < n_fds; i++)
             add_listener(fds[i], (int64_t)i);
+        log_notice("ready", "workers=1");
         run_loop();
         tear_down();
     }

@@ -53,8 +53,9 @@ struct router_param {
 
 struct router_match {
     const struct route *route; /* ROUTER_FOUND only, else NULL */
-    struct str path;           /* normalised, see rmd_path(). In the target itself when it has neither
-                                * escapes nor dot segments, else in the arena with a NUL behind it */
+    /* Normalised, see rmd_path(). In the target itself when it has neither escapes nor dot segments,
+     * else in the arena with a NUL behind it. */
+    struct str path;
     uint32_t n_params;
     struct router_param params[ROUTER_PARAMS_MAX]; /* in the order of the pattern */
 };

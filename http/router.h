@@ -53,7 +53,7 @@ struct router_param {
 
 struct router_match {
     const struct route *route; /* ROUTER_FOUND only, else NULL */
-    /* Normalised, see rmd_path(). In the target itself when it has neither escapes nor dot segments,
+    /* Normalised, see rmd_path(). In the target itself when that has no escapes or dot segments,
      * else in the arena with a NUL behind it. */
     struct str path;
     uint32_t n_params;

@@ -9,8 +9,8 @@ static void good_text_has_no_fault(void **state)
     static const char *const good[] = {
         "",
         "a: b\n\tc\r\n",
-        "\xef\xbb\xbf"
-        "a: 1", /* byte order mark at the start */
+        ("\xef\xbb\xbf"
+         "a: 1"), /* byte order mark at the start */
         "\xc2\x85",
         "\xc2\xa0",
         "\xdf\xbf",

@@ -222,7 +222,10 @@ static void finish(struct conn *c)
     if (ex->res.done)
         response_drop_body(&ex->res);
     c->ex = NULL;
-    c->state = c->is_keep_alive ? CONN_IDLE : CONN_CLOSING;
+    /* An answer that began before the drain promised to go on: requests that are here get theirs. */
+    bool is_last =
+        !c->is_keep_alive || (env->is_draining && env->view_len == 0 && c->pending.len == 0);
+    c->state = is_last ? CONN_CLOSING : CONN_IDLE;
     c->n_requests++;
     exchange_give_back(env, ex);
 }
@@ -442,9 +445,22 @@ static bool skip_empty_lines(struct conn *c)
 
 /* ---- steps: each returns whether it got anywhere ---- */
 
+/* Input that came while an answer was under way. */
+static void take_pending(struct conn *c)
+{
+    struct conn_env *env = c->env;
+    RMD_ASSERT(c->pending.len <= env->in.cap); /* it was read there */
+    memcpy(env->in.data, c->pending.data, c->pending.len);
+    env->view = env->in.data;
+    env->view_len = c->pending.len;
+    buf_fini(&c->pending);
+}
+
 static bool step_idle(struct conn *c)
 {
     struct conn_env *env = c->env;
+    if (env->view_len == 0 && c->pending.len > 0)
+        take_pending(c);
     if (env->view_len == 0)
         return false;
     if (__builtin_expect(env->view[0] <= '\r' || c->has_cr, 0) && !skip_empty_lines(c))
@@ -579,12 +595,6 @@ void conn_process(struct conn *c)
     struct conn_env *env = c->env;
     if (c->out.len > 0)
         return; /* first what could not be sent */
-    if (c->pending.len > 0 && c->state == CONN_IDLE && env->view_len == 0) {
-        memcpy(env->in.data, c->pending.data, c->pending.len); /* came from there, so it fits */
-        env->view = env->in.data;
-        env->view_len = c->pending.len;
-        buf_fini(&c->pending);
-    }
     c->is_paused = true;
     do {
         if (env->out.len - env->out_sent >= OUT_FLUSH_BYTES || c->state == CONN_SENDING)

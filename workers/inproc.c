@@ -2,6 +2,7 @@
 #include "workers/inproc.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "http/conn.h"
@@ -112,4 +113,64 @@ int inproc_exchange(const struct app *app, const struct http_limits *limits, str
     conn_fini(&c);
     conn_env_fini(&env);
     return rc;
+}
+
+static int append_chunks(struct buf *body, struct str octets)
+{
+    while (octets.len > 0) {
+        const char *line_end = memmem(octets.p, octets.len, "\r\n", 2);
+        if (!line_end)
+            return 0;
+        size_t size = strtoull(octets.p, NULL, 16); /* ours, so it is well-formed */
+        size_t skip = (size_t)(line_end - octets.p) + 2;
+        if (size == 0)
+            return 0;
+        if (size > octets.len - skip)
+            size = octets.len - skip;
+        if (buf_append(body, octets.p + skip, size) < 0)
+            return -ENOMEM;
+        size_t used = skip + size + 2;
+        if (used > octets.len)
+            return 0;
+        octets.p += used;
+        octets.len -= used;
+    }
+    return 0;
+}
+
+/* The value of a field in a head of ours; empty when it is not there. name with "\r\n" and ": ". */
+static struct str find_field(struct str head, struct str name)
+{
+    const char *at = memmem(head.p, head.len, name.p, name.len);
+    if (!at)
+        return STR("");
+    const char *value = at + name.len;
+    const char *end = memchr(value, '\r', head.len - (size_t)(value - head.p));
+    return str_make(value, end ? (size_t)(end - value) : 0);
+}
+
+int inproc_read_answer(struct str octets, struct buf *head, struct buf *body)
+{
+    const char *end;
+    while ((end = octets.len > 0 ? memmem(octets.p, octets.len, "\r\n\r\n", 4) : NULL)) {
+        size_t head_len = (size_t)(end - octets.p) + 4;
+        struct str answer_head = str_make(octets.p, head_len);
+        octets.p += head_len;
+        octets.len -= head_len;
+        uint64_t status = 0;
+        if (head_len < 12 || str_parse_u64(str_make(answer_head.p + 9, 3), 999, &status) < 0)
+            return 0;
+        if (status < 200)
+            continue;
+        uint64_t length = octets.len;
+        if (buf_append(head, answer_head.p, head_len) < 0 || buf_append(head, "", 1) < 0)
+            return -ENOMEM;
+        if (find_field(answer_head, STR("\r\nTransfer-Encoding: ")).len > 0)
+            return append_chunks(body, octets) < 0 ? -ENOMEM : (int)status;
+        struct str value = find_field(answer_head, STR("\r\nContent-Length: "));
+        if (str_parse_u64(value, SIZE_MAX, &length) == 0 && length < octets.len)
+            octets.len = (size_t)length;
+        return buf_append(body, octets.p, octets.len) < 0 ? -ENOMEM : (int)status;
+    }
+    return 0;
 }

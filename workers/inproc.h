@@ -29,4 +29,11 @@ int inproc_write_request(const struct inproc_request *request, struct buf *octet
 int inproc_exchange(const struct app *app, const struct http_limits *limits, struct str octets,
                     struct buf *answer, bool *out_is_closing) __attribute__((warn_unused_result));
 
+/* Takes the first final answer apart; interim ones (1xx) are passed over.
+ * head     gets status line and fields as sent, with a NUL behind
+ * body     gets the body, decoded when it was chunked; what there is of one that was cut
+ * Returns  the status, 200 … 999; 0 no answer; -ENOMEM */
+int inproc_read_answer(struct str octets, struct buf *head, struct buf *body)
+    __attribute__((warn_unused_result));
+
 #endif

@@ -298,19 +298,15 @@ int loader_run_single(const struct settings *settings, const int *fds, size_t n_
     return rc;
 }
 
-/* Where the head of an answer ends: behind its empty line. */
-static size_t head_end(const struct buf *answer)
+static int write_out(const struct buf *head, const struct buf *body, int is_head_shown, FILE *out,
+                     struct err *err)
 {
-    const char *end = memmem(answer->data, answer->len, "\r\n\r\n", 4);
-    return end ? (size_t)(end - answer->data) + 4 : answer->len;
-}
-
-static int status_of(const struct buf *answer)
-{
-    uint64_t status = 0;
-    if (answer->len < 12 || str_parse_u64(str_make(answer->data + 9, 3), 999, &status) < 0)
-        return 0;
-    return (int)status;
+    size_t head_len = is_head_shown && head->len > 0 ? head->len - 1 : 0; /* without its NUL */
+    errno = 0;
+    if ((head_len > 0 && fwrite(head->data, 1, head_len, out) != head_len) ||
+        (body->len > 0 && fwrite(body->data, 1, body->len, out) != body->len) || fflush(out) != 0)
+        return err_set(err, errno ? errno : EIO, "can't write the answer: %s", strerror(errno));
+    return 0;
 }
 
 static int call_app(const struct settings *settings, const struct app *app,
@@ -318,6 +314,8 @@ static int call_app(const struct settings *settings, const struct app *app,
 {
     struct buf octets = {0};
     struct buf answer = {0};
+    struct buf head = {0};
+    struct buf body = {0};
     bool is_closing = false;
     struct http_limits limits;
     web_fill_limits(&limits, settings);
@@ -325,21 +323,19 @@ static int call_app(const struct settings *settings, const struct app *app,
     int rc = inproc_write_request(&request, &octets);
     if (rc == 0)
         rc = inproc_exchange(app, &limits, str_make(octets.data, octets.len), &answer, &is_closing);
-    int status = rc == 0 ? status_of(&answer) : 0;
-    if (rc == 0 && status == 100) /* 100 Continue came first */
-        buf_consume(&answer, head_end(&answer)), status = status_of(&answer);
-    if (rc < 0)
-        (void)err_set(err, -rc, "no memory for the request");
+    int status = rc;
+    if (rc == 0)
+        status = inproc_read_answer(str_make(answer.data, answer.len), &head, &body);
+    if (status < 0)
+        rc = err_set(err, ENOMEM, "no memory for the request");
     else if (status == 0)
         rc = err_set(err, EPIPE, "the connection closed without an answer");
-    if (rc == 0) {
-        size_t skip = is_head_shown ? 0 : head_end(&answer);
-        if (fwrite(answer.data + skip, 1, answer.len - skip, out) != answer.len - skip ||
-            fflush(out) != 0)
-            rc = err_set(err, errno ? errno : EIO, "can't write the answer: %s", strerror(errno));
-    }
+    else
+        rc = write_out(&head, &body, is_head_shown, out, err);
     buf_fini(&octets);
     buf_fini(&answer);
+    buf_fini(&head);
+    buf_fini(&body);
     return rc < 0 ? rc : status;
 }
 

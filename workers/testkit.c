@@ -99,55 +99,15 @@ int rmd_test_set_config(rmd_test *t, const char *key, const char *value)
 
 /* ---- answers ---- */
 
-static int append_chunks(struct buf *body, struct str octets)
-{
-    while (octets.len > 0) {
-        char *end;
-        unsigned long long size = strtoull(octets.p, &end, 16);
-        const char *line_end = memmem(octets.p, octets.len, "\r\n", 2);
-        if (!line_end || size == 0)
-            return 0;
-        size_t skip = (size_t)(line_end - octets.p) + 2;
-        if (size > octets.len - skip)
-            size = octets.len - skip; /* cut off: what there is */
-        if (buf_append(body, octets.p + skip, (size_t)size) < 0)
-            return -ENOMEM;
-        size_t used = skip + (size_t)size + 2;
-        if (used > octets.len)
-            return 0;
-        octets.p += used;
-        octets.len -= used;
-    }
-    return 0;
-}
-
 /* Reads the first answer out of t->answer. */
 static int read_answer(struct rmd_test *t)
 {
-    struct str all = str_make(t->answer.data, t->answer.len);
-    while (str_has_prefix(all, STR("HTTP/1.1 100 "))) { /* interim, RFC 9110 §15.2 */
-        const char *next = memmem(all.p, all.len, "\r\n\r\n", 4);
-        if (!next)
-            return 0;
-        all.len -= (size_t)(next - all.p) + 4;
-        all.p = next + 4;
-    }
-    const char *end = all.len > 0 ? memmem(all.p, all.len, "\r\n\r\n", 4) : NULL;
-    if (!end)
-        return 0;
-    size_t head_len = (size_t)(end - all.p) + 4;
-    struct str rest = str_make(all.p + head_len, all.len - head_len);
-    if (buf_append(&t->head, all.p, head_len) < 0 || buf_append(&t->head, "", 1) < 0)
-        return -ENOMEM;
+    int rc = inproc_read_answer(str_make(t->answer.data, t->answer.len), &t->head, &t->body);
+    if (rc <= 0)
+        return rc;
     t->reply.head = t->head.data;
-    t->reply.status = atoi(t->head.data + 9);
-    const char *length = rmd_reply_header(&t->reply, "Content-Length");
-    uint64_t n = rest.len;
-    if (length && str_parse_u64(str_of(length), SIZE_MAX, &n) == 0 && n < rest.len)
-        rest.len = (size_t)n;
-    if (rmd_reply_header(&t->reply, "Transfer-Encoding"))
-        return append_chunks(&t->body, rest);
-    return buf_append(&t->body, rest.p, rest.len);
+    t->reply.status = rc;
+    return 0;
 }
 
 static const rmd_reply *run(rmd_test *t, struct str octets)

@@ -67,12 +67,14 @@ static struct scoreboard_part part_from(const struct scoreboard *board, char *ba
 
 static int write_head(int fd, const struct scoreboard *board)
 {
-    struct scoreboard_head head = {.layout = SCOREBOARD_LAYOUT,
-                                   .n_seats = board->n_seats,
-                                   .n_inflight = board->n_inflight,
-                                   .n_routes = board->n_routes,
-                                   .started_us = clock_now_us(),
-                                   .master_pid = getpid()};
+    struct scoreboard_head head;
+    memset(&head, 0, sizeof head); /* its padding is written, too */
+    head.layout = SCOREBOARD_LAYOUT;
+    head.n_seats = board->n_seats;
+    head.n_inflight = board->n_inflight;
+    head.n_routes = board->n_routes;
+    head.started_us = clock_now_us();
+    head.master_pid = getpid();
     ssize_t n = pwrite(fd, &head, sizeof head, 0);
     return n == (ssize_t)sizeof head ? 0 : n < 0 ? -errno : -EIO;
 }

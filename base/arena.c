@@ -119,6 +119,12 @@ void arena_reset(struct arena *a)
         free(a->block);
         a->block = older;
     }
+    if (a->block && a->block->bytes > a->first_bytes) { /* made for one large allocation */
+        UNPOISON(a->block->data, a->block->bytes);
+        free(a->block);
+        a->block = NULL;
+        a->at = a->end = NULL;
+    }
     if (!a->block)
         return;
     a->at = a->block->data;

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -18,11 +17,8 @@
 #include "http/guard.h"
 #include "http/stream.h"
 
-#define ARENA_FIRST_BYTES 4096U
-#define POOL_MAX 64U             /* exchanges kept for reuse */
-#define KEPT_BUFFER_BYTES 65536U /* larger buffers of an exchange are freed when it ends */
-#define BODY_FIRST_BYTES 65536U  /* a body grows from here; malloc gives pages when touched */
-#define OUT_FLUSH_BYTES 65536U   /* answers gathered before a write */
+#define BODY_FIRST_BYTES 65536U /* a body grows from here; malloc gives pages when touched */
+#define OUT_FLUSH_BYTES 65536U  /* answers gathered before a write */
 #define COPY_MAX_BYTES 16384U /* bodies up to this are gathered, larger sent from where they lie */
 #define OUT_KEPT_BYTES 262144U
 #define EMPTY_LINES_MAX 8U /* before a request line (RFC 9112 §2.2 asks for at least one) */
@@ -40,6 +36,7 @@ int conn_env_init(struct conn_env *env, const struct http_limits *limits,
 {
     *env = (struct conn_env){
         .limits = *limits, .router = router, .hooks = *hooks, .owner = owner, .common_second = -1};
+    exchange_init_pool(&env->pool, limits->fields);
     int rc = buf_reserve(&env->in, in_bytes);
     if (rc == 0)
         rc = buf_reserve(&env->out, OUT_FLUSH_BYTES);
@@ -48,22 +45,9 @@ int conn_env_init(struct conn_env *env, const struct http_limits *limits,
     return rc;
 }
 
-static void exchange_free(struct exchange *ex)
-{
-    arena_fini(&ex->arena);
-    buf_fini(&ex->store);
-    buf_fini(&ex->body);
-    free(ex);
-}
-
 void conn_env_fini(struct conn_env *env)
 {
-    while (env->pool) {
-        struct exchange *ex = env->pool;
-        env->pool = ex->next;
-        exchange_free(ex);
-    }
-    env->n_pool = 0;
+    exchange_fini_pool(&env->pool);
     buf_fini(&env->in);
     buf_fini(&env->out);
 }
@@ -85,41 +69,6 @@ void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str se
     env->common = str_make(env->common_text, (size_t)n);
 }
 
-static struct exchange *exchange_take(struct conn_env *env)
-{
-    struct exchange *ex = env->pool;
-    if (ex) {
-        env->pool = ex->next;
-        env->n_pool--;
-        return ex;
-    }
-    ex = calloc(1, sizeof *ex + env->limits.fields * sizeof ex->fields[0]);
-    if (!ex)
-        return NULL;
-    arena_init(&ex->arena, ARENA_FIRST_BYTES);
-    ex->req.head.fields = ex->fields;
-    ex->req.head.max_fields = env->limits.fields;
-    return ex;
-}
-
-static void exchange_give_back(struct conn_env *env, struct exchange *ex)
-{
-    arena_reset(&ex->arena);
-    if (ex->store.cap > KEPT_BUFFER_BYTES)
-        buf_fini(&ex->store);
-    if (ex->body.cap > KEPT_BUFFER_BYTES)
-        buf_fini(&ex->body);
-    ex->store.len = 0;
-    ex->body.len = 0;
-    if (env->n_pool >= POOL_MAX) {
-        exchange_free(ex);
-        return;
-    }
-    ex->next = env->pool;
-    env->pool = ex;
-    env->n_pool++;
-}
-
 /* ---- a connection's life ---- */
 
 void conn_init(struct conn *c, struct conn_env *env, const struct peer *peer)
@@ -136,7 +85,7 @@ void conn_fini(struct conn *c)
             c->env->hooks.finished(c->env->owner, &ex->req, &ex->res);
         }
         response_drop_body(&ex->res);
-        exchange_give_back(c->env, ex);
+        exchange_give_back(&c->env->pool, ex);
         c->ex = NULL;
     }
     buf_fini(&c->pending);
@@ -227,7 +176,7 @@ static void finish(struct conn *c)
         !c->is_keep_alive || (env->is_draining && env->view_len == 0 && c->pending.len == 0);
     c->state = is_last ? CONN_CLOSING : CONN_IDLE;
     c->n_requests++;
-    exchange_give_back(env, ex);
+    exchange_give_back(&env->pool, ex);
 }
 
 /* No memory even for an error: the connection ends, others go on. */
@@ -397,7 +346,7 @@ static void on_head(struct conn *c, const char *base)
 static bool begin_request(struct conn *c)
 {
     struct conn_env *env = c->env;
-    struct exchange *ex = exchange_take(env);
+    struct exchange *ex = exchange_take(&env->pool);
     if (!ex) {
         give_up(c);
         return false;

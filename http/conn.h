@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 
 #include "base/buf.h"
+#include "http/exchange.h"
 #include "http/limits.h"
 #include "http/request.h"
 #include "http/response.h"
@@ -31,20 +32,6 @@
 struct conn_env;
 
 #define CONN_SERVER_MAX 100 /* bytes of a Server field; longer ones are cut */
-
-/* One request in the machine. */
-struct exchange {
-    struct exchange *next; /* in the pool */
-    struct rmd_request req;
-    struct rmd_response res;
-    struct parse parse;
-    struct arena arena;
-    struct buf store; /* octets of a request that did not arrive in one read */
-    struct buf body;  /* a body that did not arrive in one read, or was chunked */
-    bool is_in_env;   /* req.base points into the loop's input buffer */
-    bool is_body_in_env;
-    struct field fields[]; /* limits.fields */
-};
 
 enum conn_state {
     CONN_IDLE,    /* between requests */
@@ -111,8 +98,7 @@ struct conn_env {
     size_t out_sent; /* of out */
     char *view;      /* input not yet consumed; in `in`, or NULL */
     size_t view_len;
-    struct exchange *pool;
-    uint32_t n_pool;
+    struct exchange_pool pool;
     uint64_t now_us;     /* set by the driver before each turn */
     uint64_t trace_seed; /* random, one a process */
     uint64_t trace_count;

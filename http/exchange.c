@@ -1,0 +1,66 @@
+/* Exchanges and their pool. */
+#include "http/exchange.h"
+
+#include <stdlib.h>
+
+#define ARENA_FIRST_BYTES 4096U
+#define POOL_MAX 64U             /* exchanges kept for reuse */
+#define KEPT_BUFFER_BYTES 65536U /* larger buffers of an exchange are freed when it ends */
+
+void exchange_init_pool(struct exchange_pool *pool, uint32_t n_fields)
+{
+    *pool = (struct exchange_pool){.n_fields = n_fields};
+}
+
+static void exchange_free(struct exchange *ex)
+{
+    arena_fini(&ex->arena);
+    buf_fini(&ex->store);
+    buf_fini(&ex->body);
+    free(ex);
+}
+
+void exchange_fini_pool(struct exchange_pool *pool)
+{
+    while (pool->first) {
+        struct exchange *ex = pool->first;
+        pool->first = ex->next;
+        exchange_free(ex);
+    }
+    pool->n = 0;
+}
+
+struct exchange *exchange_take(struct exchange_pool *pool)
+{
+    struct exchange *ex = pool->first;
+    if (ex) {
+        pool->first = ex->next;
+        pool->n--;
+        return ex;
+    }
+    ex = calloc(1, sizeof *ex + pool->n_fields * sizeof ex->fields[0]);
+    if (!ex)
+        return NULL;
+    arena_init(&ex->arena, ARENA_FIRST_BYTES);
+    ex->req.head.fields = ex->fields;
+    ex->req.head.max_fields = pool->n_fields;
+    return ex;
+}
+
+void exchange_give_back(struct exchange_pool *pool, struct exchange *ex)
+{
+    arena_reset(&ex->arena);
+    if (ex->store.cap > KEPT_BUFFER_BYTES)
+        buf_fini(&ex->store);
+    if (ex->body.cap > KEPT_BUFFER_BYTES)
+        buf_fini(&ex->body);
+    ex->store.len = 0;
+    ex->body.len = 0;
+    if (pool->n >= POOL_MAX) {
+        exchange_free(ex);
+        return;
+    }
+    ex->next = pool->first;
+    pool->first = ex;
+    pool->n++;
+}

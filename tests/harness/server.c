@@ -35,11 +35,11 @@ static void explain(void)
 {
     for (size_t i = 0; i < n_servers; i++) {
         struct server *s = servers[i];
-        print_error("---- server %zu, pid %d, standard error:\n%s", i + 1, (int)s->pid,
-                    lines_text(&s->log));
+        (void)fprintf(stderr, "---- server %zu, pid %d, standard error:\n%s", i + 1, (int)s->pid,
+                      lines_text(&s->log));
         if (s->out.text.len > 0 && s->out.text.len < 4096)
-            print_error("---- standard output:\n%s", lines_text(&s->out));
-        print_error("----\n");
+            (void)fprintf(stderr, "---- standard output:\n%s", lines_text(&s->out));
+        (void)fprintf(stderr, "----\n");
     }
 }
 

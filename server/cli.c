@@ -117,6 +117,8 @@ static int refuse_command(const char *name)
     unsigned best = UINT_MAX;
     for (size_t i = 0; i < N_COMMANDS; i++) {
         unsigned distance = str_distance(name, commands[i].name);
+        if (name[0] && strncmp(name, commands[i].name, strlen(name)) == 0)
+            distance = 0; /* cut short */
         if (distance < best) {
             best = distance;
             nearest = commands[i].name;

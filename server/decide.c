@@ -149,8 +149,8 @@ static const struct row *find_row(enum seat_phase phase, enum decide_event event
     return NULL;
 }
 
-/* Without a pid there is nothing to signal. Its channel is cut, so that it ends by itself, and after
- * a while it is forgotten. */
+/* Without a pid there is nothing to signal. Its channel is cut, so that it ends by itself, and
+ * after a while it is forgotten. */
 static struct row nobody_to_kill(const struct seat *seat, enum decide_event event, struct row row)
 {
     bool is_deaf = seat->phase == SEAT_ENDING || seat->phase == SEAT_MUTE;

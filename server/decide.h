@@ -63,7 +63,7 @@ struct decide_verdict {
 struct decide_verdict decide(const struct seat *seat, enum decide_event event, uint64_t now_us,
                              const struct decide_rules *rules);
 
-/* When decide(…, DECIDE_TIME, …) may next say something new; SEAT_NEVER: not before another event. */
+/* When decide(…, DECIDE_TIME, …) may next say something new; SEAT_NEVER: only after an event. */
 uint64_t decide_next_us(const struct seat *seat, const struct decide_rules *rules);
 
 /* ---- A process that is gone */

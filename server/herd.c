@@ -280,9 +280,11 @@ void herd_bury(struct herd *herd, struct seat *seat)
     keep_reason(herd, seat);
     print_pair(reason, "why", seat->reason[0] ? seat->reason : seat->doom ? seat->doom : "");
     print_pair(panic, "last_words", last_words_panic(&herd->board, seat->number, words));
+    bool is_replaced =
+        post && herd->stage == DECIDE_RUNNING && fate != DECIDE_NO_APP && fate != DECIDE_NO_BOOT;
     if (seat->is_leaving && seat->status == 0)
         tell(LOG_LEVEL_INFO, seat, "ended", "%s", end);
-    else if (herd->stage != DECIDE_RUNNING || !post)
+    else if (!is_replaced)
         tell(LOG_LEVEL_WARN, seat, "died", "%s%s%s", end, reason, panic);
     else
         tell(LOG_LEVEL_WARN, seat, "died", "%s%s%s respawn_ms=%" PRIu64, end, reason, panic, ms);

@@ -1,8 +1,8 @@
 /* Last words. Process: master, when a seat is freed and when a worker is about to be killed.
  *
- * The part was written by a process that ran app code and may have died in the middle of a store, or
- * have scribbled over it. So every entry is copied to the stack first, lengths are cut to the fields
- * they belong to, and text ends where the field ends. */
+ * The part was written by a process that ran app code and may have died in the middle of a store,
+ * or have scribbled over it. So every entry is copied to the stack first, lengths are cut to the
+ * fields they belong to, and text ends where the field ends. */
 #include "server/last_words.h"
 
 #include <inttypes.h>

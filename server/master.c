@@ -2,11 +2,11 @@
  *
  * Started by `remuda run`; nobody's child but the shell's or the service manager's. It owns the
  * listening sockets, the seats and the signals, has children forked (through the loader), lends
- * them sockets, watches their heartbeats, kills what hangs, replaces what died, and writes down what
- * a dead worker could not. It never loads app code, never reads HTTP, never waits for anything but
- * its one ppoll(2), and allocates nothing after set-up. What happens is heard here; what follows is
- * decided in decide.c and done by herd.c; who watches which socket is planned in cover.c and sent by
- * steer.c.
+ * them sockets, watches their heartbeats, kills what hangs, replaces what died, and writes down
+ * what a dead worker could not. It never loads app code, never reads HTTP, never waits for anything
+ * but its one ppoll(2), and allocates nothing after set-up. What happens is heard here; what
+ * follows is decided in decide.c and done by herd.c; who watches which socket is planned in cover.c
+ * and sent by steer.c.
  *
  * When it dies, however, all others die: by the parent-death signal, and because their channels
  * end. */

@@ -1,6 +1,6 @@
-/* Strangers. Process: master. It is a subreaper, so whatever a worker forks and leaves behind becomes
- * its child. Such a process may hold copies of listening sockets, so an orderly stop that let it
- * live would keep the port taken. */
+/* Strangers. Process: master. It is a subreaper, so whatever a worker forks and leaves behind
+ * becomes its child. Such a process may hold copies of listening sockets, so an orderly stop that
+ * let it live would keep the port taken. */
 #include "server/strangers.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* What all workers that ever lived have counted, so that no counter falls when one dies. Readers add
- * the living workers' parts of the shared table. Master's private memory. */
+/* What all workers that ever lived have counted, so that no counter falls when one dies. Readers
+ * add the living workers' parts of the shared table. Master's private memory. */
 #ifndef REMUDA_SERVER_TOTALS_H
 #define REMUDA_SERVER_TOTALS_H
 

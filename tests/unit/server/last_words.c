@@ -1,4 +1,4 @@
-/* Tests of server/last_words.c: what is read out of a dead worker's part, also when it is nonsense. */
+/* Tests of server/last_words.c: what is read out of a dead worker's part, nonsense too. */
 #include "server/last_words.h"
 
 #include <fcntl.h>

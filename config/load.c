@@ -206,10 +206,12 @@ static int load_list(struct loader *l, const struct place *place, struct setting
     }
 }
 
-/* Whether a key names a file that holds the value: below app_config only, see config/load.h. */
+/* Whether a key names a file that holds a secret: below app_config only, and only where the name says
+ * that it is one ("db_password_file"), so that an app may have a `log_file` of its own. */
 static bool is_file_key(const struct place *here, struct str key)
 {
-    if (key.len <= 5 || memcmp(key.p + key.len - 5, "_file", 5) != 0)
+    if (key.len <= 5 || memcmp(key.p + key.len - 5, "_file", 5) != 0 ||
+        !tree_is_secret_name(str_make(key.p, key.len - 5)))
         return false;
     const struct place *top = here;
     while (top->depth > 1)

@@ -4,8 +4,8 @@
  * Allowed is what people write by hand: one document, a map at its top, scalars plain or quoted.
  * Refused: anchors, aliases and tags (a file of settings is to be read, not evaluated), the same
  * key twice, keys that are no scalars, more than LOAD_DEPTH_MAX levels. Variables in scalars are
- * expanded here (config/expand.h), and below app_config a key NAME_file becomes NAME with what
- * the file holds. */
+ * expanded here (config/expand.h), and below app_config a key NAME_file, where NAME is a secret's,
+ * becomes NAME with what the file holds. */
 #ifndef REMUDA_CONFIG_LOAD_H
 #define REMUDA_CONFIG_LOAD_H
 

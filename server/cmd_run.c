@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -42,7 +41,7 @@ static int cannot_start(int code, const struct err *err)
 }
 
 /* One process for everything: what a debugger wants to see. */
-static int run_single(struct settings *settings)
+static int run_single(struct settings *settings, int access_fd)
 {
     struct err err;
     struct listen_set listeners = {0};
@@ -63,7 +62,7 @@ static int run_single(struct settings *settings)
     }
     for (uint32_t i = 0; i < listeners.n_addresses; i++)
         log_notice("listening", "address=%s", listeners.addresses[i].text);
-    int rc = loader_run_single(settings, fds, listeners.n, &err);
+    int rc = loader_run_single(settings, access_fd, fds, listeners.n, &err);
     free(fds);
     listen_close(&listeners);
     return rc < 0 ? cannot_start(CLI_CONFIG, &err) : CLI_OK;
@@ -78,7 +77,6 @@ static int serve(struct settings *settings, const struct mistakes *warnings, boo
         (void)fprintf(stderr, "remuda run: chdir %s: %s\n", settings->chdir, strerror(errno));
         return CLI_CONFIG;
     }
-    (void)umask((mode_t)settings->umask);
     if (logfile_open(settings->errorlog ? settings->errorlog : "-", STDERR_FILENO, &log_fd, &err) <
         0)
         return refuse(CLI_CONFIG, err.text);
@@ -89,7 +87,8 @@ static int serve(struct settings *settings, const struct mistakes *warnings, boo
     if (logfile_open(settings->accesslog, STDOUT_FILENO, &access_fd, &err) < 0)
         code = cannot_start(CLI_CONFIG, &err);
     else
-        code = is_single ? run_single(settings) : master_run(settings, log_fd, access_fd);
+        code =
+            is_single ? run_single(settings, access_fd) : master_run(settings, log_fd, access_fd);
     logfile_close(&access_fd);
     log_init(STDERR_FILENO, settings->loglevel, settings->log_format);
     logfile_close(&log_fd);

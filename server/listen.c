@@ -277,11 +277,14 @@ static int open_unix(const struct plan *plan, const struct target *target, struc
     if (fd < 0)
         return -errno;
     const struct sockaddr *address = (const struct sockaddr *)(const void *)&target->address;
+    mode_t inherited =
+        umask((mode_t)plan->settings->umask); /* unix(7): the mode of the socket file */
     int rc = bind(fd, address, target->address_len) < 0 ? -errno : 0;
     if (rc == -EADDRINUSE && is_stale(target)) {
         (void)unlink(target->bind->path); /* a refusal shows in the bind that follows */
         rc = bind(fd, address, target->address_len) < 0 ? -errno : 0;
     }
+    (void)umask(inherited);
     struct stat st;
     if (rc == 0 &&
         (listen(fd, (int)plan->settings->backlog) < 0 || lstat(target->bind->path, &st) < 0))

@@ -13,7 +13,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -256,31 +255,14 @@ static void unload(void *handle, struct app *app)
 
 /* ---- without a loader ---- */
 
-static int open_access_log(const struct settings *settings, int *out_fd, struct err *err)
-{
-    *out_fd = -1;
-    if (!settings->accesslog)
-        return 0;
-    *out_fd = strcmp(settings->accesslog, "-") == 0
-                  ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-                  : open(settings->accesslog, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (*out_fd < 0)
-        return err_set(err, errno, "accesslog: can't open %s: %s", settings->accesslog,
-                       strerror(errno));
-    return 0;
-}
-
-int loader_run_single(const struct settings *settings, const int *fds, size_t n_fds,
+int loader_run_single(const struct settings *settings, int access_fd, const int *fds, size_t n_fds,
                       struct err *err)
 {
     void *handle = NULL;
     struct app app = {0};
-    int access_fd = -1;
     log_identify("single", -1, -1);
     set_process("single", 0, settings, &app);
     int rc = privileges_drop(settings, err);
-    if (rc == 0)
-        rc = open_access_log(settings, &access_fd, err);
     if (rc == 0)
         rc = load(settings, -1, &handle, &app, err);
     if (rc == 0)
@@ -293,7 +275,6 @@ int loader_run_single(const struct settings *settings, const int *fds, size_t n_
         if (app.decl->worker_exit)
             app.decl->worker_exit();
     }
-    fd_close(&access_fd);
     unload(handle, &app);
     return rc;
 }

@@ -16,9 +16,10 @@ struct settings;
 void loader_main(const struct heritage *heritage);
 
 /* Serves in this process, without fork, limits or watchdog, until TERM, INT or QUIT.
+ * access_fd  borrowed; -1: no access log
  * fds      listening sockets, non-blocking; closed before it returns
  * Returns  0 stopped as asked; -errno, *err: the app can't be loaded or initialised */
-int loader_run_single(const struct settings *settings, const int *fds, size_t n_fds,
+int loader_run_single(const struct settings *settings, int access_fd, const int *fds, size_t n_fds,
                       struct err *err) __attribute__((warn_unused_result));
 
 struct loader_call {

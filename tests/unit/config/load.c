@@ -308,15 +308,15 @@ static void a_file_key_of_the_app_reads_the_file(void **state)
     tool_write("lines", "a\nb\n\n");
     tool_write("empty", "");
     struct loaded l;
-    load(&l, STR("app_config:\n  password_file: secret\n  deep:\n    - {x_file: lines}\n"
-                 "  e_file: empty\n  _file: kept\napp_file: secret\n"));
+    load(&l, STR("app_config:\n  password_file: secret\n  deep:\n    - {xkey_file: lines}\n"
+                 "  ekey_file: empty\n  log_file: kept\napp_file: secret\n"));
     tool_expect_lines(&l.mistakes, "");
     assert_string_equal(settings_node_get(l.root, "app_config.password")->text, "hunter2");
     assert_true(settings_node_get(l.root, "app_config.password")->is_secret);
     assert_null(settings_node_get(l.root, "app_config.password_file"));
-    assert_string_equal(settings_node_get(l.root, "app_config.deep.0.x")->text, "a\nb\n");
-    assert_string_equal(settings_node_get(l.root, "app_config.e")->text, "");
-    assert_string_equal(settings_node_get(l.root, "app_config._file")->text, "kept");
+    assert_string_equal(settings_node_get(l.root, "app_config.deep.0.xkey")->text, "a\nb\n");
+    assert_string_equal(settings_node_get(l.root, "app_config.ekey")->text, "");
+    assert_string_equal(settings_node_get(l.root, "app_config.log_file")->text, "kept");
     assert_string_equal(settings_node_get(l.root, "app_file")->text, "secret"); /* only below it */
     unload(&l);
 }
@@ -330,20 +330,22 @@ static void a_file_key_that_cannot_be_read_is_told(void **state)
     assert_int_equal(truncate("nul", 1), 0);
     tool_write("fine", "x");
     expect(
-        STR("app_config:\n  a_file: nope\n  b_file: large\n  c_file: nul\n  d_file: [x]\n"
-            "  e_file:\n  f: 1\n  f_file: fine\n  g_file: fine\n  g: 1\n  ok: 1\n"),
-        "t:2:11: app_config.a_file: cannot read \"nope\": No such file or directory; allowed: "
+        STR("app_config:\n  akey_file: nope\n  bkey_file: large\n  ckey_file: nul\n  dkey_file: "
+            "[x]\n"
+            "  ekey_file:\n  fkey: 1\n  fkey_file: fine\n  gkey_file: fine\n  gkey: 1\n  ok: 1\n"),
+        "t:2:14: app_config.akey_file: cannot read \"nope\": No such file or directory; allowed: "
         "path of a readable file of at most 64 KiB, which holds the value\n"
-        "t:3:11: app_config.b_file: cannot read \"large\": too large; allowed: path of a "
+        "t:3:14: app_config.bkey_file: cannot read \"large\": too large; allowed: path of a "
         "readable file of at most 64 KiB, which holds the value\n"
-        "t:4:11: app_config.c_file: the file holds a NUL byte; allowed: one value as text\n"
-        "t:5:11: app_config.d_file: cannot read \"\": not a path; allowed: path of a "
+        "t:4:14: app_config.ckey_file: the file holds a NUL byte; allowed: one value as text\n"
+        "t:5:14: app_config.dkey_file: cannot read \"\": not a path; allowed: path of a "
         "readable file of at most 64 KiB, which holds the value\n"
-        "t:6:10: app_config.e_file: cannot read \"\": not a path; allowed: path of a "
+        "t:6:13: app_config.ekey_file: cannot read \"\": not a path; allowed: path of a "
         "readable file of at most 64 KiB, which holds the value\n"
-        "t:8:3: app_config.f_file: a second value of the same name; it was given on line 7 "
+        "t:8:3: app_config.fkey_file: a second value of the same name; it was given on line 7 "
         "already\n"
-        "t:10:3: app_config.g: a second value of the same name; it was given on line 9 already\n",
+        "t:10:3: app_config.gkey: a second value of the same name; it was given on line 9 "
+        "already\n",
         "app_config.ok");
 }
 

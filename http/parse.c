@@ -35,6 +35,43 @@ static int refuse(struct parse *p, int status, const char *reason)
 
 /* ---- heads ---- */
 
+#define MANY_FIELDS "more header fields than limit_request_fields"
+
+/* One line of the head, the first `len` octets of it: is it, or the head up to there, over a limit?
+ * Of two limits that one counts which is passed first, as if the octets came one by one. */
+static int check_line_limits(struct parse *p, size_t start, size_t len)
+{
+    const struct http_limits *limits = p->limits;
+    size_t line_limit = start == 0 ? limits->request_line : limits->field_size;
+    bool is_line_first = start + line_limit <= limits->head;
+    if (len > line_limit && (is_line_first || start + len <= limits->head))
+        return start == 0 ? refuse(p, 414, "request line longer than limit_request_line")
+                          : refuse(p, 431, "header field longer than limit_request_field_size");
+    if (start + len > limits->head)
+        return refuse(p, 431, "head longer than limit_request_head");
+    return 0;
+}
+
+/* Is what was read up to `end` already over a limit? Called with all octets seen, and with the place
+ * of an error, so that a head is refused for the same reason however it was split. */
+static bool is_over(struct parse *p, size_t end)
+{
+    const struct http_limits *limits = p->limits;
+    if (end <= limits->request_line && end <= limits->field_size && end <= limits->head)
+        return false; /* so no line in it can be too long */
+    while (p->line_at < end) {
+        const char *line = p->base + p->line_at;
+        const char *lf = memchr(line, '\n', end - p->line_at);
+        size_t len = lf ? (size_t)(lf + 1 - line) : end - p->line_at;
+        if (check_line_limits(p, p->line_at, len) < 0)
+            return true;
+        if (!lf)
+            break;
+        p->line_at += (uint32_t)len;
+    }
+    return false;
+}
+
 static int on_url(llhttp_t *parser, const char *at, size_t len)
 {
     struct parse *p = parser->data;
@@ -58,7 +95,7 @@ static int on_field(llhttp_t *parser, const char *at, size_t len)
         }
     }
     if (head->n_fields == head->max_fields)
-        return refuse(p, 431, "more header fields than limit_request_fields");
+        return is_over(p, offset) ? -1 : refuse(p, 431, MANY_FIELDS);
     head->fields[head->n_fields++] = (struct field){.name_at = offset, .name_len = (uint32_t)len};
     p->at = AT_NAME;
     return 0;
@@ -107,6 +144,7 @@ void parse_begin(struct parse *p, struct head *head, const struct http_limits *l
     p->limits = limits;
     p->head = head;
     p->fed = 0;
+    p->line_at = 0;
     p->at = AT_LINE;
     p->is_failed = false;
     p->n_smoothed = 0;
@@ -213,6 +251,17 @@ static bool smooth_tabs(struct parse *p, char *base, size_t len, size_t at)
     return true;
 }
 
+/* Goes on with a run of blanks that was smoothed and that a read has cut: no need to start over. */
+static void smooth_rest(const struct parse *p, char *base, size_t len)
+{
+    for (size_t i = p->fed; i > 0 && i < len && base[i - 1] == ' '; i++) {
+        if (base[i] != '\t' || p->at != AT_VALUE ||
+            !is_framing_field(&p->head->fields[p->head->n_fields - 1], base))
+            return;
+        base[i] = ' ';
+    }
+}
+
 static bool smooth_coding(struct parse *p, char *base)
 {
     bool is_changed = false;
@@ -257,25 +306,15 @@ static enum parse_result judge_failed_line(struct parse *p, char *base, size_t l
     return PARSE_BAD;
 }
 
-/* Where the line that is being read begins: limits count from there. */
-static uint32_t line_start(const struct parse *p)
+/* An error inside the name of a field: the parser has not told of that field when all of it came in
+ * one read. Was it one too many already? */
+static bool is_one_field_more(const struct parse *p, size_t error_at)
 {
+    const char *lf = memrchr(p->base, '\n', error_at);
+    const char *line = lf ? lf + 1 : p->base;
     const struct head *head = p->head;
-    return p->at == AT_LINE ? 0 : head->fields[head->n_fields - 1].name_at;
-}
-
-/* Is what was read up to `end` already over a limit? Called with all octets seen, and with the place
- * of an error, so that a head is refused for the same reason however it was split. */
-static bool is_over(struct parse *p, size_t end)
-{
-    size_t line = end - line_start(p);
-    if (p->at == AT_LINE && line > p->limits->request_line)
-        return refuse(p, 414, "request line longer than limit_request_line");
-    if (p->at != AT_LINE && line > p->limits->field_size)
-        return refuse(p, 431, "header field longer than limit_request_field_size");
-    if (end > p->limits->head)
-        return refuse(p, 431, "head longer than limit_request_head");
-    return false;
+    return head->n_fields > 0 && head->n_fields == head->max_fields && line < p->base + error_at &&
+           is_token_char(*line) && line > p->base + head->fields[head->n_fields - 1].name_at;
 }
 
 enum parse_result parse_head(struct parse *p, char *base, size_t len)
@@ -284,6 +323,8 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
     p->base = base;
     if (p->is_failed)
         return judge_failed_line(p, base, len);
+    if (__builtin_expect(p->n_smoothed > 0, 0))
+        smooth_rest(p, base, len);
     llhttp_errno_t rc = llhttp_execute(parser, base + p->fed, len - p->fed);
     if (__builtin_expect(rc == HPE_PAUSED, 1)) {
         bool is_coded = parser->flags & F_TRANSFER_ENCODING;
@@ -294,11 +335,7 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
         p->fed = head->bytes;
         if (head->minor == 0)
             head->minor = parser->http_minor;
-        if (head->bytes > p->limits->head) {
-            (void)refuse(p, 431, "head longer than limit_request_head");
-            return PARSE_BAD;
-        }
-        return PARSE_DONE;
+        return is_over(p, head->bytes) ? PARSE_BAD : PARSE_DONE;
     }
     if (rc == HPE_OK) {
         p->fed = len;
@@ -308,10 +345,12 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
         return parse_head(p, base, len);
     if (rc != HPE_USER && is_over(p, (size_t)(llhttp_get_error_pos(parser) - base)))
         return PARSE_BAD;
-    if (rc != HPE_USER && p->at == AT_LINE && p->head->n_fields == 0) {
-        p->is_failed = true;
+    if (rc != HPE_USER && !memchr(base, '\n', (size_t)(llhttp_get_error_pos(parser) - base))) {
+        p->is_failed = true; /* still in the request line */
         return judge_failed_line(p, base, len);
     }
+    if (rc != HPE_USER && is_one_field_more(p, (size_t)(llhttp_get_error_pos(parser) - base)))
+        (void)refuse(p, 431, MANY_FIELDS);
     (void)refuse(p, 400, "malformed header field");
     return PARSE_BAD;
 }
@@ -330,7 +369,10 @@ static int check_frame(struct parse *p, const char *end)
             return refuse(p, 400, "malformed line in a chunked body");
         p->frame_last = *at;
     }
+    p->frame_octets += (uint64_t)(end - p->frame_at);
     p->frame_at = end;
+    if (p->frame_octets > CHUNKED_SLACK + p->limits->head + CHUNKED_FACTOR * (uint64_t)p->body->len)
+        return refuse(p, 400, "more chunk framing than data");
     return 0;
 }
 
@@ -362,9 +404,16 @@ static int on_trailer(llhttp_t *parser, const char *at, size_t len)
     struct parse *p = parser->data;
     (void)at;
     p->trailer_bytes += (uint32_t)len;
-    p->n_trailers++; /* pieces, an upper bound of fields: split reads make more */
-    if (p->trailer_bytes > p->limits->head || p->n_trailers > 4 * p->limits->fields + 64)
+    if (p->trailer_bytes > p->limits->head)
         return refuse(p, 431, "trailer section longer than limit_request_head");
+    return 0;
+}
+
+static int on_trailer_complete(llhttp_t *parser)
+{
+    struct parse *p = parser->data;
+    if (++p->n_trailers > p->limits->fields)
+        return refuse(p, 431, "more trailer fields than limit_request_fields");
     return 0;
 }
 
@@ -379,6 +428,7 @@ static const llhttp_settings_t chunked_settings = {
     .on_body = on_body,
     .on_header_field = on_trailer,
     .on_header_value = on_trailer,
+    .on_header_value_complete = on_trailer_complete,
     .on_message_complete = on_message_complete,
 };
 
@@ -389,7 +439,7 @@ void parse_begin_chunked(struct parse *p, struct buf *body, uint64_t body_limit)
     llhttp_resume(parser);
     p->body = body;
     p->body_limit = body_limit;
-    p->body_raw = 0;
+    p->frame_octets = 0;
     p->frame_last = '\n'; /* of the head */
     p->trailer_bytes = 0;
     p->n_trailers = 0;
@@ -407,11 +457,7 @@ enum parse_result parse_chunked(struct parse *p, const char *octets, size_t len,
         *out_used = (size_t)(end - octets);
         return PARSE_DONE;
     }
-    p->body_raw += len;
-    if (rc == HPE_OK &&
-        p->body_raw > CHUNKED_SLACK + p->limits->head + CHUNKED_FACTOR * (uint64_t)p->body->len)
-        (void)refuse(p, 400, "more chunk framing than data");
-    if (rc == HPE_OK && p->status == 0) {
+    if (rc == HPE_OK) {
         *out_used = len;
         return PARSE_MORE;
     }

@@ -55,17 +55,18 @@ struct parse {
     const struct http_limits *limits;
     const char *base; /* first octet of the request line, for this call */
     size_t fed;       /* octets from base that the parser has seen */
+    uint32_t line_at; /* lines before this offset are within their limits */
     struct head *head;
-    uint8_t at;           /* which span came last; parse.c */
-    bool is_failed;       /* the request line is bad; waiting for its end to say how */
-    int status;           /* PARSE_BAD: 4xx or 5xx */
-    const char *reason;   /* PARSE_BAD: static text */
-    struct buf *body;     /* where a chunked body goes */
-    uint64_t body_limit;  /* bytes */
-    const char *frame_at; /* chunk framing not yet checked, in the octets of this call */
-    char frame_last;      /* last octet of framing that was checked */
-    uint8_t n_smoothed;   /* how often a head was begun anew for a HTAB */
-    uint64_t body_raw;    /* octets of the chunked coding seen */
+    uint8_t at;            /* which span came last; parse.c */
+    bool is_failed;        /* the request line is bad; waiting for its end to say how */
+    int status;            /* PARSE_BAD: 4xx or 5xx */
+    const char *reason;    /* PARSE_BAD: static text */
+    struct buf *body;      /* where a chunked body goes */
+    uint64_t body_limit;   /* bytes */
+    const char *frame_at;  /* chunk framing not yet checked, in the octets of this call */
+    char frame_last;       /* last octet of framing that was checked */
+    uint8_t n_smoothed;    /* how often a head was begun anew for a HTAB */
+    uint64_t frame_octets; /* of the chunked coding seen, without data */
     uint32_t trailer_bytes;
     uint32_t n_trailers;
 };

@@ -346,10 +346,10 @@ void herd_happen(struct herd *herd, struct seat *seat, enum decide_event event)
 
 bool herd_name(struct herd *herd, struct seat *seat, pid_t pid)
 {
-    if (seat->pid == pid)
-        return true; /* HELLO and FORKED both say it, in either order */
-    if (seat->pid != 0 || pid <= 1)
+    if (pid <= 1)
         return false;
+    if (seat->pid != 0)
+        return seat->pid == pid; /* HELLO and FORKED both say it, in either order */
     int status;
     bool is_dead = slots_take_unclaimed(&herd->slots, pid, &status);
     if (!is_dead && (slots_find_by_pid(&herd->slots, pid) || !strangers_is_child(pid)))

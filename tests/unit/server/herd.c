@@ -1,0 +1,280 @@
+/* Tests of server/herd.c: who may name which pid, and what follows a death, with real children. */
+#include "server/herd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "config/settings.h"
+#include "ipc/msg.h"
+#include "ipc/spawn.h"
+#include "server/cli.h"
+#include "server/strangers.h"
+#include "workers/loader.h"
+
+#define S UINT64_C(1000000)
+#define NOW (1000 * S)
+
+/* The loader of these tests: lives until its channel ends. */
+void loader_main(const struct heritage *heritage)
+{
+    struct pollfd wait = {.fd = heritage->channel_fd, .events = POLLIN};
+    while (poll(&wait, 1, -1) < 0 || !(wait.revents & POLLHUP))
+        wait.events = 0; /* orders are not read: only the end counts */
+    _exit(0);
+}
+
+struct scene {
+    struct settings *settings;
+    struct herd herd;
+    int log_fd;
+    char log[16384];
+};
+
+static int set_up(void **state)
+{
+    static struct scene scene;
+    struct err err;
+    scene = (struct scene){.herd = {.board_fd = -1, .now_us = NOW}};
+    scene.settings = settings_new();
+    if (!scene.settings)
+        return -1;
+    scene.settings->workers.n = 2;
+    scene.settings->app = "/dev/null";
+    scene.settings->app_copy = false;
+    scene.log_fd = memfd_create("log", MFD_CLOEXEC);
+    scene.herd.heritage.log_fd = STDERR_FILENO;
+    scene.herd.heritage.access_fd = -1;
+    log_init(scene.log_fd, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    if (herd_init(&scene.herd, scene.settings, 8, 2, &err) < 0 ||
+        generation_open(&scene.herd.generation, 1, scene.settings, NOW, &err) < 0)
+        return -1;
+    *state = &scene;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct scene *scene = *state;
+    (void)strangers_kill_all();
+    herd_fini(&scene->herd);
+    settings_free(scene->settings);
+    log_init(STDERR_FILENO, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    fd_close(&scene->log_fd);
+    return 0;
+}
+
+static const char *log_of(struct scene *scene)
+{
+    ssize_t n = pread(scene->log_fd, scene->log, sizeof scene->log - 1, 0);
+    assert_true(n >= 0);
+    scene->log[n] = '\0';
+    return scene->log;
+}
+
+static void idle_main(const struct heritage *heritage)
+{
+    (void)heritage;
+    for (;;)
+        (void)pause();
+}
+
+static void exit_main(const struct heritage *heritage)
+{
+    (void)heritage;
+    _exit(5);
+}
+
+static pid_t make_child(struct scene *scene, spawn_main what)
+{
+    struct err err;
+    pid_t pid = 0;
+    struct heritage heritage = scene->herd.heritage;
+    heritage.channel_fd = -1;
+    assert_int_equal(spawn_child(&heritage, what, &pid, &err), 0);
+    return pid;
+}
+
+/* A worker's seat as it is right after the order to fork. */
+static struct seat *order_worker(struct scene *scene, uint32_t slot)
+{
+    struct seat *seat = slots_take(&scene->herd.slots, ROLE_WEB, (int)slot, NOW);
+    assert_non_null(seat);
+    seat->deadline_us = NOW + 60 * S;
+    scene->herd.generation.workers[slot].seat = seat;
+    return seat;
+}
+
+static void a_pid_that_is_not_our_child_is_not_believed(void **state)
+{
+    struct scene *scene = *state;
+    struct seat *seat = order_worker(scene, 0);
+    assert_false(herd_name(&scene->herd, seat, 1));
+    assert_false(herd_name(&scene->herd, seat, 0));
+    assert_false(herd_name(&scene->herd, seat, -1));
+    assert_false(herd_name(&scene->herd, seat, getpid()));
+    assert_false(herd_name(&scene->herd, seat, getppid()));
+    assert_int_equal(seat->pid, 0);
+    assert_int_equal(seat->phase, SEAT_FORKING);
+}
+
+static void a_child_is_named_once(void **state)
+{
+    struct scene *scene = *state;
+    struct seat *a = order_worker(scene, 0);
+    struct seat *b = order_worker(scene, 1);
+    pid_t pid = make_child(scene, idle_main);
+    assert_true(herd_name(&scene->herd, a, pid));
+    assert_int_equal(a->phase, SEAT_BOOTING);
+    assert_true(herd_name(&scene->herd, a, pid));  /* HELLO and FORKED both say it */
+    assert_false(herd_name(&scene->herd, b, pid)); /* it sits elsewhere */
+    assert_false(herd_name(&scene->herd, a, make_child(scene, idle_main)));
+}
+
+static void a_death_that_was_seen_before_its_name_counts(void **state)
+{
+    struct scene *scene = *state;
+    struct seat *seat = order_worker(scene, 0);
+    pid_t pid = make_child(scene, exit_main);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(slots_keep_unclaimed(&scene->herd.slots, pid, status), 0);
+    assert_true(herd_name(&scene->herd, seat, pid));
+    assert_true(seat->is_dead);
+    assert_int_equal(WEXITSTATUS(seat->status), 5);
+    assert_int_equal(herd_next_us(&scene->herd), 0); /* to be buried without waiting */
+    herd_happen(&scene->herd, seat, DECIDE_KILL);    /* must not signal a pid that is gone */
+    herd_bury(&scene->herd, seat);
+    assert_int_equal(seat->phase, SEAT_FREE);
+    assert_null(scene->herd.generation.workers[0].seat);
+    assert_non_null(strstr(log_of(scene), "worker died slot=0"));
+    assert_non_null(strstr(log_of(scene), "exit=5"));
+}
+
+static void a_ready_worker_that_dies_is_due_at_once(void **state)
+{
+    struct scene *scene = *state;
+    struct seat *seat = order_worker(scene, 1);
+    assert_true(herd_name(&scene->herd, seat, make_child(scene, idle_main)));
+    herd_happen(&scene->herd, seat, DECIDE_READY);
+    assert_int_equal(seat->phase, SEAT_READY);
+    assert_non_null(strstr(log_of(scene), "worker ready slot=1"));
+    assert_int_equal(kill(seat->pid, SIGKILL), 0);
+    assert_int_equal(waitpid(seat->pid, &seat->status, 0), seat->pid);
+    seat->is_dead = true;
+    herd_bury(&scene->herd, seat);
+    assert_int_equal(scene->herd.generation.workers[1].due_us, NOW);
+    assert_non_null(strstr(log_of(scene), "signal=KILL respawn_ms=0"));
+}
+
+static void the_board_is_clear_for_the_next_occupant(void **state)
+{
+    struct scene *scene = *state;
+    struct err err;
+    struct scoreboard_part part;
+    struct seat *seat = order_worker(scene, 0);
+    assert_true(herd_name(&scene->herd, seat, make_child(scene, idle_main)));
+    assert_int_equal(
+        scoreboard_map_part(&scene->herd.board, scene->herd.board_fd, seat->number, &part, &err),
+        0);
+    part.head->requests = 12;
+    assert_int_equal(kill(seat->pid, SIGKILL), 0);
+    assert_int_equal(waitpid(seat->pid, &seat->status, 0), seat->pid);
+    seat->is_dead = true;
+    herd_bury(&scene->herd, seat);
+    assert_int_equal(scene->herd.totals.requests, 12);
+    assert_int_equal(scoreboard_peek(&scene->herd.board, 1).head->requests, 0);
+    assert_int_equal(part.head->requests, 0);
+    (void)munmap(part.head, scene->herd.board.part_bytes);
+}
+
+static void a_loader_whose_app_fails_stops_the_first_start(void **state)
+{
+    struct scene *scene = *state;
+    herd_fill(&scene->herd);
+    struct seat *loader = scene->herd.generation.loader.seat;
+    assert_non_null(loader);
+    (void)memcpy(loader->reason, "no such symbol", 15);
+    herd_happen(&scene->herd, loader, DECIDE_FAILED);
+    fd_close(&loader->channel_fd);
+    assert_int_equal(waitpid(loader->pid, &loader->status, 0), loader->pid);
+    loader->is_dead = true;
+    herd_bury(&scene->herd, loader);
+    assert_int_equal(scene->herd.exit_code, CLI_CONFIG);
+    assert_int_equal(scene->herd.stage, DECIDE_QUICK);
+    assert_non_null(strstr(log_of(scene), "cannot start exit=1 why=\"no such symbol\""));
+    assert_null(strstr(log_of(scene), "respawn_ms"));
+    herd_fill(&scene->herd); /* and nothing is hired any more */
+    assert_int_equal(slots_count(&scene->herd.slots), 0);
+}
+
+static void workers_that_cannot_boot_stop_the_first_start(void **state)
+{
+    struct scene *scene = *state;
+    for (int i = 0; i < DECIDE_TRIES; i++) {
+        assert_int_equal(scene->herd.exit_code, CLI_OK);
+        herd_refuse(&scene->herd, order_worker(scene, 0), EAGAIN);
+    }
+    assert_int_equal(scene->herd.exit_code, CLI_NO_BOOT);
+    assert_non_null(strstr(log_of(scene), "cannot start exit=4"));
+    assert_non_null(strstr(log_of(scene), strerror(EAGAIN)));
+}
+
+static void a_worker_that_drains_unasked_leaves_its_post(void **state)
+{
+    struct scene *scene = *state;
+    struct seat *seat = order_worker(scene, 0);
+    assert_true(herd_name(&scene->herd, seat, make_child(scene, idle_main)));
+    herd_happen(&scene->herd, seat, DECIDE_READY);
+    herd_happen(&scene->herd, seat, DECIDE_DRAINED);
+    assert_null(scene->herd.generation.workers[0].seat);
+    assert_int_equal(scene->herd.generation.workers[0].due_us, NOW);
+    assert_int_equal(seat->phase, SEAT_DRAINED);
+    assert_true(seat->is_leaving);
+}
+
+static void strangers_are_known_by_birth(void **state)
+{
+    struct scene *scene = *state;
+    pid_t pid = make_child(scene, idle_main);
+    assert_true(strangers_is_child(pid));
+    assert_false(strangers_is_child(getpid()));
+    assert_false(strangers_is_child(1));
+    assert_false(strangers_is_child(0));
+    assert_false(strangers_is_child(-5));
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_false(strangers_is_child(pid));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_pid_that_is_not_our_child_is_not_believed),
+        TEST(a_child_is_named_once),
+        TEST(a_death_that_was_seen_before_its_name_counts),
+        TEST(a_ready_worker_that_dies_is_due_at_once),
+        TEST(the_board_is_clear_for_the_next_occupant),
+        TEST(a_loader_whose_app_fails_stops_the_first_start),
+        TEST(workers_that_cannot_boot_stop_the_first_start),
+        TEST(a_worker_that_drains_unasked_leaves_its_post),
+        TEST(strangers_are_known_by_birth),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -124,7 +124,8 @@ void server_launch(struct server *s, const struct server_options *options)
     CHECK(s->pid == 0);
     CHECK(pipe2(out, O_CLOEXEC) == 0 && pipe2(log, O_CLOEXEC) == 0);
     (void)fcntl(out[1], F_SETPIPE_SZ, 1 << 20); /* a test that looks away must not lose lines */
-    (void)fcntl(log[1], F_SETPIPE_SZ, options->is_unread ? 4096 : 1 << 20);
+    if (!options->is_unread)
+        (void)fcntl(log[1], F_SETPIPE_SZ, 1 << 20);
     pid_t parent = getpid();
     (void)fflush(NULL);
     pid_t pid = fork();

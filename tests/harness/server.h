@@ -21,7 +21,7 @@ struct server_options {
     const char *folder;       /* where it runs; NULL: its own */
     void (*prepare)(void *p); /* in the new process, before exec: limits, namespaces; NULL: none */
     void *prepare_arg;
-    bool is_unread; /* nobody reads its standard error: the pipe stays as small as can be */
+    bool is_unread; /* nobody reads its standard error once it is ready: a pipe of the usual size */
 };
 
 struct server {

@@ -3,9 +3,20 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "config/check.h"
 #include "config/merge.h"
 #include "server/cli.h"
+#include "workers/loader.h"
+
+void cmd_check_settings(const struct settings *settings, struct mistakes *mistakes)
+{
+    struct err err;
+    check_files(settings, mistakes);
+    if (loader_check_format(settings, &err) < 0)
+        check_complain(settings, SETTING_ID_access_log_format, mistakes, "%s", err.text);
+    mistakes_sort(mistakes);
+}
 
 static int check(struct merge_result *r)
 {
@@ -15,8 +26,7 @@ static int check(struct merge_result *r)
     }
     if (r->n_rest > 0)
         return cli_refuse_argument("check", r->rest[0]);
-    check_files(r->settings, &r->mistakes);
-    mistakes_sort(&r->mistakes);
+    cmd_check_settings(r->settings, &r->mistakes);
     if (!r->settings->app)
         mistakes_add(&r->warnings, "app: no app is named; set app, or give APP.so to `remuda run`");
     merge_print(r, stderr);

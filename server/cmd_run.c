@@ -7,7 +7,6 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "config/check.h"
 #include "config/merge.h"
 #include "server/cli.h"
 #include "server/listen.h"
@@ -106,7 +105,7 @@ static int run(struct merge_result *r, bool is_single)
     if (!r->settings->app)
         return refuse(CLI_USAGE,
                       "which app? `remuda run ./app.so`, or `app: ./app.so` in remuda.yaml");
-    check_files(r->settings, &r->mistakes);
+    cmd_check_settings(r->settings, &r->mistakes);
     if (!mistakes_is_empty(&r->mistakes)) {
         mistakes_print(&r->mistakes, "", stderr);
         return CLI_CONFIG;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -176,6 +177,10 @@ static void connections_reach_every_slot(void **state)
                 continue;
             int server = accept(polls[i].fd, NULL, NULL);
             assert_true(server >= 0);
+            int is_at_once = 0;
+            socklen_t len = sizeof is_at_once;
+            assert_int_equal(getsockopt(server, IPPROTO_TCP, TCP_NODELAY, &is_at_once, &len), 0);
+            assert_true(is_at_once);
             (void)close(server);
             n_reached += !has_been_reached[i];
             has_been_reached[i] = true;

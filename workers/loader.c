@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "config/settings.h"
+#include "http/access.h"
 #include "http/parse.h"
 #include "ipc/msg.h"
 #include "ipc/spawn.h"
@@ -371,6 +372,14 @@ int loader_print_routes(const struct settings *settings, FILE *out, struct err *
     (void)fprintf(out, "%zu routes of %s\n", n, app.decl->name ? app.decl->name : settings->app);
     unload(handle, &app);
     return ferror(out) ? err_set(err, EIO, "can't write the routes") : 0;
+}
+
+int loader_check_format(const struct settings *settings, struct err *err)
+{
+    struct access_format *format = NULL;
+    int rc = access_format_new(settings->access_log_format, &format, err);
+    access_format_free(format);
+    return rc;
 }
 
 void loader_print_versions(FILE *out)

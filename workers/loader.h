@@ -40,6 +40,11 @@ int loader_call(const struct settings *settings, const struct loader_call *call,
 int loader_print_routes(const struct settings *settings, FILE *out, struct err *err)
     __attribute__((warn_unused_result));
 
+/* What of the settings only this side can judge: access_log_format, which http/ compiles.
+ * Returns  0; -EINVAL, *err: what is wrong with it; -ENOMEM */
+int loader_check_format(const struct settings *settings, struct err *err)
+    __attribute__((warn_unused_result));
+
 /* Versions of what is linked, a line each, for `remuda version`. */
 void loader_print_versions(FILE *out);
 

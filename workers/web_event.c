@@ -117,7 +117,8 @@ static void announce_seat(struct seat_head *head)
 
 _Noreturn static void fail_boot(const char *reason)
 {
-    log_error("worker can't start", "reason=\"%s\"", reason);
+    char quoted[LOG_QUOTE_MAX + 8];
+    log_error("worker can't start", "reason=%s", log_quote(quoted, reason, strlen(reason)));
     tell_master(MSG_FAILED, 0, reason);
     exit(EXIT_FAILURE);
 }

@@ -137,6 +137,12 @@ static void no_answer(rmd_request *req, rmd_response *res)
     (void)req, (void)res;
 }
 
+static void crash(rmd_request *req, rmd_response *res)
+{
+    (void)req, (void)res;
+    (void)raise(SIGSEGV);
+}
+
 static void leave(rmd_request *req, rmd_response *res)
 {
     long long code = 0;
@@ -197,6 +203,7 @@ static const rmd_route routes[] = {
     {"GET", "/log", log_lines, .lane = RMD_INLINE},
     {"GET", "/say", log_text, .lane = RMD_INLINE},
     {"GET", "/silent", no_answer, .lane = RMD_INLINE},
+    {"GET", "/crash", crash, .lane = RMD_INLINE},
     {"GET", "/leave", leave, .lane = RMD_INLINE},
     {"GET", "/abort", abort_now, .lane = RMD_INLINE},
     {"GET", "/descriptors", descriptors, .lane = RMD_INLINE},

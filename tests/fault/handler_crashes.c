@@ -10,6 +10,14 @@
 
 #define PROBE_SO REMUDA_TEST_APPS_DIR "/probe.so"
 
+static struct server *start(const char *app, const char *workers)
+{
+    server_let_crash();
+    struct server *s = server_start_app(app, "--workers", workers, NULL);
+    s->is_violent = true;
+    return s;
+}
+
 /* Sends a request that its worker does not survive. */
 static void send_fatal(struct server *s, const char *target)
 {
@@ -24,16 +32,26 @@ static void send_fatal(struct server *s, const char *target)
 static void crash_is_logged_with_signal_and_request(void **state)
 {
     (void)state;
-    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", NULL);
-    s->is_violent = true;
+    struct server *s = start(PROBE_SO, "1");
     pid_t pid = server_worker_pid(s, 0);
-    send_fatal(s, "/inline-crash?why=test");
-    const char *lost = server_wait_log_text(s, "/inline-crash?why=test");
-    CHECK_EQ(lines_number(lost, "pid"), pid);
-    CHECK(lines_find_last(&s->log, "worker died") || server_wait_log(s, "worker died"));
-    const char *died = lines_find_last(&s->log, "worker died");
+    send_fatal(s, "/crash?why=test");
+    const char *died = server_wait_log(s, "worker died");
     CHECK_EQ(lines_number(died, "pid"), pid);
     CHECK_HAS(died, "signal=SEGV");
+    const char *lost = server_wait_log(s, "request lost");
+    CHECK_EQ(lines_number(lost, "pid"), pid);
+    CHECK_HAS(lost, "/crash?why=test");
+    (void)server_wait_log(s, "worker ready slot=0");
+    free(client_get(s, "/counts", 200));
+}
+
+static void demo_crashes_on_demand(void **state)
+{
+    (void)state;
+    struct server *s = start(REMUDA_DEMO_SO, "1");
+    send_fatal(s, "/inline-crash");
+    (void)server_wait_log(s, "worker died");
+    CHECK_HAS(server_wait_log(s, "request lost"), "/inline-crash");
     (void)server_wait_log(s, "worker ready slot=0");
     free(client_get(s, "/", 200));
 }
@@ -41,25 +59,21 @@ static void crash_is_logged_with_signal_and_request(void **state)
 static void abort_and_exit_are_told_apart(void **state)
 {
     (void)state;
-    struct server *s = server_start_app(PROBE_SO, "--workers", "1", NULL);
-    s->is_violent = true;
-    send_fatal(s, "/abort");
-    CHECK_HAS(server_wait_log(s, "worker died"), "signal=ABRT");
-    (void)server_wait_log(s, "worker ready");
-    send_fatal(s, "/leave?code=7");
-    CHECK_HAS(server_wait_log(s, "worker died"), "exit=7");
-    (void)server_wait_log(s, "worker ready");
-    send_fatal(s, "/leave?code=0");
-    CHECK_HAS(server_wait_log(s, "worker died"), "exit=0");
-    (void)server_wait_log(s, "worker ready");
+    static const char *const rows[][2] = {
+        {"/abort", "signal=ABRT"}, {"/leave?code=7", "exit=7"}, {"/leave?code=0", "exit=0"}};
+    struct server *s = start(PROBE_SO, "1");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        send_fatal(s, rows[i][0]);
+        CHECK_HAS(server_wait_log(s, "worker died"), rows[i][1]);
+        (void)server_wait_log(s, "worker ready");
+    }
     free(client_get(s, "/counts", 200));
 }
 
 static void others_are_served_meanwhile(void **state)
 {
     (void)state;
-    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "3", NULL);
-    s->is_violent = true;
+    struct server *s = start(REMUDA_DEMO_SO, "3");
     struct load *load = load_start(server_address(s, 0), 24, "/info", NULL);
     load_wait_settled(load);
     server_skip_log(s);
@@ -77,16 +91,15 @@ static void crash_loop_backs_off(void **state)
 {
     (void)state;
     static const long expected[] = {0, 100, 200, 400};
-    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", NULL);
-    s->is_violent = true;
+    struct server *s = start(PROBE_SO, "1");
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
-        send_fatal(s, "/inline-crash");
+        send_fatal(s, "/crash");
         CHECK_EQ(lines_number(server_wait_log(s, "worker died"), "respawn_ms"), expected[i]);
         (void)server_wait_log(s, "worker ready");
     }
-    free(client_get(s, "/", 200));
+    free(client_get(s, "/counts", 200));
 }
 
 SERVER_MAIN(SERVER_TEST(crash_is_logged_with_signal_and_request),
-            SERVER_TEST(abort_and_exit_are_told_apart), SERVER_TEST(others_are_served_meanwhile),
-            SERVER_TEST(crash_loop_backs_off))
+            SERVER_TEST(demo_crashes_on_demand), SERVER_TEST(abort_and_exit_are_told_apart),
+            SERVER_TEST(others_are_served_meanwhile), SERVER_TEST(crash_loop_backs_off))

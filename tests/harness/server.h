@@ -65,6 +65,10 @@ int server_setup_group(void **state);
 /* Closes connections that a test left open. Returns 0 */
 int server_teardown_clients(void **state);
 
+/* Servers started from now on by this test program crash as they would without sanitizers, which else
+ * turn a signal into an exit. */
+void server_let_crash(void);
+
 /* Stops all servers of a test with TERM and looks for what is left. Returns 0; -1 fails the test */
 int server_teardown(void **state);
 

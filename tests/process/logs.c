@@ -92,10 +92,11 @@ static void json_log_is_one_valid_object_a_line(void **state)
 static void death_of_a_worker_is_valid_json_too(void **state)
 {
     (void)state;
-    struct server *s = start_json(REMUDA_DEMO_SO);
+    server_let_crash();
+    struct server *s = start_json(PROBE_SO);
     s->is_violent = true;
     struct client *c = client_to(s);
-    client_send_text(c, "GET /inline-crash?\"\\x=%ff HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_send_text(c, "GET /crash?\"\\x=%ff HTTP/1.1\r\nHost: a\r\n\r\n");
     client_expect_close(c);
     const char *died = server_wait_log_text(s, "\"event\":\"worker died\"");
     CHECK_HAS(died, "\"signal\":\"SEGV\"");

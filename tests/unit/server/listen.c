@@ -276,6 +276,19 @@ static void a_unix_socket_is_one_for_all_and_goes_with_the_stop(void **state)
     assert_int_equal(access(scene->path, F_OK), -1);
 }
 
+static void the_umask_is_for_the_socket_file_only(void **state)
+{
+    struct scene *scene = *state;
+    struct stat st;
+    mode_t before = umask(0022);
+    scene->settings.umask = 0117;
+    bind_unix(scene);
+    assert_int_equal(open_all(scene), 0);
+    assert_int_equal(umask(before), 0022);
+    assert_int_equal(stat(scene->path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0660);
+}
+
 static void a_stale_unix_socket_is_replaced(void **state)
 {
     struct scene *scene = *state;
@@ -391,6 +404,7 @@ int main(void)
         TEST(the_wildcard_of_ipv6_serves_ipv4_too),
         TEST(both_wildcards_share_a_port_when_both_are_named),
         TEST(a_unix_socket_is_one_for_all_and_goes_with_the_stop),
+        TEST(the_umask_is_for_the_socket_file_only),
         TEST(a_stale_unix_socket_is_replaced),
         TEST(a_file_that_is_anothers_by_now_stays),
         TEST(a_live_unix_socket_is_an_error),

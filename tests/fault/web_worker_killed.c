@@ -81,8 +81,9 @@ static void connections_wait_while_no_worker_lives(void **state)
     struct client *clients[COUNT];
     struct reply r;
     reply_init(&r);
-    CHECK(kill(server_worker_pid(s, 0), SIGKILL) == 0);
-    CHECK(procs_wait_gone(server_worker_pid(s, 0), 10000));
+    pid_t pid = server_worker_pid(s, 0);
+    CHECK(kill(pid, SIGKILL) == 0);
+    CHECK(procs_wait_gone(pid, 10000));
     for (int i = 0; i < COUNT; i++) {
         clients[i] = client_to(s);
         client_send_text(clients[i], "GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -35,6 +35,7 @@ struct wire {
     unsigned n_done;                 /* calls of done, of all bodies */
     unsigned pieces;                 /* of the stream under way */
     int waits_ms;                    /* between the pieces of /stream */
+    size_t piece_bytes;              /* of /stream, which then has 100 such pieces */
     int ends_with;                   /* RMD_END or RMD_ABORT */
 };
 
@@ -89,15 +90,17 @@ static void wire_give_big(rmd_request *req, rmd_response *res)
     res->done = wire_on_done;
 }
 
-/* Three pieces, "piece 0\n" to "piece 2\n", with a wait behind each. */
+/* Three pieces, "piece 0\n" to "piece 2\n", with a wait behind each; or a hundred large ones. */
 static int wire_produce(rmd_writer *out, void *state)
 {
     struct wire *w = state;
-    if (w->pieces == 3)
+    if (w->pieces == (w->piece_bytes > 0 ? 100U : 3U))
         return w->ends_with;
-    char text[16];
-    int n = snprintf(text, sizeof text, "piece %u\n", w->pieces++);
-    CHECK(buf_append(out->out, text, (size_t)n) == 0);
+    unsigned piece = w->pieces++;
+    if (w->piece_bytes > 0)
+        CHECK(buf_append(out->out, wire_big, w->piece_bytes) == 0);
+    else
+        CHECK(buf_printf(out->out, "piece %u\n", piece) == 0);
     return w->waits_ms;
 }
 

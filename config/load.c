@@ -206,8 +206,8 @@ static int load_list(struct loader *l, const struct place *place, struct setting
     }
 }
 
-/* Whether a key names a file that holds a secret: below app_config only, and only where the name says
- * that it is one ("db_password_file"), so that an app may have a `log_file` of its own. */
+/* Whether a key names a file that holds a secret: below app_config only, and only where the name
+ * says that it is one ("db_password_file"), so that an app may have a `log_file` of its own. */
 static bool is_file_key(const struct place *here, struct str key)
 {
     if (key.len <= 5 || memcmp(key.p + key.len - 5, "_file", 5) != 0 ||

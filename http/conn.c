@@ -4,7 +4,8 @@
  * Memory: the octets of a request lie either in the loop's input buffer (the usual case: it arrived
  * in one read and is answered in the same turn), or in the exchange's store. Pointers into them are
  * handed to the application, so they never move once the head is complete: when a turn ends before
- * the answer does, conn_settle() gives the exchange the loop's buffer itself and the loop another. */
+ * the answer does, conn_settle() gives the exchange the loop's buffer itself and the loop
+ * another. */
 #include "http/conn.h"
 
 #include <errno.h>
@@ -171,7 +172,8 @@ static void finish(struct conn *c)
     if (ex->res.done)
         response_drop_body(&ex->res);
     c->ex = NULL;
-    /* An answer that began before the drain promised to go on: requests that are here get theirs. */
+    /* An answer that began before the drain promised to go on: requests that are here get
+     * theirs. */
     bool is_last =
         !c->is_keep_alive || (env->is_draining && env->view_len == 0 && c->pending.len == 0);
     c->state = is_last ? CONN_CLOSING : CONN_IDLE;
@@ -370,8 +372,8 @@ static bool begin_request(struct conn *c)
     return true;
 }
 
-/* Empty lines before a request line are ignored (RFC 9112 §2.2), a few of them; a CR without its LF,
- * or an LF alone, begins no request. */
+/* Empty lines before a request line are ignored (RFC 9112 §2.2), a few of them; a CR without its
+ * LF, or an LF alone, begins no request. */
 static bool skip_empty_lines(struct conn *c)
 {
     struct conn_env *env = c->env;

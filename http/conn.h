@@ -11,10 +11,11 @@
  *     conn_settle(c);                       keeps what must outlive the turn
  *     conn_wait(c)                          says what to wait for
  *
- * All complete requests of one read are answered before one write. What a connection needs only while
- * a request is in it (exchange: parser, fields, arena, buffers) belongs to the loop's pool; an idle
- * connection has none. Input and output buffers belong to the loop too, and serve one connection
- * between conn_on_input() and conn_settle(): a driver finishes one turn before it starts another. */
+ * All complete requests of one read are answered before one write. What a connection needs only
+ * while a request is in it (exchange: parser, fields, arena, buffers) belongs to the loop's pool;
+ * an idle connection has none. Input and output buffers belong to the loop too, and serve one
+ * connection between conn_on_input() and conn_settle(): a driver finishes one turn before it starts
+ * another. */
 #ifndef REMUDA_HTTP_CONN_H
 #define REMUDA_HTTP_CONN_H
 

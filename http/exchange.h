@@ -1,5 +1,5 @@
-/* What a connection needs only while a request is in it, and the pool of a loop that keeps some for the
- * next: a steady load allocates nothing, an idle connection has none. */
+/* What a connection needs only while a request is in it, and the pool of a loop that keeps some for
+ * the next: a steady load allocates nothing, an idle connection has none. */
 #ifndef REMUDA_HTTP_EXCHANGE_H
 #define REMUDA_HTTP_EXCHANGE_H
 

@@ -1,5 +1,5 @@
-/* One pass over the fields collects facts as bits; THE table below says which facts are refused, with
- * what, and why. The usual request costs one compare with the mask of all refusals.
+/* One pass over the fields collects facts as bits; THE table below says which facts are refused,
+ * with what, and why. The usual request costs one compare with the mask of all refusals.
  *
  * llhttp 8.1.0 lets more through than 9.x (bare LF behind the request line, obs-fold, empty names);
  * instead of searching for each, check_lines() demands that between the pieces the parser reported
@@ -89,7 +89,8 @@ static bool is_crlf(const char *p)
     return p[0] == '\r' && p[1] == '\n';
 }
 
-/* Every octet of the head must be accounted for: the head ends in CRLF CRLF, so no index passes it. */
+/* Every octet of the head must be accounted for: the head ends in CRLF CRLF, so no index passes
+ * it. */
 static uint32_t check_lines(struct head *head, const char *base, const struct http_limits *limits)
 {
     uint32_t facts = 0;
@@ -199,7 +200,8 @@ static void note_length(struct findings *found, struct head *head, struct str va
         found->facts |= BIT(FACT_LENGTH_INVALID);
 }
 
-/* The few fields that framing depends on; told apart by length first, so that others cost little. */
+/* The few fields that framing depends on; told apart by length first, so that others cost
+ * little. */
 static void note_field(struct findings *found, struct head *head, struct str name, struct str value)
 {
     switch (name.len) {

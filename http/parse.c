@@ -1,7 +1,7 @@
 /* The only file that knows llhttp. Heads are parsed by it and paused at their end; bodies of known
- * length never go through it; chunked ones do. A request line that llhttp refuses is looked at again
- * as a whole, because the parser's error does not tell an unknown method (501) from octets outside
- * a token (400), nor HTTP/2.0 (505) from nonsense (400). */
+ * length never go through it; chunked ones do. A request line that llhttp refuses is looked at
+ * again as a whole, because the parser's error does not tell an unknown method (501) from octets
+ * outside a token (400), nor HTTP/2.0 (505) from nonsense (400). */
 #include "http/parse.h"
 
 #include <ctype.h>
@@ -52,8 +52,8 @@ static int check_line_limits(struct parse *p, size_t start, size_t len)
     return 0;
 }
 
-/* Is what was read up to `end` already over a limit? Called with all octets seen, and with the place
- * of an error, so that a head is refused for the same reason however it was split. */
+/* Is what was read up to `end` already over a limit? Called with all octets seen, and with the
+ * place of an error, so that a head is refused for the same reason however it was split. */
 static bool is_over(struct parse *p, size_t end)
 {
     const struct http_limits *limits = p->limits;
@@ -235,8 +235,9 @@ static bool is_framing_field(const struct field *field, const char *base)
            str_is_equal_nocase(name, STR("transfer-encoding"));
 }
 
-/* HTAB is OWS (RFC 9110 §5.6.3), but llhttp refuses it behind a Content-Length, and behind "chunked" it
- * does not see the coding. Shows it blanks instead and starts over, a few times at most.
+/* HTAB is OWS (RFC 9110 §5.6.3), but llhttp refuses it behind a Content-Length, and behind
+ * "chunked" it does not see the coding. Shows it blanks instead and starts over, a few times at
+ * most.
  * at       where the parser stopped
  * Returns  true when something was changed */
 static bool smooth_tabs(struct parse *p, char *base, size_t len, size_t at)
@@ -357,8 +358,8 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
 
 /* ---- chunked bodies ---- */
 
-/* What stands between the data of chunks: size lines, line ends, trailers. 8.1.0 takes a bare LF at the
- * end of the trailers and a trailer without a name; 9.x refuses both, and so do we. */
+/* What stands between the data of chunks: size lines, line ends, trailers. 8.1.0 takes a bare LF at
+ * the end of the trailers and a trailer without a name; 9.x refuses both, and so do we. */
 static int check_frame(struct parse *p, const char *end)
 {
     for (const char *at = p->frame_at; at < end; at++) {

@@ -1,6 +1,6 @@
-/* llhttp glue: octets to the head of a request as offsets, and chunked bodies to plain bytes. Feeding
- * may stop and go on at any octet; the outcome is the same. What llhttp leaves to us is judged in
- * http/guard.h. */
+/* llhttp glue: octets to the head of a request as offsets, and chunked bodies to plain bytes.
+ * Feeding may stop and go on at any octet; the outcome is the same. What llhttp leaves to us is
+ * judged in http/guard.h. */
 #ifndef REMUDA_HTTP_PARSE_H
 #define REMUDA_HTTP_PARSE_H
 

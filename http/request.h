@@ -48,14 +48,16 @@ struct rmd_request {
 int request_route(struct rmd_request *req, const struct router *router)
     __attribute__((warn_unused_result));
 
-/* First field of a name, any case; NULL. *from (may be NULL) is where to search, and where to go on. */
+/* First field of a name, any case; NULL. *from (may be NULL) is where to search, and where to go
+ * on. */
 const struct field *request_find(const struct rmd_request *req, struct str name, uint32_t *from);
 
 struct str request_name(const struct rmd_request *req, const struct field *field);
 struct str request_value(const struct rmd_request *req, const struct field *field);
 struct str request_target(const struct rmd_request *req);
 
-/* "192.0.2.1:54321", "[2001:db8::1]:54321", "unix:"; with_port false: the address alone, "" for unix.
+/* "192.0.2.1:54321", "[2001:db8::1]:54321", "unix:"; with_port false: the address alone, "" for
+ * unix.
  * Returns the length; out is NUL-terminated */
 #define PEER_TEXT_MAX 64
 size_t request_format_peer(const struct peer *peer, bool with_port, char out[PEER_TEXT_MAX]);

@@ -51,8 +51,8 @@ struct msg msg_make(enum msg_type type);
 int msg_send(int channel_fd, const struct msg *msg, const int *fds, size_t n_fds)
     __attribute__((warn_unused_result));
 
-/* Receives one frame without waiting, checked: size, magic, version, type, direction (is_master: the
- * caller is the master), number of descriptors, termination of text. Descriptors belong to the
+/* Receives one frame without waiting, checked: size, magic, version, type, direction (is_master:
+ * the caller is the master), number of descriptors, termination of text. Descriptors belong to the
  * caller; those of a refused frame are closed.
  * Returns  1 a frame; 0 the peer is gone; -EAGAIN none there; -EPROTO a frame that nobody may send;
  *          another -errno */

@@ -1,8 +1,8 @@
 /* The shared table. A memfd of fixed size: one head page, then a page-aligned part for each seat.
- * Every process maps all of it read-only and its own part read-write, so a wild write hurts only its
- * writer. No pointers, no locks; one writer per field: the seat's occupant, or where stated the
- * master. Numbers that others read while they change are atomics with relaxed order: each stands for
- * itself, and nobody concludes from one to another. */
+ * Every process maps all of it read-only and its own part read-write, so a wild write hurts only
+ * its writer. No pointers, no locks; one writer per field: the seat's occupant, or where stated the
+ * master. Numbers that others read while they change are atomics with relaxed order: each stands
+ * for itself, and nobody concludes from one to another. */
 #ifndef REMUDA_IPC_SCOREBOARD_H
 #define REMUDA_IPC_SCOREBOARD_H
 

@@ -1,5 +1,5 @@
-/* Self-pipe plus a bit set. The bits carry the meaning, the pipe only wakes the loop, so a full pipe
- * loses nothing. signal-safety(7): the handler uses an atomic and write(2) alone. */
+/* Self-pipe plus a bit set. The bits carry the meaning, the pipe only wakes the loop, so a full
+ * pipe loses nothing. signal-safety(7): the handler uses an atomic and write(2) alone. */
 #include "ipc/signals.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* The only fork(2) of the tree. A child starts with default signals, an empty mask and only the
- * descriptors of its heritage, and dies with its parent (prctl(2), PR_SET_PDEATHSIG), which it checks
- * after asking for that, since the parent may have died in between.
+ * descriptors of its heritage, and dies with its parent (prctl(2), PR_SET_PDEATHSIG), which it
+ * checks after asking for that, since the parent may have died in between.
  *
  * Workers are the loader's grandchildren by fork and the master's children by adoption: the
  * intermediate exits, the subreaper gets the orphan. So the master can wait for them, and they can

@@ -30,8 +30,8 @@ int cmd_routes(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
-/* Everything that `check` finds and `run` refuses besides what merge_settings() told: files that are
- * not there, formats that can't be compiled. Sorts the mistakes. */
+/* Everything that `check` finds and `run` refuses besides what merge_settings() told: files that
+ * are not there, formats that can't be compiled. Sorts the mistakes. */
 struct settings;
 struct mistakes;
 void cmd_check_settings(const struct settings *settings, struct mistakes *mistakes);

@@ -1,5 +1,5 @@
-/* An application inside a worker: its tables, checked, and the chain of calls that answers a request:
- * app.before, group.before, handler, group.after, app.after. */
+/* An application inside a worker: its tables, checked, and the chain of calls that answers a
+ * request: app.before, group.before, handler, group.after, app.after. */
 #ifndef REMUDA_WORKERS_CHAIN_H
 #define REMUDA_WORKERS_CHAIN_H
 

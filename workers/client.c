@@ -1,6 +1,7 @@
 /* The connections of an event worker. Reading order: client_open(), on_client(), client_turn(),
- * client_wait(). Each turn ends with what the machine waits for becoming what the loop watches; there
- * is no libev timer for each connection, only the lists of clocks, and one for a stream that waits. */
+ * client_wait(). Each turn ends with what the machine waits for becoming what the loop watches;
+ * there is no libev timer for each connection, only the lists of clocks, and one for a stream that
+ * waits. */
 #include "workers/client.h"
 
 #include <errno.h>
@@ -249,7 +250,8 @@ static void on_due(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)client_turn(client);
 }
 
-/* Keeps what is known of the address; a mapped one of a dual-stack socket as the IPv4 address it is. */
+/* Keeps what is known of the address; a mapped one of a dual-stack socket as the IPv4 address it
+ * is. */
 static struct peer peer_from(const struct sockaddr_storage *address)
 {
     struct peer peer = {0};
@@ -311,8 +313,8 @@ static void expire(struct clients *all, enum client_clock clock)
     }
 }
 
-/* Idle connections are closed, after one more look whether a request is already there: a client that
- * has just sent one must not lose it. */
+/* Idle connections are closed, after one more look whether a request is already there: a client
+ * that has just sent one must not lose it. */
 static void close_idle(struct clients *all, enum client_clock clock)
 {
     struct list *list = &all->clocks[clock];

@@ -1,5 +1,5 @@
-/* The connections of an event worker: each a connection machine (http/conn.h) with a socket, a place
- * in libev's loop and a clock. */
+/* The connections of an event worker: each a connection machine (http/conn.h) with a socket, a
+ * place in libev's loop and a clock. */
 #ifndef REMUDA_WORKERS_CLIENT_H
 #define REMUDA_WORKERS_CLIENT_H
 
@@ -13,7 +13,8 @@
 
 struct ev_loop;
 
-/* The clocks a connection can be under; each a list in order of time, so expiry looks at the front. */
+/* The clocks a connection can be under; each a list in order of time, so expiry looks at the
+ * front. */
 enum client_clock {
     CLIENT_CLOCK_IDLE,   /* keepalive */
     CLIENT_CLOCK_HEAD,   /* header_timeout */

@@ -1,12 +1,13 @@
 /* ROOM: the loader.
  *
- * What it does: gives up privileges, loads the application once and runs its init, then forks workers
- * that share what init left in memory (copy-on-write), and nothing else.
+ * What it does: gives up privileges, loads the application once and runs its init, then forks
+ * workers that share what init left in memory (copy-on-write), and nothing else.
  * Who starts it: the master, one for each generation, with a single fork.
  * Inherits: standard streams, log, access log, its channel, the settings.
  * Gets over the channel: the shared table, the sealed copy of the app, orders to fork.
  * May never: start threads (a fork would copy locks that nobody unlocks), serve requests.
- * When the master dies it is killed; when it dies, its workers live on and the master starts another.
+ * When the master dies it is killed; when it dies, its workers live on and the master starts
+ * another.
  *
  * The same file holds the other ways to an application, without any fork: single, call, routes. */
 #include "workers/loader.h"

@@ -1,5 +1,5 @@
-/* setgroups, then setresgid, then setresuid: in this order, since the later ones take away the right
- * to the earlier. */
+/* setgroups, then setresgid, then setresuid: in this order, since the later ones take away the
+ * right to the earlier. */
 #include "workers/privileges.h"
 
 #include <errno.h>

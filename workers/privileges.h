@@ -6,8 +6,8 @@ struct err;
 struct settings;
 
 /* Becomes settings->user and group (names or ids) for good: supplementary groups, group, user, and
- * with them all capabilities (capabilities(7)); checks that there is no way back. Nothing to do when
- * neither is set.
+ * with them all capabilities (capabilities(7)); checks that there is no way back. Nothing to do
+ * when neither is set.
  * Returns  0; -errno, *err */
 int privileges_drop(const struct settings *settings, struct err *err)
     __attribute__((warn_unused_result));

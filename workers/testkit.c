@@ -1,5 +1,6 @@
-/* The functions of remuda_test.h: an application's handlers, run through the same connection machine
- * as in the server, from memory. Linked into an app's own test program, never into the server. */
+/* The functions of remuda_test.h: an application's handlers, run through the same connection
+ * machine as in the server, from memory. Linked into an app's own test program, never into the
+ * server. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* The hooks of the connection machine in a worker: every request is written into the shared table
- * before its handler runs, so that the master can say what a worker died of; counters and the access
- * log follow when the answer is complete. */
+ * before its handler runs, so that the master can say what a worker died of; counters and the
+ * access log follow when the answer is complete. */
 #include "workers/web.h"
 
 #include <errno.h>

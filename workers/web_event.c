@@ -10,7 +10,8 @@
  * when it dies, only the connections that it held are lost.
  *
  * One turn of the loop: wait; read the clock once; then connections, channel, signals as they come.
- * Input and output buffers belong to the loop, so a connection's turn is finished before the next. */
+ * Input and output buffers belong to the loop, so a connection's turn is finished before the
+ * next. */
 #include "workers/web_event.h"
 
 #include <errno.h>

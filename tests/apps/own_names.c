@@ -1,4 +1,5 @@
-/* An application with functions of its own that have the names of the server's: it must keep them. */
+/* An application with functions of its own that have the names of the server's: it must keep
+ * them. */
 #include <remuda.h>
 
 void log_event(void);

@@ -48,7 +48,8 @@ static void refused_by_the_kernel_while_another_worker_serves(void **state)
 {
     (void)state;
     char user[32], uid[16];
-    /* Root has no such limit: then loader and workers run as a user of whom there is nobody else. */
+    /* Root has no such limit: then loader and workers run as a user of whom there is nobody
+     * else. */
     (void)snprintf(uid, sizeof uid, "%d", 100000 + (int)getpid() % 100000);
     (void)snprintf(user, sizeof user, "user=%s", uid);
     bool is_root = geteuid() == 0;

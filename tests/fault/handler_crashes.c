@@ -1,5 +1,6 @@
 /* A handler that crashes, aborts or exits takes its worker with it: who asked is cut off, the log
- * says who did what, others are served, and a worker that keeps dying is replaced ever more slowly. */
+ * says who did what, others are served, and a worker that keeps dying is replaced ever more
+ * slowly. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Nobody reads the server's standard error: a full pipe must hold up neither workers nor master, and
- * what could not be written is counted and told when there is room again. */
+/* Nobody reads the server's standard error: a full pipe must hold up neither workers nor master,
+ * and what could not be written is counted and told when there is room again. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Workers that don't answer: stopped by a signal or busy in a handler. Their slot is covered, so new
- * connections are served, and the watchdog ends them. */
+/* Workers that don't answer: stopped by a signal or busy in a handler. Their slot is covered, so
+ * new connections are served, and the watchdog ends them. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

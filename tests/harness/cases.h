@@ -1,5 +1,6 @@
 /* The cases of tests/cases: octets of requests with the expected outcome beside them. The format is
- * described in tests/cases/README.md. Knows no sockets: what is done with a case is the caller's. */
+ * described in tests/cases/README.md. Knows no sockets: what is done with a case is the
+ * caller's. */
 #ifndef REMUDA_TESTS_HARNESS_CASES_H
 #define REMUDA_TESTS_HARNESS_CASES_H
 

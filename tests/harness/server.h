@@ -46,7 +46,8 @@ struct server {
         server_choose_tests();                                                                     \
         return cmocka_run_group_tests(tests, server_setup_group, NULL);                            \
     }
-/* Tests that share one server, which a function of the test file starts after server_setup_group(). */
+/* Tests that share one server, which a function of the test file starts after
+ * server_setup_group(). */
 #define SERVER_SHARED_TEST(function) cmocka_unit_test_teardown(function, server_teardown_clients)
 #define SERVER_SHARED_MAIN(start, ...)                                                             \
     int main(void)                                                                                 \
@@ -65,8 +66,8 @@ int server_setup_group(void **state);
 /* Closes connections that a test left open. Returns 0 */
 int server_teardown_clients(void **state);
 
-/* Servers started from now on by this test program crash as they would without sanitizers, which else
- * turn a signal into an exit. */
+/* Servers started from now on by this test program crash as they would without sanitizers, which
+ * else turn a signal into an exit. */
 void server_let_crash(void);
 
 /* Stops all servers of a test with TERM and looks for what is left. Returns 0; -1 fails the test */

@@ -1,5 +1,5 @@
-/* The app's file may be replaced, emptied or removed while it is served: what runs is a sealed copy,
- * and a worker that starts later is made from the same. */
+/* The app's file may be replaced, emptied or removed while it is served: what runs is a sealed
+ * copy, and a worker that starts later is made from the same. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
-/* Every case of tests/cases through the connection machine: in one piece, octet by octet, and cut in
- * two at every position (long ones: at hundreds of positions, all near both ends). The outcome is as
- * the file says, and the octets of the answers are the same however the request was cut, but for
- * interim answers, which depend on whether the body is there already (RFC 9110 §10.1.1). */
+/* Every case of tests/cases through the connection machine: in one piece, octet by octet, and cut
+ * in two at every position (long ones: at hundreds of positions, all near both ends). The outcome
+ * is as the file says, and the octets of the answers are the same however the request was cut, but
+ * for interim answers, which depend on whether the body is there already (RFC 9110 §10.1.1). */
 #include "tests/harness/cases.h"
 
 #include "tests/unit/http/wire.h"

@@ -1,6 +1,6 @@
-/* http/conn.c: requests in, answers out. Keep-alive, pipelining, bodies, HEAD, 100-continue, refusals;
- * and the property that answers do not depend on how requests are cut. What is blocked, streamed or
- * cut off is in conn_output.c, conn_stream.c and conn_end.c. */
+/* http/conn.c: requests in, answers out. Keep-alive, pipelining, bodies, HEAD, 100-continue,
+ * refusals; and the property that answers do not depend on how requests are cut. What is blocked,
+ * streamed or cut off is in conn_output.c, conn_stream.c and conn_end.c. */
 #include "http/conn.h"
 
 #include "tests/unit/http/wire.h"

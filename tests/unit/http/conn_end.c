@@ -1,5 +1,5 @@
-/* http/conn.c: how a connection ends. End of input and time-outs in every state, linger, and what the
- * connections of a loop share: exchanges are used again and nothing grows. */
+/* http/conn.c: how a connection ends. End of input and time-outs in every state, linger, and what
+ * the connections of a loop share: exchanges are used again and nothing grows. */
 #include "http/conn.h"
 
 #include <malloc.h>

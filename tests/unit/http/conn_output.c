@@ -1,5 +1,6 @@
-/* http/conn.c: output that the socket does not take at once. Whatever it takes at a time, the client
- * gets the same octets; large bodies go out from where they lie; nothing is read meanwhile. */
+/* http/conn.c: output that the socket does not take at once. Whatever it takes at a time, the
+ * client gets the same octets; large bodies go out from where they lie; nothing is read
+ * meanwhile. */
 #include "http/conn.h"
 
 #include "tests/unit/http/wire.h"

@@ -1,5 +1,5 @@
-/* http/conn.c: streamed answers. Waits, framing, aborts, slow clients, requests behind a stream, and
- * done, which is owed exactly once whatever happens. */
+/* http/conn.c: streamed answers. Waits, framing, aborts, slow clients, requests behind a stream,
+ * and done, which is owed exactly once whatever happens. */
 #include "http/conn.h"
 
 #include "tests/unit/http/wire.h"
@@ -72,7 +72,8 @@ static void a_stream_that_waits_gives_the_loop_to_others(void **state)
     WIRE_ANSWERED(&wire, 200);
 }
 
-/* The producer is asked for more when the client has read, but for the little that one write takes. */
+/* The producer is asked for more when the client has read, but for the little that one write
+ * takes. */
 static void a_slow_client_holds_up_its_own_stream_only(void **state)
 {
     (void)state;
@@ -140,7 +141,8 @@ static void requests_behind_a_stream_are_answered_behind_it(void **state)
     }
 }
 
-/* The whole of a read behind a stream that waits is kept, also when it is as large as a read can be. */
+/* The whole of a read behind a stream that waits is kept, also when it is as large as a read can
+ * be. */
 static void a_full_buffer_behind_a_stream_is_kept(void **state)
 {
     (void)state;

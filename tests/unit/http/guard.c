@@ -1,5 +1,5 @@
-/* http/guard.c: each row of its table of refusals, with the valid neighbours that must pass; what it
- * reads out of a good head; and hosts. */
+/* http/guard.c: each row of its table of refusals, with the valid neighbours that must pass; what
+ * it reads out of a good head; and hosts. */
 #include "http/guard.h"
 
 #include "tests/unit/http/heads.h"

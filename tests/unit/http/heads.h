@@ -1,5 +1,5 @@
-/* Heads and their outcomes, for the tests of http/parse.c and http/guard.c: one text says what came of
- * a head, and fails the test when that depends on how the head is cut. */
+/* Heads and their outcomes, for the tests of http/parse.c and http/guard.c: one text says what came
+ * of a head, and fails the test when that depends on how the head is cut. */
 #ifndef REMUDA_TESTS_UNIT_HTTP_HEADS_H
 #define REMUDA_TESTS_UNIT_HTTP_HEADS_H
 

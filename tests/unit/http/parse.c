@@ -1,6 +1,6 @@
-/* http/parse.c, with http/guard.c behind it where the outcome of a head is meant: heads come out the
- * same whole, octet by octet, and cut at every position; which status a bad request line gets; and
- * which llhttp is linked. Limits are in parse_limits.c, chunked bodies in parse_chunked.c. */
+/* http/parse.c, with http/guard.c behind it where the outcome of a head is meant: heads come out
+ * the same whole, octet by octet, and cut at every position; which status a bad request line gets;
+ * and which llhttp is linked. Limits are in parse_limits.c, chunked bodies in parse_chunked.c. */
 #include "http/parse.h"
 
 #include <llhttp.h>

@@ -1,5 +1,5 @@
-/* http/parse.c: chunked bodies, whole, octet by octet, and cut at every position; limits; what stands
- * between the chunks to the letter (RFC 9112 §7.1). */
+/* http/parse.c: chunked bodies, whole, octet by octet, and cut at every position; limits; what
+ * stands between the chunks to the letter (RFC 9112 §7.1). */
 #include "http/parse.h"
 
 #include <stdio.h>
@@ -20,8 +20,8 @@ static int setup(void **state)
     return 0;
 }
 
-/* Reads a head, then the body `first` octets and then `piece` at a time. "more", "413", or the decoded
- * body with the number of octets behind it: "hello+0". */
+/* Reads a head, then the body `first` octets and then `piece` at a time. "more", "413", or the
+ * decoded body with the number of octets behind it: "hello+0". */
 static const char *decode_in_pieces(const char *octets, size_t len, size_t first, size_t piece)
 {
     static char head_text[] = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";

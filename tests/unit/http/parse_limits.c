@@ -1,5 +1,5 @@
-/* http/parse.c: limits of a head, to the octet, and the same however the head is cut; then a property
- * over random mixes of good and bad pieces. */
+/* http/parse.c: limits of a head, to the octet, and the same however the head is cut; then a
+ * property over random mixes of good and bad pieces. */
 #include "tests/unit/http/heads.h"
 
 /* A text with a run of n times `fill` at the place of its one "@". */

@@ -432,6 +432,7 @@ static bool step_head(struct conn *c)
     case PARSE_MORE:
         return false;
     case PARSE_BAD:
+        ex->req.base = base; /* the head may be whole, only too large, and is logged */
         fill_method(&ex->req, base, len);
         refuse(c, ex->parse.status, ex->parse.reason);
         return true;

@@ -184,21 +184,19 @@ const struct response_field *response_find(const struct rmd_response *res, struc
     return NULL;
 }
 
-const char *response_reason(int status)
+struct str response_reason(int status)
 {
-    static char unknown[] = "Unknown";
     if (status < STATUS_MIN || status > STATUS_MAX || !status_lines[status - STATUS_MIN].line)
-        return unknown;
-    return status_lines[status - STATUS_MIN].line + 13; /* behind "HTTP/1.1 200 " */
+        return STR("Unknown");
+    const char *reason = status_lines[status - STATUS_MIN].line + 13; /* behind "HTTP/1.1 200 " */
+    return str_make(reason, strcspn(reason, "\r"));
 }
 
 void response_error_page(struct rmd_response *res, struct arena *arena, int status)
 {
     response_drop_body(res);
-    const char *reason = response_reason(status);
-    size_t reason_len = strcspn(reason, "\r");
     size_t len = 0;
-    char *page = arena_printf(arena, &len, "%d %.*s\n", status, (int)reason_len, reason);
+    char *page = arena_printf(arena, &len, "%d %.*s\n", status, STR_ARG(response_reason(status)));
     res->status = status;
     res->kind = page ? RESPONSE_BYTES : RESPONSE_EMPTY;
     res->type = page ? STR("text/plain; charset=utf-8") : (struct str){0};
@@ -254,7 +252,8 @@ int response_render_head(const struct rmd_response *res, const struct response_f
         at = put_number(at, (uint64_t)res->status);
         at = PUT(at, " Unknown\r\n");
     }
-    at = put(at, frame->common.p, frame->common.len);
+    if (frame->common.len > 0) /* else its pointer may be NULL */
+        at = put(at, frame->common.p, frame->common.len);
     if (res->type.len > 0) {
         at = PUT(at, "Content-Type: ");
         at = put(at, res->type.p, res->type.len);

@@ -74,6 +74,6 @@ int response_render_head(const struct rmd_response *res, const struct response_f
                          struct buf *out) __attribute__((warn_unused_result));
 
 /* "Not Found"; "Unknown" for a status without a name. Static text. */
-const char *response_reason(int status);
+struct str response_reason(int status);
 
 #endif

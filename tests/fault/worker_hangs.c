@@ -86,6 +86,7 @@ static void busy_worker_is_killed_by_the_watchdog_with_its_request_named(void **
     client_send_text(c, "GET /wait?file=/nonexistent/never HTTP/1.1\r\nHost: a\r\n\r\n");
     (void)server_wait_log(s, "probe waits");
     client_expect_close(c);
+    CHECK_HAS(server_wait_log(s, "worker died"), "signal=ABRT"); /* it got the chance to say why */
     (void)server_wait_log(s, "worker ready");
     CHECK_HAS(lines_text(&s->log), "/wait?file=/nonexistent/never");
     CHECK_EQ(lines_count(&s->log, "worker died"), 1);
@@ -101,6 +102,23 @@ static void all_workers_stopped_are_all_replaced(void **state)
     for (int slot = 0; slot < 2; slot++)
         CHECK(kill(server_worker_pid(s, slot), SIGSTOP) == 0);
     check_everybody_is_served(s);
+}
+
+/* As after a suspend: nobody ran, and whoever wakes first must not blame the others. */
+static void everybody_stopped_together_goes_on_together(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(PROBE_SO, "--set", "timeout=1s", NULL);
+    pid_t pids[2] = {server_worker_pid(s, 0), server_worker_pid(s, 1)};
+    CHECK(kill(-s->pid, SIGSTOP) == 0);
+    uint64_t end = clock_now_us() + 3 * CLOCK_US_PER_S;
+    while (patience_turn(end))
+        continue;
+    CHECK(kill(-s->pid, SIGCONT) == 0);
+    check_everybody_is_served(s);
+    CHECK_EQ(lines_count(&s->log, "worker died"), 0);
+    for (int slot = 0; slot < 2; slot++)
+        CHECK_EQ(server_worker_pid(s, slot), pids[slot]);
 }
 
 /* A master that was stopped itself must not take its own absence for theirs. */
@@ -127,4 +145,5 @@ SERVER_MAIN(SERVER_TEST(slot_of_a_stopped_worker_is_covered),
             SERVER_TEST(slot_of_a_busy_worker_is_covered),
             SERVER_TEST(busy_worker_is_killed_by_the_watchdog_with_its_request_named),
             SERVER_TEST(all_workers_stopped_are_all_replaced),
+            SERVER_TEST(everybody_stopped_together_goes_on_together),
             SERVER_TEST(stopped_master_kills_nobody_when_it_goes_on))

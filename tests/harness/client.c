@@ -243,6 +243,15 @@ void client_read_line(struct client *c, char *out, size_t cap)
     c->in.data[c->in.len] = '\0';
 }
 
+bool client_wait(struct client *c)
+{
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    while (c->in.len == 0)
+        if (!wait_more(c, deadline))
+            return false;
+    return true;
+}
+
 void client_expect_close(struct client *c)
 {
     uint64_t deadline = patience_until(PATIENCE_MS);

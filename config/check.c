@@ -13,6 +13,8 @@
 #include "config/schema.h"
 #include "config/value.h"
 
+#define CHECK_SERVER_MAX 100 /* as http/conn.h, which has no room for more in the common fields */
+
 static void complain_at(const struct settings *s, enum setting_id id, unsigned line,
                         unsigned column, struct mistakes *m, const char *text)
 {
@@ -116,8 +118,17 @@ static void check_binds(const struct settings *s, struct mistakes *m)
     }
 }
 
+static void check_server_header(const struct settings *s, struct mistakes *m)
+{
+    size_t len = strlen(s->server_header);
+    if (len > CHECK_SERVER_MAX)
+        check_complain(s, SETTING_ID_server_header, m, "%zu bytes long; allowed: at most %d", len,
+                       CHECK_SERVER_MAX);
+}
+
 void check_settings(const struct settings *s, struct mistakes *mistakes, struct mistakes *warnings)
 {
+    check_server_header(s, mistakes);
     check_user(s, mistakes);
     check_binds(s, mistakes);
     check_part(s, SETTING_ID_limit_request_line, SETTING_ID_limit_request_head, mistakes);

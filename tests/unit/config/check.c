@@ -49,6 +49,16 @@ static void parts_are_at_most_their_whole(void **state)
     expect("limit_request_head: 8190\n", FILE_ONLY, "", "");
 }
 
+static void a_server_field_has_an_end(void **state)
+{
+    (void)state;
+    char yaml[160];
+    (void)snprintf(yaml, sizeof yaml, "server_header: %0100d\n", 7);
+    expect(yaml, FILE_ONLY, "", "");
+    (void)snprintf(yaml, sizeof yaml, "server_header: %0101d\n", 7);
+    expect(yaml, FILE_ONLY, "f:1:16: server_header: 101 bytes long; allowed: at most 100\n", "");
+}
+
 static void groups_need_a_user(void **state)
 {
     (void)state;
@@ -159,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(parts_are_at_most_their_whole),
+        IN_FOLDER(a_server_field_has_an_end),
         IN_FOLDER(groups_need_a_user),
         IN_FOLDER(an_address_may_be_there_once),
         IN_FOLDER(a_format_without_a_log_is_a_warning),

@@ -67,8 +67,8 @@ static void a_field_can_not_split_an_answer(void **state)
                                          "a\x01",
                                          "a\x7f",
                                          "\x1b[0m",
-                                         "a\x0b"
-                                         "b"};
+                                         ("a\x0b"
+                                          "b")};
     static const char *const names[] = {"",   "A B", "A:",  ":",     "A\r\nB",   "A\n", "A\t",
                                         "A(", "A,B", "A/",  "A\x7f", "\xc3\xa9", "A=",  "A\"",
                                         "A{", "A@",  "A\\", "A[",    "A;"};

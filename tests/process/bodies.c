@@ -130,27 +130,32 @@ static void body_at_the_limit_passes_and_one_more_is_413(void **state)
     free(body);
 }
 
-/* A client that sends a large body and only then reads must still see the 413: the server goes on
- * reading for a while instead of resetting the connection (RFC 9112 §9.6). */
+/* A client that sends a large body and only then reads must find the 413: the server goes on reading
+ * for a while instead of closing, which would answer what still comes with a reset, and a reset may
+ * take the answer away (RFC 9112 §9.6). Linux spares what was received; the reset itself is seen by
+ * the sender. One round in which none comes is proof enough: the server lingers for a limited time. */
 static void refusal_of_a_large_body_is_not_lost_in_a_reset(void **state)
 {
     (void)state;
     char *body = make_body(300000);
+    unsigned without_reset = 0;
     struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set",
                                         "limit_request_body=1000", NULL);
     for (int i = 0; i < 20; i++) {
         struct client *c = client_to(s);
         client_send_text(c, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n");
-        (void)client_send(c, body, 200000);
+        bool is_taken = client_send(c, body, 200000);
         CHECK(patience_poll(c->fd, POLLIN, patience_until(PATIENCE_MS)));
-        /* The answer is there, unread; were the socket closed, this would be answered by a reset,
-         * which takes the answer away (RFC 1122 §4.2.2.13). */
-        for (int k = 0; k < 5 && client_send(c, body, 20000); k++)
+        for (int k = 0; k < 5 && is_taken; k++) {
+            is_taken = client_send(c, body, 20000);
             (void)patience_turn(UINT64_MAX);
+        }
         client_read(c, &r, false);
         CHECK_EQ(r.status, 413);
+        without_reset += is_taken;
         client_close(c);
     }
+    CHECK(without_reset > 0);
     free(body);
 }
 

@@ -126,6 +126,18 @@ static void http_1_0_closes_and_is_not_sent_chunks(void **state)
     CHECK(r.body.len > 0 && r.body.data[r.body.len - 1] == '\n');
 }
 
+/* The end of such a body is the end of the connection, whatever the client asked for. */
+static void http_1_0_stream_closes_although_keep_alive_was_asked_for(void **state)
+{
+    (void)state;
+    struct client *c = start_and_connect(NULL);
+    client_exchange(c, &r, "GET /stream?n=2&ms=1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    CHECK_EQ(r.status, 200);
+    const char *connection = reply_field(&r, "Connection");
+    CHECK(!connection || strcmp(connection, "close") == 0);
+    CHECK(r.body.len > 0);
+}
+
 static void http_1_0_keep_alive_is_confirmed(void **state)
 {
     (void)state;
@@ -199,6 +211,7 @@ SERVER_MAIN(SERVER_TEST(connection_serves_many_requests),
             SERVER_TEST(pipelining_client_that_reads_late_gets_everything),
             SERVER_TEST(client_that_says_it_sends_no_more_still_gets_its_answers),
             SERVER_TEST(http_1_0_closes_and_is_not_sent_chunks),
+            SERVER_TEST(http_1_0_stream_closes_although_keep_alive_was_asked_for),
             SERVER_TEST(http_1_0_keep_alive_is_confirmed),
             SERVER_TEST(idle_connection_is_closed_after_keepalive),
             SERVER_TEST(keepalive_zero_closes_behind_each_answer),

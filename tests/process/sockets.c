@@ -137,6 +137,18 @@ static void port_in_use_is_exit_3(void **state)
     (void)close(fd);
 }
 
+static void port_in_use_is_exit_3_in_single_mode_too(void **state)
+{
+    (void)state;
+    unsigned port;
+    char bind[64];
+    int fd = take_port(&port);
+    (void)snprintf(bind, sizeof bind, "127.0.0.1:%u", port);
+    struct server *s = server_start_args("run", "--single", REMUDA_DEMO_SO, "--bind", bind, NULL);
+    CHECK_EQ(server_run(s), 3);
+    (void)close(fd);
+}
+
 /* Two of us must not share a port by accident, although our own sockets do. */
 static void port_of_another_remuda_is_exit_3(void **state)
 {
@@ -318,7 +330,9 @@ static void many_workers_share_a_unix_socket(void **state)
 SERVER_MAIN(SERVER_TEST(several_addresses_at_once), SERVER_TEST(ipv6_loopback),
             SERVER_TEST(ipv6_wildcard_also_takes_ipv4),
             SERVER_TEST(port_alone_means_every_ipv4_address), SERVER_TEST(name_of_this_host),
-            SERVER_TEST(port_in_use_is_exit_3), SERVER_TEST(port_of_another_remuda_is_exit_3),
+            SERVER_TEST(port_in_use_is_exit_3),
+            SERVER_TEST(port_in_use_is_exit_3_in_single_mode_too),
+            SERVER_TEST(port_of_another_remuda_is_exit_3),
             SERVER_TEST(one_port_in_use_among_others_is_exit_3),
             SERVER_TEST(address_of_somebody_else_is_exit_3),
             SERVER_TEST(port_is_free_at_once_after_a_stop),

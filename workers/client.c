@@ -232,7 +232,8 @@ static void on_client(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop;
     struct client *client = (struct client *)(void *)watcher;
-    if (conn_wait(&client->conn) == CONN_WAIT_TIMER)
+    /* Not conn_wait(): the stream's time may have come a moment before its timer. */
+    if ((events & EV_READ) && client->conn.state == CONN_STREAM)
         client_peek(client);
     else if (events & EV_READ)
         client_read(client);

@@ -1,0 +1,218 @@
+/* Mistakes of workers/client.c that were found by reading: each test failed before its repair. The
+ * clock is the test's: a turn of the loop reads none by itself. */
+#include "workers/client.h"
+
+#include <unistd.h>
+
+#include <ev.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "http/stream.h"
+#include "tests/harness/check.h"
+
+#define GET(target) "GET " target " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define START_US 1000000U
+#define WAIT_MS 1000
+
+static struct {
+    struct settings settings;
+    struct seat_head head;
+    struct web web;
+    struct clients all;
+    struct ev_loop *loop;
+    struct router *router;
+    unsigned calls; /* of the producer */
+} room;
+
+/* ---- the application ---- */
+
+static int produce(rmd_writer *out, void *state)
+{
+    (void)state;
+    CHECK(buf_append(out->out, "piece\n", 6) == 0);
+    return ++room.calls == 2 ? RMD_END : WAIT_MS;
+}
+
+static void on_stream(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    res->status = 200;
+    res->kind = RESPONSE_STREAM;
+    res->produce = produce;
+}
+
+/* Has nothing to say, and asks again at once, as one does who looks at a queue. */
+static int produce_nothing(rmd_writer *out, void *state)
+{
+    (void)out;
+    (void)state;
+    CHECK_SAYING(++room.calls < 10000, "one stream keeps the loop to itself");
+    return 0;
+}
+
+static void on_empty(rmd_request *req, rmd_response *res)
+{
+    on_stream(req, res);
+    res->produce = produce_nothing;
+}
+
+static void on_target(rmd_request *req, rmd_response *res)
+{
+    struct str target = request_target(req);
+    res->status = 200;
+    res->kind = RESPONSE_BYTES;
+    res->body = target.p;
+    res->body_len = target.len;
+}
+
+static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
+{
+    (void)owner;
+    if (req->match.route)
+        req->match.route->decl->handler(req, res);
+    else
+        response_error_page(res, req->arena, 404);
+}
+
+static void on_error(void *owner, struct rmd_request *req, struct rmd_response *res, int status)
+{
+    (void)owner;
+    response_error_page(res, req->arena, status);
+}
+
+static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
+{
+    (void)owner;
+    (void)req;
+    (void)res;
+}
+
+static void on_parked(void *owner, struct rmd_request *req)
+{
+    (void)owner;
+    (void)req;
+}
+
+static void on_closed(void)
+{
+}
+
+/* ---- the loop ---- */
+
+static int setup(void **state)
+{
+    static const rmd_route routes[] = {
+        {.method = "GET", .pattern = "/stream", .handler = on_stream},
+        {.method = "GET", .pattern = "/empty", .handler = on_empty},
+        {.method = "GET", .pattern = "/:any", .handler = on_target},
+        {0}};
+    static const struct conn_hooks hooks = {on_handle, on_error, on_finished, on_parked};
+    static const struct http_limits limits = {
+        .request_line = 8190, .fields = 100, .field_size = 8190, .head = 65536, .body = 1000};
+    struct err err;
+    (void)state;
+    memset(&room, 0, sizeof room);
+    room.settings.keepalive_us = 75000000;
+    room.settings.header_timeout_us = 10000000;
+    room.web.settings = &room.settings;
+    room.web.part.head = &room.head;
+    room.loop = ev_loop_new(EVBACKEND_EPOLL);
+    CHECK(room.loop != NULL);
+    CHECK(router_new(&(rmd_app){.routes = routes}, 16, &room.router, &err) == 0);
+    CHECK(conn_env_init(&room.web.env, &limits, room.router, &hooks, NULL, 4096) == 0);
+    room.web.env.now_us = START_US;
+    conn_env_set_time(&room.web.env, 1700000000, STR("remuda"));
+    client_init(&room.all, room.loop, &room.web, on_closed);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    client_close_all(&room.all);
+    conn_env_fini(&room.web.env);
+    router_free(room.router);
+    ev_loop_destroy(room.loop);
+    return 0;
+}
+
+static void turn(void)
+{
+    ev_run(room.loop, EVRUN_NOWAIT);
+}
+
+static void send_to(int fd, const char *octets, size_t len)
+{
+    CHECK_EQ(write(fd, octets, len), len);
+}
+
+#define SEND(fd, text) send_to((fd), (text), sizeof(text) - 1)
+
+/* A client that has sent something before it is accepted. Returns its end */
+static int connect_with(const char *octets, size_t len)
+{
+    int fds[2];
+    struct sockaddr_storage address = {.ss_family = AF_UNIX};
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+    send_to(fds[0], octets, len);
+    client_open(&room.all, fds[1], &address);
+    return fds[0];
+}
+
+#define CONNECT(text) connect_with((text), sizeof(text) - 1)
+
+/* What has come until now, as text. */
+static const char *received(int fd)
+{
+    static char text[65536];
+    size_t len = 0;
+    ssize_t n;
+    while ((n = read(fd, text + len, sizeof text - 1 - len)) > 0)
+        len += (size_t)n;
+    text[len] = '\0';
+    return text;
+}
+
+/* ---- streams ---- */
+
+/* Time and the client's octets may come in the same turn: what was read then went in front of what
+ * had been read before, and a worker died of too much of it. */
+static void client_keeps_requests_in_order_when_a_wait_ends_as_they_come(void **state)
+{
+    (void)state;
+    int fd = CONNECT(GET("/stream") GET("/first"));
+    SEND(fd, GET("/second"));
+    room.web.env.now_us += WAIT_MS * CLOCK_US_PER_MS; /* libev's own clock is not there yet */
+    for (int i = 0; i < 5; i++)
+        turn();
+    const char *text = received(fd);
+    const char *first = strstr(text, "/first");
+    CHECK(first != NULL);
+    CHECK_HAS(first, "/second");
+    (void)close(fd);
+}
+
+static void client_gives_way_when_a_stream_has_nothing_to_say(void **state)
+{
+    (void)state;
+    int fd = CONNECT(GET("/empty"));
+    int other = CONNECT(GET("/other"));
+    for (int i = 0; i < 5; i++)
+        turn();
+    CHECK(strstr(received(other), "/other") != NULL);
+    CHECK(room.calls > 0);
+    (void)close(fd);
+    (void)close(other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            client_keeps_requests_in_order_when_a_wait_ends_as_they_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(client_gives_way_when_a_stream_has_nothing_to_say, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

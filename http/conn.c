@@ -511,6 +511,7 @@ static bool step_stream(struct conn *c)
     struct conn_env *env = c->env;
     if (c->resume_us > env->now_us)
         return false;
+    size_t len = env->out.len;
     int wait_ms = stream_produce(&c->ex->res, c->is_stream_chunked, &env->out);
     if (wait_ms == RMD_END) {
         finish(c);
@@ -520,6 +521,7 @@ static bool step_stream(struct conn *c)
         finish(c);
     } else {
         c->resume_us = wait_ms > 0 ? env->now_us + (uint64_t)wait_ms * CLOCK_US_PER_MS : 0;
+        return env->out.len > len; /* one that asks again with nothing to say lets others go on */
     }
     return true;
 }

@@ -105,6 +105,17 @@ static void set_process(const char *role, int generation, const struct settings 
                                               .app = app});
 }
 
+/* A route that declares a lane for waiting or heavy work holds up its worker's loop in this
+ * version. */
+static void tell_of_lanes(void)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < router_count(room.app.router); i++)
+        n += router_route(room.app.router, i)->lane != RMD_INLINE;
+    if (n > 0)
+        log_notice("lanes other than inline run inline in this version", "routes=%zu", n);
+}
+
 _Noreturn static void fail(const char *reason)
 {
     channel_tell(room.heritage, MSG_FAILED, NULL, getpid(), 0, reason);
@@ -143,6 +154,7 @@ void loader_main(const struct heritage *heritage)
                       heritage->settings->app, threads);
         fail(err.text);
     }
+    tell_of_lanes();
     atomic_store_explicit(&room.part.head->state, SEAT_STATE_READY, memory_order_relaxed);
     channel_tell(room.heritage, MSG_READY, NULL, getpid(), (int64_t)router_count(room.app.router),
                  NULL);

@@ -80,7 +80,8 @@ void client_read_raw(struct client *c, size_t len);
 /* Reads one line with its LF into out, NUL-terminated. */
 void client_read_line(struct client *c, char *out, size_t cap);
 
-/* Waits until something has come, without taking it. Returns false when the connection closed first */
+/* Waits until something has come, without taking it.
+ * Returns  false when the connection closed first */
 bool client_wait(struct client *c);
 
 /* Waits until the server closes the connection. Fails the test when anything else comes first. */

@@ -130,10 +130,10 @@ static void body_at_the_limit_passes_and_one_more_is_413(void **state)
     free(body);
 }
 
-/* A client that sends a large body and only then reads must find the 413: the server goes on reading
- * for a while instead of closing, which would answer what still comes with a reset, and a reset may
- * take the answer away (RFC 9112 §9.6). Linux spares what was received; the reset itself is seen by
- * the sender. One round in which none comes is proof enough: the server lingers for a limited time. */
+/* A client that sends a large body and only then reads must find the 413: the server goes on
+ * reading for a while instead of closing, which would answer what still comes with a reset, and a
+ * reset may take the answer away (RFC 9112 §9.6). Linux spares what was received; the sender sees
+ * the reset. One round without it is proof enough: the server lingers for a limited time. */
 static void refusal_of_a_large_body_is_not_lost_in_a_reset(void **state)
 {
     (void)state;

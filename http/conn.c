@@ -656,8 +656,10 @@ static int settle_input(struct conn *c)
         if (rc == 0)
             rc = keep_request(c);
         break;
-    case CONN_IDLE: /* gave way to others with requests unanswered */
+    case CONN_IDLE: /* gave way to others with requests unanswered; in a drain nothing else keeps it */
         rc = buf_append(&c->pending, env->view, env->view_len);
+        if (env->is_draining && c->n_requests > 0 && c->pending.len == 0)
+            c->state = CONN_CLOSING;
         break;
     case CONN_LENGTH:
     case CONN_CHUNKED:
@@ -692,6 +694,12 @@ void conn_settle(struct conn *c)
         conn_fini(c);
     if (c->state == CONN_CLOSING && c->out.len == 0)
         c->state = c->is_lingering ? CONN_LINGER : CONN_CLOSED;
+}
+
+void conn_linger(struct conn *c)
+{
+    RMD_ASSERT(c->state == CONN_CLOSED && !c->ex);
+    c->state = CONN_LINGER;
 }
 
 enum conn_wait conn_wait(const struct conn *c)

@@ -144,6 +144,10 @@ bool conn_can_go_on(const struct conn *c);
 /* Ends a turn. */
 void conn_settle(struct conn *c);
 
+/* For a driver that finds input unread on a connection that ended with this turn: closing it now
+ * would reset what the client has not read yet, so it lingers. */
+void conn_linger(struct conn *c);
+
 enum conn_wait conn_wait(const struct conn *c);
 
 /* The clock of what it waits for has run out: answers 408 or just closes. A turn follows. */

@@ -16,7 +16,8 @@
 #include "base/log.h"
 
 #define TURN_ROUNDS 16 /* writes a turn for one connection, so that others get theirs */
-#define LINGER_US (2 * CLOCK_US_PER_S)
+#define LINGER_US (2 * CLOCK_US_PER_S)      /* without an octet */
+#define LINGER_MAX_US (30 * CLOCK_US_PER_S) /* whatever comes; a guess, as others have it */
 
 struct client {
     ev_io io;
@@ -24,6 +25,7 @@ struct client {
     struct conn conn;
     struct list link;     /* in all->clocks[clock] */
     uint64_t since_us;    /* when its clock was started */
+    uint64_t linger_us;   /* when our side was shut */
     struct ev_timer *due; /* when its stream goes on; NULL until one waits */
     uint8_t clock;        /* enum client_clock */
     bool has_more; /* its stream waits, and it has sent more, or its next request, meanwhile */
@@ -81,13 +83,16 @@ static enum client_clock clock_for(const struct client *client, enum conn_wait w
     }
 }
 
-/* A head's clock runs from its first octet; the others start again with every progress. */
+/* A head's clock runs from its first octet; the others start again with every progress, but one who
+ * lingers has an end. */
 static void client_set_clock(struct client *client, enum conn_wait wait)
 {
     enum client_clock clock = clock_for(client, wait);
     uint64_t since_us = client->all->web->env.now_us;
     if (wait == CONN_WAIT_HEAD)
         since_us = client->conn.ex->req.started_us;
+    if (clock == CLIENT_CLOCK_LINGER && since_us > client->linger_us + LINGER_MAX_US - LINGER_US)
+        since_us = client->linger_us + LINGER_MAX_US - LINGER_US;
     if (clock == client->clock && clock == CLIENT_CLOCK_HEAD && since_us == client->since_us)
         return;
     if (clock == client->clock && clock == CLIENT_CLOCK_HEAD && wait == CONN_WAIT_REQUEST)
@@ -150,8 +155,10 @@ static bool client_wait(struct client *client)
         }
         break;
     case CONN_WAIT_LINGER:
-        if (client->clock != CLIENT_CLOCK_LINGER)
+        if (client->clock != CLIENT_CLOCK_LINGER) {
             (void)shutdown(client->io.fd, SHUT_WR); /* ENOTCONN: the client is gone already */
+            client->linger_us = client->all->web->env.now_us;
+        }
         break;
     default:
         break;
@@ -188,6 +195,12 @@ static bool client_send(struct client *client)
     }
 }
 
+static bool has_unread(const struct client *client)
+{
+    char octet;
+    return recv(client->io.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 /* Returns false when the connection is over and the client freed. */
 static bool client_turn(struct client *client)
 {
@@ -196,7 +209,10 @@ static bool client_turn(struct client *client)
         if (!client_send(client) || !conn_can_go_on(&client->conn))
             break;
     }
+    bool is_cut = client->conn.state == CONN_CLOSED;
     conn_settle(&client->conn);
+    if (!is_cut && client->conn.state == CONN_CLOSED && has_unread(client))
+        conn_linger(&client->conn);
     return client_wait(client);
 }
 
@@ -292,9 +308,21 @@ bool client_has_idle(const struct clients *all)
     return !list_is_empty(&all->clocks[CLIENT_CLOCK_IDLE]);
 }
 
+/* After one more look whether a request is already there: a client that has just sent one must not
+ * lose it. */
+static void close_if_idle(struct client *client)
+{
+    list_unlink(&client->link);
+    client->clock = CLIENT_CLOCK_NONE;
+    if (client->conn.state == CONN_IDLE)
+        client_read(client);
+    if (client_turn(client) && conn_wait(&client->conn) == CONN_WAIT_REQUEST)
+        client_close(client);
+}
+
 void client_close_oldest_idle(struct clients *all)
 {
-    client_close(LIST_ENTRY(all->clocks[CLIENT_CLOCK_IDLE].next, struct client, link));
+    close_if_idle(LIST_ENTRY(all->clocks[CLIENT_CLOCK_IDLE].next, struct client, link));
 }
 
 /* ---- time-outs ---- */
@@ -314,8 +342,6 @@ static void expire(struct clients *all, enum client_clock clock)
     }
 }
 
-/* Idle connections are closed, after one more look whether a request is already there: a client
- * that has just sent one must not lose it. */
 static void close_idle(struct clients *all, enum client_clock clock)
 {
     struct list *list = &all->clocks[clock];
@@ -326,15 +352,8 @@ static void close_idle(struct clients *all, enum client_clock clock)
         list_unlink(link);
         list_push(&todo, link);
     }
-    while (!list_is_empty(&todo)) {
-        struct client *client = LIST_ENTRY(todo.next, struct client, link);
-        list_unlink(&client->link);
-        client->clock = CLIENT_CLOCK_NONE;
-        if (client->conn.state == CONN_IDLE)
-            client_read(client);
-        if (client_turn(client) && client->conn.state == CONN_IDLE)
-            client_close(client);
-    }
+    while (!list_is_empty(&todo))
+        close_if_idle(LIST_ENTRY(todo.next, struct client, link));
 }
 
 void client_expire(struct clients *all)

@@ -315,7 +315,7 @@ static bool has_room(void)
 
 static void make_room(void)
 {
-    if (room.clients.n >= room.max_clients && client_has_idle(&room.clients))
+    while (room.clients.n >= room.max_clients && client_has_idle(&room.clients))
         client_close_oldest_idle(&room.clients);
 }
 

@@ -206,12 +206,111 @@ static void client_gives_way_when_a_stream_has_nothing_to_say(void **state)
     (void)close(other);
 }
 
+/* ---- how a connection ends ---- */
+
+static bool is_closed(int fd)
+{
+    char octet;
+    return recv(fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static bool is_open_for_writing(int fd)
+{
+    return send(fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
+}
+
+/* Closing with input unread resets the connection, and takes the end of the answer with it that the
+ * client has not read yet (RFC 9112 §9.6). */
+static void client_lingers_when_more_has_come_behind_the_last_request(void **state)
+{
+    (void)state;
+    int fd = CONNECT(GET("/stream"));
+    SEND(fd, GET("/unread"));
+    room.web.env.is_draining = true;
+    room.web.env.now_us += WAIT_MS * CLOCK_US_PER_MS;
+    turn();
+    CHECK_EQ(room.all.n, 1);
+    CHECK(is_open_for_writing(fd));
+    CHECK_HAS(received(fd), "0\r\n\r\n");
+    CHECK(is_closed(fd));
+    (void)close(fd);
+    turn();
+    turn();
+    CHECK_EQ(room.all.n, 0);
+}
+
+/* One that never stops sending behind its refused request must not hold its place for ever. */
+static void client_lingers_only_so_long(void **state)
+{
+    (void)state;
+    int fd = CONNECT("nonsense\r\n\r\n");
+    CHECK_HAS(received(fd), " 400 ");
+    for (int second = 0; second < 60; second++) {
+        room.web.env.now_us += CLOCK_US_PER_S;
+        if (!is_open_for_writing(fd))
+            break;
+        turn();
+        client_expire(&room.all);
+    }
+    CHECK_EQ(room.all.n, 0);
+    (void)close(fd);
+}
+
+/* Its small answers were blocked when the drain began: it was not idle then, and is over as soon as
+ * they are gone. */
+static void client_closes_in_a_drain_when_blocked_answers_are_gone(void **state)
+{
+    (void)state;
+    static char requests[60 * sizeof(GET("/some"))];
+    static char more[1 << 16];
+    for (size_t i = 0; i < 60; i++)
+        memcpy(requests + i * (sizeof GET("/some") - 1), GET("/some"), sizeof GET("/some") - 1);
+    int fds[2];
+    struct sockaddr_storage address = {.ss_family = AF_UNIX};
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+    send_to(fds[0], requests, 60 * (sizeof GET("/some") - 1));
+    while (write(fds[1], more, sizeof more) > 0)
+        ; /* until it is full */
+    client_open(&room.all, fds[1], &address);
+    room.web.env.is_draining = true;
+    client_close_idle(&room.all);
+    CHECK_EQ(room.all.n, 1);
+    for (int i = 0; i < 100 && room.all.n == 1; i++) {
+        (void)received(fds[0]);
+        turn();
+    }
+    CHECK_EQ(room.all.n, 0);
+    (void)close(fds[0]);
+}
+
+/* A full worker closes the connection that has been idle longest, but not over a request that is
+ * here. */
+static void client_that_makes_room_is_looked_at_once_more(void **state)
+{
+    (void)state;
+    int fd = CONNECT(GET("/first"));
+    CHECK_HAS(received(fd), "/first");
+    SEND(fd, GET("/second"));
+    CHECK(client_has_idle(&room.all));
+    client_close_oldest_idle(&room.all);
+    CHECK_HAS(received(fd), "/second");
+    CHECK_EQ(room.all.n, 0);
+    (void)close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             client_keeps_requests_in_order_when_a_wait_ends_as_they_come, setup, teardown),
         cmocka_unit_test_setup_teardown(client_gives_way_when_a_stream_has_nothing_to_say, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(client_lingers_when_more_has_come_behind_the_last_request,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(client_lingers_only_so_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(client_closes_in_a_drain_when_blocked_answers_are_gone,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(client_that_makes_room_is_looked_at_once_more, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

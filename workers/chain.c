@@ -63,6 +63,7 @@ void chain_error(const struct app *app, struct rmd_request *req, struct rmd_resp
     if (app->decl->error_page && !res->is_error_page) {
         res->is_error_page = true;
         app->decl->error_page(req, res, status);
+        res->is_error_page = false;
         if (res->status < 200 || res->status > 599)
             res->status = status;
     }

@@ -153,9 +153,9 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
     atomic_store_explicit(&part.head->state, SEAT_STATE_READY, memory_order_relaxed);
     tell_master(MSG_READY, 0, NULL);
     run_loop();
+    tear_down(); /* first: it pays what is owed to the app's streams and bodies */
     if (app->decl->worker_exit)
         app->decl->worker_exit();
-    tear_down();
     exit(EXIT_SUCCESS);
 }
 

@@ -1,6 +1,7 @@
-/* http/conn.c when memory is refused: every allocation of a session that uses all of the machine is
- * refused once, and from there on always. Whatever is refused, nothing crashes, every body is paid for
- * once, nothing leaks (the sanitizers look), and the next connection of the loop is served. */
+/* http/conn.c when memory is refused: every allocation of a session that uses all of the machine
+ * is refused once, and from there on always. Whatever is refused, nothing crashes, every body is
+ * paid for once, nothing leaks (the sanitizers look), and the next connection of the loop is
+ * served. */
 #include <stdlib.h>
 
 #include "base/arena.h"

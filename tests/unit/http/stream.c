@@ -1,5 +1,5 @@
-/* http/stream.c: one call of a producer becomes one chunk, or plain octets; a stream that fails is cut,
- * never shortened in silence. */
+/* http/stream.c: one call of a producer becomes one chunk, or plain octets; a stream that fails is
+ * cut, never shortened in silence. */
 #include "http/stream.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* ipc/msg.c: what may travel on a channel. Frames of every wrong size, magic, version, type, direction
- * and number of descriptors are refused, and what came with them is closed. */
+/* ipc/msg.c: what may travel on a channel. Frames of every wrong size, magic, version, type,
+ * direction and number of descriptors are refused, and what came with them is closed. */
 #include "ipc/msg.h"
 
 #include <dirent.h>

@@ -67,7 +67,7 @@ static void several_signals_are_taken_together(void **state)
     CHECK_EQ(signals_take(), UINT64_C(1) << SIGUSR2 | UINT64_C(1) << SIGTERM);
 }
 
-/* More signals than a pipe has room for: the handler does not wait, and the last one is not lost. */
+/* More signals than a pipe has room for: the handler does not wait, and the last is not lost. */
 static void a_storm_fills_the_pipe_and_loses_nothing(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* ipc/spawn.c: what a child starts with, whose child it is, and that nobody outlives the master. Each
- * test plays master in a process of its own, since subreapers and death signals are for life; what the
- * children find comes back through a pipe. */
+/* ipc/spawn.c: what a child starts with, whose child it is, and that nobody outlives the master.
+ * Each test plays master in a process of its own, since subreapers and death signals are for life;
+ * what the children find comes back through a pipe. */
 #include "ipc/spawn.h"
 
 #include <dirent.h>
@@ -24,6 +24,7 @@
 #undef fork
 
 #define EXIT_ORPHAN 70
+#define STAY_S 120 /* whoever should have been killed long before ends by itself */
 
 /* What a child finds when it starts. */
 struct finding {
@@ -105,6 +106,7 @@ _Noreturn static void main_stays(const struct heritage *h)
     find_out(h, &finding);
     if (write(h->channel_fd, &finding, sizeof finding) != sizeof finding)
         _exit(1);
+    (void)alarm(STAY_S);
     for (;;)
         (void)pause();
 }
@@ -139,6 +141,7 @@ _Noreturn static void main_loader(const struct heritage *h)
     finding.pid = pid; /* whom it has made */
     if (write(h->channel_fd, &finding, sizeof finding) != sizeof finding)
         _exit(1);
+    (void)alarm(STAY_S);
     for (;;)
         (void)pause();
 }

@@ -1,5 +1,5 @@
-/* workers/app.c, the request's half of remuda.h: what a handler reads out of a request. The response's
- * half is in app_response.c, settings and process in app_process.c. */
+/* workers/app.c, the request's half of remuda.h: what a handler reads out of a request. The
+ * response's half is in app_response.c, settings and process in app_process.c. */
 #include "tests/unit/workers/calls.h"
 
 static void (*look)(rmd_request *req); /* what the test wants to see inside of the handler */

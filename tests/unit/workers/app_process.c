@@ -1,4 +1,5 @@
-/* workers/app.c, the rest of remuda.h: app_config by key and type, who this process is, and the log. */
+/* workers/app.c, the rest of remuda.h: app_config by key and type, who this process is, and the
+ * log. */
 #include <limits.h>
 
 #include "tests/unit/workers/calls.h"

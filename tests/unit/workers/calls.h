@@ -1,5 +1,5 @@
-/* An application in memory: requests go in as octets through the same machine as in the server, and the
- * answer comes out in pieces. For the tests of workers/app.c, chain.c and inproc.c. */
+/* An application in memory: requests go in as octets through the same machine as in the server,
+ * and the answer comes out in pieces. For the tests of workers/app.c, chain.c and inproc.c. */
 #ifndef REMUDA_TESTS_UNIT_WORKERS_CALLS_H
 #define REMUDA_TESTS_UNIT_WORKERS_CALLS_H
 

@@ -1,5 +1,5 @@
-/* workers/chain.c: order of filters and handlers, error pages and their guard against recursion, what
- * happens when an app makes a mistake, and which apps are refused. */
+/* workers/chain.c: order of filters and handlers, error pages and their guard against recursion,
+ * what happens when an app makes a mistake, and which apps are refused. */
 #include "workers/chain.h"
 
 #include "tests/unit/workers/calls.h"
@@ -294,6 +294,9 @@ static void the_server_makes_the_pages_of_an_app_without_one(void **state)
     CHECK_TEXT(calls_text(), "404 Not Found\n");
     CHECK_EQ(calls_get("/two"), 418);
     CHECK_TEXT(calls_text(), "418 I'm a teapot\n");
+    CHECK_EQ(calls_get("/nothing"), 500); /* looked at also when no filter runs behind it */
+    CHECK_EQ(calls_get("/status?s=600"), 500);
+    CHECK_EQ(calls_get("/status?s=199&empty"), 500);
     CHECK_EQ(calls_send_request("POST", "/", "", NULL), 405);
     CHECK_TEXT(calls_field("Allow"), "GET, HEAD, OPTIONS");
 }

@@ -1,5 +1,5 @@
-/* workers/privileges.c: who drops privileges has no way back, and who can't is told why. Each test runs
- * in a process of its own, since there is no way back. */
+/* workers/privileges.c: who drops privileges has no way back, and who can't is told why. Each test
+ * runs in a process of its own, since there is no way back. */
 #include "workers/privileges.h"
 
 #include <errno.h>

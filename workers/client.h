@@ -46,8 +46,8 @@ void client_open(struct clients *all, int fd, const struct sockaddr_storage *add
 /* Is there an idle connection, which could make room for a new one? */
 bool client_has_idle(const struct clients *all);
 
-/* Closes the one that has been idle longest, after one more look whether a request has come, which is
- * then answered: one idle connection less, and usually one connection. There must be one. */
+/* Closes the one that has been idle longest, after one more look whether a request has come, which
+ * is then answered: one idle connection less, and usually one connection. There must be one. */
 void client_close_oldest_idle(struct clients *all);
 
 /* Closes all idle connections, after one more look whether a request has come. */

@@ -1,14 +1,14 @@
 /* Fuzz target: the connection machine, with two connections that share one loop's buffers.
  *
- * An input is a line of script, then octets. Both connections are sent these octets; the script says
- * how they are cut into reads, what the sockets take, when memory is refused, time passes, clients
- * leave and a drain begins (THE table is in run_step()). When it is over the rest is sent, and
- * everything is let go on to its end.
+ * An input is a line of script, then octets. Both connections are sent these octets; the script
+ * says how they are cut into reads, what the sockets take, when memory is refused, time passes,
+ * clients leave and a drain begins (THE table is in run_step()). When it is over the rest is sent,
+ * and everything is let go on to its end.
  *
- * Whatever happens: every body is paid for exactly once, requests stay where the application saw them
- * as long as their answer is under way, there is one answer for each request that was finished, in
- * order, none behind one that closes, buffers stay within bounds. And where the script only cuts and
- * delays, each client gets the same octets as one whose request came in one piece. */
+ * Whatever happens: every body is paid for exactly once, requests stay where the application saw
+ * them as long as their answer is under way, there is one answer for each request that was
+ * finished, in order, none behind one that closes, buffers stay within bounds. And where the script
+ * only cuts and delays, each client gets the same octets as one whose request came in one piece. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -220,6 +220,11 @@ static void answer(struct conn *c)
     struct buf *out = &c->env->out;
     if (c->env->is_draining)
         c->is_keep_alive = false;
+    if (res->status ==
+        205) { /* must not have content (RFC 9110 §15.3.6), but says so by a length */
+        response_drop_body(res);
+        res->kind = RESPONSE_EMPTY;
+    }
     if (render_head(c, ex) < 0) {
         give_up(c);
         return;

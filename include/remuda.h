@@ -305,9 +305,9 @@ RMD_API void rmd_error(rmd_response *res, int status);
 enum { RMD_END = -1, RMD_ABORT = -2 }; /* complete / broken: cut the connection */
 typedef int (*rmd_producer)(rmd_writer *out, void *state);
 
-/* Answers a stream: head now, body from produce(), which is called whenever what it wrote before
- * has gone out (so a slow client holds up its own stream only) and the wait that it asked for is
- * over. HTTP/1.1 clients get it chunked, 1.0 clients until close.
+/* Answers a stream: head now, body from produce(), which is called when the wait that it asked for is
+ * over and no more than 64 KiB are gathered or unsent (so a slow client holds up its own stream
+ * only). HTTP/1.1 clients get it chunked, 1.0 clients until close.
  * done     called exactly once with state, also when the client goes away; NULL: none
  * Safe     lanes: inline; produce and done run on the worker's own thread */
 RMD_API void rmd_stream(rmd_response *res, int status, const char *type, rmd_producer produce,

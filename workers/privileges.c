@@ -11,8 +11,8 @@
 #include "base/str.h"
 #include "config/settings.h"
 
-static int find_user(const char *text, uid_t *out_uid, gid_t *out_gid, const char **out_name,
-                     struct err *err)
+static int find_user(const char *text, bool has_group, uid_t *out_uid, gid_t *out_gid,
+                     const char **out_name, struct err *err)
 {
     uint64_t id;
     bool is_number = str_parse_u64(str_of(text), UINT32_MAX - 1, &id) == 0;
@@ -20,6 +20,8 @@ static int find_user(const char *text, uid_t *out_uid, gid_t *out_gid, const cha
     const struct passwd *entry = is_number ? getpwuid((uid_t)id) : getpwnam(text);
     if (!entry && !is_number)
         return err_set(err, ENOENT, "user: there is no user \"%s\"", text);
+    if (!entry && !has_group) /* else the group would stay the one that we were started with */
+        return err_set(err, ENOENT, "user: %s is in no user database: set group, too", text);
     *out_uid = entry ? entry->pw_uid : (uid_t)id;
     *out_gid = entry ? entry->pw_gid : getegid();
     *out_name = entry ? entry->pw_name : NULL;
@@ -47,7 +49,7 @@ int privileges_drop(const struct settings *settings, struct err *err)
     const char *name = NULL;
     int rc = 0;
     if (settings->user)
-        rc = find_user(settings->user, &uid, &gid, &name, err);
+        rc = find_user(settings->user, settings->group != NULL, &uid, &gid, &name, err);
     if (rc == 0 && settings->group)
         rc = find_group(settings->group, &gid, err);
     if (rc < 0 || (uid == geteuid() && gid == getegid()))

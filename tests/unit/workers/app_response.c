@@ -41,6 +41,35 @@ static void on_done(void *arg)
     n_done++;
 }
 
+static int give_nothing_but_a_reset(rmd_writer *out, void *state)
+{
+    (void)state;
+    (void)rmd_write(out, "never", 5);
+    return RMD_END;
+}
+
+static void give_reset_content(rmd_request *req, rmd_response *res)
+{
+    if (strcmp(rmd_path(req), "/") == 0)
+        rmd_send_ref(res, 205, "text/plain", "never", 5, on_done, &n_done);
+    else
+        rmd_stream(res, 205, "text/plain", give_nothing_but_a_reset, &n_done, on_done);
+}
+
+/* RFC 9110 §15.3.6: no content, and a length that says so, since 205 isn't bodiless by itself. */
+static void reset_content_has_no_content(void **state)
+{
+    (void)state;
+    fill = give_reset_content;
+    const char *targets[] = {"/", "/stream"};
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_EQ(calls_get(targets[i]), 205);
+        CHECK_EQ(calls_body.len, 0);
+        CHECK(strstr(calls_head.data, "\r\nContent-Length: 0\r\n") != NULL);
+        CHECK_EQ(n_done, i + 1);
+    }
+}
+
 /* ---- text and bytes ---- */
 
 static void give_text(rmd_request *req, rmd_response *res)
@@ -337,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(answers_of_text_json_and_bytes_say_what_they_are, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(reset_content_has_no_content, setup, teardown),
         cmocka_unit_test_setup_teardown(borrowed_bytes_are_paid_for_once, setup, teardown),
         cmocka_unit_test_setup_teardown(fields_are_set_and_added_and_bad_ones_refused, setup,
                                         teardown),

@@ -205,6 +205,8 @@ static int ask_for_strangers(void)
 {
     uid_t uid = geteuid();
     gid_t gid = getegid();
+    WANT(drop("4000000000", NULL, false) == -ENOENT); /* of no database: of which group? */
+    WANT(strstr(err.text, "set group"));
     WANT(drop("no-such-user-here", NULL, false) == -ENOENT);
     WANT(err.code == ENOENT && strstr(err.text, "user") && strstr(err.text, "no-such-user-here"));
     WANT(drop(NULL, "no-such-group-here", false) == -ENOENT);

@@ -569,7 +569,7 @@ int conn_output(struct conn *c, struct iovec *iov)
     struct conn_env *env = c->env;
     int n = 0;
     if (c->out.len > 0)
-        iov[n++] = (struct iovec){c->out.data, c->out.len};
+        iov[n++] = (struct iovec){c->out.data + c->out_sent, c->out.len - c->out_sent};
     else if (env->out.len > env->out_sent)
         iov[n++] = (struct iovec){env->out.data + env->out_sent, env->out.len - env->out_sent};
     if (c->state == CONN_SENDING) {
@@ -584,11 +584,14 @@ void conn_on_sent(struct conn *c, size_t n)
 {
     struct conn_env *env = c->env;
     if (c->out.len > 0) {
-        size_t from_out = n < c->out.len ? n : c->out.len;
-        buf_consume(&c->out, from_out);
+        size_t left = c->out.len - c->out_sent;
+        size_t from_out = n < left ? n : left;
+        c->out_sent += from_out;
         n -= from_out;
-        if (c->out.len == 0)
+        if (c->out_sent == c->out.len) {
             buf_fini(&c->out);
+            c->out_sent = 0;
+        }
     } else {
         size_t from_env = env->out.len - env->out_sent;
         if (from_env > n)

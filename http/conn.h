@@ -63,7 +63,8 @@ struct conn {
     struct conn_env *env;
     struct exchange *ex; /* NULL while idle */
     struct buf pending;  /* input behind a request whose answer is under way */
-    struct buf out;      /* output that did not fit the socket */
+    struct buf out;      /* output that did not fit the socket; empty when all was sent */
+    size_t out_sent;     /* of out */
     uint64_t resume_us;  /* CONN_STREAM: when the producer wants to go on */
     uint64_t body_left;  /* CONN_LENGTH: octets still to come */
     struct peer peer;

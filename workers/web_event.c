@@ -336,18 +336,26 @@ static bool accept_one(int fd)
     switch (errno) {
     case EAGAIN:
         return false;
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOBUFS:
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM: /* a firewall's word */
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case ETIMEDOUT:
+        return true; /* this connection is gone (accept(2)): the next may be well */
+    default:         /* descriptors or memory ran out, or the socket is no longer one */
         log_error("can't accept, trying again in a moment", "reason=\"%s\" connections=%zu",
                   strerror(errno), room.clients.n);
         ev_timer_set(&room.accept_pause, ACCEPT_PAUSE_S, 0);
         ev_timer_start(room.loop, &room.accept_pause);
         watch_listeners(false);
         return false;
-    default:
-        return true; /* this connection is gone (accept(2)): the next may be well */
     }
 }
 

@@ -47,13 +47,15 @@ static void set_process_limit(pid_t pid, rlim_t soft)
 static void refused_by_the_kernel_while_another_worker_serves(void **state)
 {
     (void)state;
-    char user[32], uid[16];
+    char user[32], group[32], uid[16];
     /* Root has no such limit: then loader and workers run as a user of whom there is nobody
      * else. */
     (void)snprintf(uid, sizeof uid, "%d", 100000 + (int)getpid() % 100000);
     (void)snprintf(user, sizeof user, "user=%s", uid);
+    (void)snprintf(group, sizeof group, "group=%s", uid);
     bool is_root = geteuid() == 0;
-    struct server *s = server_start_app(REMUDA_DEMO_SO, is_root ? "--set" : NULL, user, NULL);
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, is_root ? "--set" : NULL, user, "--set", group, NULL);
     s->is_violent = true;
     pid_t loader = loader_pid(s), victim = server_worker_pid(s, 0);
     set_process_limit(loader, 1);

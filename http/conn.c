@@ -9,17 +9,14 @@
 #include "http/conn.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/panic.h"
-#include "http/date.h"
 #include "http/guard.h"
 #include "http/stream.h"
 
 #define BODY_FIRST_BYTES 65536U /* a body grows from here; malloc gives pages when touched */
-#define OUT_FLUSH_BYTES 65536U  /* answers gathered before a write */
 #define COPY_MAX_BYTES 16384U /* bodies up to this are gathered, larger sent from where they lie */
 #define OUT_KEPT_BYTES 262144U
 #define EMPTY_LINES_MAX 8U /* before a request line (RFC 9112 §2.2 asks for at least one) */
@@ -28,47 +25,6 @@ const char *const conn_state_names[CONN_STATES] = {
     [CONN_IDLE] = "idle",       [CONN_HEAD] = "head",     [CONN_LENGTH] = "body",
     [CONN_CHUNKED] = "chunked", [CONN_SENDING] = "send",  [CONN_STREAM] = "stream",
     [CONN_CLOSING] = "closing", [CONN_LINGER] = "linger", [CONN_CLOSED] = "closed"};
-
-/* ---- what a loop shares ---- */
-
-int conn_env_init(struct conn_env *env, const struct http_limits *limits,
-                  const struct router *router, const struct conn_hooks *hooks, void *owner,
-                  size_t in_bytes)
-{
-    *env = (struct conn_env){
-        .limits = *limits, .router = router, .hooks = *hooks, .owner = owner, .common_second = -1};
-    exchange_init_pool(&env->pool, limits->fields);
-    int rc = buf_reserve(&env->in, in_bytes);
-    if (rc == 0)
-        rc = buf_reserve(&env->out, OUT_FLUSH_BYTES);
-    if (rc < 0)
-        conn_env_fini(env);
-    return rc;
-}
-
-void conn_env_fini(struct conn_env *env)
-{
-    exchange_fini_pool(&env->pool);
-    buf_fini(&env->in);
-    buf_fini(&env->out);
-}
-
-void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str server)
-{
-    if (env->common_second == wall_seconds)
-        return;
-    env->common_second = wall_seconds;
-    if (server.len > CONN_SERVER_MAX)
-        server.len = CONN_SERVER_MAX;
-    char date[DATE_LEN + 1];
-    date_format(date, wall_seconds);
-    int n = server.len > 0
-                ? snprintf(env->common_text, sizeof env->common_text,
-                           "Server: %.*s\r\nDate: %s\r\n", STR_ARG(server), date)
-                : snprintf(env->common_text, sizeof env->common_text, "Date: %s\r\n", date);
-    RMD_ASSERT(n > 0 && (size_t)n < sizeof env->common_text);
-    env->common = str_make(env->common_text, (size_t)n);
-}
 
 /* ---- a connection's life ---- */
 
@@ -556,7 +512,7 @@ void conn_process(struct conn *c)
         return; /* first what could not be sent */
     c->is_paused = true;
     do {
-        if (env->out.len - env->out_sent >= OUT_FLUSH_BYTES || c->state == CONN_SENDING)
+        if (env->out.len - env->out_sent >= CONN_ENV_OUT_BYTES || c->state == CONN_SENDING)
             return;
     } while (step(c));
     c->is_paused = false;

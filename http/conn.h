@@ -25,14 +25,11 @@
 #include <sys/uio.h>
 
 #include "base/buf.h"
+#include "http/conn_env.h"
 #include "http/exchange.h"
 #include "http/limits.h"
 #include "http/request.h"
 #include "http/response.h"
-
-struct conn_env;
-
-#define CONN_SERVER_MAX 100 /* bytes of a Server field; longer ones are cut */
 
 enum conn_state {
     CONN_IDLE,    /* between requests */
@@ -77,49 +74,6 @@ struct conn {
     bool is_stream_chunked;
     uint8_t n_empty_lines;
 };
-
-struct conn_hooks {
-    /* Runs filters and handler, fills res. req->outcome says what the router found. */
-    void (*handle)(void *owner, struct rmd_request *req, struct rmd_response *res);
-    /* Fills the page of an error that the machine answers by itself to a well-formed request. */
-    void (*error)(void *owner, struct rmd_request *req, struct rmd_response *res, int status);
-    /* An answer (or the lack of one, status 0) is complete: count it, log it. */
-    void (*finished)(void *owner, struct rmd_request *req, struct rmd_response *res);
-    /* The answer goes on after this turn / is no longer under way. */
-    void (*parked)(void *owner, struct rmd_request *req);
-};
-
-/* What the connections of one loop share. */
-struct conn_env {
-    struct http_limits limits;
-    const struct router *router;
-    struct conn_hooks hooks;
-    void *owner;     /* for the hooks */
-    struct buf in;   /* input of the turn; cap is fixed */
-    struct buf out;  /* output of the turn */
-    size_t out_sent; /* of out */
-    char *view;      /* input not yet consumed; in `in`, or NULL */
-    size_t view_len;
-    struct exchange_pool pool;
-    uint64_t now_us;     /* set by the driver before each turn */
-    uint64_t trace_seed; /* random, one a process */
-    uint64_t trace_count;
-    bool is_draining;  /* answers say Connection: close */
-    struct str common; /* "Server: …\r\nDate: …\r\n" in common_text */
-    char common_text[192];
-    int64_t common_second; /* for which it was made */
-};
-
-/* in_bytes  size of the input buffer, 4096 …
- * Returns   0; -ENOMEM */
-int conn_env_init(struct conn_env *env, const struct http_limits *limits,
-                  const struct router *router, const struct conn_hooks *hooks, void *owner,
-                  size_t in_bytes) __attribute__((warn_unused_result));
-void conn_env_fini(struct conn_env *env);
-
-/* Makes the Date line anew when the second has changed. server: value of the Server field, at most
- * CONN_SERVER_MAX bytes; empty: none. wall_seconds since 1970 */
-void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str server);
 
 void conn_init(struct conn *c, struct conn_env *env, const struct peer *peer);
 

@@ -305,8 +305,8 @@ RMD_API void rmd_error(rmd_response *res, int status);
 enum { RMD_END = -1, RMD_ABORT = -2 }; /* complete / broken: cut the connection */
 typedef int (*rmd_producer)(rmd_writer *out, void *state);
 
-/* Answers a stream: head now, body from produce(), which is called when the wait that it asked for is
- * over and no more than 64 KiB are gathered or unsent (so a slow client holds up its own stream
+/* Answers a stream: head now, body from produce(), which is called when the wait that it asked for
+ * is over and no more than 64 KiB are gathered or unsent (so a slow client holds up its own stream
  * only). HTTP/1.1 clients get it chunked, 1.0 clients until close.
  * done     called exactly once with state, also when the client goes away; NULL: none
  * Safe     lanes: inline; produce and done run on the worker's own thread */

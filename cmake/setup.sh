@@ -97,21 +97,29 @@ setup_apt_name() {
     printf '%s\n' "$1"
 }
 
-setup_apt_install() {
-    local row proof debian fedora arch alpine why name needs_update=0
+# Sets setup_packages to the names of packages for the rows given.
+setup_apt_names() {
+    local proof debian rest
     setup_packages=()
-    while read -r proof debian row; do
-        setup_apt_knows "$(setup_apt_name "$debian")" || needs_update=1
+    while read -r proof debian rest; do
+        setup_packages+=("$(setup_apt_name "$debian")")
     done <<< "$1"
+}
+
+setup_apt_install() {
+    local proof fedora arch alpine why name needs_update=0
+    setup_apt_names "$1"
+    for name in "${setup_packages[@]}"; do
+        setup_apt_knows "$name" || needs_update=1
+    done
     if [ "$needs_update" = 1 ]; then
         setup_say "Updating apt's package lists (a package that is needed is not in them)."
         setup_apt_get update
+        setup_apt_names "$1" # with the lists, llhttp may have another name
     fi
     setup_say "Installing with apt-get (this can take a minute):"
-    while read -r proof debian fedora arch alpine why; do
-        name=$(setup_apt_name "$debian")
-        setup_packages+=("$name")
-        printf '    %-14s %s\n' "$name" "$why"
+    while read -r proof name fedora arch alpine why; do
+        printf '    %-14s %s\n' "$(setup_apt_name "$name")" "$why"
     done <<< "$1"
     if ! setup_apt_get install -y --no-install-recommends "${setup_packages[@]}" > /dev/null; then
         [ "$needs_update" = 0 ] || setup_die "apt-get could not install: ${setup_packages[*]}"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/fd.h"
 #include "base/panic.h"
 
 #define STATUS_MIN 100
@@ -82,15 +83,42 @@ void response_drop_body(struct rmd_response *res)
 {
     void (*done)(void *) = res->done;
     void *arg = res->done_arg;
+    if (res->kind == RESPONSE_FILE)
+        fd_close(&res->fd);
     res->kind = RESPONSE_NONE;
     res->body = NULL;
     res->body_len = 0;
     res->type = (struct str){0};
     res->produce = NULL;
+    res->parts = NULL;
+    res->n_parts = 0;
     res->done = NULL;
     res->done_arg = NULL;
     if (done)
         done(arg);
+}
+
+int response_give_file(struct rmd_response *res, struct arena *arena, int status, int fd,
+                       const struct response_part *parts, uint32_t n_parts)
+{
+    struct str type = res->type;
+    response_drop_body(res);
+    res->status = status;
+    struct response_part *copy = arena_alloc(arena, n_parts * sizeof *copy);
+    if (!copy) {
+        fd_close(&fd);
+        return -ENOMEM;
+    }
+    res->kind = RESPONSE_FILE;
+    res->type = type;
+    res->fd = fd;
+    res->parts = copy;
+    res->n_parts = n_parts;
+    for (uint32_t i = 0; i < n_parts; i++) {
+        copy[i] = parts[i];
+        res->body_len += parts[i].len;
+    }
+    return 0;
 }
 
 static bool is_token(struct str name)

@@ -16,7 +16,16 @@ enum response_kind {
     RESPONSE_NONE,  /* no answer yet */
     RESPONSE_EMPTY, /* status and fields only */
     RESPONSE_BYTES, /* body, body_len */
+    RESPONSE_FILE,  /* parts of fd, and of memory between them; body_len is their sum */
     RESPONSE_STREAM /* produce */
+};
+
+/* A stretch of a body that lies in a file. */
+struct response_part {
+    const char
+        *data; /* NULL: octets of the response's file; else of memory, as long as the answer */
+    uint64_t offset; /* in the file, where data is NULL */
+    uint64_t len;    /* ≥ 1 */
 };
 
 struct response_field {
@@ -32,6 +41,9 @@ struct rmd_response {
     struct str type; /* Content-Type; empty: none */
     const char *body;
     size_t body_len;
+    int fd;                            /* FILE only: owned */
+    const struct response_part *parts; /* FILE only: n_parts, in the request's arena */
+    uint32_t n_parts;
     void (*done)(void *arg); /* of BYTES or STREAM: owed exactly once */
     void *done_arg;
     rmd_producer produce;
@@ -56,6 +68,14 @@ void response_begin(struct rmd_response *res, struct rmd_request *req);
 
 /* Pays what is owed for the body (done) and forgets body and kind; status and fields stay. */
 void response_drop_body(struct rmd_response *res);
+
+/* Gives a body that is sent from a file, and the status; type and fields stay as they are.
+ * fd       open for reading; the response owns it from now on, also on failure
+ * parts    copied into the arena; each within the file
+ * Returns  0; -ENOMEM (fd is closed, the response has no body) */
+int response_give_file(struct rmd_response *res, struct arena *arena, int status, int fd,
+                       const struct response_part *parts, uint32_t n_parts)
+    __attribute__((warn_unused_result));
 
 /* Adds or replaces a field. See rmd_set_header(). */
 int response_set(struct rmd_response *res, struct arena *arena, struct str name, struct str value,

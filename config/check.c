@@ -198,6 +198,12 @@ void check_files(const struct settings *s, struct mistakes *mistakes)
                        value_quote(quoted, str_of(s->chdir)));
         return; /* whatever is relative to it would be told again */
     }
+    char folder[PATH_MAX];
+    if (s->spool_dir &&
+        (stat(from_chdir(folder, s, s->spool_dir), &st) < 0 || !S_ISDIR(st.st_mode)))
+        check_complain(s, SETTING_ID_spool_dir, mistakes,
+                       "no folder %s; allowed: a folder that exists",
+                       value_quote(quoted, str_of(folder)));
     static const enum setting_id logs[] = {SETTING_ID_errorlog, SETTING_ID_accesslog};
     check_app(s, mistakes);
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {

@@ -6,7 +6,8 @@
  *     conn_on_input(c, n);                  or conn_on_eof(c)
  *     do {
  *         conn_process(c);                  parses, calls handlers, appends answers
- *         conn_output(c, iov) … write … conn_on_sent(c, n)
+ *         conn_output(c, iov) … write … conn_output_sent(c, n)
+ *         conn_output_file(c, &file) … sendfile … conn_output_sent(c, n)
  *     } while (everything was sent and conn_can_go_on(c));
  *     conn_settle(c);                       keeps what must outlive the turn
  *     conn_wait(c)                          says what to wait for
@@ -32,14 +33,15 @@
 #include "http/response.h"
 
 enum conn_state {
-    CONN_IDLE,    /* between requests */
-    CONN_HEAD,    /* a head has begun */
-    CONN_LENGTH,  /* a body of known length */
-    CONN_CHUNKED, /* a chunked body */
-    CONN_SENDING, /* a body is sent from where it lies */
-    CONN_STREAM,  /* a producer writes the body */
-    CONN_CLOSING, /* the last answer is being sent */
-    CONN_LINGER,  /* our side is shut; reading until the client has read it all */
+    CONN_IDLE,     /* between requests */
+    CONN_HEAD,     /* a head has begun */
+    CONN_LENGTH,   /* a body of known length */
+    CONN_CHUNKED,  /* a chunked body */
+    CONN_SENDING,  /* a body is sent from where it lies */
+    CONN_STREAM,   /* a producer writes the body */
+    CONN_DEFERRED, /* the application owes the answer */
+    CONN_CLOSING,  /* the last answer is being sent */
+    CONN_LINGER,   /* our side is shut; reading until the client has read it all */
     CONN_CLOSED,
     CONN_STATES
 };
@@ -51,7 +53,7 @@ enum conn_wait {
     CONN_WAIT_HEAD,    /* readable; header_timeout since the first octet */
     CONN_WAIT_BODY,    /* readable; body_timeout since the last octet */
     CONN_WAIT_WRITE,   /* writable; write_timeout since the last octet */
-    CONN_WAIT_TIMER,   /* conn_resume_us(); nothing else */
+    CONN_WAIT_TIMER,   /* resume_us, or a ticket; nothing else */
     CONN_WAIT_LINGER,  /* shutdown(SHUT_WR) done once; readable; a short clock */
     CONN_WAIT_CLOSE    /* nothing: close it */
 };
@@ -62,8 +64,8 @@ struct conn {
     struct buf pending;  /* input behind a request whose answer is under way */
     struct buf out;      /* output that did not fit the socket; empty when all was sent */
     size_t out_sent;     /* of out */
-    uint64_t resume_us;  /* CONN_STREAM: when the producer wants to go on */
-    uint64_t body_left;  /* CONN_LENGTH: octets still to come */
+    uint64_t resume_us;  /* CONN_STREAM: when the producer wants to go on; CONN_DEFERRED: when
+                          * patience ends, CONN_NEVER_US: never */
     struct peer peer;
     uint32_t n_requests;
     uint8_t state;      /* enum conn_state */
@@ -72,7 +74,17 @@ struct conn {
     bool is_lingering;  /* the client may still be sending: linger instead of close */
     bool is_paused;     /* gave the loop to others; goes on when writable */
     bool is_stream_chunked;
+    bool is_broken; /* the answer was broken off, which the client must not take for its end */
     uint8_t n_empty_lines;
+};
+
+#define CONN_NEVER_US UINT64_MAX
+
+/* A stretch of a file that is to be sent. */
+struct conn_file {
+    int fd; /* borrowed */
+    off_t offset;
+    size_t len; /* ≥ 1 */
 };
 
 void conn_init(struct conn *c, struct conn_env *env, const struct peer *peer);
@@ -89,9 +101,21 @@ void conn_on_eof(struct conn *c);
 /* Goes as far as input and output room allow. */
 void conn_process(struct conn *c);
 
-/* Output to send, in order. iov has room for 2. Returns how many; 0: nothing */
+/* Output to send, in order, out of memory. iov has room for 2. Returns how many; 0: nothing */
 int conn_output(struct conn *c, struct iovec *iov);
-void conn_on_sent(struct conn *c, size_t n);
+
+/* Does more output follow behind that of conn_output(), out of a file? */
+bool conn_output_has_file(const struct conn *c);
+
+/* Output to send when there is none out of memory. Returns false when there is none here either */
+bool conn_output_file(const struct conn *c, struct conn_file *out_file);
+
+/* Octets of either were sent. */
+void conn_output_sent(struct conn *c, size_t n);
+
+/* A ticket came in (deferred_take()). When its request still waits, a turn follows.
+ * Returns  whether it does */
+bool conn_on_ticket(struct rmd_deferred *d);
 
 /* Is there more to do now, without waiting? */
 bool conn_can_go_on(const struct conn *c);

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "http/deferred.h"
 #include "http/exchange.h"
 #include "http/limits.h"
 #include "http/router.h"
@@ -16,10 +17,19 @@
 #define CONN_ENV_OUT_BYTES 65536U /* answers gathered before a write; the buffer begins so large */
 
 struct conn_hooks {
-    /* Runs filters and handler, fills res. req->outcome says what the router found. */
+    /* Runs filters and handler, fills res, unless the application puts the answer off
+     * (request_is_put_off()). req->outcome says what the router found. */
     void (*handle)(void *owner, struct rmd_request *req, struct rmd_response *res);
+    /* Gives the application a piece of the body it asked for; empty: that was all. May fill res. */
+    void (*consume)(void *owner, struct rmd_request *req, struct rmd_response *res,
+                    struct str piece);
+    /* Asks it for the answer that it put off. Fills res, unless it is put off again. */
+    void (*answer)(void *owner, struct rmd_request *req, struct rmd_response *res,
+                   const struct rmd_deferred *ticket);
     /* Fills the page of an error that the machine answers by itself to a well-formed request. */
     void (*error)(void *owner, struct rmd_request *req, struct rmd_response *res, int status);
+    /* A body could not be kept: error is a negative errno. The client gets a 503 or 507. */
+    void (*spool_failed)(void *owner, struct rmd_request *req, int error);
     /* An answer (or the lack of one, status 0) is complete: count it, log it. */
     void (*finished)(void *owner, struct rmd_request *req, struct rmd_response *res);
     /* The answer goes on after this turn / is no longer under way. */
@@ -38,8 +48,10 @@ struct conn_env {
     char *view;      /* input not yet consumed; in `in`, or NULL */
     size_t view_len;
     struct exchange_pool pool;
-    uint64_t now_us;     /* set by the driver before each turn */
-    uint64_t trace_seed; /* random, one a process */
+    struct deferred_box *box; /* of tickets; the driver's, who looks into it when it is woken; NULL:
+                               * no answer can be put off */
+    uint64_t now_us;          /* set by the driver before each turn */
+    uint64_t trace_seed;      /* random, one a process */
     uint64_t trace_count;
     bool is_draining;  /* answers say Connection: close */
     struct str common; /* "Server: …\r\nDate: …\r\n" in common_text */

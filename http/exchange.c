@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "http/deferred.h"
+
 #define ARENA_FIRST_BYTES 4096U
 #define POOL_MAX 64U             /* exchanges kept for reuse */
 #define KEPT_BUFFER_BYTES 65536U /* larger buffers of an exchange are freed when it ends */
@@ -16,7 +18,7 @@ static void exchange_free(struct exchange *ex)
 {
     arena_fini(&ex->arena);
     buf_fini(&ex->store);
-    buf_fini(&ex->body);
+    body_fini(&ex->body);
     free(ex);
 }
 
@@ -28,6 +30,25 @@ void exchange_fini_pool(struct exchange_pool *pool)
         exchange_free(ex);
     }
     pool->n = 0;
+}
+
+void exchange_settle(struct exchange *ex)
+{
+    struct rmd_request *req = &ex->req;
+    if (ex->res.done || ex->res.kind == RESPONSE_FILE)
+        response_drop_body(&ex->res);
+    if (req->consume_done) {
+        void (*done)(void *) = req->consume_done;
+        req->consume_done = NULL;
+        done(req->consume_state);
+    }
+    req->consume = NULL;
+    if (req->deferred)
+        deferred_drop(req->deferred);
+    req->deferred = NULL;
+    if (ex->ticket)
+        deferred_give_back(ex->ticket, false);
+    ex->ticket = NULL;
 }
 
 struct exchange *exchange_take(struct exchange_pool *pool)
@@ -42,6 +63,7 @@ struct exchange *exchange_take(struct exchange_pool *pool)
     if (!ex)
         return NULL;
     arena_init(&ex->arena, ARENA_FIRST_BYTES);
+    body_init(&ex->body);
     ex->req.head.fields = ex->fields;
     ex->req.head.max_fields = pool->n_fields;
     return ex;
@@ -52,10 +74,8 @@ void exchange_give_back(struct exchange_pool *pool, struct exchange *ex)
     arena_reset(&ex->arena);
     if (ex->store.cap > KEPT_BUFFER_BYTES)
         buf_fini(&ex->store);
-    if (ex->body.cap > KEPT_BUFFER_BYTES)
-        buf_fini(&ex->body);
     ex->store.len = 0;
-    ex->body.len = 0;
+    body_reset(&ex->body);
     if (pool->n >= POOL_MAX) {
         exchange_free(ex);
         return;

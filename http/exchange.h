@@ -8,9 +8,18 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "http/body.h"
+#include "http/chunked.h"
 #include "http/parse.h"
 #include "http/request.h"
 #include "http/response.h"
+
+/* Where the octets of a body go. */
+enum sink {
+    SINK_STORE,   /* to req.body, complete before the handler runs */
+    SINK_CONSUME, /* to the application, as they come */
+    SINK_DISCARD  /* nowhere: the answer did not wait for them */
+};
 
 /* One request in the machine. */
 struct exchange {
@@ -20,9 +29,17 @@ struct exchange {
     struct parse parse;
     struct arena arena;
     struct buf store; /* octets of a request that did not arrive in one read */
-    struct buf body;  /* a body that did not arrive in one read, or was chunked */
-    bool is_in_env;   /* req.base points into the loop's input buffer */
+    struct body body; /* one that did not arrive in one read, or was chunked */
+    struct chunked chunked;
+    uint64_t body_left;          /* of known length: octets still to come */
+    uint64_t body_octets;        /* of the body received, as on the wire */
+    uint64_t body_started_us;    /* when the head was complete */
+    struct rmd_deferred *ticket; /* that came in and is to be asked for the answer */
+    uint8_t sink;                /* enum sink */
+    bool is_in_env;              /* req.base points into the loop's input buffer */
     bool is_body_in_env;
+    bool is_continued;     /* 100 was sent, or is not waited for */
+    bool is_over;          /* answered; only the rest of its body is still to be read */
     struct field fields[]; /* limits.fields */
 };
 
@@ -31,6 +48,9 @@ struct exchange_pool {
     uint32_t n;
     uint32_t n_fields; /* header fields that each exchange has room for */
 };
+
+/* Pays whatever the application is owed for this request: its body, its consumer, its ticket. */
+void exchange_settle(struct exchange *ex);
 
 /* n_fields  limits.fields */
 void exchange_init_pool(struct exchange_pool *pool, uint32_t n_fields);

@@ -1,5 +1,5 @@
-/* The only file that knows llhttp. Heads are parsed by it and paused at their end; bodies of known
- * length never go through it; chunked ones do. A request line that llhttp refuses is looked at
+/* The only file that knows llhttp. Heads are parsed by it and paused at their end; bodies never go
+ * through it, since its versions differ in what they take for a chunk (http/chunked.c). A request line that llhttp refuses is looked at
  * again as a whole, because the parser's error does not tell an unknown method (501) from octets
  * outside a token (400), nor HTTP/2.0 (505) from nonsense (400). */
 #include "http/parse.h"
@@ -15,9 +15,7 @@ _Static_assert(_Alignof(llhttp_t) <= 8, "alignment of the parser");
 
 enum at { AT_LINE, AT_NAME, AT_VALUE };
 
-#define SMOOTHED_MAX 16U     /* each costs parsing the head again */
-#define CHUNKED_SLACK 16384U /* octets of framing allowed before the first byte of data */
-#define CHUNKED_FACTOR 16U   /* and for each byte of data; one-byte chunks need 5 */
+#define SMOOTHED_MAX 16U /* each costs parsing the head again */
 
 static llhttp_t *parser_of(struct parse *p)
 {
@@ -353,116 +351,6 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
     if (rc != HPE_USER && is_one_field_more(p, (size_t)(llhttp_get_error_pos(parser) - base)))
         (void)refuse(p, 431, MANY_FIELDS);
     (void)refuse(p, 400, "malformed header field");
-    return PARSE_BAD;
-}
-
-/* ---- chunked bodies ---- */
-
-/* What stands between the data of chunks: size lines, line ends, trailers. 8.1.0 takes a bare LF at
- * the end of the trailers and a trailer without a name; 9.x refuses both, and so do we. */
-static int check_frame(struct parse *p, const char *end)
-{
-    for (const char *at = p->frame_at; at < end; at++) {
-        bool is_line_start = p->frame_last == '\n';
-        if ((*at == '\n') != (p->frame_last == '\r'))
-            return refuse(p, 400, "line end in a chunked body that is not CRLF");
-        if (is_line_start && (*at == ':' || *at == ' ' || *at == '\t'))
-            return refuse(p, 400, "malformed line in a chunked body");
-        p->frame_last = *at;
-    }
-    p->frame_octets += (uint64_t)(end - p->frame_at);
-    p->frame_at = end;
-    if (p->frame_octets > CHUNKED_SLACK + p->limits->head + CHUNKED_FACTOR * (uint64_t)p->body->len)
-        return refuse(p, 400, "more chunk framing than data");
-    return 0;
-}
-
-/* A chunk that can't fit is refused when its size is read, not when its octets have come. */
-static int on_chunk_header(llhttp_t *parser)
-{
-    struct parse *p = parser->data;
-    if (parser->content_length > p->body_limit - p->body->len)
-        return refuse(p, 413, "body larger than limit_request_body");
-    return 0;
-}
-
-static int on_body(llhttp_t *parser, const char *at, size_t len)
-{
-    struct parse *p = parser->data;
-    if (check_frame(p, at) < 0)
-        return -1;
-    p->frame_at = at + len;
-    p->frame_last = 0; /* octets of data: a line end must follow the last, llhttp sees to that */
-    if (len > p->body_limit || p->body->len > p->body_limit - len)
-        return refuse(p, 413, "body larger than limit_request_body");
-    if (buf_append(p->body, at, len) < 0)
-        return refuse(p, 503, "no memory for the body");
-    return 0;
-}
-
-static int on_trailer(llhttp_t *parser, const char *at, size_t len)
-{
-    struct parse *p = parser->data;
-    (void)at;
-    p->trailer_bytes += (uint32_t)len;
-    if (p->trailer_bytes > p->limits->head)
-        return refuse(p, 431, "trailer section longer than limit_request_head");
-    return 0;
-}
-
-static int on_trailer_complete(llhttp_t *parser)
-{
-    struct parse *p = parser->data;
-    if (++p->n_trailers > p->limits->fields)
-        return refuse(p, 431, "more trailer fields than limit_request_fields");
-    return 0;
-}
-
-static int on_message_complete(llhttp_t *parser)
-{
-    (void)parser;
-    return HPE_PAUSED;
-}
-
-static const llhttp_settings_t chunked_settings = {
-    .on_chunk_header = on_chunk_header,
-    .on_body = on_body,
-    .on_header_field = on_trailer,
-    .on_header_value = on_trailer,
-    .on_header_value_complete = on_trailer_complete,
-    .on_message_complete = on_message_complete,
-};
-
-void parse_begin_chunked(struct parse *p, struct buf *body, uint64_t body_limit)
-{
-    llhttp_t *parser = parser_of(p);
-    parser->settings = (void *)(uintptr_t)&chunked_settings; /* llhttp only reads it */
-    llhttp_resume(parser);
-    p->body = body;
-    p->body_limit = body_limit;
-    p->frame_octets = 0;
-    p->frame_last = '\n'; /* of the head */
-    p->trailer_bytes = 0;
-    p->n_trailers = 0;
-}
-
-enum parse_result parse_chunked(struct parse *p, const char *octets, size_t len, size_t *out_used)
-{
-    llhttp_t *parser = parser_of(p);
-    p->frame_at = octets;
-    llhttp_errno_t rc = llhttp_execute(parser, octets, len);
-    const char *end = rc == HPE_OK ? octets + len : llhttp_get_error_pos(parser);
-    if ((rc == HPE_PAUSED || rc == HPE_OK) && check_frame(p, end) < 0)
-        return PARSE_BAD;
-    if (rc == HPE_PAUSED) {
-        *out_used = (size_t)(end - octets);
-        return PARSE_DONE;
-    }
-    if (rc == HPE_OK) {
-        *out_used = len;
-        return PARSE_MORE;
-    }
-    (void)refuse(p, 400, "malformed chunked body");
     return PARSE_BAD;
 }
 

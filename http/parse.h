@@ -1,6 +1,5 @@
-/* llhttp glue: octets to the head of a request as offsets, and chunked bodies to plain bytes.
- * Feeding may stop and go on at any octet; the outcome is the same. What llhttp leaves to us is
- * judged in http/guard.h. */
+/* llhttp glue: octets to the head of a request as offsets. Feeding may stop and go on at any octet;
+ * the outcome is the same. What llhttp leaves to us is judged in http/guard.h. */
 #ifndef REMUDA_HTTP_PARSE_H
 #define REMUDA_HTTP_PARSE_H
 
@@ -8,7 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/str.h"
 #include "http/limits.h"
 
@@ -46,7 +44,7 @@ struct head {
 
 enum parse_result {
     PARSE_MORE, /* everything consumed, nothing complete */
-    PARSE_DONE, /* the head, or the whole chunked body, is complete */
+    PARSE_DONE, /* the head is complete */
     PARSE_BAD   /* refused: status and reason are set */
 };
 
@@ -57,18 +55,11 @@ struct parse {
     size_t fed;       /* octets from base that the parser has seen */
     uint32_t line_at; /* lines before this offset are within their limits */
     struct head *head;
-    uint8_t at;            /* which span came last; parse.c */
-    bool is_failed;        /* the request line is bad; waiting for its end to say how */
-    int status;            /* PARSE_BAD: 4xx or 5xx */
-    const char *reason;    /* PARSE_BAD: static text */
-    struct buf *body;      /* where a chunked body goes */
-    uint64_t body_limit;   /* bytes */
-    const char *frame_at;  /* chunk framing not yet checked, in the octets of this call */
-    char frame_last;       /* last octet of framing that was checked */
-    uint8_t n_smoothed;    /* how often a head was begun anew for a HTAB */
-    uint64_t frame_octets; /* of the chunked coding seen, without data */
-    uint32_t trailer_bytes;
-    uint32_t n_trailers;
+    uint8_t at;         /* which span came last; parse.c */
+    bool is_failed;     /* the request line is bad; waiting for its end to say how */
+    int status;         /* PARSE_BAD: 4xx or 5xx */
+    const char *reason; /* PARSE_BAD: static text */
+    uint8_t n_smoothed; /* how often a head was begun anew for a HTAB */
 };
 
 /* Starts a request. head->fields and max_fields are the caller's; the rest is zeroed. */
@@ -79,13 +70,6 @@ void parse_begin(struct parse *p, struct head *head, const struct http_limits *l
  * behind a Content-Length or Transfer-Encoding to SP.
  * Returns  PARSE_DONE: head->bytes is set; octets behind it were not looked at */
 enum parse_result parse_head(struct parse *p, char *base, size_t len);
-
-/* Starts a chunked body behind a head that was PARSE_DONE. Decoded bytes are appended to body. */
-void parse_begin_chunked(struct parse *p, struct buf *body, uint64_t body_limit);
-
-/* Goes on with a chunked body.
- * Returns  PARSE_DONE: the body and its trailers are complete; *out_used octets were consumed */
-enum parse_result parse_chunked(struct parse *p, const char *octets, size_t len, size_t *out_used);
 
 /* "8.1.0 strict" or "9.2.1": what is linked, found by asking the parser itself. Static text. */
 const char *parse_version(void);

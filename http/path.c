@@ -202,3 +202,13 @@ bool path_name_is(struct str encoded, const char *name)
     }
     return *name == '\0';
 }
+
+const char *path_find_pair(struct str pairs, const char *name, struct arena *arena)
+{
+    struct str found_name;
+    struct str value;
+    while (path_next_pair(&pairs, &found_name, &value))
+        if (path_name_is(found_name, name))
+            return path_decode(value, true, arena, NULL);
+    return NULL;
+}

@@ -44,4 +44,8 @@ bool path_next_pair(struct str *rest, struct str *out_name, struct str *out_valu
  * allocation. */
 bool path_name_is(struct str encoded, const char *name);
 
+/* Value of the first pair of a name, decoded, in the arena. NULL: no such pair, or one that
+ * path_decode() refuses. */
+const char *path_find_pair(struct str pairs, const char *name, struct arena *arena);
+
 #endif

@@ -5,6 +5,16 @@
 #include <errno.h>
 #include <string.h>
 
+#include "http/response.h"
+
+bool request_is_put_off(const struct rmd_request *req)
+{
+    if (req->deferred)
+        return true;
+    bool is_unanswered = req->res->kind == RESPONSE_NONE && req->res->status == 0;
+    return req->consume && !req->is_consumed && is_unanswered;
+}
+
 struct str request_name(const struct rmd_request *req, const struct field *field)
 {
     return str_make(req->base + field->name_at, field->name_len);

@@ -23,6 +23,8 @@ struct peer {
     } address; /* sa_family AF_UNIX: no more is known */
 };
 
+struct conn;
+
 struct rmd_request {
     uint32_t magic;
     struct head head; /* head.bytes 0: could not be parsed */
@@ -33,7 +35,14 @@ struct rmd_request {
     struct router_match match; /* match.route NULL: none */
     enum router_outcome outcome;
     struct str body;
-    struct arena *arena; /* lives as long as the request */
+    bool is_body_complete; /* nothing of it is still to come */
+    bool is_consumed;      /* the consumer has had it all, or wants no more */
+    rmd_consumer consume;  /* NULL: nobody takes the body as it comes */
+    void *consume_state;
+    void (*consume_done)(void *state); /* owed exactly once; NULL: nothing is */
+    struct rmd_deferred *deferred;     /* the ticket that its answer hangs on; NULL: none */
+    struct conn *conn;                 /* that it came on */
+    struct arena *arena;               /* lives as long as the request */
     struct peer peer;
     struct rmd_response *res;
     void *user_data;
@@ -47,6 +56,9 @@ struct rmd_request {
  * Returns  0; -ENOMEM. req->outcome says what was found */
 int request_route(struct rmd_request *req, const struct router *router)
     __attribute__((warn_unused_result));
+
+/* Has the application put off the answer: until it has the body, or until it turns its ticket in? */
+bool request_is_put_off(const struct rmd_request *req);
 
 /* First field of a name, any case; NULL. *from (may be NULL) is where to search, and where to go
  * on. */

@@ -41,11 +41,12 @@ extern "C" {
 #endif
 
 /* Grows when a .so built against an older header can no longer be served. */
-#define RMD_ABI_VERSION 1
+#define RMD_ABI_VERSION 2
 
 typedef struct rmd_request rmd_request;   /* one request; never outlives its answer */
 typedef struct rmd_response rmd_response; /* its answer */
 typedef struct rmd_writer rmd_writer;     /* where a streamed answer is written */
+typedef struct rmd_deferred rmd_deferred; /* a ticket for an answer that comes later */
 
 /* Borrowed bytes, not NUL-terminated. data may be NULL only when len is 0. */
 typedef struct rmd_slice {
@@ -63,7 +64,8 @@ enum rmd_lane {
     RMD_AUTO     /* starts in io; the server moves it by what it measures */
 };
 
-/* Fills res, exactly once. A handler that returns without an answer gets 500. */
+/* Fills res, exactly once. A handler that returns without an answer gets 500, unless it has put the
+ * answer off (rmd_defer()) or waits for the body (rmd_receive()). */
 typedef void (*rmd_handler)(rmd_request *req, rmd_response *res);
 
 /* Runs before the handler. 0: go on; anything else: res holds the answer, the handler is skipped
@@ -88,6 +90,7 @@ typedef struct rmd_route {
     unsigned timeout_ms;  /* 0: the server's setting; else 1 … 3600000 */
     rmd_handler fallback; /* answers while the route's breaker is open (compute lane); NULL: 503 */
     size_t body_limit;    /* bytes; 0: the setting limit_request_body */
+    bool stream_body;     /* call the handler at the end of the head: see rmd_receive() */
     bool idempotent;      /* may be tried once more when its worker dies */
     void *data;           /* yours; see rmd_route_data() */
 } rmd_route;
@@ -197,9 +200,34 @@ RMD_API int rmd_header_at(const rmd_request *req, size_t i, rmd_slice *out_name,
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API const char *rmd_cookie(rmd_request *req, const char *name);
 
-/* The whole body; len 0 when there is none.
+/* The whole body; len 0 when there is none, and in a handler with stream_body. One above
+ * body_buffer_size lies in a spool file, of which this is a read-only mapping.
  * Safe  lanes: all · threads: the one that runs the handler */
 RMD_API rmd_slice rmd_body(const rmd_request *req);
+
+/* Descriptor of the spool file that holds the body, at offset 0, for copy_file_range(2) and the
+ * like. The server keeps and closes it; its read position means nothing.
+ * Returns  descriptor; -1 when the body is in memory
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API int rmd_body_fd(const rmd_request *req);
+
+/* Takes a piece of a body that comes in; an empty piece (len 0) says that it was all of it. May give
+ * the answer in res at any piece: what follows is then not delivered any more. After the empty piece
+ * it must give one, or put it off. rmd_defer() at an earlier piece makes the body wait: an answer
+ * callback that gives no answer lets it go on.
+ * piece  valid during the call */
+typedef void (*rmd_consumer)(rmd_request *req, rmd_response *res, rmd_slice piece, void *state);
+
+/* Asks for the body piece by piece, as the client sends it. With stream_body in the route's row the
+ * handler is called when the head is there and nothing of the body is kept; without it, or without
+ * a body, the pieces are there at once. 100 Continue is sent now, if the client waits for it; a
+ * handler with stream_body that answers without rmd_receive() refuses the body unread.
+ * consume  called after the handler has returned, never before
+ * done     called exactly once with state, also when the client goes away; NULL: none
+ * Returns  0; -EBUSY it was asked for already (done is not called)
+ * Safe     lanes: inline; consume and done run on the worker's own thread */
+RMD_API int rmd_receive(rmd_request *req, rmd_consumer consume, void *state,
+                        void (*done)(void *state));
 
 /* Who sent it: "192.0.2.1:54321", "[2001:db8::1]:54321", or "unix:" for a unix socket.
  * Safe  lanes: all · threads: the one that runs the handler */
@@ -324,6 +352,30 @@ RMD_API int rmd_write_format(rmd_writer *out, const char *format, ...) RMD_PRINT
  * Returns  0; -EINVAL a line break in event; -ENOMEM
  * Safe     only inside a producer */
 RMD_API int rmd_write_event(rmd_writer *out, const char *event, const char *data);
+
+/* ---- answers that come later --------------------------------------------------------------- */
+
+/* Gives the answer that was put off: fills res as a handler does, or puts it off once more. When the
+ * request has ended without it (the client left, or had to wait too long) req and res are NULL: then
+ * it only frees what arg holds. */
+typedef void (*rmd_answer)(rmd_request *req, rmd_response *res, void *arg);
+
+/* Puts the answer off: the handler returns, the connection waits, the worker serves others, and
+ * whatever thread or callback has the result turns the ticket in with rmd_complete(). Every ticket
+ * must be turned in, exactly once. After the route's timeout_ms (0: the setting request_timeout) the
+ * client is answered 504. Filters `after` run when the answer is there.
+ * Returns  the ticket; NULL when there is one already, or when memory is refused
+ * Safe     lanes: inline · threads: the one that runs the handler */
+RMD_API rmd_deferred *rmd_defer(rmd_request *req);
+
+/* Turns a ticket in, which then is no longer the caller's. answer(req, res, arg) is called soon,
+ * exactly once, on the worker's own thread and never from within this function.
+ * Safe     everywhere but in signal handlers; any thread */
+RMD_API void rmd_complete(rmd_deferred *ticket, rmd_answer answer, void *arg);
+
+/* Is somebody still waiting for this answer? For work that may be given up half-way.
+ * Safe     any thread that holds the ticket */
+RMD_API bool rmd_is_wanted(const rmd_deferred *ticket);
 
 /* ---- settings, process, log --------------------------------------------------------------- */
 

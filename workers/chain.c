@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "http/deferred.h"
 
 static struct chain_process current = {.role = "none", .slot = -1};
 
@@ -109,6 +110,21 @@ static void check_answer(const struct app *app, struct rmd_request *req, struct 
     }
 }
 
+/* The answer is there: checks it and runs the filters behind it. */
+static void complete(const struct app *app, struct rmd_request *req, struct rmd_response *res)
+{
+    const rmd_app *decl = app->decl;
+    const rmd_group *group = req->match.route ? req->match.route->group : NULL;
+    if (__builtin_expect(res->kind <= RESPONSE_EMPTY || res->status < 200 || res->status > 599, 0))
+        check_answer(app, req, res);
+    if (group && group->after)
+        group->after(req, res);
+    if (decl->after)
+        decl->after(req, res);
+    if ((group && group->after) || decl->after)
+        check_answer(app, req, res);
+}
+
 void chain_handle(const struct app *app, struct rmd_request *req, struct rmd_response *res)
 {
     const rmd_app *decl = app->decl;
@@ -122,12 +138,22 @@ void chain_handle(const struct app *app, struct rmd_request *req, struct rmd_res
         route->decl->handler(req, res);
     else
         answer_without_route(app, req, res);
-    if (__builtin_expect(res->kind <= RESPONSE_EMPTY || res->status < 200 || res->status > 599, 0))
-        check_answer(app, req, res);
-    if (group && group->after)
-        group->after(req, res);
-    if (decl->after)
-        decl->after(req, res);
-    if ((group && group->after) || decl->after)
-        check_answer(app, req, res);
+    if (__builtin_expect(!request_is_put_off(req), 1))
+        complete(app, req, res);
+}
+
+void chain_consume(const struct app *app, struct rmd_request *req, struct rmd_response *res,
+                   struct str piece)
+{
+    req->consume(req, res, (rmd_slice){piece.p, piece.len}, req->consume_state);
+    if (!request_is_put_off(req))
+        complete(app, req, res);
+}
+
+void chain_answer(const struct app *app, struct rmd_request *req, struct rmd_response *res,
+                  const struct rmd_deferred *ticket)
+{
+    ticket->answer(req, res, ticket->arg);
+    if (!request_is_put_off(req))
+        complete(app, req, res);
 }

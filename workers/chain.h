@@ -24,8 +24,12 @@ int chain_open(struct app *app, const rmd_app *decl, size_t limit_routes, const 
                struct err *err) __attribute__((warn_unused_result));
 void chain_close(struct app *app);
 
-/* The two hooks of the connection machine (struct conn_hooks) that run application code. */
+/* The hooks of the connection machine (struct conn_hooks) that run application code. */
 void chain_handle(const struct app *app, struct rmd_request *req, struct rmd_response *res);
+void chain_consume(const struct app *app, struct rmd_request *req, struct rmd_response *res,
+                   struct str piece);
+void chain_answer(const struct app *app, struct rmd_request *req, struct rmd_response *res,
+                  const struct rmd_deferred *ticket);
 void chain_error(const struct app *app, struct rmd_request *req, struct rmd_response *res,
                  int status);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -26,6 +27,8 @@ struct client {
     struct list link;     /* in all->clocks[clock] */
     uint64_t since_us;    /* when its clock was started */
     uint64_t linger_us;   /* when our side was shut */
+    uint64_t blocked_us;  /* CLIENT_CLOCK_WRITE: since when it waits for the client */
+    uint64_t taken;       /* and octets that the client has taken since */
     struct ev_timer *due; /* when its stream goes on; NULL until one waits */
     uint8_t clock;        /* enum client_clock */
     bool has_more; /* its stream waits, and it has sent more, or its next request, meanwhile */
@@ -33,9 +36,9 @@ struct client {
 
 static void on_client(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_due(struct ev_loop *loop, ev_timer *watcher, int events);
+static void on_tickets(struct ev_loop *loop, ev_io *watcher, int events);
 
-void client_init(struct clients *all, struct ev_loop *loop, struct web *web,
-                 void (*on_closed)(void))
+int client_init(struct clients *all, struct ev_loop *loop, struct web *web, void (*on_closed)(void))
 {
     *all = (struct clients){.loop = loop, .web = web, .on_closed = on_closed};
     for (int i = 0; i < CLIENT_CLOCKS; i++)
@@ -46,6 +49,13 @@ void client_init(struct clients *all, struct ev_loop *loop, struct web *web,
     all->limits_us[CLIENT_CLOCK_BODY] = settings->body_timeout_us;
     all->limits_us[CLIENT_CLOCK_WRITE] = settings->write_timeout_us;
     all->limits_us[CLIENT_CLOCK_LINGER] = LINGER_US;
+    all->tickets = calloc(1, sizeof *all->tickets);
+    if (!all->tickets)
+        return -ENOMEM;
+    ev_io_init(all->tickets, on_tickets, web->box.wake_fd, EV_READ);
+    all->tickets->data = all;
+    ev_io_start(loop, all->tickets);
+    return 0;
 }
 
 static void client_close(struct client *client)
@@ -58,6 +68,10 @@ static void client_close(struct client *client)
         free(client->due);
     }
     list_unlink(&client->link);
+    if (client->conn.is_broken) { /* an end without reset would look like that of the answer */
+        struct linger reset = {.l_onoff = 1};
+        (void)setsockopt(client->io.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    }
     (void)close(client->io.fd);
     free(client);
     all->n--;
@@ -127,11 +141,27 @@ static bool client_set_due(struct client *client)
     }
     uint64_t now_us = client->all->web->env.now_us;
     uint64_t resume_us = client->conn.resume_us;
+    if (resume_us == CONN_NEVER_US)
+        return true;
     double wait_s = resume_us > now_us ? (double)(resume_us - now_us) / 1e6 : 0.;
     ev_timer_stop(client->all->loop, client->due);
     ev_timer_set(client->due, wait_s, 0.);
     ev_timer_start(client->all->loop, client->due);
     return true;
+}
+
+/* A client that takes an answer in drops is cut off as one that takes nothing. Returns true then */
+static bool is_reading_too_slowly(struct client *client)
+{
+    const struct settings *settings = client->all->web->settings;
+    uint64_t now_us = client->all->web->env.now_us;
+    if (client->clock != CLIENT_CLOCK_WRITE) {
+        client->blocked_us = now_us;
+        client->taken = 0;
+        return false;
+    }
+    return limits_is_too_slow(now_us - client->blocked_us, client->taken,
+                              settings->write_timeout_us, (uint32_t)settings->write_min_rate_bytes);
 }
 
 /* What the machine waits for becomes what the loop watches.
@@ -145,6 +175,10 @@ static bool client_wait(struct client *client)
         client_close(client);
         return false;
     case CONN_WAIT_WRITE:
+        if (is_reading_too_slowly(client)) {
+            client_close(client);
+            return false;
+        }
         events = EV_WRITE;
         break;
     case CONN_WAIT_TIMER: /* readable: it may have left */
@@ -170,17 +204,44 @@ static bool client_wait(struct client *client)
     return true;
 }
 
+/* One system call's worth out of memory. *out_total: octets there were */
+static ssize_t send_memory(const struct client *client, struct iovec *parts, int n,
+                           size_t *out_total)
+{
+    int fd = client->io.fd;
+    *out_total = parts[0].iov_len + (n > 1 ? parts[1].iov_len : 0);
+    if (__builtin_expect(conn_output_has_file(&client->conn), 0)) { /* shares its last segment */
+        struct msghdr head = {.msg_iov = parts, .msg_iovlen = (size_t)n};
+        return sendmsg(fd, &head, MSG_MORE | MSG_NOSIGNAL);
+    }
+    return n == 1 ? write(fd, parts[0].iov_base, parts[0].iov_len) : writev(fd, parts, n);
+}
+
+/* And out of a file; one that has become shorter ends the connection. */
+static ssize_t send_file(const struct client *client, struct conn_file *file, size_t *out_total)
+{
+    *out_total = file->len;
+    ssize_t sent = sendfile(client->io.fd, file->fd, &file->offset, file->len);
+    if (sent == 0)
+        errno = EIO;
+    return sent == 0 ? -1 : sent;
+}
+
 /* Writes what there is. Returns false when the socket takes no more or is broken */
 static bool client_send(struct client *client)
 {
     struct iovec parts[2];
     for (;;) {
+        size_t total;
+        ssize_t sent;
+        struct conn_file file;
         int n = conn_output(&client->conn, parts);
-        if (n == 0)
+        if (n > 0)
+            sent = send_memory(client, parts, n, &total);
+        else if (conn_output_file(&client->conn, &file))
+            sent = send_file(client, &file, &total);
+        else
             return true;
-        size_t total = parts[0].iov_len + (n > 1 ? parts[1].iov_len : 0);
-        ssize_t sent = n == 1 ? write(client->io.fd, parts[0].iov_base, parts[0].iov_len)
-                              : writev(client->io.fd, parts, n);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0) {
@@ -189,7 +250,8 @@ static bool client_send(struct client *client)
             return false;
         }
         web_count(&client->all->web->part.head->bytes_out, (uint64_t)sent);
-        conn_on_sent(&client->conn, (size_t)sent);
+        client->taken += (uint64_t)sent;
+        conn_output_sent(&client->conn, (size_t)sent);
         if ((size_t)sent < total)
             return false; /* the socket's buffer is full: no need to be told with EAGAIN */
     }
@@ -249,7 +311,8 @@ static void on_client(struct ev_loop *loop, ev_io *watcher, int events)
     (void)loop;
     struct client *client = (struct client *)(void *)watcher;
     /* Not conn_wait(): the stream's time may have come a moment before its timer. */
-    if ((events & EV_READ) && client->conn.state == CONN_STREAM)
+    bool is_waiting = client->conn.state == CONN_STREAM || client->conn.state == CONN_DEFERRED;
+    if ((events & EV_READ) && is_waiting)
         client_peek(client);
     else if (events & EV_READ)
         client_read(client);
@@ -265,6 +328,26 @@ static void on_due(struct ev_loop *loop, ev_timer *watcher, int events)
         client->all->web->env.now_us =
             client->conn.resume_us; /* libev's clock and ours differ by little */
     (void)client_turn(client);
+}
+
+static struct client *client_of(struct conn *conn)
+{
+    return (struct client *)(void *)((char *)conn - offsetof(struct client, conn));
+}
+
+/* Answers that the app had put off and that came in. */
+static void on_tickets(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    struct clients *all = watcher->data;
+    struct rmd_deferred *next;
+    for (struct rmd_deferred *d = deferred_take(&all->web->box); d; d = next) {
+        next = d->next;
+        struct conn *conn = d->conn;
+        if (conn_on_ticket(d))
+            (void)client_turn(client_of(conn));
+    }
 }
 
 /* Keeps what is known of the address; a mapped one of a dual-stack socket as the IPv4 address it
@@ -373,4 +456,8 @@ void client_close_all(struct clients *all)
     for (int clock = 0; clock < CLIENT_CLOCKS; clock++)
         while (!list_is_empty(&all->clocks[clock]))
             client_close(LIST_ENTRY(all->clocks[clock].next, struct client, link));
+    if (all->tickets)
+        ev_io_stop(all->loop, all->tickets);
+    free(all->tickets);
+    all->tickets = NULL;
 }

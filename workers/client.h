@@ -21,7 +21,7 @@ enum client_clock {
     CLIENT_CLOCK_BODY,   /* body_timeout */
     CLIENT_CLOCK_WRITE,  /* write_timeout */
     CLIENT_CLOCK_LINGER, /* after our side was shut */
-    CLIENT_CLOCK_NONE,   /* a stream waits, by its own word */
+    CLIENT_CLOCK_NONE,   /* a stream waits, by its own word, or the app owes the answer */
     CLIENT_CLOCKS
 };
 
@@ -29,15 +29,16 @@ enum client_clock {
 struct clients {
     struct ev_loop *loop;
     struct web *web;
+    struct ev_io *tickets;   /* the box of answers that had been put off */
     void (*on_closed)(void); /* one connection less; may stop the loop */
     struct list clocks[CLIENT_CLOCKS];
     uint64_t limits_us[CLIENT_CLOCKS]; /* 0: no limit */
     size_t n;                          /* open now */
 };
 
-/* Lifetime of everything: until client_close_all(). */
-void client_init(struct clients *all, struct ev_loop *loop, struct web *web,
-                 void (*on_closed)(void));
+/* Lifetime of everything: until client_close_all(). Returns 0; -ENOMEM */
+int client_init(struct clients *all, struct ev_loop *loop, struct web *web, void (*on_closed)(void))
+    __attribute__((warn_unused_result));
 
 /* Takes over an accepted, non-blocking socket, and serves it at once if its request is there.
  * address  as accept(2) gave it */

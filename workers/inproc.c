@@ -2,12 +2,15 @@
 #include "workers/inproc.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "http/conn.h"
 
 #define IN_BYTES 32768U
+#define FILE_PIECE_BYTES 65536U
 #define TURNS_MAX 100000
 
 static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
@@ -15,9 +18,28 @@ static void on_handle(void *owner, struct rmd_request *req, struct rmd_response 
     chain_handle(owner, req, res);
 }
 
+static void on_consume(void *owner, struct rmd_request *req, struct rmd_response *res,
+                       struct str piece)
+{
+    chain_consume(owner, req, res, piece);
+}
+
+static void on_answer(void *owner, struct rmd_request *req, struct rmd_response *res,
+                      const struct rmd_deferred *ticket)
+{
+    chain_answer(owner, req, res, ticket);
+}
+
 static void on_error(void *owner, struct rmd_request *req, struct rmd_response *res, int status)
 {
     chain_error(owner, req, res, status);
+}
+
+static void on_spool_failed(void *owner, struct rmd_request *req, int error)
+{
+    (void)owner;
+    (void)req;
+    (void)error;
 }
 
 static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
@@ -48,19 +70,65 @@ int inproc_write_request(const struct inproc_request *request, struct buf *octet
     return rc;
 }
 
-static int take_output(struct conn *c, struct buf *answer)
+/* What comes out of memory. Returns octets; -ENOMEM */
+static ssize_t take_memory(struct conn *c, struct buf *answer)
 {
     struct iovec parts[2];
-    for (int n = conn_output(c, parts); n > 0; n = conn_output(c, parts)) {
-        size_t sent = 0;
-        for (int i = 0; i < n; i++) {
-            if (buf_append(answer, parts[i].iov_base, parts[i].iov_len) < 0)
-                return -ENOMEM;
-            sent += parts[i].iov_len;
-        }
-        conn_on_sent(c, sent);
+    int n = conn_output(c, parts);
+    ssize_t sent = 0;
+    for (int i = 0; i < n; i++) {
+        if (buf_append(answer, parts[i].iov_base, parts[i].iov_len) < 0)
+            return -ENOMEM;
+        sent += (ssize_t)parts[i].iov_len;
     }
-    return 0;
+    return sent;
+}
+
+/* What comes out of a file. Returns octets; -ENOMEM; -EIO: it has become shorter */
+static ssize_t take_file(struct conn *c, struct buf *answer)
+{
+    struct conn_file file;
+    if (!conn_output_file(c, &file))
+        return 0;
+    size_t len = file.len < FILE_PIECE_BYTES ? file.len : FILE_PIECE_BYTES;
+    if (buf_reserve(answer, len) < 0)
+        return -ENOMEM;
+    ssize_t n = pread(file.fd, answer->data + answer->len, len, file.offset);
+    if (n <= 0)
+        return -EIO;
+    answer->len += (size_t)n;
+    return n;
+}
+
+static int take_output(struct conn *c, struct buf *answer)
+{
+    for (;;) {
+        ssize_t n = take_memory(c, answer);
+        if (n == 0)
+            n = take_file(c, answer);
+        if (n == -EIO)
+            conn_fini(c);
+        if (n <= 0)
+            return n == -ENOMEM ? -ENOMEM : 0;
+        conn_output_sent(c, (size_t)n);
+    }
+}
+
+/* Waits for the answer that the app has put off, or for the end of patience. */
+static void wait_for_ticket(struct conn *c)
+{
+    struct conn_env *env = c->env;
+    int wait_ms = -1;
+    if (c->resume_us != CONN_NEVER_US)
+        wait_ms = (int)((c->resume_us - env->now_us) / CLOCK_US_PER_MS) + 1;
+    struct pollfd woken = {.fd = env->box->wake_fd, .events = POLLIN};
+    if (poll(&woken, 1, wait_ms) == 0)
+        env->now_us = c->resume_us;
+    struct rmd_deferred *next;
+    for (struct rmd_deferred *d = deferred_take(env->box); d; d = next) {
+        next = d->next;
+        (void)conn_on_ticket(d);
+    }
 }
 
 /* Copies the next octets in; false when there is nothing to read or nobody who reads. */
@@ -86,11 +154,22 @@ static bool give_input(struct conn *c, struct str *octets)
 int inproc_exchange(const struct app *app, const struct http_limits *limits, struct str octets,
                     struct buf *answer, bool *out_is_closing)
 {
-    static const struct conn_hooks hooks = {on_handle, on_error, on_finished, on_parked};
+    static const struct conn_hooks hooks = {.handle = on_handle,
+                                            .consume = on_consume,
+                                            .answer = on_answer,
+                                            .error = on_error,
+                                            .spool_failed = on_spool_failed,
+                                            .finished = on_finished,
+                                            .parked = on_parked};
+    static struct deferred_box box = {.wake_fd = -1}; /* one a process: tickets outlive requests */
     struct conn_env env;
-    int rc = conn_env_init(&env, limits, app->router, &hooks, (void *)(uintptr_t)app, IN_BYTES);
+    int rc = box.wake_fd < 0 ? deferred_open(&box) : 0;
     if (rc < 0)
         return rc;
+    rc = conn_env_init(&env, limits, app->router, &hooks, (void *)(uintptr_t)app, IN_BYTES);
+    if (rc < 0)
+        return rc;
+    env.box = &box;
     env.now_us = clock_now_us();
     conn_env_set_time(&env, (int64_t)(clock_wall_us() / CLOCK_US_PER_S), STR("remuda"));
     struct conn c;
@@ -102,7 +181,9 @@ int inproc_exchange(const struct app *app, const struct http_limits *limits, str
         conn_process(&c);
         rc = take_output(&c, answer);
         conn_settle(&c);
-        if (conn_wait(&c) == CONN_WAIT_TIMER)
+        if (c.state == CONN_DEFERRED)
+            wait_for_ticket(&c);
+        else if (conn_wait(&c) == CONN_WAIT_TIMER)
             env.now_us = c.resume_us; /* the wait is over, as far as anyone here can tell */
         else if (!is_fed && conn_wait(&c) != CONN_WAIT_WRITE)
             break;

@@ -13,9 +13,7 @@
 #include "workers/chain.h"
 #include "workers/inproc.h"
 
-/* Limits as the settings' defaults have them. */
-static const struct http_limits limits = {
-    .request_line = 8190, .fields = 100, .field_size = 8190, .head = 65536, .body = 16U << 20};
+static const struct http_limits limits = LIMITS_DEFAULT;
 
 struct rmd_test {
     struct app app;

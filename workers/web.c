@@ -25,6 +25,12 @@ void web_fill_limits(struct http_limits *limits, const struct settings *settings
         .field_size = (uint32_t)settings->limit_request_field_size_bytes,
         .head = (uint32_t)settings->limit_request_head_bytes,
         .body = settings->limit_request_body_bytes,
+        .body_buffer = settings->body_buffer_size_bytes,
+        .spool_dir = settings->spool_dir,
+        .body_grace_us = settings->body_timeout_us,
+        .body_min_rate = (uint32_t)settings->body_min_rate_bytes,
+        .pipelined = settings->limit_pipelined,
+        .answer_us = settings->request_timeout_us,
     };
 }
 
@@ -51,20 +57,59 @@ static void fill_entry(struct request_entry *entry, const struct rmd_request *re
     entry->target_len = (uint16_t)n;
 }
 
-static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
+/* From here on the app's code runs for this request, until leave_app(). */
+static inline void enter_app(struct web *web, const struct rmd_request *req)
 {
-    struct web *web = owner;
     struct request_entry *entry = &web->part.head->current;
     fill_entry(entry, req);
     atomic_store_explicit(&entry->phase, ENTRY_HANDLER, memory_order_release);
+}
+
+static inline void leave_app(struct web *web)
+{
+    atomic_store_explicit(&web->part.head->current.phase, ENTRY_FREE, memory_order_release);
+}
+
+static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
+{
+    struct web *web = owner;
+    enter_app(web, req);
     chain_handle(web->app, req, res);
-    atomic_store_explicit(&entry->phase, ENTRY_FREE, memory_order_release);
+    leave_app(web);
+}
+
+static void on_consume(void *owner, struct rmd_request *req, struct rmd_response *res,
+                       struct str piece)
+{
+    struct web *web = owner;
+    enter_app(web, req);
+    chain_consume(web->app, req, res, piece);
+    leave_app(web);
+}
+
+static void on_answer(void *owner, struct rmd_request *req, struct rmd_response *res,
+                      const struct rmd_deferred *ticket)
+{
+    struct web *web = owner;
+    enter_app(web, req);
+    chain_answer(web->app, req, res, ticket);
+    leave_app(web);
 }
 
 static void on_error(void *owner, struct rmd_request *req, struct rmd_response *res, int status)
 {
     const struct web *web = owner;
     chain_error(web->app, req, res, status);
+}
+
+static void on_spool_failed(void *owner, struct rmd_request *req, int error)
+{
+    const struct web *web = owner;
+    char target[LOG_QUOTE_MAX + 8];
+    struct str raw = request_target(req);
+    log_error("request body can't be kept", "reason=\"%s\" spool_dir=\"%s\" target=%s trace=%s",
+              strerror(-error), web->settings->spool_dir ? web->settings->spool_dir : "(memory)",
+              log_quote(target, raw.p, raw.len), rmd_trace_id(req));
 }
 
 static void on_parked(void *owner, struct rmd_request *req)
@@ -190,7 +235,13 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
              const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
              int access_fd, struct err *err)
 {
-    static const struct conn_hooks hooks = {on_handle, on_error, on_finished, on_parked};
+    static const struct conn_hooks hooks = {.handle = on_handle,
+                                            .consume = on_consume,
+                                            .answer = on_answer,
+                                            .error = on_error,
+                                            .spool_failed = on_spool_failed,
+                                            .finished = on_finished,
+                                            .parked = on_parked};
     *web = (struct web){.settings = settings,
                         .app = app,
                         .part = *part,
@@ -205,6 +256,12 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
         web_fini(web);
         return err_set(err, ENOMEM, "no memory for the worker's buffers");
     }
+    rc = deferred_open(&web->box);
+    if (rc < 0) {
+        web_fini(web);
+        return err_set(err, -rc, "eventfd: %s", strerror(-rc));
+    }
+    web->env.box = &web->box;
     while (web->n_free_entries < n_inflight) {
         web->free_entries[web->n_free_entries] = n_inflight - 1 - web->n_free_entries;
         web->n_free_entries++;
@@ -229,6 +286,8 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
 void web_fini(struct web *web)
 {
     web_flush_access(web);
+    if (web->env.box)
+        deferred_close(web->env.box);
     conn_env_fini(&web->env);
     access_format_free(web->access);
     web->access = NULL;

@@ -18,6 +18,7 @@ struct web {
     const struct settings *settings;
     const struct app *app;
     struct conn_env env;
+    struct deferred_box box;     /* of answers that the app had put off */
     struct scoreboard_part part; /* this worker's, writable */
     uint32_t n_inflight;         /* entries in part */
     uint32_t n_routes;           /* blocks in part */

@@ -156,6 +156,7 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
     tear_down(); /* first: it pays what is owed to the app's streams and bodies */
     if (app->decl->worker_exit)
         app->decl->worker_exit();
+    deferred_close(&room.web.box); /* its threads have ended: what they turned in last */
     exit(EXIT_SUCCESS);
 }
 
@@ -213,12 +214,14 @@ static int set_up(const struct settings *settings, const struct app *app,
     if (signal_fd < 0)
         return err_set(err, -signal_fd, "signals: %s", strerror(-signal_fd));
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    static const int ignored[] = {SIGPIPE, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
+    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGHUP,  SIGUSR1,
+                                  SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         (void)sigaction(ignored[i], &ignore, NULL);
     for (size_t i = 0; room.heritage && i < 2; i++)
         (void)sigaction(obeyed[i + 1], &ignore, NULL);
-    client_init(&room.clients, room.loop, &room.web, on_client_closed);
+    if (client_init(&room.clients, room.loop, &room.web, on_client_closed) < 0)
+        return err_set(err, ENOMEM, "no memory for the worker's connections");
     room.max_clients = settings->worker_connections;
     ev_check_init(&room.turn_begins, on_turn_begins);
     ev_set_priority(&room.turn_begins, EV_MAXPRI); /* before the connections of the turn */

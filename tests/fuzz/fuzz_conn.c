@@ -300,7 +300,7 @@ static bool send_some(struct client *client)
         if (client->room != ENDLESS)
             client->room -= taken;
         if (taken > 0)
-            conn_on_sent(&client->conn, taken);
+            conn_output_sent(&client->conn, taken);
         if (taken < total)
             return false;
     }
@@ -416,12 +416,17 @@ static void run_step(struct client *client, char c)
 
 static void open_world(const char *octets, size_t len, bool is_small)
 {
-    static const struct conn_hooks hooks = {on_handle, on_error, on_finished, on_parked};
-    struct http_limits limits = {
-        .request_line = 8190, .fields = 100, .field_size = 8190, .head = 65536, .body = 1U << 20};
+    static const struct conn_hooks hooks = {
+        .handle = on_handle, .error = on_error, .finished = on_finished, .parked = on_parked};
+    struct http_limits limits = LIMITS_DEFAULT;
     if (is_small)
-        limits = (struct http_limits){
-            .request_line = 100, .fields = 4, .field_size = 64, .head = 256, .body = 64};
+        limits = (struct http_limits){.request_line = 100,
+                                      .fields = 4,
+                                      .field_size = 64,
+                                      .head = 256,
+                                      .body = 64,
+                                      .body_buffer = 16,
+                                      .pipelined = 3};
     struct peer peer = {.address.v4 = {.sin_family = AF_INET}};
     RMD_ASSERT(conn_env_init(&world.env, &limits, world.router, &hooks, NULL, IN_BYTES) == 0);
     world.env.now_us = 1000000;

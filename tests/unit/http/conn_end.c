@@ -229,7 +229,7 @@ static void a_large_body_does_not_stay(void **state)
     CHECK_EQ(wire.finished[0], 200);
     buf_fini(&wire.sent);
     CHECK(heap_in_use() < before + 1000000);
-    CHECK(wire.env.pool.first->body.cap <= 65536);
+    CHECK(wire.env.pool.first->body.memory.cap <= 65536);
 }
 
 int main(void)

@@ -102,7 +102,7 @@ static void write_all(struct wire *w, size_t room)
         if (n > 1 && len == parts[0].iov_len)
             len += parts[1].iov_len < room - len ? parts[1].iov_len : room - len;
         room -= len;
-        conn_on_sent(&w->conn, len);
+        conn_output_sent(&w->conn, len);
     }
 }
 

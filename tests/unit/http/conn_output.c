@@ -42,12 +42,12 @@ static void a_large_body_is_sent_from_where_it_lies(void **state)
     CHECK_EQ(conn_output(&wire.conn, parts), 2); /* head, and the handler's own octets */
     CHECK(parts[1].iov_base == wire_big);
     CHECK_EQ(parts[1].iov_len, WIRE_BIG_BYTES);
-    conn_on_sent(&wire.conn, parts[0].iov_len + 10);
+    conn_output_sent(&wire.conn, parts[0].iov_len + 10);
     conn_settle(&wire.conn);
     CHECK_EQ(conn_output(&wire.conn, parts), 1);
     CHECK(parts[0].iov_base == wire_big + 10);
     CHECK_EQ(wire.n_done, 0);
-    conn_on_sent(&wire.conn, WIRE_BIG_BYTES - 10);
+    conn_output_sent(&wire.conn, WIRE_BIG_BYTES - 10);
     CHECK_EQ(wire.n_done, 1);
     CHECK_EQ(wire.n_finished, 1);
     CHECK_EQ(wire_turn(&wire), CONN_WAIT_REQUEST);

@@ -34,15 +34,17 @@ static void buffers_come_back_empty_and_large_ones_not_at_all(void **state)
     exchange_init_pool(&pool, 1);
     struct exchange *ex = exchange_take(&pool);
     CHECK(buf_append(&ex->store, "some octets", 11) == 0);
-    CHECK(buf_reserve(&ex->body, 1 << 20) == 0);
-    ex->body.len = 1 << 20;
+    char *space;
+    size_t room;
+    CHECK(body_reserve(&ex->body, 1 << 20, &space, &room) == 0);
+    body_commit(&ex->body, 1 << 20);
     CHECK(arena_alloc(&ex->arena, 100) != NULL);
     exchange_give_back(&pool, ex);
     CHECK(exchange_take(&pool) == ex);
     CHECK_EQ(ex->store.len, 0);
     CHECK(ex->store.cap > 0);
     CHECK_EQ(ex->body.len, 0);
-    CHECK_EQ(ex->body.cap, 0);
+    CHECK_EQ(ex->body.memory.cap, 0);
     exchange_give_back(&pool, ex);
     exchange_fini_pool(&pool);
 }

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "http/conn.h"
@@ -37,10 +38,10 @@ struct wire {
     int waits_ms;                    /* between the pieces of /stream */
     size_t piece_bytes;              /* of /stream, which then has 100 such pieces */
     int ends_with;                   /* RMD_END or RMD_ABORT */
+    int spool_error;                 /* that the last body which could not be kept had */
 };
 
-static const struct http_limits wire_limits __attribute__((unused)) = {
-    .request_line = 8190, .fields = 100, .field_size = 8190, .head = 65536, .body = 16U << 20};
+static const struct http_limits wire_limits __attribute__((unused)) = LIMITS_DEFAULT;
 
 static char wire_big[WIRE_BIG_BYTES];
 static struct wire *wire_now; /* the handlers have no other way to it */
@@ -138,6 +139,27 @@ static void wire_on_handle(void *owner, struct rmd_request *req, struct rmd_resp
     }
 }
 
+static void wire_on_consume(void *owner, struct rmd_request *req, struct rmd_response *res,
+                            struct str piece)
+{
+    (void)owner;
+    req->consume(req, res, (rmd_slice){piece.p, piece.len}, req->consume_state);
+}
+
+static void wire_on_answer(void *owner, struct rmd_request *req, struct rmd_response *res,
+                           const struct rmd_deferred *ticket)
+{
+    (void)owner;
+    ticket->answer(req, res, ticket->arg);
+}
+
+static void wire_on_spool_failed(void *owner, struct rmd_request *req, int error)
+{
+    struct wire *w = owner;
+    (void)req;
+    w->spool_error = error;
+}
+
 static void wire_on_error(void *owner, struct rmd_request *req, struct rmd_response *res,
                           int status)
 {
@@ -188,8 +210,13 @@ __attribute__((unused)) static void wire_open_with(struct wire *w, const struct 
         {.method = "GET", .pattern = "/no-content", .handler = wire_no_content},
         {.method = "POST", .pattern = "/small", .handler = wire_echo, .body_limit = 10},
         {0}};
-    static const struct conn_hooks hooks = {wire_on_handle, wire_on_error, wire_on_finished,
-                                            wire_on_parked};
+    static const struct conn_hooks hooks = {.handle = wire_on_handle,
+                                            .consume = wire_on_consume,
+                                            .answer = wire_on_answer,
+                                            .error = wire_on_error,
+                                            .spool_failed = wire_on_spool_failed,
+                                            .finished = wire_on_finished,
+                                            .parked = wire_on_parked};
     struct err err;
     struct peer peer = {.address.v4 = {.sin_family = AF_INET}};
     *w = (struct wire){.room = WIRE_ENDLESS, .ends_with = RMD_END};
@@ -235,19 +262,40 @@ static bool wire_write(struct wire *w, const struct iovec *parts, int n)
         w->room -= taken;
     if (taken > 0) {
         w->writes++;
-        conn_on_sent(&w->conn, taken);
+        conn_output_sent(&w->conn, taken);
     }
     return taken == total;
+}
+
+/* One sendfile(2), of a piece. Returns as wire_write(); a file that is shorter than it was ends the
+ * connection */
+static bool wire_send_file(struct wire *w, const struct conn_file *file)
+{
+    char piece[4096];
+    size_t len = file->len < sizeof piece ? file->len : sizeof piece;
+    ssize_t n = pread(file->fd, piece, len, file->offset);
+    if (n <= 0) {
+        conn_fini(&w->conn);
+        return false;
+    }
+    struct iovec part = {piece, (size_t)n};
+    return wire_write(w, &part, 1);
 }
 
 static bool wire_send(struct wire *w)
 {
     struct iovec parts[2];
+    struct conn_file file;
     for (;;) {
         int n = conn_output(&w->conn, parts);
-        if (n == 0)
+        bool is_all = true;
+        if (n > 0)
+            is_all = wire_write(w, parts, n);
+        else if (conn_output_file(&w->conn, &file))
+            is_all = wire_send_file(w, &file);
+        else
             return true;
-        if (!wire_write(w, parts, n))
+        if (!is_all)
             return false;
     }
 }

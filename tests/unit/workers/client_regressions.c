@@ -107,9 +107,9 @@ static int setup(void **state)
         {.method = "GET", .pattern = "/empty", .handler = on_empty},
         {.method = "GET", .pattern = "/:any", .handler = on_target},
         {0}};
-    static const struct conn_hooks hooks = {on_handle, on_error, on_finished, on_parked};
-    static const struct http_limits limits = {
-        .request_line = 8190, .fields = 100, .field_size = 8190, .head = 65536, .body = 1000};
+    static const struct conn_hooks hooks = {
+        .handle = on_handle, .error = on_error, .finished = on_finished, .parked = on_parked};
+    static const struct http_limits limits = LIMITS_DEFAULT;
     struct err err;
     (void)state;
     memset(&room, 0, sizeof room);
@@ -123,7 +123,8 @@ static int setup(void **state)
     CHECK(conn_env_init(&room.web.env, &limits, room.router, &hooks, NULL, 4096) == 0);
     room.web.env.now_us = START_US;
     conn_env_set_time(&room.web.env, 1700000000, STR("remuda"));
-    client_init(&room.all, room.loop, &room.web, on_closed);
+    CHECK(deferred_open(&room.web.box) == 0);
+    CHECK(client_init(&room.all, room.loop, &room.web, on_closed) == 0);
     return 0;
 }
 

@@ -1,0 +1,509 @@
+/* Requests: from the first octet to the call of the handler. Reading order: step_idle() →
+ * step_head() → on_head() → begin_body() → step_length(), step_chunked() → on_body_complete() →
+ * after_app().
+ *
+ * A handler is called when its request is there as a whole. It is called with the head alone when
+ * its route takes the body as it comes, or when no route was found, so that nobody's octets are kept
+ * for a 404. */
+#include "http/conn_request.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/panic.h"
+#include "http/conn_answer.h"
+#include "http/guard.h"
+
+#define BODY_FIRST_BYTES 65536U   /* a body grows from here; malloc gives pages when touched */
+#define EMPTY_LINES_MAX 8U        /* before a request line (RFC 9112 §2.2 asks for at least one) */
+#define CHUNKED_DRAIN_MAX 262144U /* octets of an unwanted chunked body that are read: a guess */
+
+static void consume_view(struct conn_env *env, size_t n)
+{
+    env->view += n;
+    env->view_len -= n;
+}
+
+/* ---- the application's turn ---- */
+
+/* Asks for the body, when the client waits to be asked (RFC 9110 §10.1.1).
+ * Returns false when there was no memory, and the connection is over */
+static bool send_continue(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    if (ex->is_continued)
+        return true;
+    ex->is_continued = true;
+    if (buf_append(&c->env->out, "HTTP/1.1 100 Continue\r\n\r\n", 25) == 0)
+        return true;
+    conn_answer_give_up(c);
+    return false;
+}
+
+static uint64_t patience_of(const struct conn *c)
+{
+    const struct rmd_request *req = &c->ex->req;
+    const struct route *route = req->match.route;
+    uint64_t limit_us = c->env->limits.answer_us;
+    if (route && route->decl->timeout_ms > 0)
+        limit_us = route->decl->timeout_ms * CLOCK_US_PER_MS;
+    return limit_us > 0 ? c->env->now_us + limit_us : CONN_NEVER_US;
+}
+
+static void feed_consumer(struct conn *c, struct str piece);
+
+/* What the application left behind: its answer, or its word that it comes later. One that waits for
+ * the body gets what is here, or what is to come; a ticket that is turned in without an answer lets
+ * a body go on that had to wait. */
+static void after_app(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    struct rmd_request *req = &ex->req;
+    if (__builtin_expect(!request_is_put_off(req), 1)) {
+        conn_answer_give(c);
+    } else if (req->deferred) {
+        c->state = CONN_DEFERRED;
+        c->resume_us = patience_of(c);
+    } else if (req->is_body_complete) {
+        feed_consumer(c, ex->sink == SINK_CONSUME ? STR("") : req->body);
+    } else if (send_continue(c)) {
+        ex->sink = SINK_CONSUME;
+        c->state = req->head.is_chunked ? CONN_CHUNKED : CONN_LENGTH;
+    }
+}
+
+/* An empty piece says that the body is complete. Afterwards the request may be over. */
+static void feed_consumer(struct conn *c, struct str piece)
+{
+    struct exchange *ex = c->ex;
+    ex->sink = SINK_CONSUME;
+    if (piece.len == 0)
+        ex->req.is_consumed = true;
+    c->env->hooks.consume(c->env->owner, &ex->req, &ex->res, piece);
+    after_app(c);
+}
+
+static void dispatch(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    response_begin(&ex->res, &ex->req);
+    c->env->hooks.handle(c->env->owner, &ex->req, &ex->res);
+    after_app(c);
+}
+
+static bool step_deferred(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    struct rmd_deferred *ticket = ex->ticket;
+    if (ticket) {
+        ex->ticket = NULL;
+        ex->req.deferred = NULL;
+        c->env->hooks.answer(c->env->owner, &ex->req, &ex->res, ticket);
+        deferred_give_back(ticket, true);
+        after_app(c);
+        return true;
+    }
+    if (c->resume_us > c->env->now_us)
+        return false;
+    conn_answer_error(c, 504);
+    return true;
+}
+
+/* ---- bodies ---- */
+
+static uint64_t body_limit(const struct exchange *ex, const struct conn_env *env)
+{
+    const struct route *route = ex->req.match.route;
+    return route && route->decl->body_limit > 0 ? route->decl->body_limit : env->limits.body;
+}
+
+/* The head is complete and well-formed: is a body to come, and do we want it? */
+static void begin_body(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    struct conn_env *env = c->env;
+    struct rmd_request *req = &ex->req;
+    const struct head *head = &req->head;
+    if (!head->is_chunked && (!head->has_length || head->content_length == 0)) {
+        req->is_body_complete = true;
+        dispatch(c);
+        return;
+    }
+    bool is_found = req->outcome == ROUTER_FOUND;
+    uint64_t limit = is_found ? body_limit(ex, env) : UINT64_MAX;
+    ex->is_continued = !head->wants_continue || env->view_len > 0;
+    ex->body_left = head->has_length ? head->content_length : 0;
+    ex->body_octets = 0;
+    ex->body_started_us = env->now_us;
+    ex->sink = SINK_STORE;
+    if (head->is_chunked)
+        chunked_begin(&ex->chunked, &env->limits, limit);
+    if (head->has_length && head->content_length > limit) {
+        conn_answer_refuse(c, 413, NULL);
+        return;
+    }
+    if (!is_found || req->match.route->decl->stream_body)
+        dispatch(c);
+    else if (send_continue(c))
+        c->state = head->is_chunked ? CONN_CHUNKED : CONN_LENGTH;
+}
+
+static void refuse_body(struct conn *c, int error)
+{
+    struct conn_env *env = c->env;
+    env->hooks.spool_failed(env->owner, &c->ex->req, error);
+    conn_answer_refuse(c, body_status(error), NULL);
+}
+
+/* Octets of the body, decoded. Returns false when the request is over, or the body not wanted */
+static bool take_body(struct conn *c, struct str octets)
+{
+    struct exchange *ex = c->ex;
+    if (ex->sink == SINK_STORE) {
+        int rc = body_append(&ex->body, &c->env->limits, octets.p, octets.len);
+        if (rc < 0)
+            refuse_body(c, rc);
+        return rc == 0;
+    }
+    if (ex->sink == SINK_CONSUME) {
+        feed_consumer(c, octets);
+        return c->ex == ex && ex->sink == SINK_CONSUME && c->state != CONN_DEFERRED;
+    }
+    return true;
+}
+
+static void on_body_complete(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    ex->req.is_body_complete = true;
+    if (ex->sink == SINK_DISCARD) {
+        conn_answer_release(c);
+    } else if (ex->sink == SINK_CONSUME) {
+        feed_consumer(c, STR(""));
+    } else {
+        int rc = ex->is_body_in_env ? 0 : body_view(&ex->body, &ex->req.body);
+        if (rc < 0)
+            refuse_body(c, rc);
+        else
+            dispatch(c);
+    }
+}
+
+/* A body that comes in drops would hold its place for ever: behind the grace, which is a pause's,
+ * it must have a rate. Returns true when it was refused */
+static bool refuse_slow_body(struct conn *c)
+{
+    const struct exchange *ex = c->ex;
+    const struct http_limits *limits = &c->env->limits;
+    uint64_t elapsed_us = c->env->now_us - ex->body_started_us;
+    if (!limits_is_too_slow(elapsed_us, ex->body_octets, limits->body_grace_us,
+                            limits->body_min_rate))
+        return false;
+    if (ex->is_over)
+        conn_answer_give_up(c);
+    else
+        conn_answer_refuse(c, 408, "request body slower than body_min_rate");
+    return true;
+}
+
+static bool step_length(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    struct conn_env *env = c->env;
+    size_t n = env->view_len < ex->body_left ? env->view_len : (size_t)ex->body_left;
+    struct str octets = str_make(env->view, n);
+    if (n > 0) {
+        consume_view(env, n);
+        ex->body_left -= n;
+        ex->body_octets += n;
+    }
+    if (ex->sink == SINK_STORE && n > 0 && ex->body_left == 0 && ex->body.len == 0) {
+        ex->req.body = octets; /* all of it is in this read: stays there */
+        ex->is_body_in_env = true;
+    } else if (n > 0 && !take_body(c, octets)) {
+        return true;
+    }
+    if (ex->body_left > 0)
+        return refuse_slow_body(c);
+    on_body_complete(c);
+    return true;
+}
+
+/* An unwanted body without a length is not followed to its end, wherever that is. */
+static bool is_drained_enough(const struct exchange *ex)
+{
+    return ex->sink == SINK_DISCARD && ex->body_octets > CHUNKED_DRAIN_MAX;
+}
+
+static void refuse_chunked(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    if (!ex->is_over) {
+        conn_answer_refuse(c, ex->chunked.status, ex->chunked.reason);
+        return;
+    }
+    c->is_keep_alive = false; /* it has its answer */
+    c->is_lingering = true;
+    conn_answer_drop_input(c);
+    conn_answer_release(c);
+}
+
+static bool step_chunked(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    struct conn_env *env = c->env;
+    if (env->view_len == 0)
+        return false;
+    for (;;) {
+        size_t used = 0;
+        struct str data = {0};
+        enum chunked_result result =
+            chunked_next(&ex->chunked, str_make(env->view, env->view_len), &used, &data);
+        consume_view(env, used);
+        ex->body_octets += used;
+        if (result == CHUNKED_DATA && !is_drained_enough(ex)) {
+            if (!take_body(c, data))
+                return true;
+        } else if (result == CHUNKED_MORE) {
+            return refuse_slow_body(c);
+        } else if (result == CHUNKED_DONE) {
+            on_body_complete(c);
+            return true;
+        } else {
+            refuse_chunked(c);
+            return true;
+        }
+    }
+}
+
+/* ---- heads ---- */
+
+/* The method as text; also of a head that is refused, since an answer to HEAD has no body. */
+static void fill_method(struct rmd_request *req, const char *base, size_t len)
+{
+    size_t n = 0;
+    while (n < len && n < REQUEST_METHOD_MAX - 1 && base[n] > ' ' && base[n] < 0x7f) {
+        req->method[n] = base[n];
+        n++;
+    }
+    req->method[n] = '\0';
+}
+
+static void on_head(struct conn *c, const char *base)
+{
+    struct exchange *ex = c->ex;
+    const char *reason = NULL;
+    fill_method(&ex->req, base, ex->req.head.bytes);
+    ex->req.base = base;
+    int status = guard_judge(&ex->req.head, base, &c->env->limits, &reason);
+    if (status > 0) {
+        conn_answer_refuse(c, status, reason);
+        return;
+    }
+    c->is_keep_alive = ex->req.head.is_keep_alive;
+    int rc = request_route(&ex->req, c->env->router);
+    if (rc < 0)
+        conn_answer_refuse(c, 503, "no memory");
+    else if (ex->req.outcome == ROUTER_BAD_PATH)
+        conn_answer_refuse(c, 400, NULL);
+    else
+        begin_body(c);
+}
+
+static bool begin_request(struct conn *c)
+{
+    struct conn_env *env = c->env;
+    struct exchange *ex = exchange_take(&env->pool);
+    if (!ex) {
+        conn_answer_give_up(c);
+        return false;
+    }
+    c->ex = ex;
+    c->state = CONN_HEAD;
+    c->n_empty_lines = 0;
+    struct rmd_request *req = &ex->req;
+    struct head head = req->head;
+    *req = (struct rmd_request){.magic = REQUEST_MAGIC,
+                                .head = {.fields = head.fields, .max_fields = head.max_fields},
+                                .conn = c,
+                                .arena = &ex->arena,
+                                .peer = c->peer,
+                                .res = &ex->res,
+                                .started_us = env->now_us,
+                                .board_entry = UINT32_MAX,
+                                .trace = {env->trace_seed, ++env->trace_count}};
+    ex->is_in_env = false;
+    ex->is_body_in_env = false;
+    ex->is_over = false;
+    parse_begin(&ex->parse, &req->head, &env->limits);
+    return true;
+}
+
+/* Empty lines before a request line are ignored (RFC 9112 §2.2), a few of them; a CR without its
+ * LF, or an LF alone, begins no request. */
+static bool skip_empty_lines(struct conn *c)
+{
+    struct conn_env *env = c->env;
+    while (env->view_len > 0) {
+        char octet = env->view[0];
+        bool is_lf = c->has_cr && octet == '\n';
+        bool is_cr = !c->has_cr && octet == '\r';
+        if (!is_lf && !is_cr && !c->has_cr && octet != '\n')
+            return true;
+        if ((!is_lf && !is_cr) || (is_lf && ++c->n_empty_lines > EMPTY_LINES_MAX)) {
+            if (begin_request(c))
+                conn_answer_refuse(c, 400, "malformed request line");
+            return false;
+        }
+        c->has_cr = is_cr;
+        consume_view(env, 1);
+    }
+    return false;
+}
+
+static bool step_idle(struct conn *c)
+{
+    struct conn_env *env = c->env;
+    if (env->view_len == 0)
+        return false;
+    if (__builtin_expect(env->view[0] <= '\r' || c->has_cr, 0) && !skip_empty_lines(c))
+        return c->state != CONN_IDLE;
+    return begin_request(c);
+}
+
+static bool step_head(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    struct conn_env *env = c->env;
+    bool is_stored = ex->store.len > 0;
+    char *base = is_stored ? ex->store.data : env->view;
+    size_t len = is_stored ? ex->store.len : env->view_len;
+    if (len == ex->parse.fed && !ex->parse.is_failed)
+        return false;
+    switch (parse_head(&ex->parse, base, len)) {
+    case PARSE_MORE:
+        return false;
+    case PARSE_BAD:
+        ex->req.base = base; /* the head may be whole, only too large, and is logged */
+        fill_method(&ex->req, base, len);
+        conn_answer_refuse(c, ex->parse.status, ex->parse.reason);
+        return true;
+    case PARSE_DONE:
+        break;
+    }
+    size_t rest = len - ex->req.head.bytes;
+    if (is_stored) { /* what follows the head was read behind it: goes on in the loop's buffer */
+        RMD_ASSERT(rest <= env->in.cap);
+        if (rest > 0)
+            memcpy(env->in.data, base + ex->req.head.bytes, rest);
+        env->view = env->in.data;
+        env->view_len = rest;
+        ex->store.len = ex->req.head.bytes;
+    } else {
+        ex->is_in_env = true;
+        consume_view(env, ex->req.head.bytes);
+    }
+    on_head(c, base);
+    return true;
+}
+
+/* ---- what http/conn.c calls ---- */
+
+/* Input that came while an answer was under way. */
+static void take_pending(struct conn *c)
+{
+    struct conn_env *env = c->env;
+    RMD_ASSERT(c->pending.len <= env->in.cap); /* it was read there */
+    memcpy(env->in.data, c->pending.data, c->pending.len);
+    env->view = env->in.data;
+    env->view_len = c->pending.len;
+    buf_fini(&c->pending);
+}
+
+bool conn_request_step(struct conn *c)
+{
+    if (__builtin_expect(c->pending.len > 0, 0) && c->env->view_len == 0 && c->state < CONN_SENDING)
+        take_pending(c);
+    switch ((enum conn_state)c->state) {
+    case CONN_IDLE:
+        return step_idle(c);
+    case CONN_HEAD:
+        return step_head(c);
+    case CONN_LENGTH:
+        return step_length(c);
+    case CONN_CHUNKED:
+        return step_chunked(c);
+    case CONN_DEFERRED:
+        return step_deferred(c);
+    default:
+        return false;
+    }
+}
+
+/* A body that will fit into memory is read to where it stays. */
+static bool reads_into_body(const struct conn *c)
+{
+    const struct exchange *ex = c->ex;
+    return c->state == CONN_LENGTH && ex->sink == SINK_STORE &&
+           ex->req.head.content_length <= c->env->limits.body_buffer;
+}
+
+bool conn_request_space(struct conn *c, char **out_space, size_t *out_room)
+{
+    struct exchange *ex = c->ex;
+    const size_t cap = c->env->in.cap;
+    *out_room = 0;
+    if (c->state == CONN_HEAD && ex->store.len > 0) {
+        /* Never more than the loop's buffer holds: what follows the request moves there. */
+        if (buf_reserve(&ex->store, 4096) < 0)
+            return true;
+        *out_space = ex->store.data + ex->store.len;
+        *out_room = ex->store.cap - ex->store.len;
+        if (*out_room > cap)
+            *out_room = cap;
+        return true;
+    }
+    if (!reads_into_body(c))
+        return false;
+    size_t want = ex->body_left < BODY_FIRST_BYTES ? (size_t)ex->body_left : BODY_FIRST_BYTES;
+    if (body_reserve(&ex->body, want, out_space, out_room) == 0 && *out_room > ex->body_left)
+        *out_room = (size_t)ex->body_left;
+    return true;
+}
+
+bool conn_request_commit(struct conn *c, size_t n)
+{
+    struct exchange *ex = c->ex;
+    if (c->state == CONN_HEAD && ex->store.len > 0) {
+        ex->store.len += n;
+        return true;
+    }
+    if (!reads_into_body(c))
+        return false;
+    body_commit(&ex->body, n);
+    ex->body_left -= n;
+    ex->body_octets += n;
+    return true;
+}
+
+bool conn_request_is_receiving(const struct conn *c)
+{
+    return c->state == CONN_HEAD ||
+           ((c->state == CONN_LENGTH || c->state == CONN_CHUNKED) && !c->ex->is_over);
+}
+
+bool conn_request_is_handled(const struct conn *c)
+{
+    switch ((enum conn_state)c->state) {
+    case CONN_LENGTH:
+    case CONN_CHUNKED:
+        return c->ex->sink == SINK_CONSUME;
+    case CONN_SENDING:
+    case CONN_STREAM:
+    case CONN_DEFERRED:
+        return true;
+    default:
+        return false;
+    }
+}

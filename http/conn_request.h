@@ -1,0 +1,24 @@
+/* The receiving half of the connection machine, for http/conn.c. */
+#ifndef REMUDA_HTTP_CONN_REQUEST_H
+#define REMUDA_HTTP_CONN_REQUEST_H
+
+#include "http/conn.h"
+
+/* Goes a step further with a request: one of the states up to CONN_DEFERRED.
+ * Returns  whether it got anywhere */
+bool conn_request_step(struct conn *c);
+
+/* Where input goes when it can be read straight to its place; *out_room 0: memory is refused.
+ * Returns  false when it is to be read into the loop's buffer */
+bool conn_request_space(struct conn *c, char **out_space, size_t *out_room);
+
+/* So many octets were read to that place. Returns false when they are in the loop's buffer */
+bool conn_request_commit(struct conn *c, size_t n);
+
+/* Does a request wait for its client's octets, whose time-out is worth a 408? */
+bool conn_request_is_receiving(const struct conn *c);
+
+/* Was its handler started, so that its end is news? */
+bool conn_request_is_handled(const struct conn *c);
+
+#endif

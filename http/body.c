@@ -3,8 +3,8 @@
  * mapping would answer with SIGBUS. Its pages exist before anyone looks at them, nobody else has
  * the file and nobody shortens it, so reading the mapping is safe.
  *
- * Without a folder the file is a memfd: a page of memory all the same, but one that can be handed on
- * by descriptor, and that goes back to the system when the request is over. */
+ * Without a folder the file is a memfd: a page of memory all the same, but one that can be handed
+ * on by descriptor, and that goes back to the system when the request is over. */
 #include "http/body.h"
 
 #include <errno.h>

@@ -3,8 +3,8 @@
  * order: conn_answer_give() → gather() or CONN_SENDING → conn_answer_finish().
  *
  * An answer that did not wait for the end of its request's body leaves the rest to be read and
- * thrown away, if it is short: closing with octets unread would reset the connection, and the client
- * might never see the answer (RFC 9112 §9.6). If it is long the answer says close, and the
+ * thrown away, if it is short: closing with octets unread would reset the connection, and the
+ * client might never see the answer (RFC 9112 §9.6). If it is long the answer says close, and the
  * connection lingers. */
 #include "http/conn_answer.h"
 

@@ -3,8 +3,8 @@
  * after_app().
  *
  * A handler is called when its request is there as a whole. It is called with the head alone when
- * its route takes the body as it comes, or when no route was found, so that nobody's octets are kept
- * for a 404. */
+ * its route takes the body as it comes, or when no route was found, so that nobody's octets are
+ * kept for a 404. */
 #include "http/conn_request.h"
 
 #include <errno.h>

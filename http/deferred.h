@@ -1,7 +1,7 @@
 /* Answers that are given later, by whatever thread of the application has them. The application
- * holds a ticket; when it turns it in, the ticket goes into the loop's box, from any thread, and the
- * loop calls the application back on its own thread. So nobody but the loop ever touches a request,
- * and there is no lock.
+ * holds a ticket; when it turns it in, the ticket goes into the loop's box, from any thread, and
+ * the loop calls the application back on its own thread. So nobody but the loop ever touches a
+ * request, and there is no lock.
  *
  * A ticket belongs to the application until it is turned in, also when its request ended before:
  * it then only lets go of it (deferred_drop()), and is freed when it comes in. */

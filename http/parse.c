@@ -1,7 +1,8 @@
 /* The only file that knows llhttp. Heads are parsed by it and paused at their end; bodies never go
- * through it, since its versions differ in what they take for a chunk (http/chunked.c). A request line that llhttp refuses is looked at
- * again as a whole, because the parser's error does not tell an unknown method (501) from octets
- * outside a token (400), nor HTTP/2.0 (505) from nonsense (400). */
+ * through it, since its versions differ in what they take for a chunk (http/chunked.c). A request
+ * line that llhttp refuses is looked at again as a whole, because the parser's error does not tell
+ * an unknown method (501) from octets outside a token (400), nor HTTP/2.0 (505) from nonsense
+ * (400). */
 #include "http/parse.h"
 
 #include <ctype.h>

@@ -57,7 +57,8 @@ struct rmd_request {
 int request_route(struct rmd_request *req, const struct router *router)
     __attribute__((warn_unused_result));
 
-/* Has the application put off the answer: until it has the body, or until it turns its ticket in? */
+/* Has the application put off the answer: until it has the body, or until it turns its ticket
+ * in? */
 bool request_is_put_off(const struct rmd_request *req);
 
 /* First field of a name, any case; NULL. *from (may be NULL) is where to search, and where to go

@@ -211,10 +211,10 @@ RMD_API rmd_slice rmd_body(const rmd_request *req);
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API int rmd_body_fd(const rmd_request *req);
 
-/* Takes a piece of a body that comes in; an empty piece (len 0) says that it was all of it. May give
- * the answer in res at any piece: what follows is then not delivered any more. After the empty piece
- * it must give one, or put it off. rmd_defer() at an earlier piece makes the body wait: an answer
- * callback that gives no answer lets it go on.
+/* Takes a piece of a body that comes in; an empty piece (len 0) says that it was all of it. May
+ * give the answer in res at any piece: what follows is then not delivered any more. After the empty
+ * piece it must give one, or put it off. rmd_defer() at an earlier piece makes the body wait: an
+ * answer callback that gives no answer lets it go on.
  * piece  valid during the call */
 typedef void (*rmd_consumer)(rmd_request *req, rmd_response *res, rmd_slice piece, void *state);
 
@@ -355,15 +355,15 @@ RMD_API int rmd_write_event(rmd_writer *out, const char *event, const char *data
 
 /* ---- answers that come later --------------------------------------------------------------- */
 
-/* Gives the answer that was put off: fills res as a handler does, or puts it off once more. When the
- * request has ended without it (the client left, or had to wait too long) req and res are NULL: then
- * it only frees what arg holds. */
+/* Gives the answer that was put off: fills res as a handler does, or puts it off once more. When
+ * the request has ended without it (the client left, or had to wait too long) req and res are NULL:
+ * then it only frees what arg holds. */
 typedef void (*rmd_answer)(rmd_request *req, rmd_response *res, void *arg);
 
 /* Puts the answer off: the handler returns, the connection waits, the worker serves others, and
  * whatever thread or callback has the result turns the ticket in with rmd_complete(). Every ticket
- * must be turned in, exactly once. After the route's timeout_ms (0: the setting request_timeout) the
- * client is answered 504. Filters `after` run when the answer is there.
+ * must be turned in, exactly once. After the route's timeout_ms (0: the setting request_timeout)
+ * the client is answered 504. Filters `after` run when the answer is there.
  * Returns  the ticket; NULL when there is one already, or when memory is refused
  * Safe     lanes: inline · threads: the one that runs the handler */
 RMD_API rmd_deferred *rmd_defer(rmd_request *req);

@@ -1,7 +1,7 @@
-/* The functions of remuda.h that have nothing to do with a request: settings, process, log. Those of
- * requests are in workers/app_request.c and app_body.c, those of answers in app_response.c: a thin
- * layer over http/ that keeps the application from ever holding anything but opaque pointers and
- * text in the request's arena. */
+/* The functions of remuda.h that have nothing to do with a request: settings, process, log. Those
+ * of requests are in workers/app_request.c and app_body.c, those of answers in app_response.c: a
+ * thin layer over http/ that keeps the application from ever holding anything but opaque pointers
+ * and text in the request's arena. */
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>

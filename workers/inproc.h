@@ -25,7 +25,8 @@ int inproc_write_request(const struct inproc_request *request, struct buf *octet
 
 /* Feeds octets to a new connection and appends what it answers. Waits of stream producers are
  * passed over, not waited for.
- * Returns  0; -ENOMEM; another -errno. *out_is_closing: the connection has closed behind the answer */
+ * Returns  0; -ENOMEM; another -errno. *out_is_closing: the connection has closed behind the answer
+ *          */
 int inproc_exchange(const struct app *app, const struct http_limits *limits, struct str octets,
                     struct buf *answer, bool *out_is_closing) __attribute__((warn_unused_result));
 

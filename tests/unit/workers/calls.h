@@ -24,8 +24,7 @@
         .group_size = sizeof(rmd_group), __VA_ARGS__                                               \
     }
 
-static const struct http_limits calls_limits = {
-    .request_line = 8190, .fields = 100, .field_size = 8190, .head = 65536, .body = 16U << 20};
+static const struct http_limits calls_limits = LIMITS_DEFAULT;
 
 static struct app calls_app;
 static struct settings_node calls_config;

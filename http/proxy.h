@@ -51,8 +51,8 @@ struct proxy_result {
  * octets   all that there are, from the first of the connection; more than PROXY_HEADER_MAX never
  *          gives PROXY_MORE
  * wanted   PROXY_VERSION_ANY: whichever the first octet says
- * Returns  PROXY_DONE: *out is filled; PROXY_BAD: out->reason is, the rest is as before; PROXY_MORE:
- *          *out is as before */
+ * Returns  PROXY_DONE: *out is filled; PROXY_BAD: out->reason is, the rest is as before;
+ *          PROXY_MORE: *out is as before */
 enum proxy_outcome proxy_parse(struct str octets, enum proxy_version wanted,
                                struct proxy_result *out) __attribute__((warn_unused_result));
 

@@ -32,7 +32,7 @@ void trace_format(const uint64_t words[2], char out[TRACE_ID_LEN + 1]);
 
 /* A traceparent of version 00, for answers and for calls to others, NUL-terminated.
  * received   of trace_find_parent(): its trace-id stays, and of its flags "sampled", the only one
- *            that version 00 has (§3.2.2.5: the others are to be 0). Empty: a new trace, not sampled
+ *            that version 00 has (§3.2.2.5: others are to be 0). Empty: a new trace, not sampled
  * words      as of trace_format(), for a new trace
  * parent_id  identity of this request within the trace: a random word; 0 is taken as 1 */
 void trace_make_parent(struct str received, const uint64_t words[2], uint64_t parent_id,

@@ -46,8 +46,8 @@ struct proxy_result {
 };
 
 /* Reads the header at the start of a connection. May be called again with more octets, always from
- * the first one; however it is cut, the outcome is the same, and PROXY_BAD comes with the first
- * octet that cannot be right.
+ * the first one; however it is cut, the outcome is the same. A peer that does not send a header at
+ * all is refused at the first octet that says so.
  * octets   all that there are, from the first of the connection; more than PROXY_HEADER_MAX never
  *          gives PROXY_MORE
  * wanted   PROXY_VERSION_ANY: whichever the first octet says

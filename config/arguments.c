@@ -71,12 +71,15 @@ static int read_set(struct reader *r, const char *text)
     bool is_tree = spec && spec->type == SETTING_TREE;
     if (!spec || (is_tree != (name.len < key.len))) {
         const struct setting_spec *near = spec ? NULL : schema_nearest(name);
-        mistakes_add(r->mistakes, "command line: --set: %s: %s%s%s", value_quote(quoted, key),
-                     is_tree ? "a key of the map is needed: app_config.KEY=VALUE"
+        mistakes_add(r->mistakes, "command line: --set: %s: %s%s%s%s", value_quote(quoted, key),
+                     is_tree ? "a key of the map is needed: "
                      : spec  ? "is one value and has no keys"
                      : near  ? "no such setting; did you mean "
                              : "no such setting; see remuda config --reference",
-                     near ? near->name : "", near ? "?" : "");
+                     is_tree ? spec->name
+                     : near  ? near->name
+                             : "",
+                     is_tree ? ".KEY=VALUE" : "", near ? "?" : "");
         return 0;
     }
     const char *flag = arena_printf(r->arena, NULL, "--set %.*s", STR_ARG(key));

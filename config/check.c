@@ -2,6 +2,7 @@
  * settings' sources, so that the person is led to the line that was written last. */
 #include "config/check.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -118,6 +119,50 @@ static void check_binds(const struct settings *s, struct mistakes *m)
     }
 }
 
+/* RFC 9110 §5.6.2 */
+static bool is_token(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!isalnum((unsigned char)text.p[i]) && !strchr("!#$%&'*+-.^_`|~", text.p[i]))
+            return false;
+    return text.len > 0;
+}
+
+/* What is wrong with a member of secure_scheme_headers. NULL: nothing */
+static const char *check_scheme(const struct settings_node *first, const struct settings_node *node)
+{
+    struct str value = str_make(node->text, node->len);
+    if (!is_token(str_of(node->key)))
+        return "is no name of a header field; allowed: letters, digits and !#$%&'*+-.^_`|~";
+    for (const struct settings_node *other = first; other != node; other = other->next)
+        if (str_is_equal_nocase(str_of(other->key), str_of(node->key)))
+            return "is there twice, since case does not matter; allowed: each field once";
+    if (node->kind != SETTINGS_SCALAR || node->is_null || value.len == 0)
+        return "has no text; allowed: the value that means https";
+    if (str_has_control(value) || str_trim(value).len < value.len)
+        return "has a value that no field can have; allowed: text without blanks around it and "
+               "without control characters";
+    return NULL;
+}
+
+static void check_schemes(const struct settings *s, struct mistakes *m)
+{
+    const struct setting_source *source = &s->sources[SETTING_ID_secure_scheme_headers];
+    const struct settings_node *first = s->secure_scheme_headers->first;
+    for (const struct settings_node *node = first; node; node = node->next) {
+        char quoted[VALUE_QUOTE_MAX];
+        const char *wrong = check_scheme(first, node);
+        if (!wrong)
+            continue;
+        value_quote(quoted, str_of(node->key));
+        if (node->key_line > 0)
+            mistakes_add_at(m, source->where, node->key_line, node->key_column,
+                            "secure_scheme_headers: %s %s", quoted, wrong);
+        else
+            mistakes_add(m, "command line: --set secure_scheme_headers: %s %s", quoted, wrong);
+    }
+}
+
 static void check_server_header(const struct settings *s, struct mistakes *m)
 {
     size_t len = strlen(s->server_header);
@@ -129,6 +174,7 @@ static void check_server_header(const struct settings *s, struct mistakes *m)
 void check_settings(const struct settings *s, struct mistakes *mistakes, struct mistakes *warnings)
 {
     check_server_header(s, mistakes);
+    check_schemes(s, mistakes);
     check_user(s, mistakes);
     check_binds(s, mistakes);
     check_part(s, SETTING_ID_limit_request_line, SETTING_ID_limit_request_head, mistakes);

@@ -108,6 +108,10 @@ static int apply_list(struct merge *m, const struct setting_spec *spec,
         }
         texts[n++] = (struct value_text){str_make(item->text, item->len), item->line, item->column};
     }
+    if (n == 0 && n_bad == 0 && spec->type == SETTING_NETWORKS) {
+        texts[0] = (struct value_text){STR(""), list->line, list->column};
+        return set(m, spec, texts, 1, source);
+    }
     if (n == 0 && n_bad == 0) {
         refuse_node(m, spec, list, "is an empty list; allowed: one address or more");
         return 0;
@@ -147,12 +151,15 @@ static int apply_member(struct merge *m, const struct settings_node *node)
     if (spec->type == SETTING_TREE) {
         m->s->sources[schema_id(spec)] = source;
         if (node->kind != SETTINGS_MAP)
-            refuse_node(m, spec, node, "is no map; allowed: a map of the app's own settings");
+            refuse_node(m, spec, node,
+                        spec == &schema_specs[SETTING_ID_app_config]
+                            ? "is no map; allowed: a map of the app's own settings"
+                            : "is no map; allowed: a map");
         else
             *(const struct settings_node **)schema_field(m->s, spec) = node;
         return 0;
     }
-    if (spec->type == SETTING_BINDS && node->kind == SETTINGS_LIST)
+    if (schema_is_list(spec) && node->kind == SETTINGS_LIST)
         return apply_list(m, spec, node, source);
     const char *wrong = check_node(spec, node);
     if (wrong) {
@@ -210,7 +217,7 @@ static int apply_text(struct merge *m, const struct setting_spec *spec, const ch
     for (size_t i = 0; i < n_values; i++) {
         const char *p = values[i];
         for (bool is_more = true; is_more;) {
-            size_t len = spec->type == SETTING_BINDS ? strcspn(p, ",") : strlen(p);
+            size_t len = schema_is_list(spec) ? strcspn(p, ",") : strlen(p);
             texts[n++] = (struct value_text){.text = str_make(p, len)};
             is_more = p[len] == ',';
             p += len + is_more;
@@ -289,7 +296,7 @@ static int apply_argument(struct merge *m, size_t i, const char **values)
     }
     size_t n = 0;
     values[n++] = a->value;
-    if (a->spec->type == SETTING_BINDS) {
+    if (schema_is_list(a->spec)) {
         for (size_t k = 0; k < i; k++)
             if (m->arguments.items[k].spec == a->spec)
                 return 0;

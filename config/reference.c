@@ -87,7 +87,14 @@ static int append_default(struct buf *out, const struct settings *defaults,
                           const struct setting_spec *spec)
 {
     struct buf text = {0};
-    int rc = spec->type == SETTING_TREE ? 0 : value_print(&text, defaults, spec, 0);
+    size_t n = spec->type == SETTING_TREE ? 0 : value_count(defaults, spec);
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        if (i > 0)
+            rc = append(&text, ",");
+        if (rc == 0)
+            rc = value_print(&text, defaults, spec, i);
+    }
     if (rc == 0 && text.len == 0)
         rc = append(out, "none");
     else if (rc == 0)

@@ -185,7 +185,7 @@ static void put_value(struct page *page, const struct settings *s, const struct 
     struct str printed = str_make(text.data ? text.data : "", text.len);
     if (rc < 0)
         page->rc = rc;
-    else if (page->rc == 0 && (is_text(spec) || spec->type == SETTING_BINDS))
+    else if (page->rc == 0 && (is_text(spec) || schema_is_list(spec)))
         page->rc = render_scalar(page->out, printed, spec->type == SETTING_STRING);
     else
         put(page, "%.*s", STR_ARG(printed));
@@ -246,15 +246,19 @@ static void put_setting(struct page *page, const struct settings *s,
         return;
     }
     size_t n = value_count(s, spec);
-    if (n == 1) {
-        put(page, " ");
-        put_value(page, s, spec, 0);
+    bool is_block = spec->type == SETTING_BINDS && n > 1;
+    bool is_flow = n != 1 && !is_block;
+    put(page, is_block ? "" : is_flow ? " [" : " ");
+    for (size_t i = 0; !is_block && i < n; i++) {
+        put(page, i > 0 ? ", " : "");
+        put_value(page, s, spec, i);
     }
+    put(page, is_flow ? "]" : "");
     if (is_why)
         put_source(page, s, spec);
     put_derived(page, s, spec, is_why);
     put(page, "\n");
-    for (size_t i = 0; n > 1 && i < n; i++) {
+    for (size_t i = 0; is_block && i < n; i++) {
         put(page, "  - ");
         put_value(page, s, spec, i);
         put(page, "\n");

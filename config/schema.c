@@ -26,6 +26,7 @@
 #define FIELD_USER(name) name
 #define FIELD_GROUP(name) name
 #define FIELD_BINDS(name) name
+#define FIELD_NETWORKS(name) name
 #define FIELD_TREE(name) name
 
 const struct setting_spec schema_specs[SETTINGS_N] = {
@@ -128,6 +129,11 @@ const struct setting_spec *schema_nearest(struct str name)
         }
     }
     return found;
+}
+
+bool schema_is_list(const struct setting_spec *spec)
+{
+    return spec->type == SETTING_BINDS || spec->type == SETTING_NETWORKS;
 }
 
 enum setting_id schema_id(const struct setting_spec *spec)

@@ -2,6 +2,7 @@
 #ifndef REMUDA_CONFIG_SCHEMA_H
 #define REMUDA_CONFIG_SCHEMA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ enum setting_type {
     SETTING_USER,
     SETTING_GROUP,
     SETTING_BINDS,
+    SETTING_NETWORKS,
     SETTING_TREE,
     SETTING_TYPES_N
 };
@@ -63,6 +65,9 @@ const struct setting_spec *schema_find_letter(char letter);
 /* The row whose key looks most like name (any of the three spellings, lower or upper case).
  * Returns  NULL when none is near enough to be meant */
 const struct setting_spec *schema_nearest(struct str name);
+
+/* Whether a setting has any number of values, which a variable or flag separates by commas. */
+bool schema_is_list(const struct setting_spec *spec);
 
 enum setting_id schema_id(const struct setting_spec *spec);
 

@@ -15,13 +15,13 @@
 
 static int set_defaults(struct settings *s)
 {
-    struct settings_node *empty = arena_alloc(&s->arena, sizeof *empty);
-    if (!empty)
-        return -ENOMEM;
-    *empty = (struct settings_node){.kind = SETTINGS_MAP};
     for (size_t i = 0; i < SETTINGS_N; i++) {
         const struct setting_spec *spec = &schema_specs[i];
-        if (spec->type == SETTING_TREE) {
+        if (spec->type == SETTING_TREE) { /* a map of its own, since --set writes into it */
+            struct settings_node *empty = arena_alloc(&s->arena, sizeof *empty);
+            if (!empty)
+                return -ENOMEM;
+            *empty = (struct settings_node){.kind = SETTINGS_MAP};
             *(const struct settings_node **)schema_field(s, spec) = empty;
             continue;
         }

@@ -5,8 +5,8 @@
  * Fields carry their unit: DURATION rows become uint64_t NAME_us, SIZE rows uint64_t NAME_bytes,
  * COUNT rows uint32_t NAME, COUNT_AUTO rows struct setting_auto NAME, MODE rows uint32_t NAME,
  * BOOL rows bool NAME, STRING rows a never-NULL text (may be ""), PATH, USER and GROUP rows a text
- * that is NULL for none, BINDS rows a list of parsed addresses, TREE rows a map that is never
- * NULL, enums their own type. */
+ * that is NULL for none, BINDS rows a list of parsed addresses, NETWORKS rows a struct
+ * network_list, TREE rows a map that is never NULL, enums their own type. */
 #ifndef REMUDA_CONFIG_SETTINGS_H
 #define REMUDA_CONFIG_SETTINGS_H
 
@@ -16,8 +16,16 @@
 
 #include "base/arena.h"
 #include "base/log.h"
+#include "base/network.h"
 
 enum worker_class { WORKER_CLASS_EVENT };
+enum proxy_protocol {
+    PROXY_PROTOCOL_OFF,
+    PROXY_PROTOCOL_V1,
+    PROXY_PROTOCOL_V2,
+    PROXY_PROTOCOL_AUTO
+};
+enum forwarded_header { FORWARDED_HEADER_ANY, FORWARDED_HEADER_RFC7239, FORWARDED_HEADER_X };
 
 /* A count that `auto` leaves to the machine. */
 struct setting_auto {
@@ -98,6 +106,7 @@ enum setting_id {
 #define SETTINGS_FIELD_USER(name) const char *name;
 #define SETTINGS_FIELD_GROUP(name) const char *name;
 #define SETTINGS_FIELD_BINDS(name) struct setting_binds name;
+#define SETTINGS_FIELD_NETWORKS(name) struct network_list name;
 #define SETTINGS_FIELD_TREE(name) const struct settings_node *name;
 
 struct settings {

@@ -204,6 +204,8 @@ int value_describe(struct buf *out, const struct setting_spec *spec)
         return buf_printf(out, "name or id of a group%s", none);
     case SETTING_BINDS:
         return buf_printf(out, ADDRESS_FORMS);
+    case SETTING_NETWORKS:
+        return buf_printf(out, NETWORK_FORMS ", or \"\" for none");
     case SETTING_TREE:
         return buf_printf(out, "a map");
     default:
@@ -356,10 +358,55 @@ static int set_binds(struct settings *s, const struct setting_spec *spec,
     return 0;
 }
 
+/* Cuts the next item off a list with commas. Returns whether there was one. */
+static bool next_item(struct str *rest, struct str *out_item)
+{
+    if (!rest->p)
+        return false;
+    const char *comma = memchr(rest->p, ',', rest->len);
+    size_t len = comma ? (size_t)(comma - rest->p) : rest->len;
+    *out_item = str_trim(str_make(rest->p, len));
+    *rest = comma ? str_make(comma + 1, rest->len - len - 1) : (struct str){0};
+    return true;
+}
+
+static int set_networks(struct settings *s, const struct setting_spec *spec,
+                        const struct value_text *texts, size_t n, size_t *out_bad, struct err *err)
+{
+    struct network_list *field = schema_field(s, spec);
+    if (n == 1 && texts[0].text.len == 0) {
+        *field = (struct network_list){0};
+        return 0;
+    }
+    size_t room = n;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < texts[i].text.len; k++)
+            room += texts[i].text.p[k] == ',';
+    struct network *items = arena_alloc(&s->arena, room * sizeof *items);
+    if (!items)
+        return err_set(err, ENOMEM, "out of memory");
+    size_t n_items = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct str item;
+        for (struct str rest = texts[i].text; next_item(&rest, &item);) {
+            char quoted[VALUE_QUOTE_MAX];
+            int rc = network_parse(item, &items[n_items++], err);
+            if (rc == 0)
+                continue;
+            err_wrap(err, "%s", value_quote(quoted, item));
+            if (out_bad)
+                *out_bad = i;
+            return rc;
+        }
+    }
+    *field = (struct network_list){items, n_items};
+    return 0;
+}
+
 int value_set(struct settings *s, const struct setting_spec *spec, const struct value_text *texts,
               size_t n, size_t *out_bad, struct err *err)
 {
-    RMD_ASSERT(n >= 1 && (n == 1 || spec->type == SETTING_BINDS));
+    RMD_ASSERT(n >= 1 && (n == 1 || schema_is_list(spec)));
     struct str text = texts[0].text;
     if (out_bad)
         *out_bad = 0;
@@ -374,6 +421,8 @@ int value_set(struct settings *s, const struct setting_spec *spec, const struct 
         return set_enum(s, spec, text, err);
     case SETTING_BINDS:
         return set_binds(s, spec, texts, n, out_bad, err);
+    case SETTING_NETWORKS:
+        return set_networks(s, spec, texts, n, out_bad, err);
     default:
         RMD_ASSERT(spec->type != SETTING_TREE);
         return set_text(s, spec, text, err);
@@ -382,9 +431,15 @@ int value_set(struct settings *s, const struct setting_spec *spec, const struct 
 
 size_t value_count(const struct settings *s, const struct setting_spec *spec)
 {
-    return spec->type == SETTING_BINDS
-               ? ((const struct setting_binds *)schema_peek_field(s, spec))->n
-               : 1;
+    const void *field = schema_peek_field(s, spec);
+    switch (spec->type) {
+    case SETTING_BINDS:
+        return ((const struct setting_binds *)field)->n;
+    case SETTING_NETWORKS:
+        return ((const struct network_list *)field)->n;
+    default:
+        return 1;
+    }
 }
 
 static int print_enum(struct buf *out, const struct setting_spec *spec, unsigned value)
@@ -403,6 +458,7 @@ int value_print(struct buf *out, const struct settings *s, const struct setting_
 {
     const void *field = schema_peek_field(s, spec);
     unsigned value;
+    char network[NETWORK_TEXT_MAX];
     switch (spec->type) {
     case SETTING_BOOL:
         return buf_printf(out, *(const bool *)field ? "yes" : "no");
@@ -421,6 +477,9 @@ int value_print(struct buf *out, const struct settings *s, const struct setting_
         return print_enum(out, spec, value);
     case SETTING_BINDS:
         return buf_printf(out, "%s", ((const struct setting_binds *)field)->items[i].text);
+    case SETTING_NETWORKS:
+        network_format(&((const struct network_list *)field)->items[i], network);
+        return buf_printf(out, "%s", network);
     default:
         RMD_ASSERT(spec->type != SETTING_TREE);
         return *(const char *const *)field ? buf_printf(out, "%s", *(const char *const *)field) : 0;

@@ -46,13 +46,15 @@ struct value_text {
 };
 
 /* Parses, checks the range and puts the value into its field. Not for TREE.
- * texts    n of them; n is 1 for every type but BINDS, where it is ≥ 1
+ * texts    n of them; n is 1 for every type but lists (schema_is_list()), where it is ≥ 1. Of
+ *          NETWORKS each text may itself be several, separated by commas; one that is empty and
+ *          alone makes the list empty
  * Returns  0; -EINVAL or -ENOMEM: the field is as before, *err says what is wrong and what is
  *          allowed, *out_bad (may be NULL) which text it was */
 int value_set(struct settings *s, const struct setting_spec *spec, const struct value_text *texts,
               size_t n, size_t *out_bad, struct err *err) __attribute__((warn_unused_result));
 
-/* How many values a setting has now: 1, or the length of its list. */
+/* How many values a setting has now: 1, or the length of its list, which may be 0 for NETWORKS. */
 size_t value_count(const struct settings *s, const struct setting_spec *spec);
 
 /* Appends value number i, canonical, without YAML's quotes. COUNT_AUTO: "auto" when it is that.

@@ -122,6 +122,31 @@ static void bind_may_repeat_and_replaces_the_list_below(void **state)
                     "unix:/path (port 0 to 65535)\n");
 }
 
+static void networks_come_from_every_layer_and_may_be_none(void **state)
+{
+    (void)state;
+    tool_write("remuda.yaml", "forwarded_allow_ips: 10.0.0.0/8, ::1\nproxy_allow_ips: []\n");
+    struct merge_result r;
+    assert_int_equal(tool_merge_nothing(&r, NULL), 0);
+    assert_int_equal(r.settings->forwarded_allow_ips.n, 2);
+    assert_int_equal(r.settings->forwarded_allow_ips.items[0].bits, 8);
+    assert_int_equal(r.settings->proxy_allow_ips.n, 0);
+    merge_fini(&r);
+    assert_int_equal(tool_merge(&r, VARIABLES("REMUDA_FORWARDED_ALLOW_IPS="), "--proxy-allow-ips",
+                                "fd00::/8", "--proxy-allow-ips=*,unix"),
+                     0);
+    assert_int_equal(r.settings->forwarded_allow_ips.n, 0);
+    assert_int_equal(r.settings->proxy_allow_ips.n, 3);
+    assert_int_equal(r.settings->proxy_allow_ips.items[2].kind, NETWORK_UNIX);
+    merge_fini(&r);
+    expect_mistakes(VARIABLES("REMUDA_PROXY_ALLOW_IPS=::1,x"), WORDS("--forwarded-allow-ips", "/8"),
+                    1,
+                    "environment: REMUDA_PROXY_ALLOW_IPS: proxy_allow_ips: \"x\": is no IP address "
+                    "or network; allowed: " NETWORK_FORMS "\n"
+                    "command line: --forwarded-allow-ips: \"/8\": is no IP address or network; "
+                    "allowed: " NETWORK_FORMS "\n");
+}
+
 static void the_app_comes_from_the_first_argument(void **state)
 {
     (void)state;
@@ -229,6 +254,20 @@ static void trees_are_set_by_dotted_keys(void **state)
                     "command line: --set app_config.db.n.x: \"n\" in \"db.n.x\" is not a map\n");
 }
 
+static void each_tree_has_a_map_of_its_own(void **state)
+{
+    (void)state;
+    tool_write("remuda.yaml", "");
+    struct merge_result r;
+    assert_int_equal(tool_merge(&r, NULL, "--set", "secure_scheme_headers.X-Https=on"), 0);
+    assert_int_equal(r.settings->app_config->n, 0);
+    assert_int_equal(r.settings->secure_scheme_headers->n, 1);
+    merge_fini(&r);
+    expect_mistakes(NULL, WORDS("--set", "secure_scheme_headers.X Y=on"), 1,
+                    "command line: --set secure_scheme_headers: \"X Y\" is no name of a header "
+                    "field; allowed: letters, digits and !#$%&'*+-.^_`|~\n");
+}
+
 static void empty_texts_mean_none(void **state)
 {
     (void)state;
@@ -280,6 +319,7 @@ int main(void)
         IN_FOLDER(later_layers_win_and_are_named_as_the_source),
         IN_FOLDER(the_file_is_the_flags_or_the_variables_or_the_usual_one),
         IN_FOLDER(bind_may_repeat_and_replaces_the_list_below),
+        IN_FOLDER(networks_come_from_every_layer_and_may_be_none),
         IN_FOLDER(the_app_comes_from_the_first_argument),
         IN_FOLDER(variables_that_are_no_settings_are_mistakes_but_for_foreign_ones),
         IN_FOLDER(all_layers_are_read_and_told_in_one_go),
@@ -287,6 +327,7 @@ int main(void)
         IN_FOLDER(help_wants_nothing_else_to_be_right),
         IN_FOLDER(strict_makes_mistakes_of_warnings),
         IN_FOLDER(trees_are_set_by_dotted_keys),
+        IN_FOLDER(each_tree_has_a_map_of_its_own),
         IN_FOLDER(empty_texts_mean_none),
         IN_FOLDER(the_same_command_line_can_be_read_again),
         IN_FOLDER(this_machine_is_used_when_none_is_given),

@@ -190,6 +190,12 @@ static const struct {
     {SETTING_ID_log_format, "json", NULL},
     {SETTING_ID_worker_class, "event", NULL},
     {SETTING_ID_server_header, "", NULL},
+    {SETTING_ID_forwarded_allow_ips, "::1/128", "::1"},
+    {SETTING_ID_forwarded_allow_ips, "unix", NULL},
+    {SETTING_ID_proxy_allow_ips, "*", NULL},
+    {SETTING_ID_proxy_protocol, "off", NULL},
+    {SETTING_ID_proxy_protocol, "auto", NULL},
+    {SETTING_ID_forwarded_header, "x-forwarded", NULL},
     {SETTING_ID_server_header, "Ünicode $ \"quoted\"", NULL},
 };
 
@@ -259,6 +265,12 @@ static const struct {
      "\"no-such-user-here\" is no user here; allowed: name or id of a user, or \"\" for none"},
     {SETTING_ID_user, "4294967295",
      "\"4294967295\" is no user here; allowed: name or id of a user, or \"\" for none"},
+    {SETTING_ID_proxy_allow_ips, "::1,10.0.0.1/8",
+     "\"10.0.0.1/8\": has bits set behind its first 8; the network is 10.0.0.0/8"},
+    {SETTING_ID_proxy_allow_ips, ",",
+     "\"\": is empty; allowed: *, unix, or IP networks such as 127.0.0.1, 10.0.0.0/8, ::1, "
+     "fd00::/8"},
+    {SETTING_ID_proxy_protocol, "on", "\"on\" is not one of these; allowed: off, v1, v2, auto"},
     {SETTING_ID_group, "no-such-group-here",
      "\"no-such-group-here\" is no group here; allowed: name or id of a group, or \"\" for none"},
 };
@@ -302,6 +314,44 @@ static void a_list_says_which_item_is_wrong(void **state)
     settings_free(s);
 }
 
+static void expect_networks(const struct settings *s, const char *expected)
+{
+    const struct setting_spec *spec = &schema_specs[SETTING_ID_forwarded_allow_ips];
+    struct buf all = {0};
+    for (size_t i = 0; i < value_count(s, spec); i++) {
+        assert_int_equal(value_print(&all, s, spec, i), 0);
+        assert_int_equal(buf_printf(&all, ";"), 0);
+    }
+    assert_string_equal(all.data ? all.data : "", expected);
+    buf_fini(&all);
+}
+
+static void networks_come_in_one_text_or_several(void **state)
+{
+    (void)state;
+    struct settings *s = settings_new();
+    assert_non_null(s);
+    const struct setting_spec *spec = &schema_specs[SETTING_ID_forwarded_allow_ips];
+    struct err err = {0};
+    size_t bad = 9;
+    expect_networks(s, "127.0.0.1;::1;unix;");
+    struct value_text texts[] = {{.text = STR("10.0.0.0/8,\tfd00::/8 , *")},
+                                 {.text = STR("unix")},
+                                 {.text = STR("192.0.2.1,192.0.2.2")}};
+    assert_int_equal(value_set(s, spec, texts, 3, &bad, &err), 0);
+    expect_networks(s, "10.0.0.0/8;fd00::/8;*;unix;192.0.2.1;192.0.2.2;");
+    texts[2].text = STR("192.0.2.1,,192.0.2.2");
+    assert_int_equal(value_set(s, spec, texts, 3, &bad, &err), -EINVAL);
+    assert_int_equal(bad, 2);
+    texts[1].text = STR(""); /* none, but only alone */
+    assert_int_equal(value_set(s, spec, texts, 2, &bad, &err), -EINVAL);
+    assert_int_equal(bad, 1);
+    expect_networks(s, "10.0.0.0/8;fd00::/8;*;unix;192.0.2.1;192.0.2.2;");
+    assert_int_equal(value_set(s, spec, &texts[1], 1, &bad, &err), 0);
+    expect_networks(s, "");
+    settings_free(s);
+}
+
 static void quoting_escapes_and_cuts_between_characters(void **state)
 {
     (void)state;
@@ -338,6 +388,7 @@ int main(void)
         cmocka_unit_test(what_is_printed_is_read_back),
         cmocka_unit_test(refusals_say_what_is_wrong_and_what_is_allowed),
         cmocka_unit_test(a_list_says_which_item_is_wrong),
+        cmocka_unit_test(networks_come_in_one_text_or_several),
         cmocka_unit_test(quoting_escapes_and_cuts_between_characters),
     };
     return cmocka_run_group_tests_name("config/value", tests, NULL, NULL);

@@ -163,17 +163,24 @@ static void check_schemes(const struct settings *s, struct mistakes *m)
     }
 }
 
-static void check_server_header(const struct settings *s, struct mistakes *m)
+static void check_own_fields(const struct settings *s, struct mistakes *m)
 {
     size_t len = strlen(s->server_header);
     if (len > CHECK_SERVER_MAX)
         check_complain(s, SETTING_ID_server_header, m, "%zu bytes long; allowed: at most %d", len,
                        CHECK_SERVER_MAX);
+    if (str_has_control(str_make(s->server_header, len)))
+        check_complain(s, SETTING_ID_server_header, m,
+                       "has a control character; allowed: text that a field can have");
+    if (s->request_id_header[0] != '\0' && !is_token(str_of(s->request_id_header)))
+        check_complain(s, SETTING_ID_request_id_header, m,
+                       "is no name of a header field; allowed: letters, digits and "
+                       "!#$%%&'*+-.^_`|~, or nothing");
 }
 
 void check_settings(const struct settings *s, struct mistakes *mistakes, struct mistakes *warnings)
 {
-    check_server_header(s, mistakes);
+    check_own_fields(s, mistakes);
     check_schemes(s, mistakes);
     check_user(s, mistakes);
     check_binds(s, mistakes);

@@ -19,16 +19,20 @@
 #define OUT_KEPT_BYTES 262144U
 
 const char *const conn_state_names[CONN_STATES] = {
-    [CONN_IDLE] = "idle",         [CONN_HEAD] = "head",       [CONN_LENGTH] = "body",
-    [CONN_CHUNKED] = "chunked",   [CONN_SENDING] = "send",    [CONN_STREAM] = "stream",
-    [CONN_DEFERRED] = "deferred", [CONN_CLOSING] = "closing", [CONN_LINGER] = "linger",
-    [CONN_CLOSED] = "closed"};
+    [CONN_PROXY] = "proxy",   [CONN_IDLE] = "idle",         [CONN_HEAD] = "head",
+    [CONN_LENGTH] = "body",   [CONN_CHUNKED] = "chunked",   [CONN_SENDING] = "send",
+    [CONN_STREAM] = "stream", [CONN_DEFERRED] = "deferred", [CONN_CLOSING] = "closing",
+    [CONN_LINGER] = "linger", [CONN_CLOSED] = "closed"};
 
 /* ---- a connection's life ---- */
 
 void conn_init(struct conn *c, struct conn_env *env, const struct peer *peer)
 {
     *c = (struct conn){.env = env, .peer = *peer, .state = CONN_IDLE};
+    if (env->proxies && network_has(env->proxies, &peer->address.any))
+        c->state = CONN_PROXY;
+    else
+        conn_request_judge_peer(c);
 }
 
 void conn_fini(struct conn *c)
@@ -246,6 +250,7 @@ enum conn_wait conn_wait(const struct conn *c)
     if (c->out.len > 0 || c->state == CONN_SENDING || conn_can_go_on(c))
         return CONN_WAIT_WRITE;
     switch ((enum conn_state)c->state) {
+    case CONN_PROXY:
     case CONN_IDLE:
         return CONN_WAIT_REQUEST;
     case CONN_HEAD:

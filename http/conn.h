@@ -33,6 +33,7 @@
 #include "http/response.h"
 
 enum conn_state {
+    CONN_PROXY,    /* its PROXY protocol header is to come */
     CONN_IDLE,     /* between requests */
     CONN_HEAD,     /* a head has begun */
     CONN_LENGTH,   /* a body of known length */
@@ -66,7 +67,7 @@ struct conn {
     size_t out_sent;     /* of out */
     uint64_t resume_us;  /* CONN_STREAM: when the producer wants to go on; CONN_DEFERRED: when
                           * patience ends, CONN_NEVER_US: never */
-    struct peer peer;
+    struct peer peer;    /* after a PROXY protocol header: whom that names */
     uint32_t n_requests;
     uint8_t state;      /* enum conn_state */
     bool has_cr;        /* a CR of an empty line before a request was taken */
@@ -74,7 +75,8 @@ struct conn {
     bool is_lingering;  /* the client may still be sending: linger instead of close */
     bool is_paused;     /* gave the loop to others; goes on when writable */
     bool is_stream_chunked;
-    bool is_broken; /* the answer was broken off, which the client must not take for its end */
+    bool is_trusted; /* the peer is a proxy that is believed what it says about its client */
+    bool is_broken;  /* the answer was broken off, which the client must not take for its end */
     uint8_t n_empty_lines;
 };
 
@@ -87,6 +89,7 @@ struct conn_file {
     size_t len; /* ≥ 1 */
 };
 
+/* peer  whom accept(2) named */
 void conn_init(struct conn *c, struct conn_env *env, const struct peer *peer);
 
 /* Ends everything at once: pays what is owed to producers and bodies, gives all memory back. */

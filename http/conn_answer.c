@@ -82,6 +82,11 @@ static int render_head(struct conn *c, struct exchange *ex)
         .has_length = !is_stream && !response_is_bodiless(res->status),
         .length = res->body_len,
     };
+    struct str id_header = c->env->id_header;
+    if (id_header.len > 0 && (!res->fields || !response_find(res, id_header))) {
+        frame.id = request_trace_id(&ex->req);
+        frame.id_header = frame.id.len > 0 ? id_header : frame.id;
+    }
     return response_render_head(res, &frame, &c->env->out);
 }
 

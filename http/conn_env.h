@@ -7,10 +7,13 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/network.h"
 #include "base/str.h"
 #include "http/deferred.h"
 #include "http/exchange.h"
+#include "http/forwarded.h"
 #include "http/limits.h"
+#include "http/proxy.h"
 #include "http/router.h"
 
 #define CONN_SERVER_MAX 100       /* bytes of a Server field; longer ones are cut */
@@ -30,6 +33,8 @@ struct conn_hooks {
     void (*error)(void *owner, struct rmd_request *req, struct rmd_response *res, int status);
     /* A body could not be kept: error is a negative errno. The client gets a 503 or 507. */
     void (*spool_failed)(void *owner, struct rmd_request *req, int error);
+    /* A connection of a peer in `proxies` did not begin with the header it owes; it is closed. */
+    void (*proxy_refused)(void *owner, const struct peer *peer, const char *reason);
     /* An answer (or the lack of one, status 0) is complete: count it, log it. */
     void (*finished)(void *owner, struct rmd_request *req, struct rmd_response *res);
     /* The answer goes on after this turn / is no longer under way. */
@@ -48,6 +53,10 @@ struct conn_env {
     char *view;      /* input not yet consumed; in `in`, or NULL */
     size_t view_len;
     struct exchange_pool pool;
+    const struct forwarded_rules *forwarded; /* NULL: nobody is believed */
+    const struct network_list *proxies;      /* who sends PROXY protocol headers; NULL: nobody */
+    enum proxy_version proxy_version;        /* of which version */
+    struct str id_header; /* name of the field that answers carry their trace id in; empty: none */
     struct deferred_box *box; /* of tickets; the driver's, who looks into it when it is woken; NULL:
                                * no answer can be put off */
     uint64_t now_us;          /* set by the driver before each turn */

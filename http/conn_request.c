@@ -277,6 +277,76 @@ static bool step_chunked(struct conn *c)
     }
 }
 
+/* ---- who asks ---- */
+
+void conn_request_judge_peer(struct conn *c)
+{
+    const struct forwarded_rules *rules = c->env->forwarded;
+    c->is_trusted = rules && network_has(rules->trusted, &c->peer.address.any);
+}
+
+static void adopt_peer(struct conn *c, const struct proxy_result *found)
+{
+    struct peer peer = {0};
+    if (!found->is_local) {
+        if (found->source.any.sa_family == AF_INET)
+            peer.address.v4 = found->source.v4;
+        else if (found->source.any.sa_family == AF_INET6)
+            peer.address.v6 = found->source.v6;
+        else
+            peer.address.any.sa_family = AF_UNIX;
+        c->peer = peer;
+    }
+    conn_request_judge_peer(c);
+    c->state = CONN_IDLE;
+}
+
+/* The header in front of everything else; gathered in pending until it is whole. */
+static bool step_proxy(struct conn *c)
+{
+    struct conn_env *env = c->env;
+    size_t before = c->pending.len;
+    size_t n =
+        env->view_len < PROXY_HEADER_MAX - before ? env->view_len : PROXY_HEADER_MAX - before;
+    struct proxy_result found;
+    if (n == 0)
+        return false;
+    if (buf_append(&c->pending, env->view, n) < 0) {
+        conn_answer_give_up(c);
+        return true;
+    }
+    switch (proxy_parse(str_make(c->pending.data, c->pending.len), env->proxy_version, &found)) {
+    case PROXY_MORE: /* so all of the view is in pending */
+        consume_view(env, n);
+        return false;
+    case PROXY_DONE:
+        consume_view(env, found.used - before);
+        buf_fini(&c->pending);
+        adopt_peer(c, &found);
+        return true;
+    default:
+        env->hooks.proxy_refused(env->owner, &c->peer, found.reason);
+        conn_answer_give_up(c);
+        return true;
+    }
+}
+
+/* What a trusted proxy says about its client. Returns false when the request was refused */
+static bool judge_forwarded(struct conn *c, const char *base)
+{
+    struct rmd_request *req = &c->ex->req;
+    struct forwarded said;
+    if (forwarded_judge(c->env->forwarded, &c->peer, &req->head, base, &said) > 0) {
+        conn_answer_refuse(c, 400, said.reason);
+        return false;
+    }
+    req->peer = said.client;
+    req->is_https = said.proto == FORWARDED_PROTO_HTTPS;
+    if (said.host.len > 0)
+        req->head.host = said.host;
+    return true;
+}
+
 /* ---- heads ---- */
 
 /* The method as text; also of a head that is refused, since an answer to HEAD has no body. */
@@ -301,6 +371,8 @@ static void on_head(struct conn *c, const char *base)
         conn_answer_refuse(c, status, reason);
         return;
     }
+    if (c->is_trusted && !judge_forwarded(c, base))
+        return;
     c->is_keep_alive = ex->req.head.is_keep_alive;
     int rc = request_route(&ex->req, c->env->router);
     if (rc < 0)
@@ -423,9 +495,12 @@ static void take_pending(struct conn *c)
 
 bool conn_request_step(struct conn *c)
 {
-    if (__builtin_expect(c->pending.len > 0, 0) && c->env->view_len == 0 && c->state < CONN_SENDING)
+    bool is_hungry = c->env->view_len == 0 && c->state > CONN_PROXY && c->state < CONN_SENDING;
+    if (__builtin_expect(c->pending.len > 0, 0) && is_hungry)
         take_pending(c);
     switch ((enum conn_state)c->state) {
+    case CONN_PROXY:
+        return step_proxy(c);
     case CONN_IDLE:
         return step_idle(c);
     case CONN_HEAD:

@@ -4,6 +4,9 @@
 
 #include "http/conn.h"
 
+/* Is the peer a proxy that is believed? Once for each peer, not for each of its requests. */
+void conn_request_judge_peer(struct conn *c);
+
 /* Goes a step further with a request: one of the states up to CONN_DEFERRED.
  * Returns  whether it got anywhere */
 bool conn_request_step(struct conn *c);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "http/response.h"
+#include "http/trace.h"
 
 bool request_is_put_off(const struct rmd_request *req)
 {
@@ -13,6 +14,28 @@ bool request_is_put_off(const struct rmd_request *req)
         return true;
     bool is_unanswered = req->res->kind == RESPONSE_NONE && req->res->status == 0;
     return req->consume && !req->is_consumed && is_unanswered;
+}
+
+/* raw_path tells that the head was found good: only then its fields mean anything. */
+struct str request_trace_id(struct rmd_request *req)
+{
+    if (req->trace_id.p)
+        return req->trace_id;
+    struct str given = {0};
+    if (req->raw_path.len > 0)
+        given = trace_find(&req->head, req->base);
+    char *text = arena_alloc_text(req->arena, given.len > 0 ? given.len + 1 : TRACE_ID_LEN + 1);
+    if (!text)
+        return STR("");
+    if (given.len > 0) {
+        memcpy(text, given.p, given.len);
+        text[given.len] = '\0';
+        req->trace_id = str_make(text, given.len);
+    } else {
+        trace_format(req->trace, text);
+        req->trace_id = str_make(text, TRACE_ID_LEN);
+    }
+    return req->trace_id;
 }
 
 struct str request_name(const struct rmd_request *req, const struct field *field)

@@ -46,10 +46,11 @@ struct rmd_request {
     struct peer peer;
     struct rmd_response *res;
     void *user_data;
-    const char *trace_text; /* once asked for */
-    uint64_t trace[2];      /* random number of the process, and a count */
-    uint64_t started_us;    /* first octet */
-    uint32_t board_entry;   /* of the shared table, for workers; UINT32_MAX none */
+    struct str trace_id;  /* once asked for: request_trace_id() */
+    bool is_https;        /* as a trusted proxy says */
+    uint64_t trace[2];    /* random number of the process, and a count */
+    uint64_t started_us;  /* first octet */
+    uint32_t board_entry; /* of the shared table, for workers; UINT32_MAX none */
 };
 
 /* Reads path and query out of the target and finds the route.
@@ -60,6 +61,10 @@ int request_route(struct rmd_request *req, const struct router *router)
 /* Has the application put off the answer: until it has the body, or until it turns its ticket
  * in? */
 bool request_is_put_off(const struct rmd_request *req);
+
+/* Its identity in logs and answers, NUL-terminated: see http/trace.h. Empty when memory is
+ * refused. */
+struct str request_trace_id(struct rmd_request *req);
 
 /* First field of a name, any case; NULL. *from (may be NULL) is where to search, and where to go
  * on. */

@@ -264,7 +264,8 @@ static char *put_number(char *at, uint64_t value)
 int response_render_head(const struct rmd_response *res, const struct response_frame *frame,
                          struct buf *out)
 {
-    size_t need = HEAD_FIXED_ROOM + frame->common.len + res->type.len;
+    size_t need =
+        HEAD_FIXED_ROOM + frame->common.len + res->type.len + frame->id_header.len + frame->id.len;
     for (const struct response_field *field = res->fields; field; field = field->next)
         need += field->name.len + field->value.len + 4;
     int rc = buf_reserve(out, need);
@@ -292,6 +293,12 @@ int response_render_head(const struct rmd_response *res, const struct response_f
     if (frame->has_length) {
         at = PUT(at, "Content-Length: ");
         at = put_number(at, frame->length);
+        at = PUT(at, "\r\n");
+    }
+    if (frame->id_header.len > 0) {
+        at = put(at, frame->id_header.p, frame->id_header.len);
+        at = PUT(at, ": ");
+        at = put(at, frame->id.p, frame->id.len);
         at = PUT(at, "\r\n");
     }
     if (frame->is_closing)

@@ -55,7 +55,9 @@ struct rmd_response {
 
 /* What the connection decides about a head. */
 struct response_frame {
-    struct str common;      /* Server and Date lines */
+    struct str common;    /* Server and Date lines */
+    struct str id_header; /* name and value of the trace id's field; empty: none */
+    struct str id;
     bool is_closing;        /* Connection: close */
     bool is_keep_alive_1_0; /* Connection: keep-alive, for HTTP/1.0 clients */
     bool is_chunked;

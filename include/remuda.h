@@ -229,12 +229,27 @@ typedef void (*rmd_consumer)(rmd_request *req, rmd_response *res, rmd_slice piec
 RMD_API int rmd_receive(rmd_request *req, rmd_consumer consume, void *state,
                         void (*done)(void *state));
 
-/* Who sent it: "192.0.2.1:54321", "[2001:db8::1]:54321", or "unix:" for a unix socket.
+/* Who sent it: "192.0.2.1:54321", "[2001:db8::1]:54321", or "unix:" for a unix socket. Behind
+ * proxies that are trusted (forwarded_allow_ips, proxy_protocol) it is the client that they name,
+ * with port 0 when they name none.
  * Safe  lanes: all · threads: the one that runs the handler */
 RMD_API const char *rmd_peer(rmd_request *req);
 
-/* Identity of this request across logs and processes: the client's X-Request-ID where that is 1 to
- * 128 characters of A–Z a–z 0–9 . _ - =, else 32 hexadecimal digits made here.
+/* "https" when a trusted proxy says that the client came by it (Forwarded, secure_scheme_headers),
+ * else "http".
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_scheme(const rmd_request *req);
+
+/* The authority that the request is for: "www.example.org", "localhost:8000", "[::1]:8000"; as the
+ * client sent it to the first trusted proxy, where that says so, else the target's or that of Host.
+ * "" for an HTTP/1.0 request without one. A client may write any name here.
+ * Safe  lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_host(const rmd_request *req);
+
+/* Identity of this request across logs, answers and processes: the trace-id of the client's
+ * traceparent (W3C Trace Context), else its X-Request-ID where that is 1 to 128 characters of A–Z
+ * a–z 0–9 . _ - =, else 32 hexadecimal digits made here. Every answer carries it
+ * (request_id_header).
  * Safe  lanes: all · threads: the one that runs the handler */
 RMD_API const char *rmd_trace_id(rmd_request *req);
 

@@ -144,33 +144,19 @@ const char *rmd_peer(rmd_request *req)
     return text_of(req, str_make(text, len));
 }
 
-static bool is_trace_id(struct str value)
-{
-    if (value.len == 0 || value.len > 128)
-        return false;
-    for (size_t i = 0; i < value.len; i++) {
-        char c = value.p[i];
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-              c == '.' || c == '_' || c == '-' || c == '='))
-            return false;
-    }
-    return true;
-}
-
 const char *rmd_trace_id(rmd_request *req)
 {
-    if (req->trace_text)
-        return req->trace_text;
-    const struct field *field = req->base ? request_find(req, STR("x-request-id"), NULL) : NULL;
-    if (field && is_trace_id(request_value(req, field)))
-        req->trace_text = text_of(req, request_value(req, field));
-    else
-        req->trace_text =
-            arena_printf(req->arena, NULL, "%016llx%016llx", (unsigned long long)req->trace[0],
-                         (unsigned long long)req->trace[1]);
-    if (!req->trace_text)
-        req->trace_text = "";
-    return req->trace_text;
+    return request_trace_id(req).p;
+}
+
+const char *rmd_scheme(const rmd_request *req)
+{
+    return req->is_https ? "https" : "http";
+}
+
+const char *rmd_host(const rmd_request *req)
+{
+    return text_of(req, req->head.host);
 }
 
 const char *rmd_route_pattern(const rmd_request *req)

@@ -112,6 +112,15 @@ static void on_spool_failed(void *owner, struct rmd_request *req, int error)
               log_quote(target, raw.p, raw.len), rmd_trace_id(req));
 }
 
+static void on_proxy_refused(void *owner, const struct peer *peer, const char *reason)
+{
+    (void)owner;
+    char text[PEER_TEXT_MAX];
+    (void)request_format_peer(peer, true, text);
+    log_warn("connection closed: no PROXY protocol header that is allowed", "peer=%s reason=\"%s\"",
+             text, reason);
+}
+
 static void on_parked(void *owner, struct rmd_request *req)
 {
     struct web *web = owner;
@@ -159,7 +168,7 @@ static void log_access(struct web *web, struct rmd_request *req, struct rmd_resp
         .elapsed_us = now_us > req->started_us ? now_us - req->started_us : 0,
         .wall_seconds = ((int64_t)now_us + web->wall_offset_us) / (int64_t)CLOCK_US_PER_S,
         .pid = getpid(),
-        .trace_id = str_of(rmd_trace_id(req)),
+        .trace_id = request_trace_id(req),
         .request_header = find_request_header,
         .response_header = find_response_header,
         .context = req,
@@ -219,6 +228,50 @@ static void on_finished(void *owner, struct rmd_request *req, struct rmd_respons
         log_access(web, req, res);
 }
 
+/* ---- whom to believe ---- */
+
+/* Gunicorn's three, or those of the YAML. Returns 0; -ENOMEM */
+static int fill_schemes(struct web *web)
+{
+    const struct settings_node *map = web->settings->secure_scheme_headers;
+    size_t n = 0;
+    if (map->n == 0)
+        return 0;
+    web->schemes = calloc(map->n, sizeof web->schemes[0]);
+    if (!web->schemes)
+        return -ENOMEM;
+    for (const struct settings_node *node = map->first; node; node = node->next)
+        web->schemes[n++] =
+            (struct forwarded_scheme){str_of(node->key), str_make(node->text, node->len)};
+    return 0;
+}
+
+static int fill_trust(struct web *web)
+{
+    static const enum forwarded_look looks[] = {
+        [FORWARDED_HEADER_ANY] = FORWARDED_LOOK_ANY,
+        [FORWARDED_HEADER_RFC7239] = FORWARDED_LOOK_RFC7239,
+        [FORWARDED_HEADER_X] = FORWARDED_LOOK_X,
+    };
+    static const enum proxy_version versions[] = {
+        [PROXY_PROTOCOL_OFF] = PROXY_VERSION_ANY,
+        [PROXY_PROTOCOL_V1] = PROXY_VERSION_1,
+        [PROXY_PROTOCOL_V2] = PROXY_VERSION_2,
+        [PROXY_PROTOCOL_AUTO] = PROXY_VERSION_ANY,
+    };
+    const struct settings *settings = web->settings;
+    int rc = fill_schemes(web);
+    forwarded_rules_init(&web->forwarded, &settings->forwarded_allow_ips, web->schemes,
+                         web->schemes ? settings->secure_scheme_headers->n : 0,
+                         looks[settings->forwarded_header]);
+    web->env.forwarded = &web->forwarded;
+    web->env.proxy_version = versions[settings->proxy_protocol];
+    if (settings->proxy_protocol != PROXY_PROTOCOL_OFF)
+        web->env.proxies = &settings->proxy_allow_ips;
+    web->env.id_header = str_of(settings->request_id_header);
+    return rc;
+}
+
 /* ---- a worker's life ---- */
 
 static void name_routes(struct web *web)
@@ -240,6 +293,7 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
                                             .answer = on_answer,
                                             .error = on_error,
                                             .spool_failed = on_spool_failed,
+                                            .proxy_refused = on_proxy_refused,
                                             .finished = on_finished,
                                             .parked = on_parked};
     *web = (struct web){.settings = settings,
@@ -251,6 +305,8 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
     struct http_limits limits;
     web_fill_limits(&limits, settings);
     int rc = conn_env_init(&web->env, &limits, app->router, &hooks, web, IN_BYTES);
+    if (rc == 0)
+        rc = fill_trust(web);
     web->free_entries = calloc(n_inflight, sizeof web->free_entries[0]);
     if (rc < 0 || !web->free_entries) {
         web_fini(web);
@@ -293,6 +349,8 @@ void web_fini(struct web *web)
     web->access = NULL;
     free(web->free_entries);
     web->free_entries = NULL;
+    free(web->schemes);
+    web->schemes = NULL;
 }
 
 void web_on_tick(struct web *web)

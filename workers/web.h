@@ -18,11 +18,13 @@ struct web {
     const struct settings *settings;
     const struct app *app;
     struct conn_env env;
-    struct deferred_box box;     /* of answers that the app had put off */
-    struct scoreboard_part part; /* this worker's, writable */
-    uint32_t n_inflight;         /* entries in part */
-    uint32_t n_routes;           /* blocks in part */
-    uint32_t *free_entries;      /* stack of free inflight entries */
+    struct deferred_box box;          /* of answers that the app had put off */
+    struct forwarded_rules forwarded; /* what proxies are believed */
+    struct forwarded_scheme *schemes; /* of the YAML; NULL: the usual ones */
+    struct scoreboard_part part;      /* this worker's, writable */
+    uint32_t n_inflight;              /* entries in part */
+    uint32_t n_routes;                /* blocks in part */
+    uint32_t *free_entries;           /* stack of free inflight entries */
     uint32_t n_free_entries;
     struct access_format *access; /* NULL: off */
     int access_fd;                /* -1: off */

@@ -40,9 +40,12 @@ struct rmd_request {
     rmd_consumer consume;  /* NULL: nobody takes the body as it comes */
     void *consume_state;
     void (*consume_done)(void *state); /* owed exactly once; NULL: nothing is */
-    struct rmd_deferred *deferred;     /* the ticket that its answer hangs on; NULL: none */
-    struct conn *conn;                 /* that it came on */
-    struct arena *arena;               /* lives as long as the request */
+    struct rmd_part *parts;            /* of a form, in the arena, once asked for */
+    int n_parts;                       /* or a negative errno */
+    bool has_read_parts;
+    struct rmd_deferred *deferred; /* the ticket that its answer hangs on; NULL: none */
+    struct conn *conn;             /* that it came on */
+    struct arena *arena;           /* lives as long as the request */
     struct peer peer;
     struct rmd_response *res;
     void *user_data;

@@ -173,10 +173,38 @@ RMD_API const char *rmd_query(rmd_request *req, const char *name);
 RMD_API int rmd_query_int(rmd_request *req, const char *name, long long min, long long max,
                           long long *out_value);
 
-/* First value of a field of an application/x-www-form-urlencoded body. As rmd_query().
- * Returns  text; NULL also when the body has another Content-Type
+/* First value of a field of a form: of an application/x-www-form-urlencoded body as rmd_query(), of
+ * a multipart/form-data body the octets of the first part with this name that is no file.
+ * Returns  text; NULL also when the body has another Content-Type, is malformed, or the value of a
+ *          part holds a NUL
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API const char *rmd_form(rmd_request *req, const char *name);
+
+/* One part of a multipart/form-data body (RFC 7578). */
+typedef struct rmd_part {
+    const char *name;
+    const char *filename; /* as the client's file was called, which may be anything: "../../etc/x";
+                           * text to show, never a path. NULL: not a file */
+    const char *type;     /* its Content-Type; NULL: none was sent, it is text/plain */
+    rmd_slice data;       /* in rmd_body(), at offset data_at of it and of rmd_body_fd() */
+    size_t data_at;       /* bytes */
+} rmd_part;
+
+/* How many parts a multipart/form-data body has, at most 1,000. The whole body was found good.
+ * Returns  0 … ; -EINVAL another Content-Type, or malformed; -E2BIG too many parts or headers;
+ *          -ENOMEM
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API int rmd_part_count(rmd_request *req);
+
+/* Part number i, 0 … rmd_part_count() - 1, in the client's order.
+ * Returns  the part; NULL for none
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const rmd_part *rmd_part_at(rmd_request *req, size_t i);
+
+/* The first part of a name.
+ * Returns  the part; NULL for none
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const rmd_part *rmd_part_find(rmd_request *req, const char *name);
 
 /* Value of a header field, without blanks around it; names compare without case. When a field came
  * several times, its values joined by ", " (RFC 9110 §5.3; Cookie by "; ").
@@ -347,6 +375,35 @@ RMD_API void rmd_error(rmd_response *res, int status);
  * again (0: as soon as the client can take more; at most 3600000), or one of these. */
 enum { RMD_END = -1, RMD_ABORT = -2 }; /* complete / broken: cut the connection */
 typedef int (*rmd_producer)(rmd_writer *out, void *state);
+
+/* ---- what the client would like ----------------------------------------------------------- */
+
+/* Which of what the app has does the client prefer (RFC 9110 §12.5)? By Accept, Accept-Encoding,
+ * Accept-Language. An answer that depends on it should name the field in Vary. For codings
+ * "identity" is the content as it is.
+ * offers   best first, NULL-terminated: (const char *[]){"text/html", "application/json", NULL}
+ * Returns  index of the offer; -1: none is acceptable (406, or a default)
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API int rmd_accept_type(rmd_request *req, const char *const *offers);
+RMD_API int rmd_accept_encoding(rmd_request *req, const char *const *offers);
+RMD_API int rmd_accept_language(rmd_request *req, const char *const *offers);
+
+/* Sets ETag and Last-Modified, then judges the request's preconditions by them (If-Match,
+ * If-None-Match, If-Modified-Since, If-Unmodified-Since; RFC 9110 §13). To be called where the
+ * answer will be 2xx, before the work for it.
+ * etag      with its quotes: "\"v7\"", "W/\"v7\"" for a weak one; NULL: none
+ * modified  seconds since 1970; negative: not known
+ * Returns   true: res holds the answer, 304 or 412, and the handler is done. false: go on
+ * Safe      lanes: all · threads: the one that runs the handler */
+RMD_API bool rmd_precondition(rmd_request *req, rmd_response *res, const char *etag,
+                              long long modified);
+
+/* Lets a GET have parts of the answer that was given: bytes (rmd_send(), rmd_send_ref(),
+ * rmd_text()) with status 200. Range gives 206 with one part or several (multipart/byteranges) or
+ * 416, If-Range is judged by the ETag and Last-Modified that res has (RFC 9110 §14). Says
+ * Accept-Ranges.
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API void rmd_allow_ranges(rmd_request *req, rmd_response *res);
 
 /* Answers a stream: head now, body from produce(), which is called when the wait that it asked for
  * is over and no more than 64 KiB are gathered or unsent (so a slow client holds up its own stream

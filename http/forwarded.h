@@ -54,11 +54,11 @@ struct forwarded_rules {
 
 /* How the walk over the addresses ended. */
 enum forwarded_chain {
-    FORWARDED_CHAIN_NONE,    /* the peer is not trusted, or names nobody: it is the client */
-    FORWARDED_CHAIN_CLIENT,  /* at an address that is not trusted */
-    FORWARDED_CHAIN_TRUSTED, /* at the left end: all are trusted, the leftmost is the client */
-    FORWARDED_CHAIN_HIDDEN,  /* at "unknown", an obfuscated name or no for=: client is the last one
-                                  before it */
+    FORWARDED_CHAIN_NONE,      /* the peer is not trusted, or names nobody: it is the client */
+    FORWARDED_CHAIN_CLIENT,    /* at an address that is not trusted */
+    FORWARDED_CHAIN_TRUSTED,   /* at the left end: all are trusted, the leftmost is the client */
+    FORWARDED_CHAIN_HIDDEN,    /* at "unknown", an obfuscated name, or an element without for=: the
+                                  client is the last address before it, or the peer */
     FORWARDED_CHAIN_MALFORMED, /* at something that is no element: likewise */
     FORWARDED_CHAIN_LONG,      /* at FORWARDED_HOPS_MAX: likewise */
 };

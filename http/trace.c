@@ -1,6 +1,6 @@
-/* A traceparent is taken by its places: every part of it has a fixed one, in all versions that
- * there will ever be (W3C Trace Context §3.2.4). What is nearly right is taken for absent, as §4.2
- * says, and the trace begins anew here; that costs a link in someone's tracing, never a request. */
+/* A traceparent is taken by its places: every part has a fixed one, in all versions that there
+ * will ever be (W3C Trace Context §3.2.4). What is nearly right is taken for absent, as §4.2 says,
+ * and the trace begins anew here; that costs a link in someone's tracing, never a request. */
 #include "http/trace.h"
 
 #define VERSION_AT 0

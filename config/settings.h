@@ -43,6 +43,30 @@ struct setting_binds {
     size_t n;
 };
 
+#define SETTINGS_MOUNTS_MAX 64 /* in one list */
+#define SETTINGS_INDEX_MAX 16  /* index files of a mount */
+
+/* One folder of `static`. */
+struct setting_mount {
+    const char *path;         /* "/assets/": begins and ends with "/", no empty or dot segments */
+    const char *folder;       /* as written, never empty */
+    const char *const *index; /* names, n_index of them, 0 … SETTINGS_INDEX_MAX */
+    size_t n_index;
+    bool listing;
+    bool dotfiles;
+    bool follow;
+    bool br; /* precompressed */
+    bool gzip;
+    const char *cache_control; /* "" none */
+    unsigned line;             /* where its folder stands in the file, from 1; 0: not from a file */
+    unsigned column;
+};
+
+struct setting_mounts {
+    const struct setting_mount *items; /* n of them, in the order given; no path is there twice */
+    size_t n;                          /* 0 … SETTINGS_MOUNTS_MAX */
+};
+
 enum settings_kind { SETTINGS_SCALAR, SETTINGS_LIST, SETTINGS_MAP };
 
 /* A node of a free-form tree such as app_config. */

@@ -1,7 +1,6 @@
-/* Files of a folder as answers: which one a path means, and everything that HTTP says about it:
- * validators, ranges, content codings. Files are opened here and sent by the worker.
+/* Files of a folder as answers: which one a path means, and in which content coding. What else HTTP
+ * says about it is in http/opened.h. Files are opened here and sent by the worker.
  *
- * Which file
  * - The path comes as received and is decoded here, once. A segment that is empty, "." or "..", or
  *   that hides a slash ("%2F"), is no file: 404. So is one that begins with "." unless
  *   has_dotfiles; so is a symbolic link that leads out of the folder, or any where is_following is
@@ -10,11 +9,6 @@
  * - A folder without a slash behind it is redirected to the path with one (301, the query stays).
  *   With one it is answered by its first index file that is there; else by a list where is_listed
  *   is on (HTML, sorted, 10,000 names at most); else it is 403, as in nginx.
- * What is said about it
- * - ETag, strong, of mtime in nanoseconds, size and inode; Last-Modified; Accept-Ranges. A file
- *   that is replaced by rename(2) gets another tag; one that is overwritten in place while it is
- *   sent may be sent in a mixture, as by every server.
- * - Conditions before ranges (RFC 9110 §13.2.2): 304, 412; 206, 416 with Content-Range.
  * - NAME.br and NAME.gz beside NAME are sent in its place with Content-Encoding to clients that
  *   prefer it, when they are regular files and not older than NAME, to the nanosecond; they have
  *   tags of their own. What may be compressed varies by Accept-Encoding, also when it is not; only
@@ -61,15 +55,6 @@ struct files {
  * Safe      any thread; may block: on the file system */
 int files_answer(const struct files *files, struct str rest, int64_t wall_s,
                  struct rmd_request *req, struct rmd_response *res, struct err *err)
-    __attribute__((warn_unused_result));
-
-/* Answers GET or HEAD by a file that is open already, whatever its name: type, validators, ranges.
- * Other methods are not looked at.
- * fd        a regular file, else 404; closed here, or owned by res
- * name      its name or path, for the type
- * Otherwise as files_answer(); of files only cache_control and mime are used */
-int files_give(const struct files *files, int fd, struct str name, int64_t wall_s,
-               struct rmd_request *req, struct rmd_response *res, struct err *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -17,11 +17,13 @@
 #include "base/arena.h"
 #include "base/fd.h"
 #include "http/date.h"
+#include "http/path.h"
 
 #define NAMES_BLOCK_BYTES 16384 /* some hundred names */
 
 struct entry {
     const char *name;
+    const char *link; /* the name, escaped for URLs */
     int64_t changed_s;
     uint64_t bytes;
     mode_t mode;
@@ -64,20 +66,6 @@ static void put_text(struct page *page, struct str text)
     }
 }
 
-static void put_link(struct page *page, struct str name)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.p[i];
-        unsigned char lower = c | 0x20;
-        char escape[3] = {'%', digits[c >> 4], digits[c & 15]};
-        if ((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || (c && strchr("-._~", c)))
-            put(page, name.p + i, 1);
-        else
-            put(page, escape, sizeof escape);
-    }
-}
-
 static void put_entry(struct page *page, const struct entry *entry)
 {
     char changed[DATE_LEN + 1];
@@ -87,7 +75,7 @@ static void put_entry(struct page *page, const struct entry *entry)
     int n = S_ISREG(entry->mode) ? snprintf(bytes, sizeof bytes, "%" PRIu64, entry->bytes) : 0;
     date_format(changed, entry->changed_s);
     PUT(page, "<tr><td><a href=\"");
-    put_link(page, name);
+    put(page, entry->link, strlen(entry->link));
     put(page, "/", is_folder ? 1 : 0);
     PUT(page, "\">");
     put_text(page, name);
@@ -129,7 +117,7 @@ static int compare(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Whether a name is shown; then *out_entry is filled but for the name. A file that vanished since
+/* Whether a name is shown; then *out_entry is filled but for name and link. A file that vanished since
  * it was read is not. */
 static bool look(int fd, const char *name, const struct listing_options *options,
                  struct entry *out_entry)
@@ -164,7 +152,9 @@ static int read_folder(DIR *folder, const struct listing_options *options, struc
         if (!look(dirfd(folder), found->d_name, options, &entry))
             continue;
         entry.name = arena_strndup(arena, found->d_name, strlen(found->d_name));
-        if (!entry.name || buf_append(entries, &entry, sizeof entry) < 0)
+        if (entry.name)
+            entry.link = path_encode(str_of(entry.name), arena);
+        if (!entry.name || !entry.link || buf_append(entries, &entry, sizeof entry) < 0)
             return -ENOMEM;
     }
 }

@@ -26,6 +26,7 @@
 #define FIELD_USER(name) name
 #define FIELD_GROUP(name) name
 #define FIELD_BINDS(name) name
+#define FIELD_MOUNTS(name) name##_mounts /* `static` alone is a keyword */
 #define FIELD_TREE(name) name
 
 const struct setting_spec schema_specs[SETTINGS_N] = {

@@ -21,6 +21,7 @@ enum setting_type {
     SETTING_USER,
     SETTING_GROUP,
     SETTING_BINDS,
+    SETTING_MOUNTS,
     SETTING_TREE,
     SETTING_TYPES_N
 };

@@ -5,8 +5,8 @@
  * Fields carry their unit: DURATION rows become uint64_t NAME_us, SIZE rows uint64_t NAME_bytes,
  * COUNT rows uint32_t NAME, COUNT_AUTO rows struct setting_auto NAME, MODE rows uint32_t NAME,
  * BOOL rows bool NAME, STRING rows a never-NULL text (may be ""), PATH, USER and GROUP rows a text
- * that is NULL for none, BINDS rows a list of parsed addresses, TREE rows a map that is never
- * NULL, enums their own type. */
+ * that is NULL for none, BINDS rows a list of parsed addresses, MOUNTS rows struct setting_mounts
+ * NAME_mounts (a list that may be empty), TREE rows a map that is never NULL, enums their own type. */
 #ifndef REMUDA_CONFIG_SETTINGS_H
 #define REMUDA_CONFIG_SETTINGS_H
 
@@ -58,7 +58,7 @@ struct setting_mount {
     bool br; /* precompressed */
     bool gzip;
     const char *cache_control; /* "" none */
-    unsigned line;             /* where its folder stands in the file, from 1; 0: not from a file */
+    unsigned line;             /* where it stands in the file, from 1; 0: not from a file */
     unsigned column;
 };
 
@@ -122,6 +122,7 @@ enum setting_id {
 #define SETTINGS_FIELD_USER(name) const char *name;
 #define SETTINGS_FIELD_GROUP(name) const char *name;
 #define SETTINGS_FIELD_BINDS(name) struct setting_binds name;
+#define SETTINGS_FIELD_MOUNTS(name) struct setting_mounts name##_mounts;
 #define SETTINGS_FIELD_TREE(name) const struct settings_node *name;
 
 struct settings {

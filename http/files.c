@@ -188,13 +188,14 @@ static int give(const struct call *call, struct opened *file, const char *path)
  * and "/\host" can't come out of it. */
 static int redirect(const struct call *call, const char *path)
 {
+    const char *slash = path[0] != '\0' ? "/" : "";
     struct arena *arena = call->req->arena;
     const char *prefix = path_encode(call->files->prefix, arena);
     const char *encoded = path_encode(str_of(path), arena);
     struct str query = call->req->query;
     size_t len = 0;
     const char *location = prefix && encoded
-                               ? arena_printf(arena, &len, "%s%s/%s%.*s", prefix, encoded,
+                               ? arena_printf(arena, &len, "%s%s%s%s%.*s", prefix, encoded, slash,
                                               query.p ? "?" : "", STR_ARG(query))
                                : NULL;
     int rc = location
@@ -309,4 +310,14 @@ int files_answer(const struct files *files, struct str rest, int64_t wall_s,
     if (len == 0 || path[len - 1] == '/')
         return answer_folder(&call, path, len);
     return answer_file(&call, path);
+}
+
+int files_redirect(const struct files *files, struct rmd_request *req, struct rmd_response *res,
+                   struct err *err)
+{
+    const struct call call = {.files = files, .req = req, .res = res, .err = err};
+    *err = (struct err){0};
+    if (!is_method(&call, "GET") && !is_method(&call, "HEAD"))
+        return answer_method(&call);
+    return redirect(&call, "");
 }

@@ -57,4 +57,9 @@ int files_answer(const struct files *files, struct str rest, int64_t wall_s,
                  struct rmd_request *req, struct rmd_response *res, struct err *err)
     __attribute__((warn_unused_result));
 
+/* Answers the folder's own path without the slash behind it ("/assets"): 301, or by the method.
+ * Otherwise as files_answer() */
+int files_redirect(const struct files *files, struct rmd_request *req, struct rmd_response *res,
+                   struct err *err) __attribute__((warn_unused_result));
+
 #endif

@@ -117,8 +117,8 @@ static int compare(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-/* Whether a name is shown; then *out_entry is filled but for name and link. A file that vanished since
- * it was read is not. */
+/* Whether a name is shown; then *out_entry is filled but for name and link. A file that vanished
+ * since it was read is not. */
 static bool look(int fd, const char *name, const struct listing_options *options,
                  struct entry *out_entry)
 {

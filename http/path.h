@@ -34,8 +34,8 @@ int path_resolve(struct str raw, struct arena *arena, struct str *out_path, stru
  *          escape, a NUL (decoded or not), or memory refused */
 char *path_decode(struct str raw, bool is_form, struct arena *arena, size_t *out_len);
 
-/* Escapes every octet but the unreserved ones (RFC 3986 §2.3) and "/", so that decoded text can stand
- * in a target: it is path_decode() backwards.
+/* Escapes every octet but the unreserved ones (RFC 3986 §2.3) and "/", so that decoded text can
+ * stand in a target: it is path_decode() backwards.
  * Returns  NUL-terminated text in the arena; NULL: memory refused */
 char *path_encode(struct str text, struct arena *arena);
 

@@ -15,7 +15,7 @@ void date_format(char out[DATE_LEN + 1], int64_t seconds);
 /* Reads a date in any of the three forms, octet for octet, in the letters' own case:
  *   Sun, 06 Nov 1994 08:49:37 GMT    IMF-fixdate
  *   Sunday, 06-Nov-94 08:49:37 GMT   RFC 850: of the years that end so, the latest that puts the
- *                                    moment no more than 50 years behind now
+ *                                    moment no more than 50 years ahead of now
  *   Sun Nov  6 08:49:37 1994         asctime(3)
  * The day must be one of its month; its name must be a name of a day, but is not compared with the
  * date. 23:59:60 is the moment that follows 23:59:59.

@@ -41,10 +41,10 @@ struct rmd_response {
     struct str type; /* Content-Type; empty: none */
     const char *body;
     size_t body_len;
-    int fd;                            /* FILE only: owned */
+    int fd;                            /* FILE only: owned; -1: all parts are of memory */
     const struct response_part *parts; /* FILE only: n_parts, in the request's arena */
     uint32_t n_parts;
-    void (*done)(void *arg); /* of BYTES or STREAM: owed exactly once */
+    void (*done)(void *arg); /* of BYTES, STREAM, and FILE without fd: owed exactly once */
     void *done_arg;
     rmd_producer produce;
     struct response_field *fields; /* in the order in which they are sent */
@@ -70,7 +70,8 @@ void response_begin(struct rmd_response *res, struct rmd_request *req);
 void response_drop_body(struct rmd_response *res);
 
 /* Gives a body that is sent from a file, and the status; type and fields stay as they are.
- * fd       open for reading; the response owns it from now on, also on failure
+ * fd       open for reading; the response owns it from now on, also on failure. -1: all parts are
+ *          of memory
  * parts    copied into the arena; each within the file
  * Returns  0; -ENOMEM (fd is closed, the response has no body) */
 int response_give_file(struct rmd_response *res, struct arena *arena, int status, int fd,

@@ -6,7 +6,8 @@
  * COUNT rows uint32_t NAME, COUNT_AUTO rows struct setting_auto NAME, MODE rows uint32_t NAME,
  * BOOL rows bool NAME, STRING rows a never-NULL text (may be ""), PATH, USER and GROUP rows a text
  * that is NULL for none, BINDS rows a list of parsed addresses, MOUNTS rows struct setting_mounts
- * NAME_mounts (a list that may be empty), TREE rows a map that is never NULL, enums their own type. */
+ * NAME_mounts (a list that may be empty), TREE rows a map that is never NULL, enums their own
+ * type. */
 #ifndef REMUDA_CONFIG_SETTINGS_H
 #define REMUDA_CONFIG_SETTINGS_H
 

@@ -31,6 +31,7 @@ struct mounts {
 /* Opens every folder of settings->static_mounts, relative ones from the working directory, and
  * loads the MIME types.
  * settings  as long as the mounts
+ * out       stays where it is, since its items point to its MIME types
  * Returns   0; -errno, *err says which mount; then *out is empty and needs no mounts_close()
  * Safe      may block: on the file system */
 int mounts_open(struct mounts *out, const struct settings *settings, struct err *err)

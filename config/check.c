@@ -163,6 +163,23 @@ static void check_schemes(const struct settings *s, struct mistakes *m)
     }
 }
 
+static void check_mounts(const struct settings *s, struct mistakes *m)
+{
+    for (size_t i = 1; i < s->static_mounts.n; i++) {
+        const struct setting_mount *mount = &s->static_mounts.items[i];
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(mount->path, s->static_mounts.items[k].path) != 0)
+                continue;
+            char quoted[VALUE_QUOTE_MAX];
+            char text[2 * VALUE_QUOTE_MAX];
+            (void)snprintf(text, sizeof text, "%s is there twice; allowed: each path once",
+                           value_quote(quoted, str_of(mount->path)));
+            complain_at(s, SETTING_ID_static, mount->line, mount->column, m, text);
+            break;
+        }
+    }
+}
+
 static void check_own_fields(const struct settings *s, struct mistakes *m)
 {
     size_t len = strlen(s->server_header);
@@ -184,6 +201,7 @@ void check_settings(const struct settings *s, struct mistakes *mistakes, struct 
     check_schemes(s, mistakes);
     check_user(s, mistakes);
     check_binds(s, mistakes);
+    check_mounts(s, mistakes);
     check_part(s, SETTING_ID_limit_request_line, SETTING_ID_limit_request_head, mistakes);
     check_part(s, SETTING_ID_limit_request_field_size, SETTING_ID_limit_request_head, mistakes);
 
@@ -242,6 +260,22 @@ static void check_app(const struct settings *s, struct mistakes *m)
                    code != 0 ? strerror(code) : "not a regular file");
 }
 
+static void check_mounted(const struct settings *s, const struct setting_mount *mount,
+                          struct mistakes *m)
+{
+    char folder[PATH_MAX];
+    char quoted[VALUE_QUOTE_MAX];
+    char text[2 * VALUE_QUOTE_MAX];
+    struct stat st;
+    int code = stat(from_chdir(folder, s, mount->folder), &st) < 0 ? errno : 0;
+    if (code == 0 && S_ISDIR(st.st_mode))
+        return;
+    (void)snprintf(text, sizeof text, "%s: %s; allowed: a folder that exists",
+                   value_quote(quoted, str_of(folder)),
+                   code != 0 ? strerror(code) : "not a folder");
+    complain_at(s, SETTING_ID_static, mount->line, mount->column, m, text);
+}
+
 void check_files(const struct settings *s, struct mistakes *mistakes)
 {
     struct stat st;
@@ -267,4 +301,6 @@ void check_files(const struct settings *s, struct mistakes *mistakes)
     for (size_t i = 0; i < s->bind.n; i++)
         check_folder_of(s, SETTING_ID_bind, s->bind.items[i].path, s->bind.items[i].line,
                         s->bind.items[i].column, mistakes);
+    for (size_t i = 0; i < s->static_mounts.n; i++)
+        check_mounted(s, &s->static_mounts.items[i], mistakes);
 }

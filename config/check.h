@@ -17,7 +17,8 @@ void check_complain(const struct settings *s, enum setting_id id, struct mistake
 void check_settings(const struct settings *s, struct mistakes *mistakes, struct mistakes *warnings);
 
 /* Files and folders: that `chdir` is a folder, that the app can be read, that logs and unix
- * sockets have a folder to be in. Relative paths are taken from `chdir`.
+ * sockets have a folder to be in, that mounted folders exist. Relative paths are taken from
+ * `chdir`.
  * Safe  may block: on the file system */
 void check_files(const struct settings *s, struct mistakes *mistakes);
 

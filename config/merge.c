@@ -13,6 +13,7 @@
 #include "config/expand.h"
 #include "config/load.h"
 #include "config/machine.h"
+#include "config/mount.h"
 #include "config/schema.h"
 #include "config/tree.h"
 #include "config/value.h"
@@ -60,37 +61,6 @@ static void refuse_node(struct merge *m, const struct setting_spec *spec,
                     wrong);
 }
 
-/* What is wrong with a node as a value of this type, before its text is looked at. NULL: nothing */
-static const char *check_node(const struct setting_spec *spec, const struct settings_node *node)
-{
-    if (node->kind != SETTINGS_SCALAR)
-        return node->kind == SETTINGS_MAP ? "is a map; allowed: one value"
-                                          : "is a list; allowed: one value";
-    if (node->is_null)
-        return "has no value; leave the key out, or write \"\" for none where that is allowed";
-    switch (spec->type) {
-    case SETTING_BOOL:
-        return node->is_quoted ? "is text, since it is in quotes; allowed: yes or no, without them"
-                               : NULL;
-    case SETTING_COUNT:
-        return node->is_quoted ? "is text, since it is in quotes; allowed: a number without them"
-                               : NULL;
-    case SETTING_COUNT_AUTO:
-        return node->is_quoted && strcmp(node->text, "auto") != 0
-                   ? "is text, since it is in quotes; allowed: a number without them"
-                   : NULL;
-    case SETTING_STRING:
-    case SETTING_PATH:
-    case SETTING_USER:
-    case SETTING_GROUP:
-        return !node->is_quoted && node->len > 0 && value_is_yaml_word(str_of(node->text))
-                   ? "is a truth value to YAML; allowed: text, so put it in quotes"
-                   : NULL;
-    default:
-        return NULL;
-    }
-}
-
 static int apply_list(struct merge *m, const struct setting_spec *spec,
                       const struct settings_node *list, struct setting_source source)
 {
@@ -100,7 +70,7 @@ static int apply_list(struct merge *m, const struct setting_spec *spec,
     size_t n = 0;
     size_t n_bad = 0;
     for (const struct settings_node *item = list->first; item; item = item->next) {
-        const char *wrong = check_node(spec, item);
+        const char *wrong = value_check_node(spec->type, item);
         if (wrong) {
             refuse_node(m, spec, item, wrong);
             n_bad++;
@@ -159,9 +129,15 @@ static int apply_member(struct merge *m, const struct settings_node *node)
             *(const struct settings_node **)schema_field(m->s, spec) = node;
         return 0;
     }
+    if (spec->type == SETTING_MOUNTS) {
+        struct setting_source *kept = &m->s->sources[schema_id(spec)];
+        *kept = source;
+        return mount_load(&m->s->arena, spec->name, node, m->s->file, &m->out->mistakes,
+                          schema_field(m->s, spec), &kept->is_bad);
+    }
     if (schema_is_list(spec) && node->kind == SETTINGS_LIST)
         return apply_list(m, spec, node, source);
-    const char *wrong = check_node(spec, node);
+    const char *wrong = value_check_node(spec->type, node);
     if (wrong) {
         refuse_node(m, spec, node, wrong);
         return 0;

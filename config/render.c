@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/panic.h"
+#include "config/mount.h"
 #include "config/tree.h"
 #include "config/value.h"
 
@@ -230,6 +231,18 @@ static void put_derived(struct page *page, const struct settings *s,
     put(page, "#   or a number: %s in the file, --%s", spec->name, schema_flag(spec, flag));
 }
 
+static void put_mounts(struct page *page, const struct settings *s, const struct setting_spec *spec,
+                       bool is_why)
+{
+    const struct setting_mounts *mounts = schema_peek_field(s, spec);
+    put(page, "%s", mounts->n == 0 ? " []" : "");
+    if (is_why)
+        put_source(page, s, spec);
+    put(page, "\n");
+    for (size_t i = 0; i < mounts->n && page->rc == 0; i++)
+        page->rc = mount_render(page->out, &mounts->items[i]);
+}
+
 static void put_setting(struct page *page, const struct settings *s,
                         const struct setting_spec *spec, bool is_why)
 {
@@ -243,6 +256,10 @@ static void put_setting(struct page *page, const struct settings *s,
             put_source(page, s, spec);
         put(page, "\n");
         put_children(page, tree, 2, false);
+        return;
+    }
+    if (spec->type == SETTING_MOUNTS) {
+        put_mounts(page, s, spec, is_why);
         return;
     }
     size_t n = value_count(s, spec);

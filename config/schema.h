@@ -23,6 +23,7 @@ enum setting_type {
     SETTING_GROUP,
     SETTING_BINDS,
     SETTING_NETWORKS,
+    SETTING_MOUNTS,
     SETTING_TREE,
     SETTING_TYPES_N
 };

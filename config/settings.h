@@ -6,7 +6,8 @@
  * COUNT rows uint32_t NAME, COUNT_AUTO rows struct setting_auto NAME, MODE rows uint32_t NAME,
  * BOOL rows bool NAME, STRING rows a never-NULL text (may be ""), PATH, USER and GROUP rows a text
  * that is NULL for none, BINDS rows a list of parsed addresses, NETWORKS rows a struct
- * network_list, TREE rows a map that is never NULL, enums their own type. */
+ * network_list, MOUNTS rows struct setting_mounts NAME_mounts (a list that may be empty), TREE rows
+ * a map that is never NULL, enums their own type. */
 #ifndef REMUDA_CONFIG_SETTINGS_H
 #define REMUDA_CONFIG_SETTINGS_H
 
@@ -49,6 +50,30 @@ struct setting_bind {
 struct setting_binds {
     const struct setting_bind *items; /* n of them, n ≥ 1 */
     size_t n;
+};
+
+#define SETTINGS_MOUNTS_MAX 64 /* in one list */
+#define SETTINGS_INDEX_MAX 16  /* index files of a mount */
+
+/* One folder of `static`. */
+struct setting_mount {
+    const char *path;         /* "/assets/": begins and ends with "/", no empty or dot segments */
+    const char *folder;       /* as written, never empty */
+    const char *const *index; /* names, n_index of them, 0 … SETTINGS_INDEX_MAX */
+    size_t n_index;
+    bool listing;
+    bool dotfiles;
+    bool follow;
+    bool br; /* precompressed */
+    bool gzip;
+    const char *cache_control; /* "" none */
+    unsigned line;             /* where it stands in the file, from 1; 0: not from a file */
+    unsigned column;
+};
+
+struct setting_mounts {
+    const struct setting_mount *items; /* n of them, in the order given; no path is there twice */
+    size_t n;                          /* 0 … SETTINGS_MOUNTS_MAX */
 };
 
 enum settings_kind { SETTINGS_SCALAR, SETTINGS_LIST, SETTINGS_MAP };
@@ -107,6 +132,7 @@ enum setting_id {
 #define SETTINGS_FIELD_GROUP(name) const char *name;
 #define SETTINGS_FIELD_BINDS(name) struct setting_binds name;
 #define SETTINGS_FIELD_NETWORKS(name) struct network_list name;
+#define SETTINGS_FIELD_MOUNTS(name) struct setting_mounts name##_mounts;
 #define SETTINGS_FIELD_TREE(name) const struct settings_node *name;
 
 struct settings {

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/panic.h"
 #include "config/address.h"
+#include "config/mount.h"
 
 struct unit {
     const char *name;
@@ -206,6 +207,8 @@ int value_describe(struct buf *out, const struct setting_spec *spec)
         return buf_printf(out, ADDRESS_FORMS);
     case SETTING_NETWORKS:
         return buf_printf(out, NETWORK_FORMS ", or \"\" for none");
+    case SETTING_MOUNTS:
+        return buf_printf(out, MOUNT_FORMS);
     case SETTING_TREE:
         return buf_printf(out, "a map");
     default:
@@ -403,6 +406,31 @@ static int set_networks(struct settings *s, const struct setting_spec *spec,
     return 0;
 }
 
+/* One empty text is an empty list, which switches off what a layer below has given. */
+static int set_mounts(struct settings *s, const struct setting_spec *spec,
+                      const struct value_text *texts, size_t n, size_t *out_bad, struct err *err)
+{
+    if (n == 1 && texts[0].text.len == 0)
+        n = 0;
+    if (n > SETTINGS_MOUNTS_MAX)
+        return err_set(err, EINVAL, "too many mounts; allowed: at most %d", SETTINGS_MOUNTS_MAX);
+    struct setting_mount *items = arena_alloc(&s->arena, (n + 1) * sizeof *items);
+    if (!items)
+        return err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        char quoted[VALUE_QUOTE_MAX];
+        int rc = mount_parse(&s->arena, texts[i].text, &items[i], err);
+        if (rc < 0) {
+            err_wrap(err, "%s", value_quote(quoted, texts[i].text));
+            if (out_bad)
+                *out_bad = i;
+            return rc;
+        }
+    }
+    *(struct setting_mounts *)schema_field(s, spec) = (struct setting_mounts){items, n};
+    return 0;
+}
+
 int value_set(struct settings *s, const struct setting_spec *spec, const struct value_text *texts,
               size_t n, size_t *out_bad, struct err *err)
 {
@@ -423,6 +451,8 @@ int value_set(struct settings *s, const struct setting_spec *spec, const struct 
         return set_binds(s, spec, texts, n, out_bad, err);
     case SETTING_NETWORKS:
         return set_networks(s, spec, texts, n, out_bad, err);
+    case SETTING_MOUNTS:
+        return set_mounts(s, spec, texts, n, out_bad, err);
     default:
         RMD_ASSERT(spec->type != SETTING_TREE);
         return set_text(s, spec, text, err);
@@ -437,6 +467,8 @@ size_t value_count(const struct settings *s, const struct setting_spec *spec)
         return ((const struct setting_binds *)field)->n;
     case SETTING_NETWORKS:
         return ((const struct network_list *)field)->n;
+    case SETTING_MOUNTS:
+        return ((const struct setting_mounts *)field)->n;
     default:
         return 1;
     }
@@ -451,6 +483,13 @@ static int print_enum(struct buf *out, const struct setting_spec *spec, unsigned
     }
     RMD_ASSERT(name);
     return buf_printf(out, "%.*s", (int)strcspn(name, ","), name);
+}
+
+/* Nothing where there is none: value 0 of an empty list is asked for, too. */
+static int print_mount(struct buf *out, const struct setting_mounts *mounts, size_t i)
+{
+    return i < mounts->n ? buf_printf(out, "%s=%s", mounts->items[i].path, mounts->items[i].folder)
+                         : 0;
 }
 
 int value_print(struct buf *out, const struct settings *s, const struct setting_spec *spec,
@@ -475,6 +514,8 @@ int value_print(struct buf *out, const struct settings *s, const struct setting_
     case SETTING_ENUM_TYPE:
         memcpy(&value, field, sizeof value);
         return print_enum(out, spec, value);
+    case SETTING_MOUNTS:
+        return print_mount(out, field, i);
     case SETTING_BINDS:
         return buf_printf(out, "%s", ((const struct setting_binds *)field)->items[i].text);
     case SETTING_NETWORKS:
@@ -494,4 +535,34 @@ bool value_is_yaml_word(struct str text)
         if (str_is_equal(text, str_of(nulls[i])))
             return true;
     return value_parse_bool(text, &is_on) == 0;
+}
+
+const char *value_check_node(enum setting_type type, const struct settings_node *node)
+{
+    if (node->kind != SETTINGS_SCALAR)
+        return node->kind == SETTINGS_MAP ? "is a map; allowed: one value"
+                                          : "is a list; allowed: one value";
+    if (node->is_null)
+        return "has no value; leave the key out, or write \"\" for none where that is allowed";
+    switch (type) {
+    case SETTING_BOOL:
+        return node->is_quoted ? "is text, since it is in quotes; allowed: yes or no, without them"
+                               : NULL;
+    case SETTING_COUNT:
+        return node->is_quoted ? "is text, since it is in quotes; allowed: a number without them"
+                               : NULL;
+    case SETTING_COUNT_AUTO:
+        return node->is_quoted && strcmp(node->text, "auto") != 0
+                   ? "is text, since it is in quotes; allowed: a number without them"
+                   : NULL;
+    case SETTING_STRING:
+    case SETTING_PATH:
+    case SETTING_USER:
+    case SETTING_GROUP:
+        return !node->is_quoted && node->len > 0 && value_is_yaml_word(str_of(node->text))
+                   ? "is a truth value to YAML; allowed: text, so put it in quotes"
+                   : NULL;
+    default:
+        return NULL;
+    }
 }

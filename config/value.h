@@ -54,11 +54,13 @@ struct value_text {
 int value_set(struct settings *s, const struct setting_spec *spec, const struct value_text *texts,
               size_t n, size_t *out_bad, struct err *err) __attribute__((warn_unused_result));
 
-/* How many values a setting has now: 1, or the length of its list, which may be 0 for NETWORKS. */
+/* How many values a setting has now: 1, or the length of its list, which may be 0 for NETWORKS and
+ * MOUNTS. */
 size_t value_count(const struct settings *s, const struct setting_spec *spec);
 
 /* Appends value number i, canonical, without YAML's quotes. COUNT_AUTO: "auto" when it is that.
- * Unset paths, users and groups print nothing. Not for TREE. A NUL follows that does not count.
+ * Unset paths, users and groups print nothing, MOUNTS path and folder only. Not for TREE. A NUL
+ * follows that does not count.
  * Returns  0; -ENOMEM */
 int value_print(struct buf *out, const struct settings *s, const struct setting_spec *spec,
                 size_t i) __attribute__((warn_unused_result));
@@ -72,6 +74,10 @@ int value_describe(struct buf *out, const struct setting_spec *spec)
 /* Whether YAML 1.1 would read a plain scalar as something else than text that people mean as text:
  * a truth value or null. */
 bool value_is_yaml_word(struct str text);
+
+/* What is wrong with a node as a value of this type, before its text is looked at: a list, a map,
+ * nothing at all, or quotes where they don't belong or are missing. NULL: nothing */
+const char *value_check_node(enum setting_type type, const struct settings_node *node);
 
 #define VALUE_QUOTE_MAX 80
 

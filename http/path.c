@@ -170,6 +170,28 @@ char *path_decode(struct str raw, bool is_form, struct arena *arena, size_t *out
     return text;
 }
 
+char *path_encode(struct str text, struct arena *arena)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *encoded = arena_alloc_text(arena, text.len * 3 + 1);
+    if (!encoded)
+        return NULL;
+    char *out = encoded;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        unsigned char lower = c | 0x20;
+        if ((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || (c && strchr("-._~/", c))) {
+            *out++ = (char)c;
+        } else {
+            *out++ = '%';
+            *out++ = digits[c >> 4];
+            *out++ = digits[c & 15];
+        }
+    }
+    *out = '\0';
+    return encoded;
+}
+
 bool path_next_pair(struct str *rest, struct str *out_name, struct str *out_value)
 {
     while (rest->len > 0 && rest->p[0] == '&') {

@@ -34,6 +34,11 @@ int path_resolve(struct str raw, struct arena *arena, struct str *out_path, stru
  *          escape, a NUL (decoded or not), or memory refused */
 char *path_decode(struct str raw, bool is_form, struct arena *arena, size_t *out_len);
 
+/* Escapes every octet but the unreserved ones (RFC 3986 §2.3) and "/", so that decoded text can
+ * stand in a target: it is path_decode() backwards.
+ * Returns  NUL-terminated text in the arena; NULL: memory refused */
+char *path_encode(struct str text, struct arena *arena);
+
 /* Walks name=value pairs of a query or form (application/x-www-form-urlencoded). A pair without "="
  * has an empty value; empty pairs ("a&&b") are passed over.
  * rest     what is left, at first the whole

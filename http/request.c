@@ -66,6 +66,33 @@ const struct field *request_find(const struct rmd_request *req, struct str name,
     return NULL;
 }
 
+int request_join(const struct rmd_request *req, struct str name, struct str *out_value)
+{
+    uint32_t at = 0;
+    size_t len = 0;
+    uint32_t n = 0;
+    struct str value = {0};
+    for (const struct field *f; (f = request_find(req, name, &at)) != NULL; n++) {
+        value = request_value(req, f);
+        len += value.len + 2;
+    }
+    if (n > 1) {
+        char *text = arena_alloc_text(req->arena, len);
+        if (!text)
+            return -ENOMEM;
+        char *out = text;
+        at = 0;
+        for (const struct field *f; (f = request_find(req, name, &at)) != NULL; out += 2) {
+            memcpy(out, req->base + f->value_at, f->value_len);
+            out += f->value_len;
+            memcpy(out, ", ", 2);
+        }
+        value = str_make(text, len - 2);
+    }
+    *out_value = value;
+    return 0;
+}
+
 /* The path of http://authority/path?query; "/" when there is none (RFC 9112 §3.2.1). */
 static struct str path_of_absolute(struct str target)
 {

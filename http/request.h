@@ -73,6 +73,11 @@ struct str request_trace_id(struct rmd_request *req);
  * on. */
 const struct field *request_find(const struct rmd_request *req, struct str name, uint32_t *from);
 
+/* Value of a field, its lines joined by ", " where there are several (RFC 9110 §5.3).
+ * Returns  0, *out_value's p is NULL when there is none; -ENOMEM. In the octets, or the arena */
+int request_join(const struct rmd_request *req, struct str name, struct str *out_value)
+    __attribute__((warn_unused_result));
+
 struct str request_name(const struct rmd_request *req, const struct field *field);
 struct str request_value(const struct rmd_request *req, const struct field *field);
 struct str request_target(const struct rmd_request *req);

@@ -82,9 +82,11 @@ static void write_good_file(void)
     for (int i = 1; i < 100; i++)
         (void)fprintf(file, "  - :%d\n  - unix:/%d\n", i, i);
     (void)fprintf(file,
+                  "static:\n  - {path: /a/, folder: %02000d, index: [%0200d, %0200d]}\n"
+                  "  - {path: /b/, folder: c, cache_control: %02500d}\n"
                   "app_config:\n  a: {b: [1, 2, {c: d}]}\n  e_file: secret\n"
                   "  f: ${NAME:-x}%09000d\n  g: %09000d\n",
-                  1, 2);
+                  1, 2, 3, 4, 1, 2);
     assert_int_equal(fclose(file), 0);
 }
 

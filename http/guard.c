@@ -13,6 +13,7 @@ enum fact {
     FACT_LINE,       /* the request line is not method SP target SP version CRLF */
     FACT_FIELD_LINE, /* a field line is not name ":" OWS value OWS CRLF */
     FACT_VERSION,
+    FACT_METHOD,
     FACT_LINE_LIMIT,
     FACT_FIELD_LIMIT,
     FACT_HOST_MISSING,
@@ -20,43 +21,47 @@ enum fact {
     FACT_HOST_INVALID,
     FACT_HOST_DIFFERS, /* from the authority of an absolute-form target */
     FACT_TARGET,       /* no form that RFC 9112 §3.2 gives for this method */
-    FACT_CONNECT,
     FACT_LENGTH_REPEATED,
     FACT_LENGTH_INVALID,
     FACT_CODING_REPEATED,
-    FACT_CODING_UNKNOWN,
     FACT_CODING_NOT_LAST, /* chunked is there but not last, or nothing is there */
     FACT_CODING_AND_LENGTH,
     FACT_CODING_IN_1_0,
+    FACT_REFUSED, /* by llhttp, and nothing above */
+    FACT_CONNECT,
+    FACT_CODING_UNKNOWN,
     FACT_EXPECTATION,
     FACT_COUNT
 };
 
 #define BIT(fact) (1U << (fact))
 
-/* THE table of refusals, in the order in which they are reported. */
+/* THE table of refusals, in the order in which they are reported: what is malformed before what is
+ * not supported. */
 static const struct refusal {
     int status;
     const char *reason;
 } refusals[FACT_COUNT] = {
-    [FACT_LINE] = {400, "malformed request line (RFC 9112 3)"},
-    [FACT_FIELD_LINE] = {400, "malformed header field (RFC 9112 5)"},
-    [FACT_VERSION] = {505, "HTTP version not supported"},
+    [FACT_LINE] = {400, GRAMMAR_BAD_LINE},
+    [FACT_FIELD_LINE] = {400, GRAMMAR_BAD_FIELD},
+    [FACT_VERSION] = {505, GRAMMAR_BAD_VERSION},
+    [FACT_METHOD] = {501, GRAMMAR_BAD_METHOD},
     [FACT_LINE_LIMIT] = {414, "request line longer than limit_request_line"},
     [FACT_FIELD_LIMIT] = {431, "header field longer than limit_request_field_size"},
     [FACT_HOST_MISSING] = {400, "no Host field (RFC 9112 3.2)"},
     [FACT_HOST_REPEATED] = {400, "more than one Host field (RFC 9112 3.2)"},
     [FACT_HOST_INVALID] = {400, "Host is not a host with an optional port (RFC 9112 3.2)"},
     [FACT_HOST_DIFFERS] = {400, "Host differs from the request target (RFC 9112 3.2.2)"},
-    [FACT_TARGET] = {400, "request target of no allowed form (RFC 9112 3.2)"},
-    [FACT_CONNECT] = {501, "CONNECT is for proxies"},
+    [FACT_TARGET] = {400, GRAMMAR_BAD_TARGET},
     [FACT_LENGTH_REPEATED] = {400, "more than one Content-Length (RFC 9112 6.3)"},
     [FACT_LENGTH_INVALID] = {400, "Content-Length is not a decimal number (RFC 9112 6.3)"},
     [FACT_CODING_REPEATED] = {400, "more than one Transfer-Encoding (RFC 9112 6.1)"},
-    [FACT_CODING_UNKNOWN] = {501, "transfer coding other than chunked (RFC 9112 6.1)"},
     [FACT_CODING_NOT_LAST] = {400, "chunked is not the last transfer coding (RFC 9112 6.3)"},
     [FACT_CODING_AND_LENGTH] = {400, "Transfer-Encoding beside Content-Length (RFC 9112 6.1)"},
     [FACT_CODING_IN_1_0] = {400, "Transfer-Encoding in HTTP/1.0 (RFC 9112 6.1)"},
+    [FACT_REFUSED] = {400, "malformed head (RFC 9112 2.2)"},
+    [FACT_CONNECT] = {501, "CONNECT is for proxies"},
+    [FACT_CODING_UNKNOWN] = {501, "transfer coding other than chunked (RFC 9112 6.1)"},
     [FACT_EXPECTATION] = {417, "expectation other than 100-continue (RFC 9110 10.1.1)"},
 };
 
@@ -97,12 +102,15 @@ static uint32_t check_lines(struct head *head, const char *base, const struct ht
     uint32_t end = head->target_at + head->target_len; /* end of the target */
     head->method_len = head->target_at > 0 ? head->target_at - 1 : 0;
     if (head->target_len == 0 || end + 11 > head->bytes || base[head->method_len] != ' ' ||
+        base[0] <= ' ' || /* llhttp skips empty lines */
         memchr(base, ' ', head->method_len) || memcmp(base + end, " HTTP/", 6) != 0 ||
         !is_digit(base[end + 6]) || base[end + 7] != '.' || !is_digit(base[end + 8]) ||
         !is_crlf(base + end + 9) || head->is_nameless)
         return BIT(FACT_LINE);
     if (base[end + 6] != '1')
         return BIT(FACT_VERSION);
+    if (!grammar_knows_method(str_make(base, head->method_len)))
+        return BIT(FACT_METHOD);
     uint32_t at = end + 11;
     if (at > limits->request_line)
         facts |= BIT(FACT_LINE_LIMIT);
@@ -321,6 +329,9 @@ int guard_judge(struct head *head, const char *base, const struct http_limits *l
         if (head->has_other_expect && head->minor > 0)
             found.facts |= BIT(FACT_EXPECTATION);
         found.facts |= check_target(head, base, &found) | check_framing(head, &found);
+        bool is_too_long = head->content_length == UINT64_MAX; /* 413, by whoever reads the body */
+        if (head->is_refused && found.facts == 0 && !is_too_long)
+            found.facts = BIT(FACT_REFUSED);
         head->is_keep_alive = !found.says_close && (head->minor > 0 || found.says_keep_alive);
         if (head->minor == 0)
             head->wants_continue = false; /* RFC 9110 §10.1.1: 1.0 clients know no 100 */

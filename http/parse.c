@@ -1,11 +1,10 @@
 /* The only file that knows llhttp. Heads are parsed by it and paused at their end; bodies never go
- * through it, since its versions differ in what they take for a chunk (http/chunked.c). A request
- * line that llhttp refuses is looked at again as a whole, because the parser's error does not tell
- * an unknown method (501) from octets outside a token (400), nor HTTP/2.0 (505) from nonsense
- * (400). */
+ * through it, since its versions differ in what they take for a chunk (http/chunked.c). What is
+ * wrong with a head that is refused, over a limit or not yet complete is for http/grammar.h to say:
+ * the parser's error does not tell an unknown method (501) from octets outside a token (400), nor
+ * HTTP/2.0 (505) from nonsense (400), and where it comes depends on llhttp's version. */
 #include "http/parse.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +15,8 @@ _Static_assert(_Alignof(llhttp_t) <= 8, "alignment of the parser");
 
 enum at { AT_LINE, AT_NAME, AT_VALUE };
 
-#define SMOOTHED_MAX 16U /* each costs parsing the head again */
+#define VERSION_BYTES 10U /* " HTTP/1.1" CR */
+#define SMOOTHED_MAX 16U  /* each costs parsing the head again */
 
 static llhttp_t *parser_of(struct parse *p)
 {
@@ -33,43 +33,6 @@ static int refuse(struct parse *p, int status, const char *reason)
 }
 
 /* ---- heads ---- */
-
-#define MANY_FIELDS "more header fields than limit_request_fields"
-
-/* One line of the head, the first `len` octets of it: is it, or the head up to there, over a limit?
- * Of two limits that one counts which is passed first, as if the octets came one by one. */
-static int check_line_limits(struct parse *p, size_t start, size_t len)
-{
-    const struct http_limits *limits = p->limits;
-    size_t line_limit = start == 0 ? limits->request_line : limits->field_size;
-    bool is_line_first = start + line_limit <= limits->head;
-    if (len > line_limit && (is_line_first || start + len <= limits->head))
-        return start == 0 ? refuse(p, 414, "request line longer than limit_request_line")
-                          : refuse(p, 431, "header field longer than limit_request_field_size");
-    if (start + len > limits->head)
-        return refuse(p, 431, "head longer than limit_request_head");
-    return 0;
-}
-
-/* Is what was read up to `end` already over a limit? Called with all octets seen, and with the
- * place of an error, so that a head is refused for the same reason however it was split. */
-static bool is_over(struct parse *p, size_t end)
-{
-    const struct http_limits *limits = p->limits;
-    if (end <= limits->request_line && end <= limits->field_size && end <= limits->head)
-        return false; /* so no line in it can be too long */
-    while (p->line_at < end) {
-        const char *line = p->base + p->line_at;
-        const char *lf = memchr(line, '\n', end - p->line_at);
-        size_t len = lf ? (size_t)(lf + 1 - line) : end - p->line_at;
-        if (check_line_limits(p, p->line_at, len) < 0)
-            return true;
-        if (!lf)
-            break;
-        p->line_at += (uint32_t)len;
-    }
-    return false;
-}
 
 static int on_url(llhttp_t *parser, const char *at, size_t len)
 {
@@ -94,7 +57,7 @@ static int on_field(llhttp_t *parser, const char *at, size_t len)
         }
     }
     if (head->n_fields == head->max_fields)
-        return is_over(p, offset) ? -1 : refuse(p, 431, MANY_FIELDS);
+        return -1; /* the grammar has counted them, too */
     head->fields[head->n_fields++] = (struct field){.name_at = offset, .name_len = (uint32_t)len};
     p->at = AT_NAME;
     return 0;
@@ -143,7 +106,7 @@ void parse_begin(struct parse *p, struct head *head, const struct http_limits *l
     p->limits = limits;
     p->head = head;
     p->fed = 0;
-    p->line_at = 0;
+    grammar_begin(&p->grammar);
     p->at = AT_LINE;
     p->is_failed = false;
     p->n_smoothed = 0;
@@ -154,64 +117,18 @@ void parse_begin(struct parse *p, struct head *head, const struct http_limits *l
     *head = (struct head){.fields = fields, .max_fields = max_fields};
 }
 
-/* tchar, RFC 9110 §5.6.2 */
-static bool is_token_char(char c)
-{
-    return isalnum((unsigned char)c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-/* "HTTP/" digit "." digit at the end of the line, behind one SP */
-static bool has_version_form(const char *line, size_t len)
-{
-    if (len < 9 || line[len - 9] != ' ' || memcmp(line + len - 8, "HTTP/", 5) != 0)
-        return false;
-    return isdigit((unsigned char)line[len - 3]) && line[len - 2] == '.' &&
-           isdigit((unsigned char)line[len - 1]);
-}
-
-/* Says what is wrong with a request line that the parser refused. line ends before its CRLF. */
-static void judge_line(struct parse *p, const char *line, size_t len)
-{
-    size_t method = 0;
-    while (method < len && is_token_char(line[method]))
-        method++;
-    if (method == 0 || method == len || line[method] != ' ') {
-        (void)refuse(p, 400, "malformed request line");
-        return;
-    }
-    if (!has_version_form(line, len)) {
-        (void)refuse(p, 400, "malformed request line");
-        return;
-    }
-    for (size_t i = method + 1; i < len - 9; i++) {
-        if ((unsigned char)line[i] <= ' ' || (unsigned char)line[i] >= 0x7f) {
-            (void)refuse(p, 400, "malformed request target");
-            return;
-        }
-    }
-    if (line[len - 3] != '1') {
-        (void)refuse(p, 505, "HTTP version not supported");
-        return;
-    }
-    llhttp_t probe; /* is it the method, or the target? */
-    llhttp_init(&probe, HTTP_REQUEST, &(llhttp_settings_t){0});
-    if (llhttp_execute(&probe, line, method + 1) != HPE_OK)
-        (void)refuse(p, 501, "unknown method");
-    else
-        (void)refuse(p, 400, "malformed request line");
-}
-
 /* HTTP/1.2 to 1.9 are to be processed as the highest 1.x that we know (RFC 9110 §2.5); 8.1.0 can't.
  * Shows the parser a 1 instead, remembers the digit, and starts over.
- * Returns true when the line was changed */
-static bool lower_minor(struct parse *p, char *line, size_t len)
+ * line_len  of the request line, which the grammar found good
+ * Returns   true when the line was changed */
+static bool lower_minor(struct parse *p, char *base, size_t line_len)
 {
-    if (p->head->minor != 0 || !has_version_form(line, len) || line[len - 3] != '1' ||
-        line[len - 1] < '2')
-        return false;
-    uint8_t minor = (uint8_t)(line[len - 1] - '0');
+    char *digit = base + line_len - 3; /* CRLF is behind it */
     struct head *head = p->head;
-    line[len - 1] = '1';
+    if (head->minor != 0 || *digit < '2')
+        return false;
+    uint8_t minor = (uint8_t)(*digit - '0');
+    *digit = '1';
     parse_begin(p, head, p->limits);
     head->minor = minor;
     return true;
@@ -281,40 +198,76 @@ static bool smooth_coding(struct parse *p, char *base)
     return is_changed;
 }
 
-/* After a refusal inside the request line: waits for its end, then says what was wrong. */
-static enum parse_result judge_failed_line(struct parse *p, char *base, size_t len)
+/* ---- what the grammar says ---- */
+
+static bool is_grammatical(struct parse *p, size_t len)
 {
-    size_t limit = p->limits->request_line;
-    const char *end = memchr(base, '\n', len < limit ? len : limit);
-    if (!end && len < limit) {
-        p->fed = len;
-        return PARSE_MORE;
-    }
-    if (!end) {
-        (void)refuse(p, 414, "request line longer than limit_request_line");
-        return PARSE_BAD;
-    }
-    size_t line_len = (size_t)(end - base);
-    if (line_len == 0 || base[line_len - 1] != '\r') {
-        (void)refuse(p, 400, "bare LF ends the request line");
-        return PARSE_BAD;
-    }
-    p->is_failed = false;
-    if (lower_minor(p, base, line_len - 1))
-        return parse_head(p, base, len);
-    judge_line(p, base, line_len - 1);
-    return PARSE_BAD;
+    struct grammar *g = &p->grammar;
+    if (grammar_judge(g, p->base, len, p->limits, p->head->max_fields))
+        return true;
+    (void)refuse(p, g->status, g->reason);
+    return false;
 }
 
-/* An error inside the name of a field: the parser has not told of that field when all of it came in
- * one read. Was it one too many already? */
-static bool is_one_field_more(const struct parse *p, size_t error_at)
+/* Cuts a head that the grammar found good, and that llhttp refuses. */
+static void cut_fields(struct head *head, const char *base)
 {
-    const char *lf = memrchr(p->base, '\n', error_at);
-    const char *line = lf ? lf + 1 : p->base;
-    const struct head *head = p->head;
-    return head->n_fields > 0 && head->n_fields == head->max_fields && line < p->base + error_at &&
-           is_token_char(*line) && line > p->base + head->fields[head->n_fields - 1].name_at;
+    const char *at = memchr(base, '\n', head->bytes);
+    head->minor = head->minor > 0 ? head->minor : (uint8_t)(at[-2] - '0');
+    head->target_at = (uint32_t)((const char *)memchr(base, ' ', head->bytes) + 1 - base);
+    head->target_len = (uint32_t)(at - base) - VERSION_BYTES - head->target_at;
+    head->n_fields = 0;
+    for (at++; *at != '\r'; at++) {
+        const char *name = at;
+        const char *colon = memchr(name, ':', head->bytes - (size_t)(name - base));
+        const char *value = colon + 1;
+        while (*value == ' ' || *value == '\t')
+            value++;
+        at = memchr(value, '\n', head->bytes - (size_t)(value - base));
+        head->fields[head->n_fields++] = (struct field){
+            .name_at = (uint32_t)(name - base),
+            .name_len = (uint32_t)(colon - name),
+            .value_at = (uint32_t)(value - base),
+            .value_len = (uint32_t)(at - 1 - value),
+        };
+    }
+}
+
+/* llhttp has refused something. What that was, guard_judge() says when the head is complete; where
+ * it was is no help, since that depends on the version. */
+static enum parse_result go_on_without(struct parse *p, char *base, size_t len)
+{
+    bool had_line = grammar_has_line(&p->grammar);
+    const char *line_end = had_line ? NULL : memchr(base, '\n', len);
+    p->fed = len;
+    if (line_end && !is_grammatical(p, (size_t)(line_end + 1 - base)))
+        return PARSE_BAD;
+    if (line_end && lower_minor(p, base, (size_t)(line_end + 1 - base)))
+        return parse_head(p, base, len);
+    if (!is_grammatical(p, len))
+        return PARSE_BAD;
+    if (!grammar_is_complete(&p->grammar))
+        return PARSE_MORE;
+    p->head->bytes = p->grammar.at;
+    p->head->is_refused = true;
+    p->fed = p->head->bytes;
+    cut_fields(p->head, base);
+    return PARSE_DONE;
+}
+
+/* The parser is content; is it within the limits? A head that no limit can concern needs no look.
+ */
+static enum parse_result accept_head(struct parse *p, size_t bytes)
+{
+    const struct http_limits *limits = p->limits;
+    struct head *head = p->head;
+    head->bytes = (uint32_t)bytes;
+    p->fed = bytes;
+    if (head->minor == 0)
+        head->minor = parser_of(p)->http_minor;
+    bool is_small = bytes <= limits->request_line && bytes <= limits->field_size &&
+                    bytes <= limits->head && p->grammar.at == 0;
+    return is_small || is_grammatical(p, bytes) ? PARSE_DONE : PARSE_BAD;
 }
 
 enum parse_result parse_head(struct parse *p, char *base, size_t len)
@@ -322,7 +275,7 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
     llhttp_t *parser = parser_of(p);
     p->base = base;
     if (p->is_failed)
-        return judge_failed_line(p, base, len);
+        return go_on_without(p, base, len);
     if (__builtin_expect(p->n_smoothed > 0, 0))
         smooth_rest(p, base, len);
     llhttp_errno_t rc = llhttp_execute(parser, base + p->fed, len - p->fed);
@@ -330,29 +283,17 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
         bool is_coded = parser->flags & F_TRANSFER_ENCODING;
         if (is_coded && !(parser->flags & F_CHUNKED) && smooth_coding(p, base))
             return parse_head(p, base, len);
-        struct head *head = p->head;
-        head->bytes = (uint32_t)(llhttp_get_error_pos(parser) - base);
-        p->fed = head->bytes;
-        if (head->minor == 0)
-            head->minor = parser->http_minor;
-        return is_over(p, head->bytes) ? PARSE_BAD : PARSE_DONE;
+        return accept_head(p, (size_t)(llhttp_get_error_pos(parser) - base));
     }
     if (rc == HPE_OK) {
         p->fed = len;
-        return is_over(p, len) ? PARSE_BAD : PARSE_MORE;
+        return is_grammatical(p, len) ? PARSE_MORE : PARSE_BAD;
     }
-    if (rc != HPE_USER && smooth_tabs(p, base, len, (size_t)(llhttp_get_error_pos(parser) - base)))
+    size_t error_at = (size_t)(llhttp_get_error_pos(parser) - base);
+    if (rc != HPE_USER && smooth_tabs(p, base, len, error_at))
         return parse_head(p, base, len);
-    if (rc != HPE_USER && is_over(p, (size_t)(llhttp_get_error_pos(parser) - base)))
-        return PARSE_BAD;
-    if (rc != HPE_USER && !memchr(base, '\n', (size_t)(llhttp_get_error_pos(parser) - base))) {
-        p->is_failed = true; /* still in the request line */
-        return judge_failed_line(p, base, len);
-    }
-    if (rc != HPE_USER && is_one_field_more(p, (size_t)(llhttp_get_error_pos(parser) - base)))
-        (void)refuse(p, 431, MANY_FIELDS);
-    (void)refuse(p, 400, "malformed header field");
-    return PARSE_BAD;
+    p->is_failed = true;
+    return go_on_without(p, base, len);
 }
 
 /* ---- what is linked ---- */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "http/grammar.h"
 #include "http/limits.h"
 
 #define PARSE_STATE_BYTES 128 /* ≥ sizeof(llhttp_t), asserted in parse.c */
@@ -32,6 +33,7 @@ struct head {
     uint8_t minor;    /* HTTP/1.minor as received, 0 … 9 */
     bool is_folded;   /* a value came in pieces with a line end between */
     bool is_nameless; /* a value came without a name */
+    bool is_refused;  /* llhttp does not like it; why is for guard_judge() to say */
     /* Filled by guard_judge(): */
     bool is_chunked;
     bool has_length;
@@ -53,10 +55,10 @@ struct parse {
     const struct http_limits *limits;
     const char *base; /* first octet of the request line, for this call */
     size_t fed;       /* octets from base that the parser has seen */
-    uint32_t line_at; /* lines before this offset are within their limits */
+    struct grammar grammar;
     struct head *head;
     uint8_t at;         /* which span came last; parse.c */
-    bool is_failed;     /* the request line is bad; waiting for its end to say how */
+    bool is_failed;     /* llhttp refuses the head: the grammar goes on without it */
     int status;         /* PARSE_BAD: 4xx or 5xx */
     const char *reason; /* PARSE_BAD: static text */
     uint8_t n_smoothed; /* how often a head was begun anew for a HTAB */

@@ -13,6 +13,13 @@
 #include "base/buf.h"
 
 #define LINE_MAX_BYTES 65536
+#define PLACES_MAX 4
+
+/* Where "\\@" stands in the octets of a case. */
+struct places {
+    size_t at[PLACES_MAX];
+    size_t n;
+};
 
 struct loader {
     const char *path;
@@ -22,6 +29,8 @@ struct loader {
     bool is_in_octets;
     bool has_fate;
     struct buf octets; /* of the case that is being read */
+    struct places places;
+    struct buf each; /* octets that take these places in turn; none: the case is one */
 };
 
 static int complain(struct loader *l, const char *what, const char *text)
@@ -31,7 +40,7 @@ static int complain(struct loader *l, const char *what, const char *text)
 
 /* ---- Escapes ------------------------------------------------------------------------------- */
 
-static int unescape(const char *text, size_t len, struct buf *out);
+static int unescape(const char *text, size_t len, struct buf *out, struct places *places);
 
 /* "\(N*text)": *at stands behind the parenthesis. */
 static int repeat(const char *text, size_t len, size_t *at, struct buf *out)
@@ -43,7 +52,7 @@ static int repeat(const char *text, size_t len, size_t *at, struct buf *out)
     if (!end || count == 0 || count > 20000000)
         return -EINVAL;
     struct buf once = {0};
-    int rc = unescape(text + start, (size_t)(end - text) - start, &once);
+    int rc = unescape(text + start, (size_t)(end - text) - start, &once, NULL);
     for (unsigned long i = 0; i < count && rc == 0; i++)
         rc = buf_append(out, once.data, once.len);
     buf_fini(&once);
@@ -51,7 +60,8 @@ static int repeat(const char *text, size_t len, size_t *at, struct buf *out)
     return rc;
 }
 
-static int unescape(const char *text, size_t len, struct buf *out)
+/* places  takes note of each "\\@"; NULL: there may be none */
+static int unescape(const char *text, size_t len, struct buf *out, struct places *places)
 {
     static const char letters[] = "rnt0\\", octets[] = "\r\n\t\0\\";
     int rc = 0;
@@ -66,6 +76,9 @@ static int unescape(const char *text, size_t len, struct buf *out)
         const char *letter = memchr(letters, c, sizeof letters - 1);
         if (letter) {
             rc = buf_append(out, octets + (letter - letters), 1);
+        } else if (c == '@' && places && places->n < PLACES_MAX) {
+            places->at[places->n++] = out->len;
+            rc = buf_append(out, "@", 1);
         } else if (c == '(') {
             rc = repeat(text, len, &at, out);
         } else if (c == 'x' && at + 2 <= len && isxdigit((unsigned char)text[at]) &&
@@ -88,6 +101,52 @@ static struct cases_case *current(struct loader *l)
     return l->list->n > 0 ? &l->list->items[l->list->n - 1] : NULL;
 }
 
+static int add(struct loader *l, const char *name)
+{
+    struct cases_case *items = realloc(l->list->items, (l->list->n + 1) * sizeof l->list->items[0]);
+    if (!items)
+        return -ENOMEM;
+    l->list->items = items;
+    struct cases_case *c = &items[l->list->n++];
+    memset(c, 0, sizeof *c);
+    (void)snprintf(c->name, sizeof c->name, "%s", name);
+    return 0;
+}
+
+static char *copy_of(const char *octets, size_t len)
+{
+    char *copy = malloc(len + 1);
+    if (copy && len > 0)
+        memcpy(copy, octets, len);
+    return copy;
+}
+
+/* Makes of the last case as many as there are octets for its places. */
+static int multiply(struct loader *l)
+{
+    size_t first = l->list->n - 1;
+    for (size_t i = 0; i < l->each.len; i++) {
+        int rc = i > 0 ? add(l, "") : 0;
+        if (rc < 0)
+            return rc;
+        const struct cases_case *model = &l->list->items[first];
+        struct cases_case *c = &l->list->items[first + i];
+        if (i > 0) {
+            *c = *model;
+            c->octets = copy_of(model->octets, model->len);
+            c->body = model->body ? copy_of(model->body, model->body_len) : NULL;
+            if (!c->octets || (model->body && !c->body))
+                return -ENOMEM;
+        }
+        size_t stem = i > 0 ? strlen(model->name) - 5 : strlen(model->name);
+        (void)snprintf(c->name, sizeof c->name, "%.*s_0x%02x", (int)(stem > 80 ? 80 : stem),
+                       l->list->items[first].name, (unsigned char)l->each.data[i]);
+        for (size_t k = 0; k < l->places.n; k++)
+            c->octets[l->places.at[k]] = l->each.data[i];
+    }
+    return 0;
+}
+
 /* Ends the case that was being read. */
 static int finish(struct loader *l)
 {
@@ -96,27 +155,29 @@ static int finish(struct loader *l)
         return 0;
     if (!l->is_in_octets || l->octets.len == 0 || !l->has_fate)
         return complain(l, "the case before this line lacks expect:, then: or octets", c->name);
+    if ((l->each.len > 0) != (l->places.n > 0))
+        return complain(l, "the case before this line has each: without \\@, or \\@ without",
+                        c->name);
     c->octets = l->octets.data;
     c->len = l->octets.len;
     l->octets = (struct buf){0};
-    return 0;
+    return multiply(l);
 }
 
 static int begin(struct loader *l, const char *name)
 {
     int rc = finish(l);
+    if (rc == 0 && cases_find(l->list, name))
+        rc = complain(l, "a second case of this name", name);
+    if (rc == 0)
+        rc = add(l, name);
     if (rc < 0)
         return rc;
-    struct cases_case *items = realloc(l->list->items, (l->list->n + 1) * sizeof l->list->items[0]);
-    if (!items)
-        return -ENOMEM;
-    l->list->items = items;
-    struct cases_case *c = &items[l->list->n++];
-    memset(c, 0, sizeof *c);
-    (void)snprintf(c->name, sizeof c->name, "%s", name);
     l->is_in_octets = false;
     l->has_fate = false;
-    return c->name[0] ? 0 : complain(l, "a case without name", name);
+    l->places.n = 0;
+    l->each.len = 0;
+    return name[0] ? 0 : complain(l, "a case without name", name);
 }
 
 static int read_statuses(struct loader *l, struct cases_case *c, const char *text)
@@ -155,17 +216,21 @@ static int read_word(struct loader *l, struct cases_case *c, const char *line)
         l->has_fate = true;
         return 0;
     }
+    if (strncmp(line, "each: ", 6) == 0)
+        return unescape(line + 6, strlen(line + 6), &l->each, NULL) < 0
+                   ? complain(l, "bad escape", line)
+                   : 0;
     if (strncmp(line, "body:", 5) == 0) {
         struct buf body = {0};
         const char *text = line + 5 + (line[5] == ' ');
-        int rc = unescape(text, strlen(text), &body);
+        int rc = unescape(text, strlen(text), &body, NULL);
         if (rc == 0)
             rc = buf_append(&body, "", 1);
         c->body = body.data;
         c->body_len = rc == 0 ? body.len - 1 : 0;
         return rc < 0 ? complain(l, "bad escape", line) : 0;
     }
-    return complain(l, "neither expect:, then:, body:, # nor ---", line);
+    return complain(l, "neither expect:, then:, body:, each:, # nor ---", line);
 }
 
 static int read_line(struct loader *l, const char *line)
@@ -181,7 +246,9 @@ static int read_line(struct loader *l, const char *line)
     }
     if (!l->is_in_octets)
         return read_word(l, c, line);
-    return unescape(line, strlen(line), &l->octets) < 0 ? complain(l, "bad escape", line) : 0;
+    return unescape(line, strlen(line), &l->octets, &l->places) < 0
+               ? complain(l, "bad escape", line)
+               : 0;
 }
 
 static int load_file(struct loader *l)
@@ -221,6 +288,7 @@ int cases_load(const char *folder, struct cases_list *out_list, struct err *err)
     }
     globfree(&found);
     buf_fini(&l.octets);
+    buf_fini(&l.each);
     if (rc < 0)
         cases_free(&list);
     else

@@ -35,7 +35,9 @@ int beneath_walk(int root_fd, const char *path, int *out_fd)
         size_t len = slash ? (size_t)(slash - path) : strlen(path);
         int flags = slash ? O_PATH | O_DIRECTORY | O_CLOEXEC : OPEN_FLAGS;
         int fd = -1;
-        int rc = len > NAME_MAX ? -ENAMETOOLONG : 0;
+        int rc = len > NAME_MAX                                 ? -ENAMETOOLONG
+                 : len == 2 && path[0] == '.' && path[1] == '.' ? -EXDEV
+                                                                : 0;
         if (rc == 0) {
             memcpy(name, path, len);
             name[len] = '\0';

@@ -314,7 +314,7 @@ struct str mime_find(const struct mime *m, struct str name)
 {
     char extension[MIME_EXTENSION_MAX + 1];
     struct str raw = extension_of(name);
-    if (raw.len == 0 || raw.len > MIME_EXTENSION_MAX)
+    if (raw.len == 0 || raw.len > MIME_EXTENSION_MAX || memchr(raw.p, '\0', raw.len))
         return STR(UNKNOWN);
     fold(extension, raw);
     const char *type = m ? find_loaded(m, extension) : NULL;

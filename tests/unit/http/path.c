@@ -2,6 +2,7 @@
  * way (RFC 3986 §5.2.4 word for word, on text whose encoded slashes are hidden first). */
 #include "http/path.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -416,6 +417,25 @@ static void path_name_is_compares_decoded_names(void **state)
     assert_false(path_name_is(STR("a%0"), "a"));
 }
 
+static void path_encode_is_decode_backwards(void **state)
+{
+    (void)state;
+    char all[255];
+    for (int c = 1; c < 256; c++)
+        all[c - 1] = (char)c;
+    const char *encoded = path_encode(str_make(all, sizeof all), &arena);
+    assert_non_null(encoded);
+    for (const char *at = encoded; *at; at++)
+        assert_true(isalnum((unsigned char)*at) || strchr("-._~/%", *at));
+    size_t len;
+    const char *decoded = path_decode(str_of(encoded), false, &arena, &len);
+    assert_int_equal(len, sizeof all);
+    assert_memory_equal(decoded, all, sizeof all);
+    assert_string_equal(path_encode(STR("/a b/%2F?#\\:\xc3\xa4"), &arena),
+                        "/a%20b/%252F%3F%23%5C%3A%C3%A4");
+    assert_string_equal(path_encode((struct str){NULL, 0}, &arena), "");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, arena_setup, arena_teardown)
 
 int main(void)
@@ -428,6 +448,7 @@ int main(void)
         TEST(path_decode_decodes_every_escape_once),
         TEST(path_decode_does_not_read_past_the_end),
         TEST(path_decode_undoes_any_encoding),
+        TEST(path_encode_is_decode_backwards),
         TEST(path_next_pair_walks_queries),
         TEST(path_name_is_compares_decoded_names),
     };

@@ -122,6 +122,27 @@ static void fields_are_found_by_name_in_any_case(void **state)
     CHECK(request_find(req, STR("Accept"), &from) == NULL);
 }
 
+static void lines_of_one_field_are_joined(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        const char *value; /* NULL: none */
+    } rows[] = {
+        {"a", "one, , three"}, {"b", "alone"}, {"c", ""}, {"d", NULL}, {"e", ", "},
+    };
+    const struct rmd_request *req = request("GET / HTTP/1.1\r\nHost: h\r\nA: one\r\nB: alone\r\n"
+                                            "a:\r\nC: \r\nA:  three \r\nE:\r\nE:\r\n\r\n");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct str value = STR("before");
+        check_context("%s", rows[i].name);
+        CHECK_EQ(request_join(req, str_of(rows[i].name), &value), 0);
+        CHECK_EQ(value.p != NULL, rows[i].value != NULL); /* absent is not empty */
+        if (rows[i].value)
+            CHECK_BYTES(value.p, value.len, rows[i].value, strlen(rows[i].value));
+    }
+}
+
 static void check_peer(const struct peer *peer, const char *with_port, const char *without)
 {
     char text[PEER_TEXT_MAX];
@@ -173,6 +194,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_target_is_kept_as_received, open_router, close_router),
         cmocka_unit_test_setup_teardown(fields_are_found_by_name_in_any_case, open_router,
                                         close_router),
+        cmocka_unit_test_setup_teardown(lines_of_one_field_are_joined, open_router, close_router),
         cmocka_unit_test_setup_teardown(peers_are_written_as_people_read_them, open_router,
                                         close_router),
     };

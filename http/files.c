@@ -78,23 +78,27 @@ static bool is_segment_good(struct str segment, bool has_dotfiles)
     return has_dotfiles || segment.p[0] != '.';
 }
 
-/* Decodes and looks. Every segment must be good, but for an empty one at the end.
+/* Every segment must be good, but for an empty one at the end. */
+static bool is_path_good(const char *path, size_t len, bool has_dotfiles)
+{
+    for (size_t at = 0; at < len;) {
+        const char *slash = memchr(path + at, '/', len - at);
+        size_t segment_len = slash ? (size_t)(slash - path) - at : len - at;
+        if (!is_segment_good(str_make(path + at, segment_len), has_dotfiles))
+            return false;
+        at += segment_len + (slash ? 1 : 0);
+    }
+    return true;
+}
+
+/* Decodes and looks.
  * Returns  the path, in the arena; NULL: no file has such a path, or memory is refused */
 static const char *read_path(const struct call *call, struct str rest, size_t *out_len)
 {
     if (has_hidden_slash(rest))
         return NULL;
-    size_t len;
-    const char *path = path_decode(rest, false, call->req->arena, &len);
-    for (size_t at = 0; path && at < len;) {
-        const char *slash = memchr(path + at, '/', len - at);
-        size_t segment_len = slash ? (size_t)(slash - path) - at : len - at;
-        if (!is_segment_good(str_make(path + at, segment_len), call->files->has_dotfiles))
-            return NULL;
-        at += segment_len + (slash ? 1 : 0);
-    }
-    *out_len = len;
-    return path;
+    const char *path = path_decode(rest, false, call->req->arena, out_len);
+    return path && is_path_good(path, *out_len, call->files->has_dotfiles) ? path : NULL;
 }
 
 /* Opens and asks what it is. Returns 0; -errno */
@@ -279,7 +283,8 @@ static int answer_file(const struct call *call, const char *path)
     if (S_ISREG(file.st.st_mode))
         return give(call, &file, path);
     fd_close(&file.fd);
-    return S_ISDIR(file.st.st_mode) ? redirect(call, path) : 404;
+    bool is_mounted = call->files->prefix.len > 0;
+    return S_ISDIR(file.st.st_mode) && is_mounted ? redirect(call, path) : 404;
 }
 
 /* ---- Entry ---- */
@@ -309,6 +314,19 @@ int files_answer(const struct files *files, struct str rest, int64_t wall_s,
         return 404;
     if (len == 0 || path[len - 1] == '/')
         return answer_folder(&call, path, len);
+    return answer_file(&call, path);
+}
+
+int files_answer_one(const struct files *files, const char *path, int64_t wall_s,
+                     struct rmd_request *req, struct rmd_response *res, struct err *err)
+{
+    const struct call call = {files, wall_s, req, res, err};
+    size_t len = strlen(path);
+    *err = (struct err){0};
+    if (!is_method(&call, "GET") && !is_method(&call, "HEAD"))
+        return answer_method(&call);
+    if (len == 0 || path[len - 1] == '/' || !is_path_good(path, len, files->has_dotfiles))
+        return 404;
     return answer_file(&call, path);
 }
 

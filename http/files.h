@@ -57,6 +57,13 @@ int files_answer(const struct files *files, struct str rest, int64_t wall_s,
                  struct rmd_request *req, struct rmd_response *res, struct err *err)
     __attribute__((warn_unused_result));
 
+/* Answers by one file, whose path was made by the application: decoded, relative to the folder. The
+ * same is refused; a folder is no file, so index, lists and redirects have no part in it.
+ * files     prefix empty. Otherwise as files_answer() */
+int files_answer_one(const struct files *files, const char *path, int64_t wall_s,
+                     struct rmd_request *req, struct rmd_response *res, struct err *err)
+    __attribute__((warn_unused_result));
+
 /* Answers the folder's own path without the slash behind it ("/assets"): 301, or by the method.
  * Otherwise as files_answer() */
 int files_redirect(const struct files *files, struct rmd_request *req, struct rmd_response *res,

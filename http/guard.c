@@ -258,8 +258,8 @@ static void note_length(struct findings *found, struct head *head, struct str va
         found->facts |= BIT(FACT_LENGTH_INVALID);
 }
 
-/* Cuts the next element off a list (RFC 9110 §5.6.1). Commas in quoted strings cut, too: no list here
- * allows one, and neither half is anything that is known. */
+/* Cuts the next element off a list (RFC 9110 §5.6.1). Commas in quoted strings cut, too: no list
+ * here allows one, and neither half is anything that is known. */
 static bool next_element(struct str *list, struct str *out_element)
 {
     if (!list->p)

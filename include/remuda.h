@@ -361,6 +361,23 @@ RMD_API void rmd_send(rmd_response *res, int status, const char *type, const voi
 RMD_API void rmd_send_ref(rmd_response *res, int status, const char *type, const void *data,
                           size_t len, void (*done)(void *arg), void *arg);
 
+/* Answers GET and HEAD with a file beneath a folder: Content-Type by its name, ETag, Last-Modified,
+ * preconditions, ranges, and NAME.br or NAME.gz in its place for clients that prefer them. Other
+ * methods get 405. What is no regular file beneath the folder is 404: "..", links that lead out,
+ * names that begin with ".", folders.
+ * folder   as the worker sees it; relative ones from its working directory
+ * path     relative to folder, decoded: rmd_param(req, "rest")
+ * Safe     lanes: all · threads: the one that runs the handler; may block on the file system */
+RMD_API void rmd_send_file(rmd_request *req, rmd_response *res, const char *folder,
+                           const char *path);
+
+/* Answers GET and HEAD with an open regular file, as rmd_send_file() does, from its beginning to
+ * its present end. The server closes fd when it has been sent or is no longer wanted, also on
+ * failure.
+ * type     Content-Type, copied; NULL: none
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API void rmd_send_fd(rmd_request *req, rmd_response *res, const char *type, int fd);
+
 /* Answers with a Location. status 301, 302, 303, 307 or 308.
  * Returns  0; -EINVAL (then the answer is 500); -ENOMEM
  * Safe     lanes: all · threads: the one that runs the handler */

@@ -7,12 +7,18 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "http/deferred.h"
+#include "workers/mounts.h"
 
 static struct chain_process current = {.role = "none", .slot = -1};
 
 void chain_set_process(const struct chain_process *process)
 {
     current = *process;
+}
+
+void chain_set_mounts(const struct mounts *mounts)
+{
+    current.mounts = mounts;
 }
 
 const struct chain_process *chain_get_process(void)
@@ -44,6 +50,7 @@ void chain_close(struct app *app)
 {
     router_free(app->router);
     app->router = NULL;
+    mime_fini(&app->mime);
 }
 
 void chain_complain(struct rmd_request *req, const char *what)
@@ -98,6 +105,28 @@ static void answer_without_route(const struct app *app, struct rmd_request *req,
     }
 }
 
+void chain_finish_file(struct rmd_request *req, struct rmd_response *res, int status,
+                       const struct err *err)
+{
+    if (status == 0)
+        return;
+    if (err->code != 0) {
+        char target[LOG_QUOTE_MAX + 8];
+        struct str raw = request_target(req);
+        log_error("can't send a file", "reason=\"%s\" target=%s status=%d trace=%s", err->text,
+                  log_quote(target, raw.p, raw.len), status, rmd_trace_id(req));
+    }
+    rmd_error(res, status);
+}
+
+static void answer_with_file(const struct mount *mount, struct rmd_request *req,
+                             struct rmd_response *res)
+{
+    struct err err;
+    int status = mounts_answer(mount, req, res, &err);
+    chain_finish_file(req, res, status, &err);
+}
+
 /* What the handler left must be something that can be sent. */
 static void check_answer(const struct app *app, struct rmd_request *req, struct rmd_response *res)
 {
@@ -128,10 +157,15 @@ static void complete(const struct app *app, struct rmd_request *req, struct rmd_
 void chain_handle(const struct app *app, struct rmd_request *req, struct rmd_response *res)
 {
     const rmd_app *decl = app->decl;
+    const struct mount *mount = current.mounts ? mounts_choose(current.mounts, req) : NULL;
+    if (mount)
+        req->match.route = NULL; /* neither its handler nor its group's filters */
     const struct route *route = req->match.route;
     const rmd_group *group = route ? route->group : NULL;
     if (decl->before && decl->before(req, res) != 0)
         ;
+    else if (mount)
+        answer_with_file(mount, req, res);
     else if (group && group->before && group->before(req, res) != 0)
         ;
     else if (route)

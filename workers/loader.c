@@ -31,6 +31,7 @@
 #include "workers/chain.h"
 #include "workers/channel.h"
 #include "workers/inproc.h"
+#include "workers/mounts.h"
 #include "workers/privileges.h"
 #include "workers/web.h"
 #include "workers/web_event.h"
@@ -245,11 +246,14 @@ static int load(const struct settings *settings, int app_fd, void **out_handle, 
                        settings->app);
     }
     int rc = chain_open(app, decl, settings->limit_routes, settings->app, err);
-    if (rc < 0)
+    if (rc < 0) {
         (void)dlclose(handle);
-    else
-        *out_handle = handle;
-    return rc;
+        return rc;
+    }
+    /* Here, so that all workers share it. A system without a database has the built-in types. */
+    (void)!mime_load(MIME_DATABASE, &app->mime);
+    *out_handle = handle;
+    return 0;
 }
 
 static int initialise(const struct app *app, struct err *err)
@@ -315,7 +319,12 @@ static int call_app(const struct settings *settings, const struct app *app,
     struct http_limits limits;
     web_fill_limits(&limits, settings);
     struct inproc_request request = {call->method, call->target, call->headers, call->body};
-    int rc = inproc_write_request(&request, &octets);
+    struct mounts mounts;
+    int rc = mounts_open(&mounts, settings, &app->mime, err);
+    if (rc < 0)
+        return rc;
+    chain_set_mounts(&mounts);
+    rc = inproc_write_request(&request, &octets);
     if (rc == 0)
         rc = inproc_exchange(app, &limits, str_make(octets.data, octets.len), &answer, &is_closing);
     int status = rc;
@@ -327,6 +336,8 @@ static int call_app(const struct settings *settings, const struct app *app,
         rc = err_set(err, EPIPE, "the connection closed without an answer");
     else
         rc = write_out(&head, &body, is_head_shown, out, err);
+    chain_set_mounts(NULL);
+    mounts_close(&mounts);
     buf_fini(&octets);
     buf_fini(&answer);
     buf_fini(&head);

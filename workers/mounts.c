@@ -48,20 +48,18 @@ static int compare(const void *a, const void *b)
                                                        : 0;
 }
 
-int mounts_open(struct mounts *out, const struct settings *settings, struct err *err)
+int mounts_open(struct mounts *out, const struct settings *settings, const struct mime *mime,
+                struct err *err)
 {
     const struct setting_mounts *from = &settings->static_mounts;
     *out = (struct mounts){0};
     if (from->n == 0)
         return 0;
-    int rc = mime_load(MIME_DATABASE, &out->mime);
-    out->items = rc == -ENOMEM ? NULL : calloc(from->n, sizeof *out->items);
-    if (!out->items) {
-        mounts_close(out);
+    out->items = calloc(from->n, sizeof *out->items);
+    if (!out->items)
         return err_set(err, ENOMEM, "static: out of memory");
-    } /* a system without a database, or with a broken one, has the built-in types */
     for (size_t i = 0; i < from->n; i++, out->n++) {
-        rc = open_mount(&from->items[i], &out->mime, &out->items[i], err);
+        int rc = open_mount(&from->items[i], mime, &out->items[i], err);
         if (rc < 0) {
             mounts_close(out);
             return rc;
@@ -76,7 +74,6 @@ void mounts_close(struct mounts *mounts)
     for (size_t i = 0; i < mounts->n; i++)
         fd_close(&mounts->items[i].files.root_fd);
     free(mounts->items);
-    mime_fini(&mounts->mime);
     *mounts = (struct mounts){0};
 }
 

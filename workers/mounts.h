@@ -25,17 +25,14 @@ struct mount {
 struct mounts {
     struct mount *items; /* longest path first; heap */
     size_t n;
-    struct mime mime; /* loaded when there is a mount; empty when the system has no database */
 };
 
-/* Opens every folder of settings->static_mounts, relative ones from the working directory, and
- * loads the MIME types.
- * settings  as long as the mounts
- * out       stays where it is, since its items point to its MIME types
+/* Opens every folder of settings->static_mounts, relative ones from the working directory.
+ * settings, mime  as long as the mounts
  * Returns   0; -errno, *err says which mount; then *out is empty and needs no mounts_close()
  * Safe      may block: on the file system */
-int mounts_open(struct mounts *out, const struct settings *settings, struct err *err)
-    __attribute__((warn_unused_result));
+int mounts_open(struct mounts *out, const struct settings *settings, const struct mime *mime,
+                struct err *err) __attribute__((warn_unused_result));
 void mounts_close(struct mounts *mounts);
 
 /* The mount with the longest path that `path` begins with.

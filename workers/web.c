@@ -318,6 +318,12 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
         return err_set(err, -rc, "eventfd: %s", strerror(-rc));
     }
     web->env.box = &web->box;
+    rc = mounts_open(&web->mounts, settings, &app->mime, err);
+    if (rc < 0) {
+        web_fini(web);
+        return rc;
+    }
+    chain_set_mounts(web->mounts.n > 0 ? &web->mounts : NULL);
     while (web->n_free_entries < n_inflight) {
         web->free_entries[web->n_free_entries] = n_inflight - 1 - web->n_free_entries;
         web->n_free_entries++;
@@ -349,6 +355,8 @@ void web_fini(struct web *web)
     web->access = NULL;
     free(web->free_entries);
     web->free_entries = NULL;
+    chain_set_mounts(NULL);
+    mounts_close(&web->mounts);
     free(web->schemes);
     web->schemes = NULL;
 }

@@ -11,6 +11,7 @@
 #include "http/conn.h"
 #include "ipc/scoreboard.h"
 #include "workers/chain.h"
+#include "workers/mounts.h"
 
 struct err;
 
@@ -20,6 +21,7 @@ struct web {
     struct conn_env env;
     struct deferred_box box;          /* of answers that the app had put off */
     struct forwarded_rules forwarded; /* what proxies are believed */
+    struct mounts mounts;             /* folders that are served */
     struct forwarded_scheme *schemes; /* of the YAML; NULL: the usual ones */
     struct scoreboard_part part;      /* this worker's, writable */
     uint32_t n_inflight;              /* entries in part */

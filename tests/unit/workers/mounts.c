@@ -69,7 +69,7 @@ static int teardown(void **state)
 static int open_mounts(const struct setting_mount *items, size_t n, struct err *err)
 {
     settings->static_mounts = (struct setting_mounts){items, n};
-    return mounts_open(&mounts, settings, err);
+    return mounts_open(&mounts, settings, NULL, err);
 }
 
 static void open_all(const struct setting_mount *items, size_t n)

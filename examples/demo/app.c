@@ -8,6 +8,7 @@
 #include <remuda.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,6 +176,8 @@ static void info(rmd_request *req, rmd_response *res)
             rmd_role(), rmd_slot(), rmd_generation());
     write_json_member(req, text.out, "trace_id", rmd_trace_id(req));
     write_json_member(req, text.out, "peer", rmd_peer(req));
+    write_json_member(req, text.out, "scheme", rmd_scheme(req));
+    write_json_member(req, text.out, "host", rmd_host(req));
     write_json_member(req, text.out, "method", rmd_method(req));
     write_json_member(req, text.out, "path", rmd_path(req));
     write_json_member(req, text.out, "query", rmd_query_string(req));
@@ -182,6 +185,80 @@ static void info(rmd_request *req, rmd_response *res)
     write_json_headers(req, text.out);
     fputs("}}\n", text.out);
     send_text(&text, res, "application/json");
+}
+
+/* ---- bodies ------------------------------------------------------------------------------- */
+
+/* A multipart/form-data form: what its parts are. A large upload lies in a spool file by now, of
+ * which the parts are views. */
+static void upload(rmd_request *req, rmd_response *res)
+{
+    int n = rmd_part_count(req);
+    if (n < 0) {
+        rmd_text(res, 400, "a multipart/form-data body is needed: %s\n", strerror(-n));
+        return;
+    }
+    struct text text;
+    if (!open_text(&text, res))
+        return;
+    fputs("[", text.out);
+    for (int i = 0; i < n; i++) {
+        const rmd_part *part = rmd_part_at(req, (size_t)i);
+        fprintf(text.out, "%s{\"bytes\":%zu", i > 0 ? "," : "", part->data.len);
+        write_json_member(req, text.out, "name", part->name);
+        if (part->filename)
+            write_json_member(req, text.out, "filename", part->filename);
+        write_json_member(req, text.out, "type", part->type ? part->type : "text/plain");
+        fputs("}", text.out);
+    }
+    fputs("]\n", text.out);
+    send_text(&text, res, "application/json");
+}
+
+struct count {
+    unsigned long long bytes, pieces;
+};
+
+/* Called with each piece of the body as it comes, and with an empty one at its end. */
+static void count_piece(rmd_request *req, rmd_response *res, rmd_slice piece, void *state)
+{
+    (void)req;
+    struct count *count = state;
+    count->bytes += piece.len;
+    count->pieces += piece.len > 0;
+    if (piece.len == 0)
+        rmd_text(res, 200, "counted %llu\n", count->bytes);
+}
+
+/* Its row says stream_body: nothing of the body is kept, whatever its size. */
+static void count(rmd_request *req, rmd_response *res)
+{
+    struct count *state = rmd_alloc(req, sizeof(*state));
+    if (!state) {
+        rmd_error(res, 503);
+        return;
+    }
+    *state = (struct count){0};
+    (void)rmd_receive(req, count_piece, state, NULL);
+}
+
+/* ---- what the client would like ----------------------------------------------------------- */
+
+/* One text in two languages, with a validator, and in parts for whoever asks for parts. */
+static void note(rmd_request *req, rmd_response *res)
+{
+    static const char *const languages[] = {"en", "de", NULL};
+    static const char *const etags[] = {"\"note-en\"", "\"note-de\""};
+    static const char *const texts[] = {"A crew keeps its horses ready.\n",
+                                        "Eine Mannschaft hat ihre Pferde bereit.\n"};
+    int i = rmd_accept_language(req, languages);
+    i = i < 0 ? 0 : i;
+    (void)rmd_set_header(res, "Vary", "Accept-Language");
+    if (rmd_precondition(req, res, etags[i], -1))
+        return; /* 304 or 412 */
+    (void)rmd_set_header(res, "Content-Language", languages[i]);
+    rmd_text(res, 200, "%s", texts[i]);
+    rmd_allow_ranges(req, res);
 }
 
 /* ---- answers that take their time --------------------------------------------------------- */
@@ -248,6 +325,49 @@ static void events(rmd_request *req, rmd_response *res)
         return;
     (void)rmd_set_header(res, "Cache-Control", "no-store"); /* a cache may still work without it */
     rmd_stream(res, 200, "text/event-stream", next_event, series, NULL);
+}
+
+struct errand {
+    rmd_deferred *ticket;
+    long long ms;
+};
+
+/* On the worker's own thread again. Without req and res: nobody waits for it any more. */
+static void come_back(rmd_request *req, rmd_response *res, void *arg)
+{
+    struct errand *errand = arg;
+    if (req)
+        rmd_text(res, 200, "later %lld\n", errand->ms);
+    free(errand);
+}
+
+static void *run_errand(void *arg)
+{
+    struct errand *errand = arg;
+    wait_ms(errand->ms); /* a query to a database, say */
+    rmd_complete(errand->ticket, come_back, errand);
+    return NULL;
+}
+
+/* Puts the answer off: the worker serves others while a thread has the answer to get. */
+static void later(rmd_request *req, rmd_response *res)
+{
+    long long ms;
+    if (!take_number(req, res, "ms", WAIT_MAX_MS, 100, &ms))
+        return;
+    struct errand *errand = malloc(sizeof(*errand));
+    pthread_t thread;
+    if (errand)
+        *errand = (struct errand){rmd_defer(req), ms};
+    if (!errand || !errand->ticket) {
+        free(errand);
+        rmd_error(res, 503);
+        return;
+    }
+    if (pthread_create(&thread, NULL, run_errand, errand) == 0)
+        pthread_detach(thread);
+    else
+        rmd_complete(errand->ticket, come_back, errand); /* no thread: at once */
 }
 
 /* Waiting belongs in the io lane: there it holds up a thread, not the loop … */
@@ -352,6 +472,10 @@ static const rmd_route routes[] = {
     {"GET", "/info", info},
     {"GET", "/stream", stream},
     {"GET", "/events", events},
+    {"GET", "/later", later},
+    {"GET", "/note", note},
+    {"POST", "/upload", upload},
+    {"*", "/count", count, .stream_body = true},
     {"GET", "/inline-crash", crash},
     {0},
 };

@@ -395,16 +395,20 @@ static bool begin_request(struct conn *c)
     c->state = CONN_HEAD;
     c->n_empty_lines = 0;
     struct rmd_request *req = &ex->req;
-    struct head head = req->head;
-    *req = (struct rmd_request){.magic = REQUEST_MAGIC,
-                                .head = {.fields = head.fields, .max_fields = head.max_fields},
-                                .conn = c,
-                                .arena = &ex->arena,
-                                .peer = c->peer,
-                                .res = &ex->res,
-                                .started_us = env->now_us,
-                                .board_entry = UINT32_MAX,
-                                .trace = {env->trace_seed, ++env->trace_count}};
+    struct field *fields = req->head.fields;
+    uint32_t max_fields = req->head.max_fields;
+    memset(req, 0, offsetof(struct rmd_request, match.params));
+    req->magic = REQUEST_MAGIC;
+    req->head.fields = fields;
+    req->head.max_fields = max_fields;
+    req->conn = c;
+    req->arena = &ex->arena;
+    req->peer = c->peer;
+    req->res = &ex->res;
+    req->started_us = env->now_us;
+    req->board_entry = UINT32_MAX;
+    req->trace[0] = env->trace_seed;
+    req->trace[1] = ++env->trace_count;
     ex->is_in_env = false;
     ex->is_body_in_env = false;
     ex->is_over = false;

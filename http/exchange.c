@@ -32,7 +32,7 @@ void exchange_fini_pool(struct exchange_pool *pool)
     pool->n = 0;
 }
 
-void exchange_settle(struct exchange *ex)
+void exchange_settle_owed(struct exchange *ex)
 {
     struct rmd_request *req = &ex->req;
     if (ex->res.done || ex->res.kind == RESPONSE_FILE)
@@ -75,7 +75,8 @@ void exchange_give_back(struct exchange_pool *pool, struct exchange *ex)
     if (ex->store.cap > KEPT_BUFFER_BYTES)
         buf_fini(&ex->store);
     ex->store.len = 0;
-    body_reset(&ex->body);
+    if (ex->body.memory.cap > 0 || ex->body.fd >= 0)
+        body_reset(&ex->body);
     if (pool->n >= POOL_MAX) {
         exchange_free(ex);
         return;

@@ -49,8 +49,16 @@ struct exchange_pool {
     uint32_t n_fields; /* header fields that each exchange has room for */
 };
 
-/* Pays whatever the application is owed for this request: its body, its consumer, its ticket. */
-void exchange_settle(struct exchange *ex);
+/* Pays whatever the application is owed for this request: its body, its consumer, its ticket.
+ * Mostly nothing is, which is seen without a call. */
+void exchange_settle_owed(struct exchange *ex);
+static inline void exchange_settle(struct exchange *ex)
+{
+    const struct rmd_request *req = &ex->req;
+    if (ex->res.done || ex->res.kind == RESPONSE_FILE || req->consume || req->deferred ||
+        ex->ticket)
+        exchange_settle_owed(ex);
+}
 
 /* n_fields  limits.fields */
 void exchange_init_pool(struct exchange_pool *pool, uint32_t n_fields);

@@ -32,7 +32,6 @@ struct rmd_request {
     char method[REQUEST_METHOD_MAX];
     struct str raw_path;       /* of the target, as received */
     struct str query;          /* without "?" */
-    struct router_match match; /* match.route NULL: none */
     enum router_outcome outcome;
     struct str body;
     bool is_body_complete; /* nothing of it is still to come */
@@ -54,6 +53,8 @@ struct rmd_request {
     uint64_t trace[2];    /* random number of the process, and a count */
     uint64_t started_us;  /* first octet */
     uint32_t board_entry; /* of the shared table, for workers; UINT32_MAX none */
+    /* Last, so that a new request need not zero the places of parameters. */
+    struct router_match match; /* match.route NULL: none */
 };
 
 /* Reads path and query out of the target and finds the route.

@@ -3,13 +3,15 @@
  * and the trace begins anew here; that costs a link in someone's tracing, never a request. */
 #include "http/trace.h"
 
+#include <endian.h>
+#include <stdbool.h>
+#include <string.h>
+
 #define VERSION_AT 0
 #define ID_AT 3
 #define PARENT_AT 36
 #define FLAGS_AT 53
 #define FLAG_SAMPLED 1U
-
-static const char digits[] = "0123456789abcdef";
 
 static bool is_hex(const char *at, size_t len)
 {
@@ -57,41 +59,69 @@ static bool is_given_id(struct str value)
     return true;
 }
 
-/* The value of a field that came exactly once; else empty. */
-static struct str find_single(const struct head *head, const char *base, struct str name)
+/* The value of a field, the first time it comes; afterwards empty. */
+static void note(struct str *found, bool *is_repeated, const struct field *field, const char *base)
 {
-    struct str found = {0};
+    *is_repeated = *is_repeated || found->p;
+    *found = *is_repeated ? (struct str){0} : str_make(base + field->value_at, field->value_len);
+}
+
+/* Both fields in one pass over the head, which most requests have neither of. */
+static void find_both(const struct head *head, const char *base, struct str *out_parent,
+                      struct str *out_id)
+{
+    const struct str parent = STR("traceparent");
+    const struct str id = STR("x-request-id");
+    bool has_parents = false;
+    bool has_ids = false;
+    *out_parent = *out_id = (struct str){0};
     for (uint32_t i = 0; i < head->n_fields; i++) {
         const struct field *field = &head->fields[i];
-        if (field->name_len != name.len ||
-            !str_is_equal_nocase(str_make(base + field->name_at, field->name_len), name))
+        if (field->name_len - parent.len > 1) /* unsigned: neither length */
             continue;
-        if (found.p)
-            return (struct str){0};
-        found = str_make(base + field->value_at, field->value_len);
+        struct str name = str_make(base + field->name_at, field->name_len);
+        if (str_is_equal_nocase(name, parent))
+            note(out_parent, &has_parents, field, base);
+        else if (str_is_equal_nocase(name, id))
+            note(out_id, &has_ids, field, base);
     }
-    return found;
 }
 
 struct str trace_find_parent(const struct head *head, const char *base)
 {
-    struct str value = find_single(head, base, STR("traceparent"));
-    return trace_is_parent(value) ? value : (struct str){0};
+    struct str parent;
+    struct str id;
+    find_both(head, base, &parent, &id);
+    return trace_is_parent(parent) ? parent : (struct str){0};
 }
 
 struct str trace_find(const struct head *head, const char *base)
 {
-    struct str parent = trace_find_parent(head, base);
-    if (parent.len > 0)
+    struct str parent;
+    struct str id;
+    find_both(head, base, &parent, &id);
+    if (trace_is_parent(parent))
         return str_make(parent.p + ID_AT, TRACE_ID_LEN);
-    struct str given = find_single(head, base, STR("x-request-id"));
-    return is_given_id(given) ? given : (struct str){0};
+    return is_given_id(id) ? id : (struct str){0};
+}
+
+/* The digits of 32 bits, all eight at once in one word: their nibbles are spread over its bytes,
+ * then those above 9 moved on to the letters. It is on the way of every answer. */
+static uint64_t spread_digits(uint64_t bits)
+{
+    uint64_t v = (bits & 0xffff) | (bits & 0xffff0000) << 16;
+    v = (v & 0x000000ff000000ff) | (v & 0x0000ff000000ff00) << 8;
+    v = (v & 0x000f000f000f000f) | (v & 0x00f000f000f000f0) << 4;
+    uint64_t is_letter = (v + 0x0606060606060606) >> 4 & 0x0101010101010101;
+    return v + 0x3030303030303030 + is_letter * ('a' - '0' - 10);
 }
 
 static void put_word(char out[16], uint64_t word)
 {
-    for (int i = 0; i < 16; i++)
-        out[i] = digits[word >> (60 - 4 * i) & 15];
+    uint64_t high = htobe64(spread_digits(word >> 32));
+    uint64_t low = htobe64(spread_digits(word & 0xffffffff));
+    memcpy(out, &high, 8);
+    memcpy(out + 8, &low, 8);
 }
 
 void trace_format(const uint64_t words[2], char out[TRACE_ID_LEN + 1])
@@ -116,6 +146,6 @@ void trace_make_parent(struct str received, const uint64_t words[2], uint64_t pa
     put_word(out + PARENT_AT, parent_id ? parent_id : 1);
     out[FLAGS_AT - 1] = '-';
     out[FLAGS_AT] = '0';
-    out[FLAGS_AT + 1] = digits[flags];
+    out[FLAGS_AT + 1] = flags ? '1' : '0';
     out[TRACE_PARENT_LEN] = '\0';
 }

@@ -1,5 +1,5 @@
-/* http/forwarded.c: who is believed, how lists are read from the right, and the grammar of RFC 7239.
- * Trusted here are 10.0.0.0/8, fd00::/8 and unix sockets. */
+/* http/forwarded.c: who is believed, how lists are read from the right, and the grammar of RFC
+ * 7239. Trusted here are 10.0.0.0/8, fd00::/8 and unix sockets. */
 #include "http/forwarded.h"
 
 #include <arpa/inet.h>

@@ -1,19 +1,17 @@
 /* The lists are read from their right end, element by element, and Forwarded's quoted strings are
- * found from the right too: an opening quote stands behind "=", so, going left, the first quote
- * with an even number of backslashes in front of it opens the string. Read from the left, a quote
- * that the client leaves open would swallow what a proxy appended.
+ * found from the right too: quotes inside stand behind a backslash, the opening one behind "=", so,
+ * going left, the first quote without a backslash in front of it opens the string. Read from the
+ * left, a quote that the client leaves open would swallow what a proxy appended.
  *
  * One pass over the fields finds out whether there is anything to do. It runs for every request of
  * a trusted peer, so it looks at a name's length and first letter (two bits of the rules) before it
  * compares any. */
 #include "http/forwarded.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
+#include <netinet/in.h>
 
+#include "http/forwarded_element.h"
 #include "http/guard.h"
-
-#define NODE_MAX 64 /* "[" 45 "]" ":" 5, and some; a longer one is malformed or hidden anyway */
 
 static const struct str name_forwarded = {"forwarded", 9};
 static const struct str name_x_for = {"x-forwarded-for", 15};
@@ -136,15 +134,6 @@ static bool next_line(struct list *list)
     return false;
 }
 
-/* Is an odd number of backslashes in front of s.p[at]? */
-static bool is_escaped(struct str s, size_t at)
-{
-    size_t n = 0;
-    while (n < at && s.p[at - n - 1] == '\\')
-        n++;
-    return n % 2 == 1;
-}
-
 /* Where the last element of a line begins. */
 static size_t find_last(struct str line, bool has_quotes)
 {
@@ -152,7 +141,7 @@ static size_t find_last(struct str line, bool has_quotes)
     for (size_t i = line.len; i > 0; i--) {
         char c = line.p[i - 1];
         if (c == '"' && has_quotes)
-            is_quoted = !is_quoted || is_escaped(line, i - 1);
+            is_quoted = !is_quoted || (i > 1 && line.p[i - 2] == '\\');
         else if (c == ',' && !is_quoted)
             return i;
     }
@@ -172,269 +161,58 @@ static bool next_element(struct list *list, bool has_quotes, struct str *out_ele
     return true;
 }
 
-/* ---- Nodes ---- */
-
-enum node {
-    NODE_ADDRESS,
-    NODE_HIDDEN, /* unknown, or obfuscated */
-    NODE_NONE,   /* an element without for= */
-    NODE_BAD
-};
-
-/* "_" 1*( ALPHA / DIGIT / "." / "_" / "-" ) (RFC 7239 §6.3) */
-static bool is_obfuscated(struct str text)
-{
-    for (size_t i = 1; i < text.len; i++) {
-        char c = text.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '.' || c == '_' || c == '-'))
-            return false;
-    }
-    return text.len > 1 && text.p[0] == '_';
-}
-
-static bool read_address(int family, struct str text, struct peer *out)
-{
-    char copy[INET6_ADDRSTRLEN];
-    if (text.len >= sizeof copy || memchr(text.p, '\0', text.len))
-        return false;
-    memcpy(copy, text.p, text.len);
-    copy[text.len] = '\0';
-    *out = (struct peer){.address.any.sa_family = (sa_family_t)family};
-    return family == AF_INET ? inet_pton(AF_INET, copy, &out->address.v4.sin_addr) == 1
-                             : inet_pton(AF_INET6, copy, &out->address.v6.sin6_addr) == 1;
-}
-
-/* ":" ( 1*5DIGIT / obfport ), or nothing. */
-static bool read_port(struct str text, in_port_t *out_port)
-{
-    uint64_t port;
-    *out_port = 0;
-    if (text.len == 0)
-        return true;
-    struct str number = str_make(text.p + 1, text.len - 1);
-    if (text.p[0] != ':')
-        return false;
-    if (is_obfuscated(number))
-        return true;
-    if (number.len > 5 || str_parse_u64(number, 65535, &port) < 0)
-        return false;
-    *out_port = htons((uint16_t)port);
-    return true;
-}
-
-/* nodename [ ":" node-port ] (RFC 7239 §6). *out is only touched for an address. */
-static enum node read_node(struct str text, struct peer *out)
-{
-    struct peer found;
-    in_port_t port;
-    bool is_v6 = text.len > 0 && text.p[0] == '[';
-    const char *name_end = text.len > 0 ? memchr(text.p, is_v6 ? ']' : ':', text.len) : NULL;
-    if (is_v6 && !name_end)
-        return NODE_BAD;
-    size_t len = name_end ? (size_t)(name_end - text.p) + is_v6 : text.len;
-    struct str name = str_make(text.p, len);
-    if (!read_port(str_make(text.p + len, text.len - len), &port))
-        return NODE_BAD;
-    if (str_is_equal_nocase(name, STR("unknown")) || is_obfuscated(name))
-        return NODE_HIDDEN;
-    if (is_v6 && read_address(AF_INET6, str_make(name.p + 1, name.len - 2), &found))
-        found.address.v6.sin6_port = port;
-    else if (!is_v6 && name.len > 0 && read_address(AF_INET, name, &found))
-        found.address.v4.sin_port = port;
-    else
-        return NODE_BAD;
-    *out = found;
-    return NODE_ADDRESS;
-}
-
-/* X-Forwarded-For has no grammar; IPv6 addresses mostly come without brackets. */
-static enum node read_x_node(struct str text, struct peer *out)
-{
-    struct peer found;
-    const char *colon = text.len > 0 ? memchr(text.p, ':', text.len) : NULL;
-    if (colon && text.p[0] != '[' && memrchr(text.p, ':', text.len) != colon) {
-        if (!read_address(AF_INET6, text, &found))
-            return NODE_BAD;
-        *out = found;
-        return NODE_ADDRESS;
-    }
-    return read_node(text, out);
-}
-
-/* ---- Elements of Forwarded ---- */
-
-enum parameter { PARAMETER_FOR, PARAMETER_BY, PARAMETER_HOST, PARAMETER_PROTO, PARAMETERS };
-
-static const struct str parameter_names[PARAMETERS] = {
-    [PARAMETER_FOR] = {"for", 3},
-    [PARAMETER_BY] = {"by", 2},
-    [PARAMETER_HOST] = {"host", 4},
-    [PARAMETER_PROTO] = {"proto", 5},
-};
-
-/* A value of a parameter, without its quotes. p NULL: it was not there */
-struct value {
-    struct str text;
-    bool has_escapes; /* quoted-pairs are still in it */
-};
-
-/* RFC 9110 §5.6.2 */
-static const bool token_chars[256] = {
-    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['!'] = true,  ['#'] = true,
-    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
-    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true,  ['_'] = true,
-    ['`'] = true,         ['|'] = true,         ['~'] = true,
-};
-
-/* Takes a token off the front. Returns its length */
-static size_t take_token(struct str *rest, struct str *out_token)
-{
-    size_t n = 0;
-    while (n < rest->len && token_chars[(unsigned char)rest->p[n]])
-        n++;
-    *out_token = str_make(rest->p, n);
-    *rest = str_make(rest->p + n, rest->len - n);
-    return n;
-}
-
-/* Takes a quoted-string off the front (RFC 9110 §5.6.4). False: it is none */
-static bool take_quoted(struct str *rest, struct value *out)
-{
-    *out = (struct value){0};
-    for (size_t i = 1; i < rest->len; i++) {
-        unsigned char c = (unsigned char)rest->p[i];
-        if (c == '"') {
-            out->text = str_make(rest->p + 1, i - 1);
-            *rest = str_make(rest->p + i + 1, rest->len - i - 1);
-            return true;
-        }
-        if (c == '\\' && ++i < rest->len) {
-            out->has_escapes = true;
-            c = (unsigned char)rest->p[i];
-        }
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return false;
-    }
-    return false;
-}
-
-static bool take_pair(struct str *rest, struct value values[PARAMETERS])
-{
-    struct str name;
-    struct value value = {0};
-    if (take_token(rest, &name) == 0 || rest->len < 2 || rest->p[0] != '=')
-        return false;
-    *rest = str_make(rest->p + 1, rest->len - 1);
-    if (rest->p[0] == '"' ? !take_quoted(rest, &value) : take_token(rest, &value.text) == 0)
-        return false;
-    for (int i = 0; i < PARAMETERS; i++) {
-        if (!str_is_equal_nocase(name, parameter_names[i]))
-            continue;
-        if (values[i].text.p)
-            return false; /* RFC 7239 §4: not more than once */
-        values[i] = value;
-    }
-    return true;
-}
-
-/* [ pair ] *( ";" [ pair ] ) */
-static bool read_element(struct str rest, struct value values[PARAMETERS])
-{
-    while (rest.len > 0) {
-        if (rest.p[0] != ';' && !take_pair(&rest, values))
-            return false;
-        if (rest.len > 0 && rest.p[0] != ';')
-            return false;
-        if (rest.len > 0)
-            rest = str_make(rest.p + 1, rest.len - 1);
-    }
-    return true;
-}
-
-/* The value with its quoted-pairs resolved, when it fits. */
-static struct str unescape(const struct value *value, char out[NODE_MAX])
-{
-    if (!value->has_escapes)
-        return value->text;
-    size_t n = 0;
-    for (size_t i = 0; i < value->text.len; i++) {
-        i += value->text.p[i] == '\\';
-        if (n == NODE_MAX)
-            return (struct str){0};
-        out[n++] = value->text.p[i];
-    }
-    return str_make(out, n);
-}
-
-static enum node read_node_value(const struct value *value, struct peer *out)
-{
-    char text[NODE_MAX];
-    return read_node(unescape(value, text), out);
-}
-
-static enum forwarded_proto read_proto(const struct value *value)
-{
-    char text[NODE_MAX];
-    struct str proto = unescape(value, text);
-    return str_is_equal_nocase(proto, STR("https"))  ? FORWARDED_PROTO_HTTPS
-           : str_is_equal_nocase(proto, STR("http")) ? FORWARDED_PROTO_HTTP
-                                                     : FORWARDED_PROTO_UNKNOWN;
-}
-
-/* What a trusted proxy says with one element: of a malformed one nothing counts. Returns what its
- * for= is. */
-static enum node apply_element(struct str element, struct forwarded *out, struct peer *out_peer)
-{
-    struct value values[PARAMETERS] = {0};
-    struct peer named;
-    enum node node = NODE_NONE;
-    if (!read_element(element, values))
-        return NODE_BAD;
-    if (values[PARAMETER_BY].text.p && read_node_value(&values[PARAMETER_BY], &named) == NODE_BAD)
-        return NODE_BAD;
-    if (values[PARAMETER_FOR].text.p)
-        node = read_node_value(&values[PARAMETER_FOR], &named);
-    if (node == NODE_BAD)
-        return NODE_BAD;
-    if (node == NODE_ADDRESS)
-        *out_peer = named;
-    const struct value *host = &values[PARAMETER_HOST];
-    if (host->text.p && !host->has_escapes && guard_is_host(host->text))
-        out->host = host->text;
-    enum forwarded_proto proto = read_proto(&values[PARAMETER_PROTO]);
-    if (proto != FORWARDED_PROTO_UNKNOWN)
-        out->proto = proto;
-    return node;
-}
-
 /* ---- The walk ---- */
+
+/* Takes over what a trusted proxy says with one element. */
+static void apply(const struct forwarded_element *element, struct forwarded *out)
+{
+    if (element->node == FORWARDED_NODE_ADDRESS)
+        out->client = element->named;
+    if (element->host.len > 0)
+        out->host = element->host;
+    if (element->proto != FORWARDED_PROTO_UNKNOWN)
+        out->proto = element->proto;
+}
+
+/* How the walk goes on from a node: NONE: it does. */
+static enum forwarded_chain judge_node(enum forwarded_node node, const struct network_list *trusted,
+                                       const struct peer *client)
+{
+    switch (node) {
+    case FORWARDED_NODE_ADDRESS:
+        return network_has(trusted, &client->address.any) ? FORWARDED_CHAIN_NONE
+                                                          : FORWARDED_CHAIN_CLIENT;
+    case FORWARDED_NODE_BAD:
+        return FORWARDED_CHAIN_MALFORMED;
+    default:
+        return FORWARDED_CHAIN_HIDDEN;
+    }
+}
 
 /* Goes from element to element as long as the addresses are trusted. */
 static void walk(struct list *list, bool is_rfc7239, const struct network_list *trusted,
                  struct forwarded *out)
 {
-    struct str element;
-    for (int hops = 0; next_element(list, is_rfc7239, &element); hops++) {
+    struct str text;
+    for (int hops = 0; next_element(list, is_rfc7239, &text); hops++) {
+        struct forwarded_element element;
         if (hops == FORWARDED_HOPS_MAX) {
             out->chain = FORWARDED_CHAIN_LONG;
             return;
         }
-        if (element.len == 0)
+        if (text.len == 0)
             continue; /* RFC 9110 §5.6.1.2 */
-        enum node node = is_rfc7239 ? apply_element(element, out, &out->client)
-                                    : read_x_node(element, &out->client);
-        if (node == NODE_NONE && out->chain == FORWARDED_CHAIN_NONE)
+        if (is_rfc7239)
+            forwarded_element_read(text, &element);
+        else
+            forwarded_element_read_x(text, &element);
+        apply(&element, out);
+        if (element.node == FORWARDED_NODE_NONE && out->chain == FORWARDED_CHAIN_NONE)
             return;
-        if (node != NODE_ADDRESS) {
-            out->chain = node == NODE_BAD ? FORWARDED_CHAIN_MALFORMED : FORWARDED_CHAIN_HIDDEN;
+        enum forwarded_chain end = judge_node(element.node, trusted, &out->client);
+        out->chain = end ? end : FORWARDED_CHAIN_TRUSTED;
+        if (end)
             return;
-        }
-        out->chain = FORWARDED_CHAIN_TRUSTED;
-        if (!network_has(trusted, &out->client.address.any)) {
-            out->chain = FORWARDED_CHAIN_CLIENT;
-            return;
-        }
     }
 }
 

@@ -16,6 +16,8 @@
 #define V2_UNIX_PATH 108 /* octets of each address, whatever sun_path is here */
 #define TLV_CRC32C 0x03
 
+_Static_assert(sizeof((struct sockaddr_un *)0)->sun_path >= V2_UNIX_PATH, "unix(7)");
+
 static enum proxy_outcome refuse(struct proxy_result *out, const char *reason)
 {
     out->reason = reason;
@@ -217,7 +219,6 @@ static void read_addresses(const char *at, sa_family_t family, struct proxy_resu
         memcpy(&destination->v6.sin6_port, at + 34, 2);
         break;
     default:
-        _Static_assert(sizeof source->local.sun_path >= V2_UNIX_PATH, "unix(7)");
         memcpy(source->local.sun_path, at, V2_UNIX_PATH);
         memcpy(destination->local.sun_path, at + V2_UNIX_PATH, V2_UNIX_PATH);
         break;

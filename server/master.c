@@ -35,6 +35,7 @@
 #include "server/nofile.h"
 #include "server/steer.h"
 #include "server/strangers.h"
+#include "workers/loader.h"
 
 #define FRAMES_A_TURN 64         /* of one channel, so that no child keeps us busy */
 #define AWAY_US CLOCK_US_PER_S   /* a turn that begins so late: we were stopped or suspended */
@@ -147,6 +148,8 @@ static int set_up(struct master *m, int log_fd, int access_fd)
         return refuse_start(CLI_BIND, &err);
     if (open_signals(m, &err) < 0 || herd_init(&m->herd, s, n_seats, m->listeners.n, &err) < 0)
         return refuse_start(CLI_NO_BOOT, &err);
+    if (access_fd >= 0 && loader_open_format(s, &m->herd.access, &err) < 0)
+        return refuse_start(CLI_CONFIG, &err);
     m->polls = calloc(n_seats + 1, sizeof *m->polls);
     m->polled = calloc(n_seats + 1, sizeof *m->polled);
     if (!m->polls || !m->polled || steer_init(&m->steer, n_slots) < 0) {
@@ -168,6 +171,7 @@ static void tear_down(struct master *m)
     }
     steer_fini(&m->steer);
     herd_fini(&m->herd);
+    loader_close_format(m->herd.access);
     free(m->polls);
     free(m->polled);
 }

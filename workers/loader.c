@@ -387,12 +387,39 @@ int loader_print_routes(const struct settings *settings, FILE *out, struct err *
     return ferror(out) ? err_set(err, EIO, "can't write the routes") : 0;
 }
 
+int loader_open_format(const struct settings *settings, struct access_format **out_format,
+                       struct err *err)
+{
+    return access_format_new(settings->access_log_format, out_format, err);
+}
+
+void loader_close_format(struct access_format *format)
+{
+    access_format_free(format);
+}
+
 int loader_check_format(const struct settings *settings, struct err *err)
 {
     struct access_format *format = NULL;
-    int rc = access_format_new(settings->access_log_format, &format, err);
-    access_format_free(format);
+    int rc = loader_open_format(settings, &format, err);
+    loader_close_format(format);
     return rc;
+}
+
+size_t loader_render_lost(struct access_format *format, const struct loader_lost *lost, char *out,
+                          size_t cap)
+{
+    struct access_entry entry = {
+        .peer_address = lost->peer.len > 0 ? lost->peer : STR("-"),
+        .method = lost->method,
+        .target = lost->target,
+        .elapsed_us = lost->elapsed_us,
+        .wall_us = lost->wall_us,
+        .pid = lost->pid,
+        .trace_id = lost->trace_id,
+        .note = lost->note,
+    };
+    return access_render(format, &entry, out, cap);
 }
 
 void loader_print_versions(FILE *out)

@@ -381,7 +381,8 @@ bool herd_name(struct herd *herd, struct seat *seat, pid_t pid)
 void herd_fill(struct herd *herd)
 {
     struct generation *g = &herd->generation;
-    struct generation_means means = {&herd->slots, &herd->heritage, herd->board_fd, herd->now_us};
+    struct generation_means means = {&herd->slots, &herd->heritage, herd->logs, herd->board_fd,
+                                     herd->now_us};
     struct err err;
     herd->due_us = SEAT_NEVER;
     if (herd->stage == DECIDE_RUNNING && !g->loader.seat && g->loader.due_us <= herd->now_us &&

@@ -25,6 +25,7 @@ struct herd {
     struct scoreboard board; /* mapped read-only; base NULL: none */
     int board_fd;
     struct heritage heritage;     /* what every child inherits alike */
+    uint32_t logs;                /* how often its log files were reopened */
     struct access_format *access; /* how lines of the access log look; NULL: there is none */
     struct decide_rules rules;
     enum decide_stage stage;

@@ -33,6 +33,7 @@
 #include "server/herd.h"
 #include "server/listen.h"
 #include "server/nofile.h"
+#include "server/reopen.h"
 #include "server/steer.h"
 #include "server/strangers.h"
 #include "workers/loader.h"
@@ -46,6 +47,7 @@ struct master {
     struct herd herd;
     struct listen_set listeners;
     struct steer steer;
+    struct reopen reopen;
     int signal_fd;
     struct pollfd *polls; /* [0] signals, then channels; n_seats + 1 */
     struct seat **polled; /* whose channel each is */
@@ -81,6 +83,7 @@ int master_run(struct settings *settings, int log_fd, int access_fd)
         reap_children(&m); /* behind all that may still name a seat */
         herd_fill(&m.herd);
         steer_workers(&m.steer, &m.herd, &m.listeners);
+        reopen_tell(&m.reopen, &m.herd);
         close_listeners(&m);
         is_running = !has_ended(&m);
     }
@@ -189,9 +192,11 @@ static void wait_for_events(struct master *m)
     uint64_t before_us = clock_now_us();
     if (before_us > m->herd.now_us + AWAY_US && m->wake_us != 0)
         excuse_heartbeats(m, "turn");
-    uint64_t next_us = herd_next_us(&m->herd);
-    uint64_t steer_us = steer_next_us(&m->steer, &m->herd);
-    m->wake_us = next_us < steer_us ? next_us : steer_us;
+    uint64_t next_us[] = {herd_next_us(&m->herd), steer_next_us(&m->steer, &m->herd),
+                          reopen_next_us(&m->reopen)};
+    m->wake_us = SEAT_NEVER;
+    for (size_t i = 0; i < sizeof next_us / sizeof next_us[0]; i++)
+        m->wake_us = next_us[i] < m->wake_us ? next_us[i] : m->wake_us;
     uint64_t wait_us = m->wake_us > before_us ? m->wake_us - before_us : 0;
     struct timespec timeout = {.tv_sec = (time_t)(wait_us / CLOCK_US_PER_S),
                                .tv_nsec = (long)(wait_us % CLOCK_US_PER_S * 1000)};
@@ -218,8 +223,11 @@ static const struct {
     int number;
     const char *what;
 } later_signals[] = {
-    {SIGHUP, "reload"},        {SIGUSR1, "reopening of logs"}, {SIGUSR2, "upgrade"},
-    {SIGTTIN, "more workers"}, {SIGTTOU, "fewer workers"},     {SIGWINCH, "stopping of workers"},
+    {SIGHUP, "reload"},
+    {SIGUSR2, "upgrade"},
+    {SIGTTIN, "more workers"},
+    {SIGTTOU, "fewer workers"},
+    {SIGWINCH, "stopping of workers"},
 };
 
 static void stop(struct master *m, enum decide_stage stage, const char *why)
@@ -233,6 +241,8 @@ static void hear_signals(struct master *m)
 {
     static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
     uint64_t taken = signals_take();
+    if (signals_has(taken, SIGUSR1))
+        reopen_logs(&m->reopen, &m->herd);
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
         if (signals_has(taken, stops[i]))
             stop(m, decide_stage(m->herd.stage, stops[i]), signals_name(stops[i]));
@@ -303,6 +313,8 @@ static bool hear_frame(struct master *m, struct seat *seat, const struct msg *ms
     case MSG_DRAINED:
         herd_happen(&m->herd, seat, DECIDE_DRAINED);
         return is_from(seat, ROLE_WEB);
+    case MSG_REOPENED:
+        return reopen_hear(seat, msg);
     default:
         return false; /* msg_receive() lets no other through */
     }

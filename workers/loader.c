@@ -173,6 +173,8 @@ static void serve_orders(void)
             return; /* no master, no orders */
         if (msg.type == MSG_FORK)
             fork_worker(&msg, fds[0]);
+        else if (msg.type == MSG_LOGS)
+            channel_take_logs(room.heritage, &msg, fds, n_fds);
         else if (msg.type == MSG_STOP)
             room.is_ending = true;
         else
@@ -269,12 +271,13 @@ static void unload(void *handle, struct app *app)
 
 /* ---- without a loader ---- */
 
-int loader_run_single(const struct settings *settings, int access_fd, const int *fds, size_t n_fds,
-                      struct err *err)
+int loader_run_single(const struct settings *settings, int access_fd, void (*reopen_logs)(void),
+                      const int *fds, size_t n_fds, struct err *err)
 {
     void *handle = NULL;
     struct app app = {0};
     log_identify("single", -1, -1);
+    (void)signal(SIGUSR1, SIG_IGN); /* until there is a loop that hears it */
     set_process("single", 0, settings, &app);
     int rc = privileges_drop(settings, err);
     if (rc == 0)
@@ -285,7 +288,7 @@ int loader_run_single(const struct settings *settings, int access_fd, const int 
     if (failed)
         rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
     if (rc == 0) {
-        rc = web_event_run_single(settings, &app, access_fd, fds, n_fds, err);
+        rc = web_event_run_single(settings, &app, access_fd, reopen_logs, fds, n_fds, err);
         if (app.decl->worker_exit)
             app.decl->worker_exit();
     }

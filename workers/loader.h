@@ -17,11 +17,13 @@ struct settings;
 void loader_main(const struct heritage *heritage);
 
 /* Serves in this process, without fork, limits or watchdog, until TERM, INT or QUIT.
- * access_fd  borrowed; -1: no access log
+ * access_fd    borrowed; -1: no access log
+ * reopen_logs  called at USR1: opens log files anew, under the same numbers
  * fds      listening sockets, non-blocking; closed before it returns
  * Returns  0 stopped as asked; -errno, *err: the app can't be loaded or initialised */
-int loader_run_single(const struct settings *settings, int access_fd, const int *fds, size_t n_fds,
-                      struct err *err) __attribute__((warn_unused_result));
+int loader_run_single(const struct settings *settings, int access_fd, void (*reopen_logs)(void),
+                      const int *fds, size_t n_fds, struct err *err)
+    __attribute__((warn_unused_result));
 
 struct loader_call {
     const char *method;

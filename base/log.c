@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/str.h"
 
 const char *const log_level_names[] = {"error", "warn", "notice", "info", "debug"};
@@ -87,23 +88,12 @@ __attribute__((format(printf, 2, 3))) static void put_format(struct line *line, 
         line->len += (size_t)n < LINE_ROOM - line->len ? (size_t)n : LINE_ROOM - line->len - 1;
 }
 
-/* Inside of a JSON string: quotes, backslashes and control characters escaped, other octets kept
- * when they are UTF-8, else replaced (RFC 8259 §8.1 wants UTF-8 in every line). */
+/* Stops where there is room left for what ends an object. */
 static void put_json_text(struct line *line, const char *data, size_t len)
 {
-    for (size_t i = 0; i < len && line->len + 16 < LINE_ROOM;) {
-        unsigned char c = (unsigned char)data[i];
-        size_t n = str_utf8_length(data + i, len - i);
-        if (c == '"' || c == '\\')
-            put_format(line, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            put_format(line, "\\u%04x", c);
-        else if (n == 0)
-            put_text(line, "\\ufffd");
-        else
-            put(line, data + i, n);
-        i += n ? n : 1;
-    }
+    if (line->len + 16 < LINE_ROOM)
+        line->len += json_escape(line->text + line->len, LINE_ROOM - 16 - line->len,
+                                 str_make(data, len), NULL);
 }
 
 static void put_json(struct line *line, const char *data, size_t len)

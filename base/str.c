@@ -34,6 +34,17 @@ int str_parse_u64(struct str s, uint64_t max, uint64_t *out_value)
     return 0;
 }
 
+size_t str_print_u64(char out[STR_U64_MAX], uint64_t value)
+{
+    char digits[STR_U64_MAX];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    memcpy(out, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
 bool str_list_has(struct str list, struct str token)
 {
     while (list.len > 0) {

@@ -56,6 +56,11 @@ struct str str_trim(struct str s);
 int str_parse_u64(struct str s, uint64_t max, uint64_t *out_value)
     __attribute__((warn_unused_result));
 
+#define STR_U64_MAX 20 /* digits of UINT64_MAX */
+
+/* Writes a number in decimal, without a NUL. Returns bytes written, at least 1 */
+size_t str_print_u64(char out[STR_U64_MAX], uint64_t value);
+
 /* Case-insensitive search for a token in a comma-separated list (RFC 9110 §5.6.1). */
 bool str_list_has(struct str list, struct str token);
 

@@ -7,16 +7,17 @@
 #include "http/access.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/err.h"
+#include "http/access_json.h"
 
 #define ATOMS                                                                                      \
     "h l u t r m U q H s B b f a T D M L p {name}i {name}o {name}e {trace_id}x, and %% for a "     \
     "percent sign"
+#define JSON_WORD "json" /* the whole format: objects instead of lines */
 
 #define ELLIPSIS "…" /* three octets */
 #define ELLIPSIS_LEN (sizeof ELLIPSIS - 1)
@@ -26,6 +27,7 @@ struct line {
     size_t len;
     size_t limit; /* what is behind is kept for the end of the line */
     bool is_cut;
+    struct access_format *format; /* whose clock %(t)s takes */
 };
 
 struct item {
@@ -38,6 +40,11 @@ struct access_format {
     size_t n_items;
     struct item *items;
     char *text; /* copy of the format that items point into */
+    bool is_json;
+    bool has_trace;
+    int64_t clock_seconds; /* the moment that clock_text tells: it changes once a second only */
+    size_t clock_len;
+    char clock_text[64];
 };
 
 /* ---- putting a line together ---- */
@@ -53,20 +60,36 @@ static void put(struct line *line, const char *data, size_t len)
     line->len += len;
 }
 
+/* As much as there is room for. */
+static void put_run(struct line *line, const char *data, size_t len)
+{
+    size_t room = line->limit - line->len;
+    put(line, data, len < room ? len : room);
+    line->is_cut |= len > room;
+}
+
+static bool is_plain(unsigned char c, bool with_blanks)
+{
+    return c >= (with_blanks ? 0x21 : 0x20) && c < 0x7f && c != '"' && c != '\\';
+}
+
 static void put_escaped(struct line *line, struct str s, bool with_blanks)
 {
     static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < s.len && !line->is_cut; i++) {
+        size_t run = i;
+        while (run < s.len && is_plain((unsigned char)s.p[run], with_blanks))
+            run++;
+        put_run(line, s.p + i, run - i);
+        i = run;
+        if (i == s.len)
+            return;
         unsigned char c = (unsigned char)s.p[i];
         char escape[4] = {'\\', 'x', digits[c >> 4], digits[c & 15]};
-        if (c == '"' || c == '\\') {
+        bool is_short = c == '"' || c == '\\';
+        if (is_short)
             escape[1] = (char)c;
-            put(line, escape, 2);
-        } else if (c < 0x20 || c >= 0x7f || (c == ' ' && with_blanks)) {
-            put(line, escape, 4);
-        } else {
-            put(line, &s.p[i], 1);
-        }
+        put(line, escape, is_short ? 2 : 4);
     }
 }
 
@@ -78,16 +101,10 @@ static void put_or_dash(struct line *line, struct str s, bool with_blanks)
         put_escaped(line, s, with_blanks);
 }
 
-static __attribute__((format(printf, 2, 3))) void put_format(struct line *line, const char *format,
-                                                             ...)
+static void put_number(struct line *line, uint64_t value)
 {
-    char text[64];
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (n > 0)
-        put(line, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+    char digits[STR_U64_MAX];
+    put(line, digits, str_print_u64(digits, value));
 }
 
 /* ---- atoms ---- */
@@ -96,16 +113,18 @@ static __attribute__((format(printf, 2, 3))) void put_format(struct line *line, 
     static void atom_##name(struct line *line, __attribute__((unused)) const struct item *item,    \
                             __attribute__((unused)) const struct access_entry *e)
 
-/* Character by character, so that a cut never comes inside one of the operator's UTF-8. */
+/* Cut between characters, never inside one of the operator's UTF-8. */
 ATOM(literal)
 {
-    for (size_t i = 0; i < item->text.len;) {
-        size_t n = 1;
-        while (i + n < item->text.len && ((unsigned char)item->text.p[i + n] & 0xc0) == 0x80)
-            n++;
-        put(line, item->text.p + i, n);
-        i += n;
+    size_t n = item->text.len;
+    size_t room = line->limit - line->len;
+    if (n > room) {
+        n = room;
+        while (n > 0 && ((unsigned char)item->text.p[n] & 0xc0) == 0x80)
+            n--;
     }
+    put(line, item->text.p, n);
+    line->is_cut |= n < item->text.len;
 }
 
 ATOM(peer)
@@ -118,19 +137,33 @@ ATOM(dash)
     put(line, "-", 1);
 }
 
-ATOM(time)
+/* localtime_r(3) and printing cost more than all the rest of a line. */
+static void set_clock(struct access_format *format, time_t seconds)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec"; /* in no locale's words */
-    time_t seconds = (time_t)e->wall_seconds;
     struct tm t;
-    if (!localtime_r(&seconds, &t)) { /* a year beyond int */
-        put(line, "-", 1);
-        return;
+    int n = -1;
+    if (localtime_r(&seconds, &t)) { /* else a year beyond int */
+        long minutes = labs(t.tm_gmtoff) / 60;
+        n = snprintf(format->clock_text, sizeof format->clock_text,
+                     "[%02d/%.3s/%04d:%02d:%02d:%02d %c%02ld%02ld]", t.tm_mday,
+                     months + (size_t)t.tm_mon * 3, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec,
+                     t.tm_gmtoff < 0 ? '-' : '+', minutes / 60, minutes % 60);
     }
-    long minutes = labs(t.tm_gmtoff) / 60;
-    put_format(line, "[%02d/%.3s/%04d:%02d:%02d:%02d %c%02ld%02ld]", t.tm_mday,
-               months + (size_t)t.tm_mon * 3, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec,
-               t.tm_gmtoff < 0 ? '-' : '+', minutes / 60, minutes % 60);
+    if (n <= 0 || (size_t)n >= sizeof format->clock_text) {
+        format->clock_text[0] = '-';
+        n = 1;
+    }
+    format->clock_len = (size_t)n;
+    format->clock_seconds = seconds;
+}
+
+ATOM(time)
+{
+    int64_t seconds = e->wall_us / 1000000;
+    if (seconds != line->format->clock_seconds)
+        set_clock(line->format, (time_t)seconds);
+    put(line, line->format->clock_text, line->format->clock_len);
 }
 
 ATOM(request_line)
@@ -142,8 +175,14 @@ ATOM(request_line)
     put_escaped(line, e->method, false);
     put(line, " ", 1);
     put_escaped(line, e->target, false);
-    put(line, " ", 1);
+    if (e->protocol.len > 0) /* of a request that a worker died of it is not known */
+        put(line, " ", 1);
     put_escaped(line, e->protocol, false);
+}
+
+ATOM(target)
+{
+    put_or_dash(line, e->target, true);
 }
 
 ATOM(method)
@@ -171,12 +210,12 @@ ATOM(status)
     if (e->status == 0)
         put(line, "-", 1);
     else
-        put_format(line, "%d", e->status);
+        put_number(line, (uint64_t)e->status);
 }
 
 ATOM(bytes)
 {
-    put_format(line, "%" PRIu64, e->body_bytes);
+    put_number(line, e->body_bytes);
 }
 
 ATOM(bytes_or_dash)
@@ -184,32 +223,38 @@ ATOM(bytes_or_dash)
     if (e->body_bytes == 0)
         put(line, "-", 1);
     else
-        put_format(line, "%" PRIu64, e->body_bytes);
+        put_number(line, e->body_bytes);
 }
 
 ATOM(seconds)
 {
-    put_format(line, "%" PRIu64, e->elapsed_us / 1000000);
+    put_number(line, e->elapsed_us / 1000000);
 }
 
 ATOM(microseconds)
 {
-    put_format(line, "%" PRIu64, e->elapsed_us);
+    put_number(line, e->elapsed_us);
 }
 
 ATOM(milliseconds)
 {
-    put_format(line, "%" PRIu64, e->elapsed_us / 1000);
+    put_number(line, e->elapsed_us / 1000);
 }
 
 ATOM(decimal_seconds)
 {
-    put_format(line, "%" PRIu64 ".%06" PRIu64, e->elapsed_us / 1000000, e->elapsed_us % 1000000);
+    char fraction[STR_U64_MAX];
+    (void)str_print_u64(fraction, 1000000 + e->elapsed_us % 1000000); /* a 1, then six digits */
+    fraction[0] = '.';
+    put_number(line, e->elapsed_us / 1000000);
+    put(line, fraction, 7);
 }
 
 ATOM(pid)
 {
-    put_format(line, "<%ld>", (long)e->pid);
+    put(line, "<", 1);
+    put_number(line, (uint64_t)e->pid);
+    put(line, ">", 1);
 }
 
 ATOM(trace_id)
@@ -257,35 +302,37 @@ static int base64_value(char c)
     return at ? (int)(at - alphabet) : -1;
 }
 
-/* User of "Basic base64(user:password)" (RFC 7617 §2). Decodes up to the colon and no further, so
- * that no octet of a password is ever here; without a colon there is no user. */
+struct str access_user(const struct access_entry *entry, char out[ACCESS_USER_MAX])
+{
+    struct str none = {NULL, 0};
+    struct str field = str_trim(request_header(entry, STR("Authorization")));
+    if (field.len <= 6 || !str_is_equal_nocase(str_make(field.p, 6), STR("Basic ")))
+        return none;
+    struct str token = str_trim(str_make(field.p + 6, field.len - 6));
+    unsigned bits = 0;
+    unsigned n_bits = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < token.len && n < ACCESS_USER_MAX; i++) {
+        int value = base64_value(token.p[i]);
+        if (value < 0)
+            return none;
+        bits = (bits << 6 | (unsigned)value) & 0xfff;
+        n_bits += 6;
+        if (n_bits < 8)
+            continue;
+        n_bits -= 8;
+        out[n] = (char)(bits >> n_bits & 0xff);
+        if (out[n] == ':')
+            return str_make(out, n);
+        n++;
+    }
+    return none;
+}
+
 ATOM(user)
 {
-    struct str field = str_trim(request_header(e, STR("Authorization")));
-    char user[256];
-    size_t n = 0;
-    bool is_whole = false;
-    if (field.len > 6 && str_is_equal_nocase(str_make(field.p, 6), STR("Basic "))) {
-        struct str token = str_trim(str_make(field.p + 6, field.len - 6));
-        unsigned bits = 0;
-        unsigned n_bits = 0;
-        for (size_t i = 0; i < token.len && n < sizeof user; i++) {
-            int value = base64_value(token.p[i]);
-            if (value < 0)
-                break;
-            bits = (bits << 6 | (unsigned)value) & 0xfff;
-            n_bits += 6;
-            if (n_bits < 8)
-                continue;
-            n_bits -= 8;
-            user[n] = (char)(bits >> n_bits & 0xff);
-            is_whole = user[n] == ':';
-            if (is_whole)
-                break;
-            n++;
-        }
-    }
-    put_or_dash(line, str_make(user, is_whole ? n : 0), true);
+    char user[ACCESS_USER_MAX];
+    put_or_dash(line, access_user(e, user), true);
 }
 
 struct atom {
@@ -308,6 +355,55 @@ static const struct atom atoms[] = {
 
 /* ---- compiling ---- */
 
+/* Gunicorn's {name}e looks into the environment of the request that WSGI makes, where names have no
+ * case; what of it is here has its own names in these rows. */
+static const struct atom variables[] = {
+    {"REQUEST_METHOD", atom_method}, {"RAW_URI", atom_target},           {"PATH_INFO", atom_path},
+    {"QUERY_STRING", atom_query},    {"SERVER_PROTOCOL", atom_protocol}, {"REMOTE_ADDR", atom_peer},
+};
+
+static bool is_named(struct str name, const char *row)
+{
+    return str_is_equal_nocase(name, str_of(row));
+}
+
+/* HTTP_X_ONE, CONTENT_TYPE and CONTENT_LENGTH are fields of the request. NULL: out of memory */
+static char *name_field(struct str name)
+{
+    size_t skip = name.len > 5 && is_named(str_make(name.p, 5), "HTTP_") ? 5 : 0;
+    char *field = strndup(name.p + skip, name.len - skip);
+    for (char *at = field; at && *at; at++)
+        *at = *at == '_' ? '-' : *at;
+    return field;
+}
+
+/* The process's own. Now and not for each line: getenv(3) races with an application that calls
+ * setenv(3). NULL: out of memory */
+static char *read_environment(struct str name)
+{
+    char *key = strndup(name.p, name.len);
+    const char *value = key ? getenv(key) : NULL;
+    char *copy = key ? strdup(value ? value : "") : NULL;
+    free(key);
+    return copy;
+}
+
+static int compile_variable(struct str name, struct item *item)
+{
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        if (is_named(name, variables[i].name)) {
+            item->render = variables[i].render;
+            return 0;
+        }
+    }
+    bool is_field = is_named(name, "CONTENT_TYPE") || is_named(name, "CONTENT_LENGTH") ||
+                    (name.len > 5 && is_named(str_make(name.p, 5), "HTTP_"));
+    item->owned = is_field ? name_field(name) : read_environment(name);
+    item->text = str_of(item->owned);
+    item->render = is_field ? atom_request_header : atom_environment;
+    return item->owned ? 0 : -ENOMEM;
+}
+
 /* {name}i, {name}o or {name}e. Returns 0; -EINVAL; -ENOMEM */
 static int compile_named(struct str atom, struct item *item)
 {
@@ -323,20 +419,10 @@ static int compile_named(struct str atom, struct item *item)
         item->render = atom_response_header;
         return 0;
     case 'e':
-        break;
+        return compile_variable(name, item);
     default:
         return -EINVAL;
     }
-    /* Now and not for each line: getenv(3) races with an application that calls setenv(3). */
-    char *key = strndup(name.p, name.len);
-    if (!key)
-        return -ENOMEM;
-    const char *value = getenv(key);
-    free(key);
-    item->owned = strdup(value ? value : "");
-    item->text = str_of(item->owned);
-    item->render = atom_environment;
-    return item->owned ? 0 : -ENOMEM;
 }
 
 static int compile_atom(struct str name, struct item *item)
@@ -388,6 +474,7 @@ static int compile(struct access_format *format, struct err *err)
                            "\"%.*s\" at position %td is no atom; %%(x)s takes for x one of " ATOMS,
                            (int)strcspn(at, " \"\t"), at, at - format->text + 1);
         at += len;
+        format->has_trace |= item->render == atom_trace_id;
     }
     return 0;
 }
@@ -401,12 +488,14 @@ int access_format_new(const char *format, struct access_format **out_format, str
     if (made) {
         made->items = calloc(n, sizeof *made->items);
         made->text = strdup(format);
+        made->is_json = made->has_trace = strcmp(format, JSON_WORD) == 0;
+        made->clock_seconds = INT64_MIN;
     }
     int rc;
     if (!made || !made->items || !made->text || strlen(format) > INT16_MAX)
         rc = err_set(err, ENOMEM, "no memory for the access log's format");
     else
-        rc = compile(made, err);
+        rc = made->is_json ? 0 : compile(made, err);
     if (rc < 0)
         access_format_free(made);
     else
@@ -425,6 +514,11 @@ void access_format_free(struct access_format *format)
     free(format);
 }
 
+bool access_has_trace(const struct access_format *format)
+{
+    return format->has_trace;
+}
+
 /* Rendered before the line itself: a long target can't push out why the worker was killed. */
 static void put_last_words(struct line *line, const struct access_entry *entry)
 {
@@ -437,16 +531,18 @@ static void put_last_words(struct line *line, const struct access_entry *entry)
     put(line, "\"", 1);
 }
 
-size_t access_render(const struct access_format *format, const struct access_entry *entry,
-                     char *out, size_t cap)
+size_t access_render(struct access_format *format, const struct access_entry *entry, char *out,
+                     size_t cap)
 {
+    if (format->is_json)
+        return access_json_render(entry, out, cap);
     char words[512];
     struct line last = {.out = words, .limit = cap / 2 < sizeof words ? cap / 2 : sizeof words};
     last.limit--;
     if (entry->note.len > 0)
         put_last_words(&last, entry);
 
-    struct line line = {.out = out, .limit = cap - ELLIPSIS_LEN - last.len - 1};
+    struct line line = {.out = out, .limit = cap - ELLIPSIS_LEN - last.len - 1, .format = format};
     for (size_t i = 0; i < format->n_items && !line.is_cut; i++)
         format->items[i].render(&line, &format->items[i], entry);
     char *end = out + line.len;

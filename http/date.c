@@ -47,6 +47,29 @@ static void put_two(char *out, unsigned value)
     out[1] = (char)('0' + value % 10);
 }
 
+void date_format_stamp(char out[DATE_STAMP_LEN + 1], int64_t wall_us)
+{
+    int64_t ms = wall_us / 1000;
+    if (ms < 0)
+        ms = 0;
+    if (ms > SECONDS_MAX * 1000 + 999)
+        ms = SECONDS_MAX * 1000 + 999;
+    unsigned days = (unsigned)(ms / 1000 / SECONDS_PER_DAY);
+    unsigned rest = (unsigned)(ms / 1000 % SECONDS_PER_DAY);
+    struct day day = day_of(days);
+
+    memcpy(out, "1970-01-01T00:00:00.000Z", DATE_STAMP_LEN + 1);
+    put_two(out, day.year / 100);
+    put_two(out + 2, day.year % 100);
+    put_two(out + 5, day.month + 1);
+    put_two(out + 8, day.day);
+    put_two(out + 11, rest / 3600);
+    put_two(out + 14, rest / 60 % 60);
+    put_two(out + 17, rest % 60);
+    out[20] = (char)('0' + ms % 1000 / 100);
+    put_two(out + 21, (unsigned)(ms % 100));
+}
+
 static int64_t clamp(int64_t seconds)
 {
     if (seconds < 0)

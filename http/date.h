@@ -24,4 +24,11 @@ void date_format(char out[DATE_LEN + 1], int64_t seconds);
 int date_parse(struct str text, int64_t now_seconds, int64_t *out_seconds)
     __attribute__((warn_unused_result));
 
+#define DATE_STAMP_LEN 24 /* "2026-11-21T12:00:00.123Z" */
+
+/* RFC 3339 in UTC, with milliseconds, for logs.
+ * wall_us  microseconds since 1970, the rest of a millisecond is dropped; what is outside of 1970 …
+ *          9999 becomes the nearest moment inside */
+void date_format_stamp(char out[DATE_STAMP_LEN + 1], int64_t wall_us);
+
 #endif

@@ -2,8 +2,10 @@
 #ifndef REMUDA_IPC_HERITAGE_H
 #define REMUDA_IPC_HERITAGE_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "ipc/role.h"
 #include "ipc/scoreboard.h"
@@ -19,9 +21,25 @@ struct heritage {
     pid_t master_pid;                /* everyone: the parent that must be alive */
     int channel_fd;                  /* everyone: SOCK_SEQPACKET to the master; -1 in single mode */
     int log_fd;                      /* everyone: inherited, used through base/log.h */
-    int access_fd;                   /* web workers: access log; -1 off */
+    int access_fd;                   /* everyone, web workers write to it: access log; -1 off */
     struct scoreboard board;         /* everyone: mapped read-only before the fork */
     const struct settings *settings; /* everyone: read-only, inherited by fork */
 };
+
+#define HERITAGE_LOGS_MAX 2
+
+/* Numbers of the descriptors that are log files, in the order of a MSG_LOGS: the log's own, the
+ * access log's. Standard streams are not reopened, and a number never changes: a reopened file
+ * takes the place of the one before it (dup3(2)), so nobody has to be told, threads neither.
+ * Returns  how many */
+static inline size_t heritage_log_files(const struct heritage *heritage, int out[HERITAGE_LOGS_MAX])
+{
+    size_t n = 0;
+    if (heritage->log_fd > STDERR_FILENO)
+        out[n++] = heritage->log_fd;
+    if (heritage->access_fd > STDERR_FILENO)
+        out[n++] = heritage->access_fd;
+    return n;
+}
 
 #endif

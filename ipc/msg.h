@@ -18,6 +18,7 @@ enum msg_type {
     MSG_FORK_FAILED, /* loader: seat, epoch, value = errno */
     MSG_FULL,        /* web: value 1 at worker_connections, 0 again below */
     MSG_DRAINED,     /* web: no longer accepts; its listeners are empty and closed here */
+    MSG_REOPENED,    /* everyone: value = number of the MSG_LOGS that it obeyed */
     /* from the master */
     MSG_APP,      /* loader: fd = sealed copy of the app (none: load it from its path) */
     MSG_BOARD,    /* everyone: fd = the shared table, to map one's own part for writing */
@@ -27,6 +28,8 @@ enum msg_type {
     MSG_START,    /* web: everything was sent; accept from now on */
     MSG_DRAIN,    /* web: accept until empty, close listeners, say DRAINED, finish, exit 0 */
     MSG_STOP,     /* everyone: end now, exit 0 */
+    MSG_LOGS,     /* everyone: value = its number; fds = what to write logs to from now on, those of
+                     heritage_log_files(). Say REOPENED */
     MSG_TYPE_COUNT
 };
 

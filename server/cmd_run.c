@@ -13,6 +13,7 @@
 #include "server/logfile.h"
 #include "server/master.h"
 #include "server/nofile.h"
+#include "server/reopen.h"
 #include "workers/loader.h"
 
 enum { SINGLE };
@@ -39,11 +40,28 @@ static int cannot_start(int code, const struct err *err)
     return code;
 }
 
+/* The logs of the one process of --single, for whom nobody else opens them. */
+static struct {
+    const struct settings *settings;
+    int log_fd;
+    int access_fd;
+} single;
+
+static void reopen_single(void)
+{
+    log_notice("reopening logs", "%s", "");
+    if (reopen_files(single.settings, single.log_fd, single.access_fd) > 0)
+        log_notice("logs reopened", "processes=1");
+}
+
 /* One process for everything: what a debugger wants to see. */
-static int run_single(struct settings *settings, int access_fd)
+static int run_single(struct settings *settings, int log_fd, int access_fd)
 {
     struct err err;
     struct listen_set listeners = {0};
+    single.settings = settings;
+    single.log_fd = log_fd;
+    single.access_fd = access_fd;
     log_identify("single", -1, 1);
     if (nofile_raise(settings, 0, &err) < 0)
         return cannot_start(CLI_CONFIG, &err);
@@ -61,7 +79,7 @@ static int run_single(struct settings *settings, int access_fd)
     }
     for (uint32_t i = 0; i < listeners.n_addresses; i++)
         log_notice("listening", "address=%s", listeners.addresses[i].text);
-    int rc = loader_run_single(settings, access_fd, fds, listeners.n, &err);
+    int rc = loader_run_single(settings, access_fd, reopen_single, fds, listeners.n, &err);
     free(fds);
     listen_close(&listeners);
     return rc < 0 ? cannot_start(CLI_CONFIG, &err) : CLI_OK;
@@ -86,8 +104,8 @@ static int serve(struct settings *settings, const struct mistakes *warnings, boo
     if (logfile_open(settings->accesslog, STDOUT_FILENO, &access_fd, &err) < 0)
         code = cannot_start(CLI_CONFIG, &err);
     else
-        code =
-            is_single ? run_single(settings, access_fd) : master_run(settings, log_fd, access_fd);
+        code = is_single ? run_single(settings, log_fd, access_fd)
+                         : master_run(settings, log_fd, access_fd);
     logfile_close(&access_fd);
     log_init(STDERR_FILENO, settings->loglevel, settings->log_format);
     logfile_close(&log_fd);

@@ -118,6 +118,7 @@ int generation_hire_loader(struct generation *g, const struct generation_means *
         return rc;
     }
     seat->phase = SEAT_BOOTING;
+    seat->logs = means->logs;
     g->loader.seat = seat;
     /* A new channel has room; what is not sent to a dying loader, its death makes good. */
     struct msg board = msg_make(MSG_BOARD);
@@ -152,6 +153,9 @@ int generation_hire_worker(struct generation *g, struct post *post,
             return -EAGAIN; /* it is busy, or dying: then the next loader will be asked */
         return err_set(err, -rc, "asking the loader: %s", strerror(-rc));
     }
+    /* The loader takes what is in its channel in order: it will have them when it forks. */
+    const struct seat *loader = g->loader.seat;
+    seat->logs = loader->logs_sent != 0 ? loader->logs_sent : loader->logs;
     post->seat = seat;
     return 0;
 }

@@ -37,6 +37,7 @@ struct generation {
 struct generation_means {
     struct slots *slots;
     const struct heritage *heritage; /* what all processes inherit alike */
+    uint32_t logs;                   /* number of the reopening whose log files that has */
     int board_fd;
     uint64_t now_us;
 };

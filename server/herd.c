@@ -241,6 +241,17 @@ static void print_end(char out[32], int status)
         (void)snprintf(out, 32, " exit=%d", WEXITSTATUS(status));
 }
 
+/* For lines of the access log about requests that ended with their worker. */
+static void print_note(char out[96], const struct seat *seat)
+{
+    if (seat->doom)
+        (void)snprintf(out, 96, "worker killed: %s", seat->doom);
+    else if (WIFSIGNALED(seat->status))
+        (void)snprintf(out, 96, "worker died: SIG%s", signals_name(WTERMSIG(seat->status)));
+    else
+        (void)snprintf(out, 96, "worker ended: exit code %d", WEXITSTATUS(seat->status));
+}
+
 /* Why a start fails, should this be the death that ends it: in its own words, or in ours. */
 static void keep_reason(struct herd *herd, const struct seat *seat)
 {
@@ -273,10 +284,12 @@ void herd_bury(struct herd *herd, struct seat *seat)
     char reason[LOG_QUOTE_MAX + 32];
     char panic[LOG_QUOTE_MAX + 32];
     char words[LAST_WORDS_BYTES];
+    char note[96];
     uint64_t ms;
     struct post *post = generation_find_post(&herd->generation, seat);
     enum decide_fate fate = vacate(herd, post, seat, false, &ms);
     print_end(end, seat->status);
+    print_note(note, seat);
     keep_reason(herd, seat);
     print_pair(reason, "why", seat->reason[0] ? seat->reason : seat->doom ? seat->doom : "");
     print_pair(panic, "last_words", last_words_panic(&herd->board, seat->number, words));
@@ -292,7 +305,9 @@ void herd_bury(struct herd *herd, struct seat *seat)
                                      .seat = seat->number,
                                      .slot = seat->slot,
                                      .pid = seat->pid,
+                                     .note = note,
                                      .access_fd = herd->heritage.access_fd,
+                                     .access = herd->access,
                                      .now_us = herd->now_us};
     (void)last_words_write(&about);
     struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
@@ -366,7 +381,8 @@ bool herd_name(struct herd *herd, struct seat *seat, pid_t pid)
 void herd_fill(struct herd *herd)
 {
     struct generation *g = &herd->generation;
-    struct generation_means means = {&herd->slots, &herd->heritage, herd->board_fd, herd->now_us};
+    struct generation_means means = {&herd->slots, &herd->heritage, herd->logs, herd->board_fd,
+                                     herd->now_us};
     struct err err;
     herd->due_us = SEAT_NEVER;
     if (herd->stage == DECIDE_RUNNING && !g->loader.seat && g->loader.due_us <= herd->now_us &&

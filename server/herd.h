@@ -14,6 +14,7 @@
 #include "server/slots.h"
 #include "server/totals.h"
 
+struct access_format; /* http/access.h; here only carried */
 struct err;
 struct settings;
 
@@ -23,7 +24,9 @@ struct herd {
     struct totals totals;
     struct scoreboard board; /* mapped read-only; base NULL: none */
     int board_fd;
-    struct heritage heritage; /* what every child inherits alike */
+    struct heritage heritage;     /* what every child inherits alike */
+    uint32_t logs;                /* how often its log files were reopened */
+    struct access_format *access; /* how lines of the access log look; NULL: there is none */
     struct decide_rules rules;
     enum decide_stage stage;
     int exit_code;    /* what the master will exit with */

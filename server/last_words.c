@@ -6,21 +6,29 @@
 #include "server/last_words.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
+#include "workers/loader.h"
 
 /* A request as the master believes it. */
 struct request {
-    char method[LOG_QUOTE_MAX + 8]; /* quoted */
+    struct request_entry entry;     /* a copy: method ends, target_len is within target */
+    char peer[SCOREBOARD_PEER_MAX]; /* "" for none */
+    char trace[33];                 /* "" for none */
+    const char *phase;
+    uint64_t elapsed_us;
+    int route; /* -1: none matched */
+};
+
+/* The parts of it that a peer made, quoted for the log. */
+struct quoted {
+    char method[LOG_QUOTE_MAX + 8];
     char target[LOG_QUOTE_MAX + 8];
     char peer[LOG_QUOTE_MAX + 8];
-    const char *phase;
-    uint64_t elapsed_ms;
-    uint64_t trace[2];
-    int route; /* -1: none matched */
+    char trace[48]; /* a pair with a blank in front, or "" */
 };
 
 static bool read_entry(const struct request_entry *shared, uint64_t now_us, struct request *out)
@@ -28,72 +36,61 @@ static bool read_entry(const struct request_entry *shared, uint64_t now_us, stru
     uint32_t phase = atomic_load_explicit(&shared->phase, memory_order_acquire);
     if (phase == ENTRY_FREE)
         return false;
-    struct request_entry copy;
-    memcpy(&copy, shared, sizeof copy);
-    size_t target_len = copy.target_len;
-    if (target_len > sizeof copy.target)
-        target_len = sizeof copy.target;
-    (void)log_quote(out->method, copy.method, strnlen(copy.method, sizeof copy.method));
-    (void)log_quote(out->target, copy.target, target_len);
-    char peer[SCOREBOARD_PEER_MAX];
-    scoreboard_peer(&copy, peer);
-    (void)log_quote(out->peer, peer, strlen(peer));
+    struct request_entry *entry = &out->entry;
+    memcpy(entry, shared, sizeof *entry);
+    entry->method[sizeof entry->method - 1] = '\0';
+    if (entry->target_len > sizeof entry->target)
+        entry->target_len = sizeof entry->target;
+    scoreboard_peer(entry, out->peer);
+    out->trace[0] = '\0';
+    if (entry->trace[0] != 0 || entry->trace[1] != 0)
+        (void)snprintf(out->trace, sizeof out->trace, "%016" PRIx64 "%016" PRIx64, entry->trace[0],
+                       entry->trace[1]);
     out->phase = phase < ENTRY_PHASES ? scoreboard_phase_names[phase] : "?";
-    bool is_past = copy.started_us != 0 && copy.started_us <= now_us;
-    out->elapsed_ms = is_past ? (now_us - copy.started_us) / CLOCK_US_PER_MS : 0;
-    memcpy(out->trace, copy.trace, sizeof out->trace);
-    out->route = copy.route == UINT16_MAX ? -1 : copy.route;
+    bool is_past = entry->started_us != 0 && entry->started_us <= now_us;
+    out->elapsed_us = is_past ? now_us - entry->started_us : 0;
+    out->route = entry->route == UINT16_MAX ? -1 : entry->route;
     return true;
 }
 
-static void print_trace(const struct request *request, char out[48])
+static void quote(const struct request *request, struct quoted *out)
 {
-    out[0] = '\0';
-    if (request->trace[0] != 0 || request->trace[1] != 0)
-        (void)snprintf(out, 48, " trace=%016" PRIx64 "%016" PRIx64, request->trace[0],
-                       request->trace[1]);
+    const struct request_entry *entry = &request->entry;
+    (void)log_quote(out->method, entry->method, strlen(entry->method));
+    (void)log_quote(out->target, entry->target, entry->target_len);
+    (void)log_quote(out->peer, request->peer, strlen(request->peer));
+    (void)snprintf(out->trace, sizeof out->trace, "%s%s", request->trace[0] ? " trace=" : "",
+                   request->trace);
 }
 
-/* A quoted text without its quotes, to be put between others. */
-static struct bare {
-    int len;
-    const char *p;
-} bare(const char *quoted)
+static void write_access_line(const struct last_words_about *about, const struct request *request)
 {
-    size_t len = strlen(quoted);
-    return len < 2 ? (struct bare){0, ""} : (struct bare){(int)len - 2, quoted + 1};
-}
-
-/* Gunicorn's %(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s", as far as it is known. */
-static void write_access_line(int fd, const struct request *request)
-{
-    char when[40];
-    time_t now = (time_t)(clock_wall_us() / CLOCK_US_PER_S);
-    struct tm tm;
-    if (!localtime_r(&now, &tm) || strftime(when, sizeof when, "%d/%b/%Y:%H:%M:%S %z", &tm) == 0)
-        when[0] = '\0';
-    struct bare peer = bare(request->peer);
-    struct bare method = bare(request->method);
-    struct bare target = bare(request->target);
-    char line[3 * LOG_QUOTE_MAX];
-    int n = snprintf(line, sizeof line, "%.*s - - [%s] \"%.*s %.*s\" - - \"-\" \"-\"\n",
-                     peer.len ? peer.len : 1, peer.len ? peer.p : "-", when, method.len, method.p,
-                     target.len, target.p);
-    if (n > 0 && (size_t)n < sizeof line)
-        (void)log_write(fd, line, (size_t)n); /* a full pipe loses it, as it loses others */
+    char line[PIPE_BUF];
+    struct loader_lost lost = {
+        .peer = str_of(request->peer),
+        .method = str_of(request->entry.method),
+        .target = str_make(request->entry.target, request->entry.target_len),
+        .trace_id = str_of(request->trace),
+        .note = str_of(about->note ? about->note : "worker died"),
+        .elapsed_us = request->elapsed_us,
+        .wall_us = (int64_t)clock_wall_us(),
+        .pid = about->pid,
+    };
+    size_t n = loader_render_lost(about->access, &lost, line, sizeof line);
+    (void)log_write(about->access_fd, line, n); /* a full pipe loses it, as it loses others */
 }
 
 static void tell(const struct last_words_about *about, const struct request *request)
 {
-    char trace[48];
-    print_trace(request, trace);
+    struct quoted quoted;
+    quote(request, &quoted);
     log_warn("request lost",
              "slot=%d pid=%d method=%s target=%s peer=%s phase=%s elapsed_ms=%" PRIu64
              " route=%d%s",
-             about->slot, (int)about->pid, request->method, request->target, request->peer,
-             request->phase, request->elapsed_ms, request->route, trace);
-    if (about->access_fd >= 0)
-        write_access_line(about->access_fd, request);
+             about->slot, (int)about->pid, quoted.method, quoted.target, quoted.peer,
+             request->phase, request->elapsed_us / CLOCK_US_PER_MS, request->route, quoted.trace);
+    if (about->access_fd >= 0 && about->access)
+        write_access_line(about, request);
 }
 
 static void write_batch(const struct last_words_about *about, const struct scoreboard_part *part)
@@ -135,11 +132,12 @@ const char *last_words_request(const struct scoreboard *board, uint32_t seat, ui
     struct request request;
     out[0] = '\0';
     if (read_entry(&part.head->current, now_us, &request)) {
-        char trace[48];
-        print_trace(&request, trace);
+        struct quoted quoted;
+        quote(&request, &quoted);
         (void)snprintf(out, LAST_WORDS_REQUEST_BYTES,
-                       " method=%s target=%s elapsed_ms=%" PRIu64 " route=%d%s", request.method,
-                       request.target, request.elapsed_ms, request.route, trace);
+                       " method=%s target=%s elapsed_ms=%" PRIu64 " route=%d%s", quoted.method,
+                       quoted.target, request.elapsed_us / CLOCK_US_PER_MS, request.route,
+                       quoted.trace);
     }
     return out;
 }

@@ -12,18 +12,22 @@
 
 #define LAST_WORDS_REQUEST_BYTES (3 * LOG_QUOTE_MAX)
 
+struct access_format; /* http/access.h; here only carried */
+
 struct last_words_about {
     const struct scoreboard *board;
     uint32_t seat;
     int slot;
     pid_t pid;
-    int access_fd; /* where access-log lines go; -1: there is no access log */
+    const char *note;             /* what became of the worker, for the access log */
+    int access_fd;                /* where access-log lines go; -1: there is no access log */
+    struct access_format *access; /* how they look; NULL: there is no access log */
     uint64_t now_us;
 };
 
 /* Writes what the worker's access-log batch still holds, then for each of its unfinished requests
- * a warning and, when there is an access log, a line of it in Gunicorn's default format with "-"
- * for the status that nobody sent. Nothing of the part is believed: all is copied, then checked.
+ * a warning and, when there is an access log, a line of it, without the status that nobody sent.
+ * Nothing of the part is believed: all is copied, then checked.
  * Returns  unfinished requests */
 uint32_t last_words_write(const struct last_words_about *about);
 

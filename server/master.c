@@ -33,8 +33,10 @@
 #include "server/herd.h"
 #include "server/listen.h"
 #include "server/nofile.h"
+#include "server/reopen.h"
 #include "server/steer.h"
 #include "server/strangers.h"
+#include "workers/loader.h"
 
 #define FRAMES_A_TURN 64         /* of one channel, so that no child keeps us busy */
 #define AWAY_US CLOCK_US_PER_S   /* a turn that begins so late: we were stopped or suspended */
@@ -45,6 +47,7 @@ struct master {
     struct herd herd;
     struct listen_set listeners;
     struct steer steer;
+    struct reopen reopen;
     int signal_fd;
     struct pollfd *polls; /* [0] signals, then channels; n_seats + 1 */
     struct seat **polled; /* whose channel each is */
@@ -80,6 +83,7 @@ int master_run(struct settings *settings, int log_fd, int access_fd)
         reap_children(&m); /* behind all that may still name a seat */
         herd_fill(&m.herd);
         steer_workers(&m.steer, &m.herd, &m.listeners);
+        reopen_tell(&m.reopen, &m.herd);
         close_listeners(&m);
         is_running = !has_ended(&m);
     }
@@ -147,6 +151,8 @@ static int set_up(struct master *m, int log_fd, int access_fd)
         return refuse_start(CLI_BIND, &err);
     if (open_signals(m, &err) < 0 || herd_init(&m->herd, s, n_seats, m->listeners.n, &err) < 0)
         return refuse_start(CLI_NO_BOOT, &err);
+    if (access_fd >= 0 && loader_open_format(s, &m->herd.access, &err) < 0)
+        return refuse_start(CLI_CONFIG, &err);
     m->polls = calloc(n_seats + 1, sizeof *m->polls);
     m->polled = calloc(n_seats + 1, sizeof *m->polled);
     if (!m->polls || !m->polled || steer_init(&m->steer, n_slots) < 0) {
@@ -168,6 +174,7 @@ static void tear_down(struct master *m)
     }
     steer_fini(&m->steer);
     herd_fini(&m->herd);
+    loader_close_format(m->herd.access);
     free(m->polls);
     free(m->polled);
 }
@@ -185,9 +192,11 @@ static void wait_for_events(struct master *m)
     uint64_t before_us = clock_now_us();
     if (before_us > m->herd.now_us + AWAY_US && m->wake_us != 0)
         excuse_heartbeats(m, "turn");
-    uint64_t next_us = herd_next_us(&m->herd);
-    uint64_t steer_us = steer_next_us(&m->steer, &m->herd);
-    m->wake_us = next_us < steer_us ? next_us : steer_us;
+    uint64_t next_us[] = {herd_next_us(&m->herd), steer_next_us(&m->steer, &m->herd),
+                          reopen_next_us(&m->reopen)};
+    m->wake_us = SEAT_NEVER;
+    for (size_t i = 0; i < sizeof next_us / sizeof next_us[0]; i++)
+        m->wake_us = next_us[i] < m->wake_us ? next_us[i] : m->wake_us;
     uint64_t wait_us = m->wake_us > before_us ? m->wake_us - before_us : 0;
     struct timespec timeout = {.tv_sec = (time_t)(wait_us / CLOCK_US_PER_S),
                                .tv_nsec = (long)(wait_us % CLOCK_US_PER_S * 1000)};
@@ -214,8 +223,11 @@ static const struct {
     int number;
     const char *what;
 } later_signals[] = {
-    {SIGHUP, "reload"},        {SIGUSR1, "reopening of logs"}, {SIGUSR2, "upgrade"},
-    {SIGTTIN, "more workers"}, {SIGTTOU, "fewer workers"},     {SIGWINCH, "stopping of workers"},
+    {SIGHUP, "reload"},
+    {SIGUSR2, "upgrade"},
+    {SIGTTIN, "more workers"},
+    {SIGTTOU, "fewer workers"},
+    {SIGWINCH, "stopping of workers"},
 };
 
 static void stop(struct master *m, enum decide_stage stage, const char *why)
@@ -229,6 +241,8 @@ static void hear_signals(struct master *m)
 {
     static const int stops[] = {SIGTERM, SIGINT, SIGQUIT};
     uint64_t taken = signals_take();
+    if (signals_has(taken, SIGUSR1))
+        reopen_logs(&m->reopen, &m->herd);
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
         if (signals_has(taken, stops[i]))
             stop(m, decide_stage(m->herd.stage, stops[i]), signals_name(stops[i]));
@@ -299,6 +313,8 @@ static bool hear_frame(struct master *m, struct seat *seat, const struct msg *ms
     case MSG_DRAINED:
         herd_happen(&m->herd, seat, DECIDE_DRAINED);
         return is_from(seat, ROLE_WEB);
+    case MSG_REOPENED:
+        return reopen_hear(seat, msg);
     default:
         return false; /* msg_receive() lets no other through */
     }

@@ -46,6 +46,9 @@ struct seat {
     uint64_t deadline_us;  /* when its phase has lasted too long; SEAT_NEVER: no limit */
     uint64_t heartbeat_us; /* as last read from the shared table, never in the future */
 
+    uint32_t logs;      /* number of the reopening whose log files it has; see server/reopen.h */
+    uint32_t logs_sent; /* of the one on its way to it; 0: none */
+
     bool is_full;              /* at worker_connections, as it says */
     bool is_hung;              /* its heartbeat is old enough for a neighbour to cover it */
     bool is_started;           /* MSG_START is on its way or was received */

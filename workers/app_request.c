@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "http/path.h"
 #include "include/remuda.h"
 #include "workers/chain.h"
@@ -195,28 +196,14 @@ const char *rmd_format(rmd_request *req, const char *format, ...)
 
 const char *rmd_json_quote(rmd_request *req, const char *data, size_t len)
 {
-    if (len > (SIZE_MAX - 3) / 6)
+    if (len > (SIZE_MAX - 3) / JSON_ESCAPE_MAX)
         return NULL;
-    char *out = arena_alloc_text(req->arena, len * 6 + 3); /* \u00XX is the longest */
+    size_t cap = len * JSON_ESCAPE_MAX;
+    char *out = arena_alloc_text(req->arena, cap + 3);
     if (!out)
         return NULL;
-    char *at = out;
-    *at++ = '"';
-    for (size_t i = 0; i < len;) {
-        unsigned char c = (unsigned char)data[i];
-        size_t n = str_utf8_length(data + i, len - i);
-        if (c == '"' || c == '\\') {
-            *at++ = '\\';
-            *at++ = (char)c;
-        } else if (c < 0x20 || n == 0) {
-            at += snprintf(at, 7, "\\u%04x", n == 0 ? 0xfffdU : c);
-        } else {
-            memcpy(at, data + i, n);
-            at += n;
-        }
-        i += n ? n : 1;
-    }
-    *at++ = '"';
-    *at = '\0';
+    size_t n = json_escape(out + 1, cap, str_make(data, len), NULL);
+    out[0] = '"';
+    memcpy(out + 1 + n, "\"", 2);
     return out;
 }

@@ -1,9 +1,11 @@
-/* The frames that workers send, in one place. */
+/* The frames that workers send, and those that all of them obey alike, in one place. */
 #include "workers/channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -43,4 +45,16 @@ void channel_tell(const struct heritage *heritage, enum msg_type type, const str
         wait_until(heritage->channel_fd, POLLOUT);
     if (rc < 0 && rc != -EPIPE) /* EPIPE: the master is gone, and so are we in a moment */
         log_error("can't tell the master", "what=%s reason=\"%s\"", msg_names[type], strerror(-rc));
+}
+
+void channel_take_logs(const struct heritage *heritage, const struct msg *msg, const int *fds,
+                       size_t n_fds)
+{
+    int files[HERITAGE_LOGS_MAX];
+    size_t n_files = heritage_log_files(heritage, files);
+    for (size_t i = 0; i < n_files && i < n_fds; i++)
+        if (dup3(fds[i], files[i], O_CLOEXEC) < 0)
+            log_error("log not reopened", "reason=\"%s\" does=\"go on with the old one\"",
+                      strerror(errno));
+    channel_tell(heritage, MSG_REOPENED, NULL, getpid(), msg->value, NULL);
 }

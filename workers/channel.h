@@ -17,4 +17,10 @@ int channel_wait(int channel_fd, struct msg *out_msg, int *fds, size_t *out_n_fd
 void channel_tell(const struct heritage *heritage, enum msg_type type, const struct msg *about,
                   pid_t pid, int64_t value, const char *text);
 
+/* Obeys a MSG_LOGS: what it brought takes the place of the log files that this process has; then
+ * the master is told. Lines that were gathered must have been written before.
+ * fds      stay the caller's, to be closed */
+void channel_take_logs(const struct heritage *heritage, const struct msg *msg, const int *fds,
+                       size_t n_fds);
+
 #endif

@@ -174,6 +174,8 @@ static void serve_orders(void)
             return; /* no master, no orders */
         if (msg.type == MSG_FORK)
             fork_worker(&msg, fds[0]);
+        else if (msg.type == MSG_LOGS)
+            channel_take_logs(room.heritage, &msg, fds, n_fds);
         else if (msg.type == MSG_STOP)
             room.is_ending = true;
         else
@@ -273,12 +275,13 @@ static void unload(void *handle, struct app *app)
 
 /* ---- without a loader ---- */
 
-int loader_run_single(const struct settings *settings, int access_fd, const int *fds, size_t n_fds,
-                      struct err *err)
+int loader_run_single(const struct settings *settings, int access_fd, void (*reopen_logs)(void),
+                      const int *fds, size_t n_fds, struct err *err)
 {
     void *handle = NULL;
     struct app app = {0};
     log_identify("single", -1, -1);
+    (void)signal(SIGUSR1, SIG_IGN); /* until there is a loop that hears it */
     set_process("single", 0, settings, &app);
     int rc = privileges_drop(settings, err);
     if (rc == 0)
@@ -289,7 +292,7 @@ int loader_run_single(const struct settings *settings, int access_fd, const int 
     if (failed)
         rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
     if (rc == 0) {
-        rc = web_event_run_single(settings, &app, access_fd, fds, n_fds, err);
+        rc = web_event_run_single(settings, &app, access_fd, reopen_logs, fds, n_fds, err);
         if (app.decl->worker_exit)
             app.decl->worker_exit();
     }
@@ -398,12 +401,39 @@ int loader_print_routes(const struct settings *settings, FILE *out, struct err *
     return ferror(out) ? err_set(err, EIO, "can't write the routes") : 0;
 }
 
+int loader_open_format(const struct settings *settings, struct access_format **out_format,
+                       struct err *err)
+{
+    return access_format_new(settings->access_log_format, out_format, err);
+}
+
+void loader_close_format(struct access_format *format)
+{
+    access_format_free(format);
+}
+
 int loader_check_format(const struct settings *settings, struct err *err)
 {
     struct access_format *format = NULL;
-    int rc = access_format_new(settings->access_log_format, &format, err);
-    access_format_free(format);
+    int rc = loader_open_format(settings, &format, err);
+    loader_close_format(format);
     return rc;
+}
+
+size_t loader_render_lost(struct access_format *format, const struct loader_lost *lost, char *out,
+                          size_t cap)
+{
+    struct access_entry entry = {
+        .peer_address = lost->peer.len > 0 ? lost->peer : STR("-"),
+        .method = lost->method,
+        .target = lost->target,
+        .elapsed_us = lost->elapsed_us,
+        .wall_us = lost->wall_us,
+        .pid = lost->pid,
+        .trace_id = lost->trace_id,
+        .note = lost->note,
+    };
+    return access_render(format, &entry, out, cap);
 }
 
 void loader_print_versions(FILE *out)

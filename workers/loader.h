@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "ipc/heritage.h"
 
+struct access_format; /* http/access.h; here only carried */
 struct err;
 struct settings;
 
@@ -16,11 +17,13 @@ struct settings;
 void loader_main(const struct heritage *heritage);
 
 /* Serves in this process, without fork, limits or watchdog, until TERM, INT or QUIT.
- * access_fd  borrowed; -1: no access log
+ * access_fd    borrowed; -1: no access log
+ * reopen_logs  called at USR1: opens log files anew, under the same numbers
  * fds      listening sockets, non-blocking; closed before it returns
  * Returns  0 stopped as asked; -errno, *err: the app can't be loaded or initialised */
-int loader_run_single(const struct settings *settings, int access_fd, const int *fds, size_t n_fds,
-                      struct err *err) __attribute__((warn_unused_result));
+int loader_run_single(const struct settings *settings, int access_fd, void (*reopen_logs)(void),
+                      const int *fds, size_t n_fds, struct err *err)
+    __attribute__((warn_unused_result));
 
 struct loader_call {
     const char *method;
@@ -44,6 +47,29 @@ int loader_print_routes(const struct settings *settings, FILE *out, struct err *
  * Returns  0; -EINVAL, *err: what is wrong with it; -ENOMEM */
 int loader_check_format(const struct settings *settings, struct err *err)
     __attribute__((warn_unused_result));
+
+/* access_log_format for loader_render_lost().
+ * Returns  0; as loader_check_format() */
+int loader_open_format(const struct settings *settings, struct access_format **out_format,
+                       struct err *err) __attribute__((warn_unused_result));
+void loader_close_format(struct access_format *format);
+
+/* A request that a worker had in hand when it died. All borrowed for the call. */
+struct loader_lost {
+    struct str peer;           /* empty: not known */
+    struct str method, target; /* as the peer sent them, maybe cut */
+    struct str trace_id;       /* empty: not known */
+    struct str note;           /* what became of the worker; not empty */
+    uint64_t elapsed_us;       /* from its first byte to its worker's death */
+    int64_t wall_us;           /* now, since 1970 */
+    pid_t pid;                 /* the worker */
+};
+
+/* Its line of the access log, as all others but for a status, and with the note.
+ * cap      ≥ 512
+ * Returns  bytes written, with the newline */
+size_t loader_render_lost(struct access_format *format, const struct loader_lost *lost, char *out,
+                          size_t cap);
 
 /* Versions of what is linked, a line each, for `remuda version`. */
 void loader_print_versions(FILE *out);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,6 +17,7 @@
 
 #define IN_BYTES 32768U
 #define NO_ENTRY UINT32_MAX
+#define LINE_BYTES 16384U /* of a line of the access log in a file: a target and some fields */
 
 void web_fill_limits(struct http_limits *limits, const struct settings *settings)
 {
@@ -159,30 +161,38 @@ static void log_access(struct web *web, struct rmd_request *req, struct rmd_resp
     struct access_entry entry = {
         .peer_address = peer_len > 0 ? str_make(peer, peer_len) : STR("-"),
         .method = str_of(req->method),
-        .target = is_known ? request_target(req) : STR("-"),
-        .protocol = is_known && req->head.minor == 0 ? STR("HTTP/1.0") : STR("HTTP/1.1"),
+        .target = is_known ? request_target(req) : (struct str){0},
+        .protocol = !is_known              ? (struct str){0}
+                    : req->head.minor == 0 ? STR("HTTP/1.0")
+                                           : STR("HTTP/1.1"),
         .path = req->match.path,
         .query = req->query,
         .status = res->status,
         .body_bytes = res->body_sent,
         .elapsed_us = now_us > req->started_us ? now_us - req->started_us : 0,
-        .wall_seconds = ((int64_t)now_us + web->wall_offset_us) / (int64_t)CLOCK_US_PER_S,
+        .wall_us = (int64_t)now_us + web->wall_offset_us,
         .pid = getpid(),
-        .trace_id = request_trace_id(req),
+        .trace_id = access_has_trace(web->access) ? request_trace_id(req) : (struct str){0},
         .request_header = find_request_header,
         .response_header = find_response_header,
         .context = req,
     };
     _Atomic uint32_t *len = &web->part.head->batch_len;
     uint32_t used = atomic_load_explicit(len, memory_order_relaxed);
-    if (SCOREBOARD_BATCH_BYTES - used < 8192U) {
+    if (SCOREBOARD_BATCH_BYTES - used < web->access_line_bytes) {
         web_flush_access(web);
         used = 0;
     }
-    size_t n =
-        access_render(web->access, &entry, web->part.batch + used, SCOREBOARD_BATCH_BYTES - used);
+    size_t n = access_render(web->access, &entry, web->part.batch + used, web->access_line_bytes);
     /* Released after the bytes: the master reads so many when this process is dead. */
     atomic_store_explicit(len, used + (uint32_t)n, memory_order_release);
+}
+
+void web_on_access_opened(struct web *web)
+{
+    struct stat st;
+    bool is_file = fstat(web->access_fd, &st) == 0 && S_ISREG(st.st_mode);
+    web->access_line_bytes = is_file ? LINE_BYTES : PIPE_BUF;
 }
 
 void web_flush_access(struct web *web)
@@ -334,6 +344,7 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
             web_fini(web);
             return rc;
         }
+        web_on_access_opened(web);
     }
     if (getrandom(&web->env.trace_seed, sizeof web->env.trace_seed, 0) !=
         (ssize_t)sizeof web->env.trace_seed)

@@ -30,6 +30,7 @@ struct web {
     uint32_t n_free_entries;
     struct access_format *access; /* NULL: off */
     int access_fd;                /* -1: off */
+    uint32_t access_line_bytes;   /* longer lines are cut */
     int64_t wall_offset_us;       /* wall clock - monotonic clock */
 };
 
@@ -50,7 +51,11 @@ void web_on_turn(struct web *web, uint64_t now_us);
 /* Now and then (half a second): the wall clock may have been set. */
 void web_on_tick(struct web *web);
 
-/* Writes what the access log has gathered; at the end of a turn. */
+/* access_fd leads elsewhere from now on. A line for a pipe, a socket or a terminal must fit
+ * PIPE_BUF: what is longer is not written as a whole there (pipe(7)). */
+void web_on_access_opened(struct web *web);
+
+/* Writes what the access log has gathered; at the end of a turn, and before access_fd changes. */
 void web_flush_access(struct web *web);
 
 /* Adds to a counter of one's own part: one writer, so no locked instruction is needed. */

@@ -62,7 +62,8 @@ static struct {
     bool is_full;    /* at worker_connections */
     bool has_warned_full;
     bool is_draining;
-    uint64_t drain_ends_us; /* single mode: when patience ends; 0: the master decides */
+    uint64_t drain_ends_us;    /* single mode: when patience ends; 0: the master decides */
+    void (*reopen_logs)(void); /* single mode: at USR1 */
 } room;
 
 static void run_loop(void);
@@ -163,9 +164,10 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
 static void add_listener(int fd, int64_t id);
 
 int web_event_run_single(const struct settings *settings, const struct app *app, int access_fd,
-                         const int *fds, size_t n_fds, struct err *err)
+                         void (*reopen_logs)(void), const int *fds, size_t n_fds, struct err *err)
 {
     room.channel_fd = -1;
+    room.reopen_logs = reopen_logs;
     room.is_started = true;
     struct scoreboard_part part = {
         .head = calloc(1, sizeof *part.head),
@@ -202,24 +204,25 @@ static int set_up(const struct settings *settings, const struct app *app,
                   const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
                   int access_fd, struct err *err)
 {
-    static const int obeyed[] = {SIGTERM, SIGINT, SIGQUIT};
+    static const int obeyed[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
+    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGHUP, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
+    const unsigned n_obeyed = sizeof obeyed / sizeof obeyed[0];
     int rc = web_init(&room.web, settings, app, part, n_inflight, n_routes, access_fd, err);
     if (rc < 0)
         return rc;
     room.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     if (!room.loop)
         return err_set(err, EMFILE, "libev gives no epoll loop: %s", strerror(errno));
-    /* In a terminal INT and QUIT reach the whole group; with a master it is the master's to act. */
-    int signal_fd = signals_open(obeyed, room.heritage ? 1 : 3);
+    /* In a terminal INT and QUIT reach the whole group; with a master it is the master's to act. It
+     * also opens log files, for which a worker may lack the rights. */
+    int signal_fd = signals_open(obeyed, room.heritage ? 1 : n_obeyed);
     if (signal_fd < 0)
         return err_set(err, -signal_fd, "signals: %s", strerror(-signal_fd));
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGHUP,  SIGUSR1,
-                                  SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
         (void)sigaction(ignored[i], &ignore, NULL);
-    for (size_t i = 0; room.heritage && i < 2; i++)
-        (void)sigaction(obeyed[i + 1], &ignore, NULL);
+    for (unsigned i = 1; room.heritage && i < n_obeyed; i++)
+        (void)sigaction(obeyed[i], &ignore, NULL);
     if (client_init(&room.clients, room.loop, &room.web, on_client_closed) < 0)
         return err_set(err, ENOMEM, "no memory for the worker's connections");
     room.max_clients = settings->worker_connections;
@@ -439,6 +442,21 @@ static void start_draining(void)
         ev_break(room.loop, EVBREAK_ALL);
 }
 
+/* Between two batches: what was gathered goes where it was meant to go. */
+static void take_logs(const struct msg *msg, const int *fds, size_t n_fds)
+{
+    web_flush_access(&room.web);
+    channel_take_logs(room.heritage, msg, fds, n_fds);
+    web_on_access_opened(&room.web);
+}
+
+static void reopen_logs(void)
+{
+    web_flush_access(&room.web);
+    room.reopen_logs();
+    web_on_access_opened(&room.web);
+}
+
 static void obey(const struct msg *msg, int *fds, size_t n_fds)
 {
     switch ((enum msg_type)msg->type) {
@@ -463,6 +481,9 @@ static void obey(const struct msg *msg, int *fds, size_t n_fds)
         break;
     case MSG_STOP:
         ev_break(room.loop, EVBREAK_ALL);
+        break;
+    case MSG_LOGS:
+        take_logs(msg, fds, n_fds);
         break;
     default:
         log_warn("frame that a web worker does not expect", "type=%s", msg_names[msg->type]);
@@ -497,6 +518,8 @@ static void on_signal(struct ev_loop *loop, ev_io *watcher, int events)
     (void)watcher;
     (void)events;
     uint64_t taken = signals_take();
+    if (signals_has(taken, SIGUSR1))
+        reopen_logs();
     if (signals_has(taken, SIGINT) || signals_has(taken, SIGQUIT) ||
         (signals_has(taken, SIGTERM) && room.is_draining && !room.heritage))
         ev_break(loop, EVBREAK_ALL);

@@ -219,6 +219,105 @@ static void access_log_takes_a_format_of_its_own(void **state)
     CHECK_HAS(line, pid);
 }
 
+static struct server *start_access_json(const char *app)
+{
+    return server_start_app(app, "--workers", "1", "--set", "accesslog=-", "--set",
+                            "access_log_format=json", NULL);
+}
+
+static void check_member(const char *line, const char *name, const char *expected)
+{
+    char value[LINES_LINE_MAX];
+    CHECK_SAYING(json_member(line, name, value, sizeof value), "no %s in: %s", name, line);
+    CHECK_TEXT(value, expected);
+}
+
+static void access_log_is_json_when_asked(void **state)
+{
+    (void)state;
+    struct server *s = start_access_json(REMUDA_DEMO_SO);
+    struct client *c = client_to(s);
+    client_exchange(
+        c, &r,
+        "GET /hello/J%C3%BCrgen?x=%22 HTTP/1.1\r\nHost: a\r\nUser-Agent: a\tb\xff\"\\\r\n"
+        "Authorization: Basic YW5uOnNlY3JldA==\r\n\r\n");
+    const char *line = lines_wait_text(&s->out, "/hello/", patience_until(PATIENCE_MS));
+    CHECK(line != NULL);
+    json_must(line, strlen(line));
+    static const char *const members[][2] = {
+        {"peer", "127.0.0.1"},
+        {"user", "ann"},
+        {"method", "GET"},
+        {"target", "/hello/J%C3%BCrgen?x=%22"},
+        {"path", "/hello/J\xc3\xbcrgen"},
+        {"query", "x=%22"},
+        {"protocol", "HTTP/1.1"},
+        {"status", "200"},
+        {"referer", "null"},
+        {"user_agent", "a\\u0009b\\ufffd\\\"\\\\"},
+    };
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        check_member(line, members[i][0], members[i][1]);
+    CHECK_EQ(json_number(line, "pid"), server_worker_pid(s, 0));
+    CHECK_HAS_NOT(line, "\"note\"");
+    client_send_text(c, "NONSENSE\r\n\r\n");
+    line = lines_wait_text(&s->out, "\"status\":400", patience_until(PATIENCE_MS));
+    CHECK(line != NULL);
+    json_must(line, strlen(line));
+    check_member(line, "target", "null");
+}
+
+static void last_words_have_the_format_of_all_other_lines(void **state)
+{
+    (void)state;
+    server_let_crash();
+    struct server *s = start_access_json(PROBE_SO);
+    s->is_violent = true;
+    struct client *c = client_to(s);
+    pid_t pid = server_worker_pid(s, 0);
+    client_send_text(c, "GET /crash?x HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_expect_close(c);
+    const char *line = lines_wait_text(&s->out, "/crash?x", patience_until(PATIENCE_MS));
+    CHECK(line != NULL);
+    json_must(line, strlen(line));
+    check_member(line, "status", "null");
+    check_member(line, "method", "GET");
+    check_member(line, "note", "worker died: SIGSEGV");
+    CHECK_EQ(json_number(line, "pid"), pid);
+}
+
+/* Into a pipe a line must fit one write, or others would come between its parts; a file takes it as
+ * it is. */
+static void long_lines_are_cut_for_pipes_and_stay_valid(void **state)
+{
+    (void)state;
+    static char request[9000];
+    static char value[9000];
+    memset(request, 'a', 8000);
+    memcpy(request, "GET /", 5);
+    memcpy(request + 8000, " HTTP/1.1\r\nHost: a\r\n\r\n", sizeof " HTTP/1.1\r\nHost: a\r\n\r\n");
+    struct server *s = start_access_json(REMUDA_DEMO_SO);
+    client_exchange(client_to(s), &r, request);
+    const char *line = lines_wait_text(&s->out, "/aaa", patience_until(PATIENCE_MS));
+    CHECK(line != NULL);
+    json_must(line, strlen(line));
+    CHECK(strlen(line) < 4096 && strlen(line) > 1024);
+    CHECK(json_member(line, "target", value, sizeof value));
+    CHECK_TEXT(value + strlen(value) - 3, "…");
+    CHECK_EQ(json_number(line, "status"), 404);
+
+    char setting[300];
+    struct server *other = server_new();
+    (void)snprintf(setting, sizeof setting, "accesslog=%s", server_path(other, "access.log"));
+    const char *args[] = {"run", REMUDA_DEMO_SO, "--bind", "127.0.0.1:0", "--set", setting, NULL};
+    server_launch(other, &(struct server_options){.args = args});
+    server_wait_ready(other);
+    client_exchange(client_to(other), &r, request);
+    const char *text = wait_file_has(server_path(other, "access.log"), "\n");
+    request[8000] = '\0';
+    CHECK_HAS(text, request + 4);
+}
+
 /* Every answered request has its line, whoever answered it, when the server has stopped. */
 static void access_log_has_a_line_for_each_request(void **state)
 {
@@ -282,7 +381,8 @@ static void lines_of_a_worker_that_died_in_the_same_turn_are_written(void **stat
     }
     const char *line = lines_wait_text(&s->out, "/crash?4", patience_until(PATIENCE_MS));
     CHECK(line != NULL);
-    CHECK_HAS(line, "\" - "); /* it never had a status */
+    CHECK_HAS(line, "\" - - \"-\" \"-\" trace="); /* it never had a status */
+    CHECK_HAS(line, " note=\"worker died: SIGSEGV\"");
 }
 
 static void bad_access_log_format_is_a_mistake_of_the_configuration(void **state)
@@ -301,6 +401,9 @@ SERVER_MAIN(SERVER_TEST(json_log_is_one_valid_object_a_line),
             SERVER_TEST(access_log_is_off_by_default), SERVER_TEST(access_log_has_gunicorns_format),
             SERVER_TEST(access_log_escapes_what_peers_send),
             SERVER_TEST(access_log_takes_a_format_of_its_own),
+            SERVER_TEST(access_log_is_json_when_asked),
+            SERVER_TEST(last_words_have_the_format_of_all_other_lines),
+            SERVER_TEST(long_lines_are_cut_for_pipes_and_stay_valid),
             SERVER_TEST(access_log_has_a_line_for_each_request),
             SERVER_TEST(lines_of_a_worker_that_died_in_the_same_turn_are_written),
             SERVER_TEST(bad_access_log_format_is_a_mistake_of_the_configuration))

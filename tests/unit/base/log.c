@@ -291,6 +291,34 @@ static void log_write_gives_pipes_whole_lines(void **state)
     assert_int_equal(strlen(logged()), 4000);
 }
 
+/* A pipe of packets keeps each write apart: all are short enough to be whole, and end with a
+ * line. */
+static void log_write_splits_a_batch_between_lines_only(void **state)
+{
+    (void)state;
+    int packets[2];
+    static char batch[64 * 1024];
+    static char taken[sizeof batch];
+    if (pipe2(packets, O_CLOEXEC | O_DIRECT | O_NONBLOCK) < 0)
+        skip(); /* a kernel without them */
+    assert_true(fcntl(packets[1], F_SETPIPE_SZ, 1 << 20) > 0);
+    for (size_t i = 0, line = 1; i < sizeof batch; i += line, line = line * 31 % 4097) {
+        size_t len = line < sizeof batch - i ? line : sizeof batch - i;
+        memset(batch + i, 'a', len);
+        batch[i + len - 1] = '\n';
+    }
+    assert_int_equal(log_write(packets[1], batch, sizeof batch), sizeof batch);
+    size_t len = 0;
+    for (ssize_t n; (n = read(packets[0], taken + len, PIPE_BUF)) > 0;) {
+        len += (size_t)n;
+        assert_int_equal(taken[len - 1], '\n');
+    }
+    assert_int_equal(len, sizeof batch);
+    assert_memory_equal(taken, batch, len);
+    fd_close(&packets[0]);
+    fd_close(&packets[1]);
+}
+
 static void log_write_survives_a_reader_that_is_gone(void **state)
 {
     (void)state;
@@ -315,6 +343,7 @@ int main(void)
         TEST(log_lines_stay_whole_whatever_they_hold),
         TEST(log_counts_lines_that_a_full_pipe_does_not_take),
         TEST(log_write_gives_pipes_whole_lines),
+        TEST(log_write_splits_a_batch_between_lines_only),
         TEST(log_write_survives_a_reader_that_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,20 @@ static void str_compares_octets_and_ascii_letters(void **state)
     assert_int_equal(STR("a\0b").len, 3);
 }
 
+static void str_prints_numbers_in_decimal(void **state)
+{
+    (void)state;
+    static const uint64_t numbers[] = {0,         7, 9, 10, 99, 100, 1234567890, UINT64_MAX - 1,
+                                       UINT64_MAX};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        char expected[STR_U64_MAX + 1];
+        char out[STR_U64_MAX];
+        int n = snprintf(expected, sizeof expected, "%ju", (uintmax_t)numbers[i]);
+        assert_int_equal(str_print_u64(out, numbers[i]), n);
+        assert_memory_equal(out, expected, (size_t)n);
+    }
+}
+
 static void str_trim_strips_blanks_and_tabs_only(void **state)
 {
     (void)state;
@@ -190,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(str_compares_octets_and_ascii_letters),
+        cmocka_unit_test(str_prints_numbers_in_decimal),
         cmocka_unit_test(str_trim_strips_blanks_and_tabs_only),
         cmocka_unit_test(str_parse_u64_takes_digits_only_and_keeps_to_its_maximum),
         cmocka_unit_test(str_list_has_finds_whole_tokens_without_case),

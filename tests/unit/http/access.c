@@ -54,7 +54,7 @@ static struct access_entry usual_entry(struct fields *fields)
         .status = 200,
         .body_bytes = 1234,
         .elapsed_us = 2034567,
-        .wall_seconds = 1795262400, /* 2026-11-21 12:00:00 UTC */
+        .wall_us = 1795262400123456, /* 2026-11-21 12:00:00 UTC */
         .pid = 4711,
         .trace_id = STR("0123abcd"),
         .request_header = find_request,
@@ -97,8 +97,11 @@ static int setup(void **state)
 static void access_renders_every_atom(void **state)
 {
     (void)state;
-    static const struct field request[] = {
-        {"Referer", "http://example.com/"}, {"User-Agent", "curl/7.88"}, {"X-One", "1"}, {0}};
+    static const struct field request[] = {{"Referer", "http://example.com/"},
+                                           {"User-Agent", "curl/7.88"},
+                                           {"X-One", "1"},
+                                           {"Content-Length", "7"},
+                                           {0}};
     static const struct field response[] = {{"Content-Type", "text/plain"}, {0}};
     struct fields fields = {request, response};
     struct access_entry entry = usual_entry(&fields);
@@ -129,6 +132,17 @@ static void access_renders_every_atom(void **state)
         {"%({X-One}o)s", "-"},
         {"%({REMUDA_ACCESS_TEST}e)s", "from outside"},
         {"%({REMUDA_ACCESS_NONE}e)s", "-"},
+        {"%({REQUEST_METHOD}e)s", "GET"},
+        {"%({raw_uri}e)s", "/a%20b?x=1&y=2"},
+        {"%({PATH_INFO}e)s", "/a\\x20b"},
+        {"%({query_string}e)s", "x=1&y=2"},
+        {"%({SERVER_PROTOCOL}e)s", "HTTP/1.1"},
+        {"%({remote_addr}e)s", "192.0.2.1"},
+        {"%({HTTP_X_ONE}e)s", "1"},
+        {"%({http_user_agent}e)s", "curl/7.88"},
+        {"%({HTTP_X_TWO}e)s", "-"},
+        {"%({CONTENT_LENGTH}e)s", "7"},
+        {"%({HTTP_}e)s", "-"},
         {"%({trace_id}x)s", "0123abcd"},
         {"%%", "%"},
         {"", ""},
@@ -164,7 +178,7 @@ static void access_renders_what_is_absent(void **state)
 static void access_renders_time_in_the_local_zone(void **state)
 {
     (void)state;
-    struct access_entry entry = {.wall_seconds = 1795262400};
+    struct access_entry entry = {.wall_us = INT64_C(1795262400000000)};
     static const struct field zones[] = {
         {"UTC0", "[21/Nov/2026:12:00:00 +0000]"},    {"ABC-5:30", "[21/Nov/2026:17:30:00 +0530]"},
         {"ABC3:30", "[21/Nov/2026:08:30:00 -0330]"}, {"ABC-14", "[22/Nov/2026:02:00:00 +1400]"},
@@ -175,10 +189,10 @@ static void access_renders_time_in_the_local_zone(void **state)
         assert_string_equal(render("%(t)s", &entry), zones[i].value);
     }
     set_zone("UTC0");
-    entry.wall_seconds = 0;
+    entry.wall_us = 0;
     assert_string_equal(render("%(t)s", &entry), "[01/Jan/1970:00:00:00 +0000]");
-    entry.wall_seconds = INT64_MAX;
-    assert_string_equal(render("%(t)s", &entry), "-");
+    entry.wall_us = INT64_MAX;
+    assert_string_equal(render("%(t)s", &entry), "[10/Jan/294247:04:00:54 +0000]");
 }
 
 static void access_takes_the_user_but_nothing_of_the_password(void **state)
@@ -255,10 +269,59 @@ static void access_escapes_every_octet_but_printable_ascii(void **state)
         else
             (void)snprintf(want, sizeof want, "%c", c);
         char line[16];
-        (void)snprintf(line, sizeof line, " %s ", want);
+        (void)snprintf(line, sizeof line, " %s", want);
         assert_string_equal(render("%(r)s", &entry), line);
         assert_string_equal(render("%(q)s", &entry), c == ' ' ? "\\x20" : want);
     }
+}
+
+static void access_says_whether_a_format_shows_the_trace(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *format;
+        bool has_trace;
+    } rows[] = {
+        {ACCESS_FORMAT_DEFAULT, false},
+        {"%({trace_id}x)s", true},
+        {"%(h)s %({trace_id}x)s!", true},
+        {"%({trace_id}i)s", false},
+        {"json", true},
+        {"", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct access_format *format;
+        assert_int_equal(access_format_new(rows[i].format, &format, NULL), 0);
+        assert_int_equal(access_has_trace(format), rows[i].has_trace);
+        access_format_free(format);
+    }
+}
+
+/* One format for many lines: the clock that it keeps must not stand still. */
+static void access_tells_each_line_its_own_time(void **state)
+{
+    (void)state;
+    struct access_format *format;
+    struct access_entry entry = {0};
+    char out[64];
+    assert_int_equal(access_format_new("%(t)s", &format, NULL), 0);
+    static const struct {
+        int64_t wall_us;
+        const char *text;
+    } rows[] = {
+        {0, "[01/Jan/1970:00:00:00 +0000]\n"},
+        {999999, "[01/Jan/1970:00:00:00 +0000]\n"},
+        {1000000, "[01/Jan/1970:00:00:01 +0000]\n"},
+        {INT64_C(1795262400123456), "[21/Nov/2026:12:00:00 +0000]\n"},
+        {1000000, "[01/Jan/1970:00:00:01 +0000]\n"}, /* the clock was set back */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        entry.wall_us = rows[i].wall_us;
+        size_t n = access_render(format, &entry, out, sizeof out);
+        assert_int_equal(n, strlen(rows[i].text));
+        assert_memory_equal(out, rows[i].text, n);
+    }
+    access_format_free(format);
 }
 
 /* ---- size ---- */
@@ -288,7 +351,7 @@ static void access_cuts_lines_that_do_not_fit(void **state)
             char *out = malloc(cap); /* so that the sanitizer sees every octet too many */
             assert_non_null(out);
             size_t n = render_into("[%(r)s]", &entry, out, cap);
-            size_t whole = len > 0 ? 4 + len + (len + 2) / 3 * 3 : 3;
+            size_t whole = len > 0 ? 3 + len + (len + 2) / 3 * 3 : 3;
             if (whole <= cap - 4) {
                 assert_int_equal(n, whole + 1);
             } else {
@@ -364,6 +427,7 @@ static void access_refuses_bad_formats_and_says_where(void **state)
         {"%({a}z)s", "\"%({a}z)s\" at position 1"},
         {"%({a})s", "\"%({a})s\" at position 1"},
         {"%({a}x)s", "\"%({a}x)s\" at position 1"},
+        {"json %(y)s", "\"%(y)s\" at position 6"},
         {"%(hh)s", "\"%(hh)s\" at position 1"},
         {"%(s)s\n", "control character at position 6"},
         {"\x1b", "control character at position 1"},
@@ -390,6 +454,8 @@ int main(void)
         cmocka_unit_test(access_takes_the_user_but_nothing_of_the_password),
         cmocka_unit_test(access_escapes_whatever_a_peer_can_choose),
         cmocka_unit_test(access_escapes_every_octet_but_printable_ascii),
+        cmocka_unit_test(access_says_whether_a_format_shows_the_trace),
+        cmocka_unit_test(access_tells_each_line_its_own_time),
         cmocka_unit_test(access_cuts_lines_that_do_not_fit),
         cmocka_unit_test(access_cuts_no_character_of_the_format),
         cmocka_unit_test(access_keeps_last_words_when_the_line_is_cut),

@@ -35,6 +35,32 @@ static void date_formats_known_dates(void **state)
     }
 }
 
+static void date_formats_stamps_for_logs(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t wall_us;
+        const char *text;
+    } stamps[] = {
+        {0, "1970-01-01T00:00:00.000Z"},
+        {999, "1970-01-01T00:00:00.000Z"},
+        {1000, "1970-01-01T00:00:00.001Z"},
+        {INT64_C(951782399999999), "2000-02-28T23:59:59.999Z"},
+        {INT64_C(951782400000000), "2000-02-29T00:00:00.000Z"},
+        {INT64_C(1795262400123456), "2026-11-21T12:00:00.123Z"},
+        {INT64_C(253402300799999999), "9999-12-31T23:59:59.999Z"},
+        {INT64_C(253402300800000000), "9999-12-31T23:59:59.999Z"},
+        {INT64_MAX, "9999-12-31T23:59:59.999Z"},
+        {-1, "1970-01-01T00:00:00.000Z"},
+        {INT64_MIN, "1970-01-01T00:00:00.000Z"},
+    };
+    for (size_t i = 0; i < sizeof stamps / sizeof stamps[0]; i++) {
+        char out[DATE_STAMP_LEN + 1];
+        date_format_stamp(out, stamps[i].wall_us);
+        assert_string_equal(out, stamps[i].text);
+    }
+}
+
 static void date_clamps_what_four_digits_cannot_say(void **state)
 {
     (void)state;
@@ -319,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(date_formats_known_dates),
+        cmocka_unit_test(date_formats_stamps_for_logs),
         cmocka_unit_test(date_clamps_what_four_digits_cannot_say),
         cmocka_unit_test(date_agrees_with_gmtime_for_every_day),
         cmocka_unit_test(date_reads_known_dates),

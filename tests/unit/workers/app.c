@@ -351,7 +351,8 @@ static void look_at_quotes(rmd_request *req)
     QUOTED("", "\"\"");
     QUOTED("plain", "\"plain\"");
     QUOTED("a\"b\\c/d", "\"a\\\"b\\\\c/d\"");
-    QUOTED("\0\x01\b\t\n\r\x1f\x7f", "\"\\u0000\\u0001\\u0008\\u0009\\u000a\\u000d\\u001f\x7f\"");
+    QUOTED("\0\x01\b\t\n\r\x1f\x7f",
+           "\"\\u0000\\u0001\\u0008\\u0009\\u000a\\u000d\\u001f\\u007f\"");
     QUOTED("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"");
     QUOTED("a\xff"
            "b",

@@ -1,0 +1,102 @@
+/* Reopening of logs. Process: master, and the one of --single for its own files.
+ *
+ * Workers and loader may lack the right to open a log (`user`, a folder of root's), so only the
+ * master opens, once for all, and hands the descriptors on. Who gets them writes what it has
+ * gathered to the old file and then lets the new one take the old one's number. A process is behind
+ * until it says REOPENED. One that is asked for meanwhile inherits what the loader has; should that
+ * be the old files, it is behind like any other. */
+#include "server/reopen.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "config/settings.h"
+#include "server/logfile.h"
+
+#define RETRY_US (10 * CLOCK_US_PER_MS) /* a full channel empties in less, usually */
+
+static unsigned reopen_file(const char *path, int fd)
+{
+    struct err err;
+    char quoted[LOG_QUOTE_MAX + 8];
+    int rc = logfile_reopen(path, fd, &err);
+    if (rc < 0)
+        log_error("log not reopened", "why=%s does=\"go on with the old one\"",
+                  log_quote(quoted, err.text, strlen(err.text)));
+    return rc > 0;
+}
+
+unsigned reopen_files(const struct settings *settings, int log_fd, int access_fd)
+{
+    return reopen_file(settings->errorlog, log_fd) + reopen_file(settings->accesslog, access_fd);
+}
+
+void reopen_logs(struct reopen *reopen, struct herd *herd)
+{
+    const struct heritage *h = &herd->heritage;
+    int files[HERITAGE_LOGS_MAX];
+    if (heritage_log_files(h, files) == 0) {
+        log_notice("no log is a file, nothing to reopen", "%s", "");
+        return;
+    }
+    log_notice("reopening logs", "%s", ""); /* the last line of the old file */
+    if (reopen_files(h->settings, h->log_fd, h->access_fd) == 0)
+        return;
+    herd->logs++;
+    reopen->since_us = herd->now_us;
+}
+
+static void send_logs(struct reopen *reopen, const struct herd *herd, struct seat *seat)
+{
+    int files[HERITAGE_LOGS_MAX];
+    struct msg msg = msg_make(MSG_LOGS);
+    msg.value = (int64_t)herd->logs;
+    int rc = msg_send(seat->channel_fd, &msg, files, heritage_log_files(&herd->heritage, files));
+    if (rc == 0)
+        seat->logs_sent = herd->logs;
+    else if (rc == -EAGAIN)
+        reopen->retry_us = herd->now_us + RETRY_US; /* else its end will be seen */
+}
+
+void reopen_tell(struct reopen *reopen, struct herd *herd)
+{
+    unsigned n_behind = 0;
+    unsigned n_processes = 1;
+    if (reopen->since_us == 0)
+        return;
+    reopen->retry_us = SEAT_NEVER;
+    for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
+        struct seat *seat = &herd->slots.seats[i];
+        if (seat->phase == SEAT_FREE || seat->channel_fd < 0)
+            continue;
+        n_processes++;
+        if (seat->logs == herd->logs)
+            continue;
+        n_behind++;
+        if (seat->logs_sent == 0)
+            send_logs(reopen, herd, seat);
+    }
+    if (n_behind > 0)
+        return;
+    log_notice("logs reopened", "processes=%u ms=%" PRIu64, n_processes,
+               (herd->now_us - reopen->since_us) / CLOCK_US_PER_MS);
+    reopen->since_us = 0;
+}
+
+bool reopen_hear(struct seat *seat, const struct msg *msg)
+{
+    if (seat->logs_sent == 0 || msg->value != (int64_t)seat->logs_sent)
+        return false;
+    seat->logs = seat->logs_sent;
+    seat->logs_sent = 0;
+    return true;
+}
+
+uint64_t reopen_next_us(const struct reopen *reopen)
+{
+    return reopen->since_us == 0 ? SEAT_NEVER : reopen->retry_us;
+}

@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 const struct classes_class classes[] = {
-    {"event", {"--workers", "1"}},
-    {"single", {"--single"}}, /* the event worker without its master */
+    {"event", {"--workers", "1"}, 1},
+    {"single", {"--single"}, 5}, /* the event worker without its master */
 };
 const size_t classes_n = sizeof classes / sizeof classes[0];
 

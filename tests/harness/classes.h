@@ -10,6 +10,7 @@
 struct classes_class {
     const char *name;
     const char *args[8]; /* of `remuda run`, NULL-terminated */
+    unsigned thinned;    /* tests that try very many things try so many times fewer; ≥ 1 */
 };
 
 extern const struct classes_class classes[];

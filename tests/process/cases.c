@@ -4,7 +4,8 @@
  * answers are those to the whole.
  *
  * Long cases are cut at every position near both ends and at some between. Where everything is slow
- * (patience_factor()), so many times fewer positions are tried, other ones for each case. */
+ * (patience_factor()), and for a class that differs little from another, so many times fewer
+ * positions are tried, other ones for each case. */
 #include "tests/harness/cases.h"
 
 #include <stdio.h>
@@ -105,7 +106,7 @@ static void exchange(const struct cases_case *one, size_t at, struct buf *out_an
 
 static bool is_tried(const struct cases_case *one, size_t at)
 {
-    unsigned factor = patience_factor();
+    unsigned factor = patience_factor() * class_now->thinned;
     size_t between = one->len / POSITIONS_BETWEEN;
     bool is_near = one->len <= EVERY_POSITION_UP_TO || at < NEAR_THE_BEGIN ||
                    at + NEAR_THE_END > one->len || at % between == 0;

@@ -128,10 +128,12 @@ static bool refuse(struct grammar *g, int status, const char *reason)
 }
 
 /* No octet of a line, or of the head, may stand behind its limit. Of two limits that one counts
- * which is passed first. */
+ * which is passed first. A method that fills the line is longer than any (RFC 9112 §3: 501). */
 static bool check_limits(struct grammar *g, const struct http_limits *limits)
 {
     bool is_first = g->state < FIELD_FIRST;
+    if (g->state <= METHOD && (g->at >= limits->request_line || g->at >= limits->head))
+        return refuse(g, 501, GRAMMAR_BAD_METHOD);
     if (g->at - g->line_at >= (is_first ? limits->request_line : limits->field_size))
         return is_first ? refuse(g, 414, "request line longer than limit_request_line")
                         : refuse(g, 431, "header field longer than limit_request_field_size");

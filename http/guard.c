@@ -339,13 +339,33 @@ static uint32_t check_absolute(struct head *head, struct str target, struct find
     return is_secure ? BIT(FACT_SECURE) : 0;
 }
 
+/* What no part of a target may hold, and what its path may not. RFC 3986 has no place for more, and an
+ * invalid request line SHOULD be refused (RFC 9112 §3.2): but "[", "]", "^" and "|", and in queries
+ * "\\", "`", "{" and "}" too, browsers send as they stand, since the WHATWG URL standard leaves
+ * them. */
+static const uint8_t target_chars[256] = {
+    ['#'] = 2, ['"'] = 2, ['<'] = 2, ['>'] = 2, ['\\'] = 1, ['`'] = 1, ['{'] = 1, ['}'] = 1,
+};
+
+static bool has_bad_octet(struct str target)
+{
+    uint8_t allowed = 0;
+    for (size_t i = 0; i < target.len; i++) {
+        if (target_chars[(unsigned char)target.p[i]] > allowed)
+            return true;
+        if (target.p[i] == '?')
+            allowed = 1;
+    }
+    return false;
+}
+
 static uint32_t check_target(struct head *head, const char *base, struct findings *found)
 {
     struct str method = str_make(base, head->method_len);
     struct str target = str_make(base + head->target_at, head->target_len);
     if (str_is_equal(method, STR("CONNECT")))
         return BIT(FACT_CONNECT);
-    if (memchr(target.p, '#', target.len))
+    if (has_bad_octet(target))
         return BIT(FACT_TARGET);
     if (target.p[0] == '/')
         return 0;

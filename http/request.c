@@ -93,7 +93,8 @@ int request_join(const struct rmd_request *req, struct str name, struct str *out
     return 0;
 }
 
-/* The path of http://authority/path?query; "/" when there is none (RFC 9112 §3.2.1). */
+/* The path of http://authority/path?query; empty when there is none: that is "/" (RFC 9112 §3.2.1),
+ * but "*" for OPTIONS, as a proxy would send it (§3.2.4). */
 static struct str path_of_absolute(struct str target)
 {
     const char *at = memchr(target.p, ':', target.len);
@@ -116,7 +117,8 @@ int request_route(struct rmd_request *req, const struct router *router)
         req->query = str_make(question + 1, rest.len - (size_t)(question - rest.p) - 1);
         rest.len = (size_t)(question - rest.p);
     }
-    req->raw_path = rest.len > 0 ? rest : STR("/");
+    bool is_about_server = rest.len == 0 && !question && strcmp(req->method, "OPTIONS") == 0;
+    req->raw_path = rest.len > 0 ? rest : is_about_server ? STR("*") : STR("/");
     int rc = router_match(router, str_make(req->method, req->head.method_len), req->raw_path,
                           req->arena, &req->match);
     if (rc < 0)

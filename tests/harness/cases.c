@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/buf.h"
 
@@ -296,6 +297,30 @@ int cases_load(const char *folder, struct cases_list *out_list, struct err *err)
     return rc;
 }
 
+int cases_load_all(struct cases_list *out_list, struct err *err)
+{
+    struct cases_list valid, invalid;
+    int rc = cases_load(REMUDA_SOURCE_DIR "/tests/cases/valid", &valid, err);
+    if (rc < 0)
+        return rc;
+    rc = cases_load(REMUDA_SOURCE_DIR "/tests/cases/invalid", &invalid, err);
+    if (rc < 0) {
+        cases_free(&valid);
+        return rc;
+    }
+    size_t n = valid.n + invalid.n;
+    struct cases_case *items = realloc(valid.items, n * sizeof *items);
+    if (!items) {
+        cases_free(&valid);
+        cases_free(&invalid);
+        return -ENOMEM;
+    }
+    memcpy(items + valid.n, invalid.items, invalid.n * sizeof *items);
+    free(invalid.items);
+    *out_list = (struct cases_list){.items = items, .n = n};
+    return 0;
+}
+
 void cases_free(struct cases_list *list)
 {
     for (size_t i = 0; i < list->n; i++) {
@@ -327,4 +352,95 @@ bool cases_fits(const struct cases_case *c, const int *statuses, size_t n_status
             return false;
     }
     return at == n_statuses;
+}
+
+/* ---- Answers ------------------------------------------------------------------------------- */
+
+/* What differs from answer to answer: what stands in front of it, and behind it. */
+static const struct varying {
+    const char *before;
+    char end;
+} varying[] = {
+    {"\r\nDate: ", '\r'},
+    {"\r\nX-Request-ID: ", '\r'},
+    {"\r\ntraceparent: ", '\r'},
+    {"\"trace_id\":\"", '"'}, /* of the demo's error page */
+};
+
+static void mask_one(struct buf *answers, const struct varying *v)
+{
+    size_t len = strlen(v->before);
+    char *at = answers->data;
+    char *end = at + answers->len;
+    while ((at = memmem(at, (size_t)(end - at), v->before, len)))
+        for (at += len; at < end && *at != v->end; at++)
+            *at = '-';
+}
+
+void cases_mask(struct buf *answers)
+{
+    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    char *at;
+    while (answers->len > 0 &&
+           (at = memmem(answers->data, answers->len, interim, sizeof interim - 1))) {
+        size_t behind = answers->len - (size_t)(at - answers->data) - (sizeof interim - 1);
+        memmove(at, at + sizeof interim - 1, behind);
+        answers->len -= sizeof interim - 1;
+    }
+    for (size_t i = 0; answers->len > 0 && i < sizeof varying / sizeof varying[0]; i++)
+        mask_one(answers, &varying[i]);
+}
+
+/* How many fields of this name. out_value: of the first one, its octets up to the line end. */
+static unsigned count(const char *head, const char *name, const char **out_value)
+{
+    unsigned n = 0;
+    size_t len = strlen(name);
+    for (const char *line = strchr(head, '\n'); line && line[1]; line = strchr(line + 1, '\n')) {
+        if (strncasecmp(line + 1, name, len) != 0 || line[1 + len] != ':')
+            continue;
+        if (n++ == 0)
+            *out_value = line + 2 + len + strspn(line + 2 + len, " ");
+    }
+    return n;
+}
+
+/* IMF-fixdate, RFC 9110 §5.6.7 */
+static bool is_date(const char *text)
+{
+    static const char form[] = "Aaa, 00 Aaa 0000 00:00:00 GMT\r";
+    for (size_t i = 0; i < sizeof form - 1; i++) {
+        unsigned char c = (unsigned char)text[i];
+        bool fits = i >= 26 || !isalnum((unsigned char)form[i]) ? c == (unsigned char)form[i]
+                    : form[i] == 'A'                            ? isupper(c)
+                    : form[i] == 'a'                            ? islower(c)
+                                                                : isdigit(c);
+        if (!fits)
+            return false;
+    }
+    return true;
+}
+
+const char *cases_complaint(const char *head)
+{
+    static const char *const singular[] = {"Date",       "Content-Length", "Transfer-Encoding",
+                                           "Connection", "Content-Type",   "Server"};
+    const char *value = NULL;
+    int status = atoi(head + strlen("HTTP/1.1 "));
+    bool has_length = count(head, "Content-Length", &value) > 0;
+    bool is_chunked = count(head, "Transfer-Encoding", &value) > 0;
+    for (size_t i = 0; i < sizeof singular / sizeof singular[0]; i++)
+        if (count(head, singular[i], &value) > 1)
+            return "a field that must be there once is there twice";
+    if (has_length && is_chunked)
+        return "Content-Length beside Transfer-Encoding (RFC 9112 6.2)";
+    if ((status < 200 || status == 204) && (has_length || is_chunked))
+        return "framing of an answer that can have no body (RFC 9110 8.6, RFC 9112 6.1)";
+    if (status >= 200 && (count(head, "Date", &value) == 0 || !is_date(value)))
+        return "no Date, or not in the preferred form (RFC 9110 6.6.1, 5.6.7)";
+    if (status == 205 && (!has_length || atoi(value) != 0))
+        return "205 with content (RFC 9110 15.3.6)";
+    if (status >= 400 && count(head, "Content-Type", &value) == 0 && has_length)
+        return "content without Content-Type (RFC 9110 8.3)";
+    return NULL;
 }

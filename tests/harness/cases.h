@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 #define CASES_ANSWERS_MAX 64
@@ -39,6 +40,10 @@ struct cases_list {
 int cases_load(const char *folder, struct cases_list *out_list, struct err *err)
     __attribute__((warn_unused_result));
 
+/* Reads valid/ and invalid/ of tests/cases into one list. Returns as cases_load() */
+int cases_load_all(struct cases_list *out_list, struct err *err)
+    __attribute__((warn_unused_result));
+
 /* Frees what cases_load() made; the list is empty afterwards. */
 void cases_free(struct cases_list *list);
 
@@ -46,6 +51,15 @@ void cases_free(struct cases_list *list);
  * statuses  of the answers that came, in order; interim ones (1xx) included
  * Returns   true when they fit */
 bool cases_fits(const struct cases_case *c, const int *statuses, size_t n_statuses);
+
+/* Makes octets of answers comparable: drops interim answers, which depend on whether a body was there
+ * already (RFC 9110 §10.1.1), and masks what differs from answer to answer: Date, trace ids. */
+void cases_mask(struct buf *answers);
+
+/* What an answer's head has that RFC 9110 and 9112 forbid, or lacks that they demand: static text;
+ * NULL: nothing.
+ * head  status line and fields, NUL-terminated, with or without the empty line */
+const char *cases_complaint(const char *head);
 
 /* Finds one case by name; NULL when there is none. */
 const struct cases_case *cases_find(const struct cases_list *list, const char *name);

@@ -8,11 +8,14 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -195,6 +198,21 @@ bool client_send_pieces(struct client *c, const void *data, size_t len, size_t p
     return true;
 }
 
+/* On a unix socket SIOCOUTQ counts the memory of what the peer has not read to its end (unix(7)), so
+ * it is 0 at the moment when the server has it all. There is nothing to poll for: at first others
+ * only get the processor, which is enough when the server isn't held up. */
+void client_wait_taken(struct client *c)
+{
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    int left = 0;
+    for (unsigned turns = 0; ioctl(c->fd, SIOCOUTQ, &left) == 0 && left > 0; turns++) {
+        if (turns < 1000)
+            (void)sched_yield();
+        else
+            CHECK_SAYING(patience_turn(deadline), "the server does not read what was sent");
+    }
+}
+
 /* ---- Receiving ----------------------------------------------------------------------------- */
 
 /* Waits for more octets. Returns false when the server has closed (a reset counts) */
@@ -259,6 +277,13 @@ void client_expect_close(struct client *c)
         continue;
     CHECK_SAYING(c->in.len == 0, "expected the connection to close, but there came:\n%.300s",
                  c->in.data);
+}
+
+void client_read_all(struct client *c)
+{
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    while (wait_more(c, deadline))
+        continue;
 }
 
 bool client_is_quiet(struct client *c)

@@ -62,6 +62,10 @@ void client_send_text(struct client *c, const char *text);
 /* In pieces of at most `piece` octets, each a segment of its own. */
 bool client_send_pieces(struct client *c, const void *data, size_t len, size_t piece);
 
+/* Waits until the server has read all that was sent: what is sent next it reads apart from that.
+ * Unix sockets only. Without effect when the server has closed. */
+void client_wait_taken(struct client *c);
+
 /* ---- Receiving ---- */
 
 void reply_init(struct reply *r);
@@ -86,6 +90,9 @@ bool client_wait(struct client *c);
 
 /* Waits until the server closes the connection. Fails the test when anything else comes first. */
 void client_expect_close(struct client *c);
+
+/* Waits until the server closes the connection; all that it sent lies in c->in then. */
+void client_read_all(struct client *c);
 
 /* Whether the server has closed or answered anything until now: never waits. */
 bool client_is_quiet(struct client *c);

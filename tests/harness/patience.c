@@ -21,9 +21,14 @@ static unsigned slow_factor(void)
     return factor >= 1 && factor <= 100 ? (unsigned)factor : 1;
 }
 
+unsigned patience_factor(void)
+{
+    return BUILD_FACTOR * slow_factor();
+}
+
 uint64_t patience_until(unsigned ms)
 {
-    return clock_now_us() + (uint64_t)ms * CLOCK_US_PER_MS * BUILD_FACTOR * slow_factor();
+    return clock_now_us() + (uint64_t)ms * CLOCK_US_PER_MS * patience_factor();
 }
 
 int patience_left_ms(uint64_t deadline_us)

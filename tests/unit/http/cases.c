@@ -12,18 +12,6 @@
 static struct wire wire;
 static struct buf expected; /* octets of the answers to the whole */
 
-/* Drops interim answers. */
-static void drop_interim(struct buf *sent)
-{
-    static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    char *at;
-    while (sent->len > 0 && (at = memmem(sent->data, sent->len, interim, sizeof interim - 1))) {
-        size_t behind = sent->len - (size_t)(at - sent->data) - (sizeof interim - 1);
-        memmove(at, at + sizeof interim - 1, behind);
-        sent->len -= sizeof interim - 1;
-    }
-}
-
 static bool is_closed(void)
 {
     return wire.conn.state == CONN_LINGER || wire.conn.state == CONN_CLOSED;
@@ -53,6 +41,10 @@ static void check_outcome(const struct cases_case *one)
     bool is_head = strncmp(one->octets, "HEAD ", 5) == 0;
     size_t n = wire_answers(&wire, is_head, answers, CASES_ANSWERS_MAX);
     for (size_t i = 0; i < n; i++) {
+        char head[1024];
+        (void)snprintf(head, sizeof head, "%.*s", STR_ARG(answers[i].head));
+        const char *complaint = cases_complaint(head);
+        CHECK_SAYING(!complaint, "%s:\n%s", complaint, head);
         statuses[i] = answers[i].status;
         CHECK(buf_append(&bodies, answers[i].body.p, answers[i].body.len) == 0);
     }
@@ -77,7 +69,7 @@ static void check_outcome(const struct cases_case *one)
 static void check_same(const struct cases_case *one, size_t first, size_t piece)
 {
     deliver(one, first, piece);
-    drop_interim(&wire.sent);
+    cases_mask(&wire.sent);
     CHECK_BYTES(wire.sent.data ? wire.sent.data : "", wire.sent.len,
                 expected.data ? expected.data : "", expected.len);
     CHECK_EQ(is_closed(), one->closes);
@@ -90,7 +82,7 @@ static void case_comes_out_as_expected(void **state)
     deliver(one, one->len, one->len);
     expected.len = 0;
     CHECK(buf_append(&expected, wire.sent.data, wire.sent.len) == 0);
-    drop_interim(&expected);
+    cases_mask(&expected);
     check_outcome(one);
     check_context("%s, octet by octet", one->name);
     check_same(one, 1, 1);
@@ -122,29 +114,21 @@ static int close_wire(void **state)
 /* One test for each case. */
 int main(void)
 {
-    static const char *const folders[] = {"valid", "invalid"};
-    struct cases_list lists[2];
-    struct CMUnitTest *tests = NULL;
-    size_t n = 0;
-    for (size_t i = 0; i < 2; i++) {
-        char path[4096];
-        struct err err;
-        (void)snprintf(path, sizeof path, "%s/tests/cases/%s", REMUDA_SOURCE_DIR, folders[i]);
-        if (cases_load(path, &lists[i], &err) < 0) {
-            print_error("%s\n", err.text);
-            return 1;
-        }
-        tests = realloc(tests, (n + lists[i].n) * sizeof *tests);
-        if (!tests)
-            return 1;
-        for (size_t k = 0; k < lists[i].n; k++)
-            tests[n++] = (struct CMUnitTest){.name = lists[i].items[k].name,
-                                             .test_func = case_comes_out_as_expected,
-                                             .initial_state = &lists[i].items[k]};
+    struct cases_list list;
+    struct err err;
+    if (cases_load_all(&list, &err) < 0) {
+        print_error("%s\n", err.text);
+        return 1;
     }
-    int failed = _cmocka_run_group_tests("cases", tests, n, open_wire, close_wire);
-    for (size_t i = 0; i < 2; i++)
-        cases_free(&lists[i]);
+    struct CMUnitTest *tests = calloc(list.n, sizeof *tests);
+    if (!tests)
+        return 1;
+    for (size_t i = 0; i < list.n; i++)
+        tests[i] = (struct CMUnitTest){.name = list.items[i].name,
+                                       .test_func = case_comes_out_as_expected,
+                                       .initial_state = &list.items[i]};
+    int failed = _cmocka_run_group_tests("cases", tests, list.n, open_wire, close_wire);
     free(tests);
+    cases_free(&list);
     return failed;
 }

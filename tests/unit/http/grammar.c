@@ -84,6 +84,7 @@ static const struct row {
     /* limits: the octet that is too much */
     {"GET /xxxxxxxxxxxxxxxxxxxxxxxx HTTP/1.1\r\n", "more 40"},
     {"GET /xxxxxxxxxxxxxxxxxxxxxxxxx HTTP/1.1\r\n", "414 at 40"},
+    {"GETxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "501 at 40"},
     {"GET / HTTP/1.1\r\nA: xxxxxxxxxxxxxxxxxxxxxxxxx\r\n", "more 46"},
     {"GET / HTTP/1.1\r\nA: xxxxxxxxxxxxxxxxxxxxxxxxxx\r\n", "431 at 46"},
     {"GET / HTTP/1.1\r\nA:b\r\nC:d\r\nE:f\r\nG:h\r\n", "431 at 31"},

@@ -5,18 +5,18 @@
  * millisecond. The first turn opens the connection, so they come staggered too.
  *     idle     asks once, takes the answer, then keeps the connection without a word
  *     headers  sends a request's head, --rate octets a turn, without an end
- *     bodies   sends a head at once, then its body, --rate octets a turn
+ *     bodies   sends a head at once, then its body, --rate octets a turn; 0: nothing of it
  *     readers  asks for --bytes octets, then takes --rate of them a turn, with a small buffer and
  *              segments of Ethernet's size, as a client far away has
  * A connection that the server ends is counted by how it ended, and opened again with --again.
  *
  * A reader hears of a close only behind what lies unread in the kernel's buffers. So one that is
- * still there --until ms after its request takes the rest at full speed: whoever was cut off by then
- * finds an end before the last octet, and whoever was not finds them all.
+ * still there --until ms after its request takes the rest at full speed: whoever was cut off by
+ * then finds an end before the last octet, and whoever was not finds them all.
  *
  * Prints `ready` when every client is there, and at the end, on TERM or when all have ended, a line
- * of counts. first_ms and last_ms are the least and the greatest age, from the connect, at which one
- * was told or cut. Ages are of this process: whoever delays it delays them. */
+ * of counts. first_ms and last_ms are the least and the greatest age, from the connect, at which a
+ * client was told or cut. The clock is this process's: whoever delays it delays them. */
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
@@ -212,6 +212,8 @@ static void client_drip(struct client *c)
     static char filler[RATE_MAX];
     size_t left = c->sent < request_len ? request_len - (size_t)c->sent : 0;
 
+    if (opt.rate == 0)
+        return;
     if (filler[0] == '\0')
         memset(filler, 'x', sizeof(filler));
     if (left > 0)
@@ -280,7 +282,7 @@ static void client_act(struct client *c, uint64_t now)
         if (opt.until_ms > 0 && now >= c->begun_us + opt.until_ms * 1000) {
             c->is_hurrying = true;
             client_watch(c, EPOLL_CTL_MOD, EPOLLIN);
-        } else {
+        } else if (opt.rate > 0) {
             (void)client_read(c, opt.rate);
         }
     }
@@ -306,7 +308,7 @@ static void wait_for_events(int timeout_ms, const sigset_t *mask)
         on_event(events[i].data.ptr, events[i].events);
 }
 
-/* Turn number k of all, the k % clients-th client's, is due k × period / clients after the start. */
+/* Turn number k of all, that of client k % clients, is due k × period / clients after the start. */
 static uint64_t due_us(uint64_t start_us, uint64_t turn)
 {
     return start_us + turn * opt.period_ms * 1000 / opt.clients;
@@ -458,7 +460,7 @@ static void parse_options(int argc, char **argv)
             opt.period_ms = parse_number(optarg, 1, 3600000);
             break;
         case 'r':
-            opt.rate = parse_number(optarg, 1, RATE_MAX);
+            opt.rate = parse_number(optarg, 0, RATE_MAX);
             break;
         case 'b':
             opt.bytes = parse_number(optarg, 1, 64 << 20);

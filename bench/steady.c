@@ -1,9 +1,9 @@
 /* A client that asks at a fixed rate whatever comes back: an open loop, for latencies.
  *
- * Request k is meant to be sent k / rate seconds after the start, on connection k % connections. Its
- * latency runs from that moment to its answer's last octet, also when it could be sent only later,
- * because its connection still waited for the answer before. A closed loop (wrk's) would not have
- * asked meanwhile, and so would leave out just the waits that matter: coordinated omission.
+ * Request k is meant to be sent k / rate seconds after the start, on connection k % connections.
+ * Its latency runs from that moment to its answer's last octet, also when it could be sent only
+ * later, because its connection still waited for the answer before. A closed loop (wrk's) would not
+ * have asked meanwhile, and so would leave out just the waits that matter: coordinated omission.
  *
  * Every answer must have status 200 and the length of the first. It prints one line; late_p99_us is
  * how late this process itself sent those that nothing kept it from sending: its own part in the

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What bench/run, bench/instructions and bench/rss share; sourced, not run.
+# What the commands of bench/ share; sourced, not run.
 #
 # Builds into build/bench, starts and stops servers, and reads their CPU time and memory from /proc.
 # Every server is a child of the script, stopped by its pid, also when the script ends early; files
@@ -138,6 +138,8 @@ answer_of() {
 answer_type='text/plain; charset=utf-8'
 answer_body='hello\n'
 single=   # not empty: one process, no fork
+connections_max=4096 # that a worker of remuda or nginx holds
+remuda_options=()    # more of remuda's command line
 
 # spawn NAME COMMAND…: starts it behind $prefix with its output in $tmp/NAME.log.
 spawn() {
@@ -179,6 +181,7 @@ start_libev_llhttp() { start_reference libev_llhttp; }
 start_remuda() {
     local how=(--workers 1) pid
     [ -z "$single" ] || how=(--single)
+    how+=(--worker-connections "$connections_max" "${remuda_options[@]}")
     # From an empty folder, so that no remuda.yaml of the caller's is read.
     mkdir -p "$tmp/empty"
     pushd "$tmp/empty" >/dev/null
@@ -212,7 +215,7 @@ master_process $([ -z "$single" ] && echo on || echo off);
 worker_processes 1;
 pid $tmp/nginx.pid;
 error_log stderr warn;
-events { worker_connections 4096; }
+events { worker_connections $connections_max; }
 http {
     access_log off;
     server_tokens off;

@@ -46,6 +46,7 @@ setup_has() {
     case $1 in
     command:*) command -v "${1#command:}" > /dev/null 2>&1 ;;
     header:*) setup_has_header "${1#header:}" ;;
+    file:*) [ -e "${1#file:}" ] ;;
     llhttp)
         { [ -e /usr/share/llhttp/llhttp.c ] && [ -e /usr/share/include/llhttp/llhttp.h ]; } ||
             setup_has_header llhttp.h

@@ -339,10 +339,10 @@ static uint32_t check_absolute(struct head *head, struct str target, struct find
     return is_secure ? BIT(FACT_SECURE) : 0;
 }
 
-/* What no part of a target may hold, and what its path may not. RFC 3986 has no place for more, and an
- * invalid request line SHOULD be refused (RFC 9112 §3.2): but "[", "]", "^" and "|", and in queries
- * "\\", "`", "{" and "}" too, browsers send as they stand, since the WHATWG URL standard leaves
- * them. */
+/* What no part of a target may hold, and what its path may not. RFC 3986 has no place for more, and
+ * an invalid request line SHOULD be refused (RFC 9112 §3.2): but "[", "]", "^" and "|", and in
+ * queries "\\", "`", "{" and "}" too, browsers send as they stand, since the WHATWG URL standard
+ * leaves them. */
 static const uint8_t target_chars[256] = {
     ['#'] = 2, ['"'] = 2, ['<'] = 2, ['>'] = 2, ['\\'] = 1, ['`'] = 1, ['{'] = 1, ['}'] = 1,
 };

@@ -30,8 +30,8 @@ struct rmd_request {
     struct head head; /* head.bytes 0: could not be parsed */
     const char *base; /* octets of the head; stable until the answer is sent */
     char method[REQUEST_METHOD_MAX];
-    struct str raw_path;       /* of the target, as received */
-    struct str query;          /* without "?" */
+    struct str raw_path; /* of the target, as received */
+    struct str query;    /* without "?" */
     enum router_outcome outcome;
     struct str body;
     bool is_body_complete; /* nothing of it is still to come */

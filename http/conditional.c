@@ -137,7 +137,7 @@ static bool is_range_current(struct str if_range, const struct subject *s)
     if (!if_range.p)
         return true;
     if (conditional_parse_etag(if_range, &asked) == 0)
-        return s->exists && conditional_parse_etag(s->etag, &own) == 0 &&
+        return conditional_parse_etag(s->etag, &own) == 0 &&
                conditional_is_same(&asked, &own, true);
     int64_t date;
     return read_date(if_range, s, &date) && date == s->modified && s->modified < s->now;

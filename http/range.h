@@ -26,7 +26,7 @@ struct range {
     uint64_t len;   /* ≥ 1; first + len ≤ the representation's length */
 };
 
-/* No two share or touch an octet: the field's ranges that did are one here. */
+/* No two overlap or touch: the field's ranges that did are one here. */
 struct range_set {
     uint32_t n; /* 1 … RANGE_MAX */
     struct range ranges[RANGE_MAX];
@@ -64,8 +64,9 @@ size_t range_render_unsatisfied(char out[RANGE_TEXT_MAX], uint64_t len);
 /* Makes res the 206 answer with ranges of a file: status, body, and for one range Content-Range,
  * for several the type multipart/byteranges, each part with its own Content-Range and the type that
  * res had (none when it had none). Other fields stay; an earlier body is dropped.
- * fd       open for reading, the representation is its first len octets; the response owns it from
- *          now on, also on failure. Must not be the one that res holds already
+ * fd       open for reading; the response owns it from now on, also on failure. Must not be the one
+ *          that res holds already
+ * len      of the representation, which begins at the file's; ≤ INT64_MAX, as of any file
  * set      from range_parse() with the same len
  * boundary 1 … RANGE_BOUNDARY_MAX characters A-Z a-z 0-9 _ -; only for several ranges, may be NULL
  *          for one; random, so that no content has it; copied

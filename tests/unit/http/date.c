@@ -298,8 +298,8 @@ static void date_reads_every_day_in_every_form(void **state)
     (void)state;
     static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
                                         "%a %b %e %H:%M:%S %Y"};
-    for (int64_t day = -200000; day < 200000; day++) {
-        time_t seconds = (time_t)(day * 86400 + (day + 200000) * 7919 % 86400);
+    for (int64_t day = -50000; day < 150000; day++) {
+        time_t seconds = (time_t)(day * 86400 + (day + 50000) * 7919 % 86400);
         struct tm t;
         char text[64];
         assert_non_null(gmtime_r(&seconds, &t));

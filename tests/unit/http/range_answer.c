@@ -111,6 +111,7 @@ static void done(void *arg)
 /* The answer of a handler: octets on the heap that are gone once done was called. */
 static void free_octets(void *octets)
 {
+    CHECK(octets != NULL);
     free(octets);
     n_done++;
 }

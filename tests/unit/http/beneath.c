@@ -83,14 +83,15 @@ static void expect(int rc, int fd, int expected)
 static void nothing_leads_out_of_the_folder(void **state)
 {
     (void)state;
+    bool is_there = asked_has_openat2();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         check_context("%s", rows[i].path);
         int fd = -1;
         int rc = beneath_open(root_fd, rows[i].path, true, &fd);
-        expect(rc, fd, rows[i].following);
+        expect(rc, fd, is_there ? rows[i].following : rows[i].walked);
         fd = -1;
         rc = beneath_open(root_fd, rows[i].path, false, &fd);
-        expect(rc, fd, rows[i].plain);
+        expect(rc, fd, is_there ? rows[i].plain : rows[i].walked);
     }
 }
 
@@ -110,7 +111,8 @@ static void dots_and_roots_are_refused_even_if_they_come(void **state)
     (void)state;
     int fd = -1;
     CHECK_EQ(beneath_open(root_fd, "../secret", true, &fd), -EXDEV);
-    CHECK_EQ(beneath_open(root_fd, "/etc/passwd", true, &fd), -EXDEV);
+    CHECK_EQ(beneath_open(root_fd, "/etc/passwd", true, &fd),
+             asked_has_openat2() ? -EXDEV : -ENOENT);
     CHECK_EQ(beneath_open(root_fd, "a/../../secret", false, &fd), -EXDEV);
     CHECK_EQ(beneath_walk(root_fd, "../secret", &fd), -EXDEV);
     CHECK_EQ(beneath_walk(root_fd, "a/../../secret", &fd), -EXDEV);

@@ -94,8 +94,10 @@ static void a_path_is_decoded_once_and_is_a_file(void **state)
     expect_body("a%20b%26c.txt", "blank");
     expect_body("100%25", "percent");
     expect_body("%252e", "literal");
-    expect_body("link.txt", "hello");
-    expect_body("linked/page.html", "page");
+    if (asked_has_openat2()) {
+        expect_body("link.txt", "hello");
+        expect_body("linked/page.html", "page");
+    }
 }
 
 static void what_is_no_path_is_not_found(void **state)
@@ -230,7 +232,8 @@ static void a_folder_without_its_slash_is_redirected(void **state)
     expect_redirect("sub", NULL, "/f/sub/");
     expect_redirect("s%75b", "a=b&c=/%2f?", "/f/sub/?a=b&c=/%2f?");
     expect_redirect("sub/deep", "", "/f/sub/deep/?");
-    expect_redirect("linked", NULL, "/f/linked/");
+    if (asked_has_openat2())
+        expect_redirect("linked", NULL, "/f/linked/");
     expect_redirect("a:b%20%C3%A4", NULL, "/f/a%3Ab%20%C3%A4/");
     files.prefix = STR("/");
     expect_redirect("\\evil", NULL, "/%5Cevil/"); /* browsers take "/\" for "//" */

@@ -14,6 +14,7 @@ int conn_env_init(struct conn_env *env, const struct http_limits *limits,
     *env = (struct conn_env){
         .limits = *limits, .router = router, .hooks = *hooks, .owner = owner, .common_second = -1};
     exchange_init_pool(&env->pool, limits->fields);
+    conn_env_set_seed(env, 0);
     int rc = buf_reserve(&env->in, in_bytes);
     if (rc == 0)
         rc = buf_reserve(&env->out, CONN_ENV_OUT_BYTES);
@@ -27,6 +28,12 @@ void conn_env_fini(struct conn_env *env)
     exchange_fini_pool(&env->pool);
     buf_fini(&env->in);
     buf_fini(&env->out);
+}
+
+void conn_env_set_seed(struct conn_env *env, uint64_t seed)
+{
+    env->trace_seed = seed;
+    trace_put_word(env->trace_seed_text, seed);
 }
 
 void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str server)

@@ -15,6 +15,7 @@
 #include "http/limits.h"
 #include "http/proxy.h"
 #include "http/router.h"
+#include "http/trace.h"
 
 #define CONN_SERVER_MAX 100       /* bytes of a Server field; longer ones are cut */
 #define CONN_ENV_OUT_BYTES 65536U /* answers gathered before a write; the buffer begins so large */
@@ -60,8 +61,9 @@ struct conn_env {
     struct deferred_box *box; /* of tickets; the driver's, who looks into it when it is woken; NULL:
                                * no answer can be put off */
     uint64_t now_us;          /* set by the driver before each turn */
-    uint64_t trace_seed;      /* random, one a process */
-    uint64_t trace_count;
+    uint64_t trace_seed;      /* first half of every trace id made here; conn_env_set_seed() */
+    uint64_t trace_count;     /* second half of the last one */
+    char trace_seed_text[TRACE_WORD_LEN];
     bool is_draining;  /* answers say Connection: close */
     struct str common; /* "Server: …\r\nDate: …\r\n" in common_text */
     char common_text[192];
@@ -74,6 +76,9 @@ int conn_env_init(struct conn_env *env, const struct http_limits *limits,
                   const struct router *router, const struct conn_hooks *hooks, void *owner,
                   size_t in_bytes) __attribute__((warn_unused_result));
 void conn_env_fini(struct conn_env *env);
+
+/* seed  random, one a process, so that no two processes make the same trace ids; 0 at first */
+void conn_env_set_seed(struct conn_env *env, uint64_t seed);
 
 /* Makes the Date line anew when the second has changed. server: value of the Server field, at most
  * CONN_SERVER_MAX bytes; empty: none. wall_seconds since 1970 */

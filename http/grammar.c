@@ -88,18 +88,20 @@ static const char version_pattern[] = "HTTP/d.d\r"; /* d: DIGIT */
 #define MAJOR_AT 5
 
 /* In the order in which they are met. RTSP's and those that only llhttp 9 knows are left out. */
-static const char *const methods[] = {
-    "GET",         "POST",       "HEAD",       "PUT",   "DELETE",   "OPTIONS", "PATCH",
-    "CONNECT",     "TRACE",      "COPY",       "LOCK",  "MKCOL",    "MOVE",    "PROPFIND",
-    "PROPPATCH",   "SEARCH",     "UNLOCK",     "BIND",  "REBIND",   "UNBIND",  "ACL",
-    "REPORT",      "MKACTIVITY", "CHECKOUT",   "MERGE", "M-SEARCH", "NOTIFY",  "SUBSCRIBE",
-    "UNSUBSCRIBE", "PURGE",      "MKCALENDAR", "LINK",  "UNLINK",   "SOURCE",
+static const struct str methods[] = {
+    {"GET", 3},         {"HEAD", 4},   {"POST", 4},        {"PUT", 3},          {"DELETE", 6},
+    {"OPTIONS", 7},     {"PATCH", 5},  {"CONNECT", 7},     {"TRACE", 5},        {"COPY", 4},
+    {"LOCK", 4},        {"MKCOL", 5},  {"MOVE", 4},        {"PROPFIND", 8},     {"PROPPATCH", 9},
+    {"SEARCH", 6},      {"UNLOCK", 6}, {"BIND", 4},        {"REBIND", 6},       {"UNBIND", 6},
+    {"ACL", 3},         {"REPORT", 6}, {"MKACTIVITY", 10}, {"CHECKOUT", 8},     {"MERGE", 5},
+    {"M-SEARCH", 8},    {"NOTIFY", 6}, {"SUBSCRIBE", 9},   {"UNSUBSCRIBE", 11}, {"PURGE", 5},
+    {"MKCALENDAR", 10}, {"LINK", 4},   {"UNLINK", 6},      {"SOURCE", 6},
 };
 
 bool grammar_knows_method(struct str method)
 {
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if (str_is_equal(method, str_of(methods[i])))
+        if (str_is_equal(method, methods[i]))
             return true;
     return false;
 }

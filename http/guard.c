@@ -198,6 +198,8 @@ static size_t host_end(struct str host)
         struct str inside = str_make(host.p + 1, end ? (size_t)(end - host.p) - 1 : 0);
         return is_v6(inside) || is_later_ip(inside) ? inside.len + 2 : 0;
     }
+    while (i < host.len && reg_name_chars[(unsigned char)host.p[i]]) /* mostly that is all */
+        i++;
     while (i < host.len && host.p[i] != ':') {
         size_t step = reg_name_chars[(unsigned char)host.p[i]] ? 1 : skip_escape(host, i);
         if (step == 0)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "http/conn.h"
 #include "http/response.h"
 #include "http/trace.h"
 
@@ -32,7 +33,9 @@ struct str request_trace_id(struct rmd_request *req)
         text[given.len] = '\0';
         req->trace_id = str_make(text, given.len);
     } else {
-        trace_format(req->trace, text);
+        memcpy(text, req->conn->env->trace_seed_text, TRACE_WORD_LEN);
+        trace_put_word(text + TRACE_WORD_LEN, req->trace[1]);
+        text[TRACE_ID_LEN] = '\0';
         req->trace_id = str_make(text, TRACE_ID_LEN);
     }
     return req->trace_id;

@@ -116,9 +116,9 @@ static uint64_t spread_digits(uint64_t bits)
     return v + 0x3030303030303030 + is_letter * ('a' - '0' - 10);
 }
 
-static void put_word(char out[16], uint64_t word)
+void trace_put_word(char out[TRACE_WORD_LEN], uint64_t word)
 {
-    uint64_t high = htobe64(spread_digits(word >> 32));
+    uint64_t high = word >> 32 ? htobe64(spread_digits(word >> 32)) : 0x3030303030303030;
     uint64_t low = htobe64(spread_digits(word & 0xffffffff));
     memcpy(out, &high, 8);
     memcpy(out + 8, &low, 8);
@@ -126,8 +126,8 @@ static void put_word(char out[16], uint64_t word)
 
 void trace_format(const uint64_t words[2], char out[TRACE_ID_LEN + 1])
 {
-    put_word(out, words[0]);
-    put_word(out + 16, words[0] | words[1] ? words[1] : 1);
+    trace_put_word(out, words[0]);
+    trace_put_word(out + TRACE_WORD_LEN, words[0] | words[1] ? words[1] : 1);
     out[TRACE_ID_LEN] = '\0';
 }
 
@@ -143,7 +143,7 @@ void trace_make_parent(struct str received, const uint64_t words[2], uint64_t pa
     }
     memcpy(out, "00-", 3);
     out[PARENT_AT - 1] = '-';
-    put_word(out + PARENT_AT, parent_id ? parent_id : 1);
+    trace_put_word(out + PARENT_AT, parent_id ? parent_id : 1);
     out[FLAGS_AT - 1] = '-';
     out[FLAGS_AT] = '0';
     out[FLAGS_AT + 1] = flags ? '1' : '0';

@@ -26,6 +26,10 @@ struct str trace_find_parent(const struct head *head, const char *base);
 /* Is this a valid value of traceparent? */
 bool trace_is_parent(struct str value);
 
+/* A word as 16 lower-case digits, without a NUL. */
+#define TRACE_WORD_LEN 16
+void trace_put_word(char out[TRACE_WORD_LEN], uint64_t word);
+
 /* 32 lower-case digits, NUL-terminated, never all zero.
  * words  a random number of the process, and a count */
 void trace_format(const uint64_t words[2], char out[TRACE_ID_LEN + 1]);

@@ -346,9 +346,10 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
         }
         web_on_access_opened(web);
     }
-    if (getrandom(&web->env.trace_seed, sizeof web->env.trace_seed, 0) !=
-        (ssize_t)sizeof web->env.trace_seed)
-        web->env.trace_seed = clock_now_us() ^ ((uint64_t)getpid() << 32);
+    uint64_t seed;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = clock_now_us() ^ ((uint64_t)getpid() << 32);
+    conn_env_set_seed(&web->env, seed);
     web->env.is_draining = settings->keepalive_us == 0;
     name_routes(web);
     web_on_tick(web);

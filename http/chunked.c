@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-enum class {
+enum octet_class {
     OTHER, /* controls, NUL and DEL: nowhere allowed */
     BLANK, /* SP, HTAB */
     HEX,   /* also tchar */
@@ -75,8 +75,7 @@ enum state {
     ANY_TCHAR(state), [SEMICOLON] = (state), [EQUALS] = (state), [QUOTE] = (state),                \
                       [BACKSLASH] = (state), [COLON] = (state), [VISIBLE] = (state)
 
-/* THE grammar (RFC 9112 §7.1, §7.1.1, §7.1.2; RFC 9110 §5.6). Rows of 16, to be found by a
- * shift. */
+/* THE grammar (RFC 9112 §7.1, §7.1.1, §7.1.2; RFC 9110 §5.6). Rows of 16 are found by a shift. */
 static const uint8_t moves[N_STATES][16] = {
     [SIZE_FIRST] = {[HEX] = SIZE},
     [SIZE] = {[HEX] = SIZE, [BLANK] = EXT_BLANK, [SEMICOLON] = EXT_FIRST, [CR] = SIZE_LF},
@@ -134,9 +133,9 @@ static const char *const reasons[N_STATES] = {
 };
 
 /* Fields that mean something only in front of the content (RFC 9110 §6.5.1: framing, routing,
- * request modifiers, authentication, response control, content format). Someone behind us who
- * merges trailers into the header could be told anything by them. Sorted, lower case. Allowed by
- * their definitions, hence not here: Content-Digest and Repr-Digest (RFC 9530), Authentication-Info
+ * request modifiers, authentication, response control, content format). Whoever merges trailers
+ * into the header behind us could be told anything by them. Sorted, lower case. Allowed by their
+ * definitions, hence not here: Content-Digest and Repr-Digest (RFC 9530), Authentication-Info
  * (RFC 9110 §11.6.3), ETag (§8.8.3), Server-Timing. */
 static const char *const forbidden[] = {
     "accept",

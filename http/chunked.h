@@ -1,8 +1,7 @@
 /* The chunked transfer coding, decoded (RFC 9112 §7.1): octets in, views of them out, nothing kept.
  * Feeding may stop and go on at any octet; the outcome is the same, down to the reason of a refusal
  * and the octet that it is about. Whatever the grammar does not allow is refused; extensions and
- * trailers are checked and then discarded, as RFC 9112 §7.1.1 and RFC 9110 §6.5.2 let a
- * recipient. */
+ * trailers are checked and then discarded, which RFC 9112 §7.1.1 and RFC 9110 §6.5.2 allow. */
 #ifndef REMUDA_HTTP_CHUNKED_H
 #define REMUDA_HTTP_CHUNKED_H
 
@@ -54,8 +53,8 @@ void chunked_begin(struct chunked *d, const struct http_limits *limits, uint64_t
  *              limits->head + CHUNKED_FACTOR × (bytes of data so far) octets of framing
  *          413 a chunk that the limit has no room for, when the line with its size is complete
  *          431 a trailer section over a limit, at the first octet that is too much
- *          *out_used is set in every case: octets consumed, which for CHUNKED_BAD are those in
- *          front of the one that was refused. *out_data is set with CHUNKED_DATA only */
+ *          *out_used is set in every case: octets consumed, for CHUNKED_BAD those in front of the
+ *          one that was refused. *out_data is set with CHUNKED_DATA only */
 enum chunked_result chunked_next(struct chunked *d, struct str octets, size_t *out_used,
                                  struct str *out_data);
 

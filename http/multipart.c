@@ -392,8 +392,6 @@ int multipart_decode(struct str raw, struct arena *arena, struct str *out_text)
         size_t n = 1;
         char octet = read_escape(rest, &n);
         text[len++] = octet ? octet : rest.p[0];
-        if (!octet && str_has_prefix(rest, STR("\\\\"))) /* so that \\" is no escaped quote */
-            text[len++] = rest.p[n++];
         rest = skip(rest, n);
     }
     text[len] = '\0';

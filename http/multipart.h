@@ -67,8 +67,8 @@ int multipart_next(struct multipart *m, struct multipart_part *out)
     __attribute__((warn_unused_result));
 
 /* Undoes the escapes of a name or filename. The WHATWG form encoding (HTML, "multipart/form-data
- * encoding algorithm") writes %22, %0D and %0A for quote, CR and LF, and leaves everything else as
- * it is, "%" and backslash too. So only these three are decoded; a name that held the text "%22"
+ * encoding algorithm") writes %22, %0D and %0A for quote, CR and LF, and leaves everything else
+ * as it is, "%" and backslash too. So only these three are decoded; a name that held the text "%22"
  * looks the same on the way and becomes a quote. RFC 2183's \" of older clients becomes a quote as
  * well; every other backslash stays, both of two in a row.
  * Returns  0; -ENOMEM. *out_text is raw itself when there was nothing to undo, else NUL-terminated

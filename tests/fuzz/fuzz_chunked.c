@@ -304,7 +304,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool is_flood = script.len > 0 && memchr(script.p, 'F', script.len);
     limits = (struct http_limits){.fields = is_small ? 2 : 100,
                                   .field_size = is_small ? 20 : 8190,
-                                  .head = is_small ? 50 : 65536};
+                                  .head = is_small || is_flood ? 50 : 65536};
     body_limit = is_small ? 24 : BODY_LIMIT;
 
     struct buf octets = {0};

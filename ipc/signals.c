@@ -49,8 +49,9 @@ uint64_t signals_take(void)
 void signals_reset(void)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
-    for (int number = 1; number < NSIG; number++)
-        (void)sigaction(number, &action, NULL); /* fails for KILL, STOP and libc's own */
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    for (int number = 1; number < NSIG; number++) /* fails for KILL, STOP and libc's own */
+        (void)sigaction(number, number == SIGUSR1 ? &ignore : &action, NULL);
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);

@@ -7,7 +7,8 @@
  *     headers  sends a request's head, --rate octets a turn, without an end
  *     bodies   sends a head at once, then its body, --rate octets a turn; 0: nothing of it
  *     readers  asks for --bytes octets, then takes --rate of them a turn, with a small buffer and
- *              segments of Ethernet's size, as a client far away has
+ *              segments of Ethernet's size, as a client far away has; with --fast it takes so many
+ *              as fast as they come before it becomes slow, with buffers as large as they grow
  * A connection that the server ends is counted by how it ended, and opened again with --again.
  *
  * A reader hears of a close only behind what lies unread in the kernel's buffers. So one that is
@@ -60,7 +61,7 @@ struct client {
     int fd;            /* -1: not open */
     bool is_over;      /* ended, and not to be opened again */
     bool is_answered;  /* the first octet of an answer came */
-    bool is_hurrying;  /* a reader past --until */
+    bool is_hurrying;  /* a reader that takes all there is: past --until, or within --fast */
     uint64_t begun_us; /* when it connected */
     uint64_t told_us;  /* when the first octet of an answer came */
     uint64_t sent;     /* octets of the request */
@@ -75,6 +76,7 @@ static struct {
     unsigned long period_ms;
     unsigned long rate;
     unsigned long bytes;
+    unsigned long fast;     /* octets; 0: slow from the start */
     unsigned long until_ms; /* 0: never */
     bool again;
 } opt = {.kind = KINDS, .clients = 1000, .period_ms = 1000, .rate = 1, .bytes = 4 << 20};
@@ -146,6 +148,14 @@ static enum ending ending_of(const struct client *c, bool is_reset)
 
 /* ---- Reading ---- */
 
+static void client_watch(struct client *c, int op, uint32_t events)
+{
+    struct epoll_event ev = {.events = events, .data.ptr = c};
+
+    if (epoll_ctl(epoll_fd, op, c->fd, &ev) < 0)
+        fail("epoll_ctl");
+}
+
 static void keep_status(struct client *c, const char *data, size_t len)
 {
     for (size_t i = 0; i < len && c->received + i < STATUS_LEN; i++)
@@ -158,6 +168,12 @@ static void keep_status(struct client *c, const char *data, size_t len)
     count.answered++;
 }
 
+static void client_hurry(struct client *c, bool is_on)
+{
+    c->is_hurrying = is_on;
+    client_watch(c, EPOLL_CTL_MOD, is_on ? EPOLLIN : 0);
+}
+
 /* Reads at most `most` octets. Returns false when the connection has ended */
 static bool client_read(struct client *c, size_t most)
 {
@@ -165,7 +181,11 @@ static bool client_read(struct client *c, size_t most)
     ssize_t n = recv(c->fd, data, most < sizeof(data) ? most : sizeof(data), MSG_DONTWAIT);
 
     if (n > 0) {
+        bool was_fast = c->received < opt.fast;
+
         keep_status(c, data, (size_t)n);
+        if (was_fast && c->received >= opt.fast)
+            client_hurry(c, false);
         if (opt.kind != KIND_READERS || c->received < opt.bytes)
             return true;
         client_end(c, END_COMPLETE);
@@ -175,14 +195,6 @@ static bool client_read(struct client *c, size_t most)
         return true;
     client_end(c, ending_of(c, n < 0));
     return false;
-}
-
-static void client_watch(struct client *c, int op, uint32_t events)
-{
-    struct epoll_event ev = {.events = events, .data.ptr = c};
-
-    if (epoll_ctl(epoll_fd, op, c->fd, &ev) < 0)
-        fail("epoll_ctl");
 }
 
 /* A reader is not told of input, only of a reset, until it hurries. */
@@ -239,7 +251,7 @@ static int connect_from(unsigned long i)
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one)) < 0 ||
         bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0)
         fail("a socket's options");
-    if (opt.kind == KIND_READERS &&
+    if (opt.kind == KIND_READERS && opt.fast == 0 &&
         (setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer)) < 0 ||
          setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)) < 0))
         fail("a reader's options");
@@ -253,7 +265,7 @@ static void client_open(struct client *c)
 {
     int fd = connect_from((unsigned long)(c - clients));
 
-    *c = (struct client){.fd = fd, .begun_us = now_us()};
+    *c = (struct client){.fd = fd, .begun_us = now_us(), .is_hurrying = opt.fast > 0};
     if (fd < 0) {
         count.refused++;
         c->is_over = !opt.again;
@@ -261,7 +273,7 @@ static void client_open(struct client *c)
         return;
     }
     count.opened++;
-    client_watch(c, EPOLL_CTL_ADD, opt.kind == KIND_READERS ? 0 : EPOLLIN);
+    client_watch(c, EPOLL_CTL_ADD, opt.kind == KIND_READERS && !c->is_hurrying ? 0 : EPOLLIN);
     if (opt.kind == KIND_HEADERS)
         client_drip(c);
     else
@@ -280,8 +292,7 @@ static void client_act(struct client *c, uint64_t now)
         client_drip(c);
     } else if (opt.kind == KIND_READERS && !c->is_hurrying) {
         if (opt.until_ms > 0 && now >= c->begun_us + opt.until_ms * 1000) {
-            c->is_hurrying = true;
-            client_watch(c, EPOLL_CTL_MOD, EPOLLIN);
+            client_hurry(c, true);
         } else if (opt.rate > 0) {
             (void)client_read(c, opt.rate);
         }
@@ -296,14 +307,15 @@ static void on_signal(int signal)
     is_told_to_stop = 1;
 }
 
-/* TERM and INT come only while epoll waits, so none is missed between look and sleep. */
-static void wait_for_events(int timeout_ms, const sigset_t *mask)
+/* Never for long: a signal may have come between the last look and the wait. */
+static void wait_for_events(uint64_t wait_us)
 {
     struct epoll_event events[EVENTS_MAX];
-    int n = epoll_pwait(epoll_fd, events, EVENTS_MAX, timeout_ms, mask);
+    uint64_t wait_ms = (wait_us + 999) / 1000;
+    int n = epoll_wait(epoll_fd, events, EVENTS_MAX, wait_ms < 100 ? (int)wait_ms : 100);
 
     if (n < 0 && errno != EINTR)
-        fail("epoll_pwait");
+        fail("epoll_wait");
     for (int i = 0; i < n; i++)
         on_event(events[i].data.ptr, events[i].events);
 }
@@ -321,7 +333,7 @@ static bool is_everyone_here(uint64_t turn)
     return opt.kind != KIND_IDLE || count.answered + count.refused >= opt.clients;
 }
 
-static void run(const sigset_t *mask)
+static void run(void)
 {
     uint64_t start_us = now_us(), turn = 0;
     bool is_ready = false;
@@ -337,10 +349,7 @@ static void run(const sigset_t *mask)
             fflush(stdout);
         }
         next = due_us(start_us, turn);
-        if (opt.kind == KIND_IDLE && turn >= opt.clients && !opt.again)
-            wait_for_events(-1, mask);
-        else
-            wait_for_events(next > now ? (int)((next - now + 999) / 1000) : 0, mask);
+        wait_for_events(next > now ? next - now : 0);
     }
 }
 
@@ -425,7 +434,7 @@ static _Noreturn void usage(const char *name)
 {
     fprintf(stderr,
             "usage: %s --port PORT --kind idle|headers|bodies|readers [--clients N] "
-            "[--period MS] [--rate OCTETS] [--bytes N] [--until MS] [--again]\n",
+            "[--period MS] [--rate OCTETS] [--bytes N] [--fast N] [--until MS] [--again]\n",
             name);
     exit(2);
 }
@@ -433,15 +442,11 @@ static _Noreturn void usage(const char *name)
 static void parse_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'},
-        {"kind", required_argument, NULL, 'k'},
-        {"clients", required_argument, NULL, 'c'},
-        {"period", required_argument, NULL, 'm'},
-        {"rate", required_argument, NULL, 'r'},
-        {"bytes", required_argument, NULL, 'b'},
-        {"until", required_argument, NULL, 'u'},
-        {"again", no_argument, NULL, 'a'},
-        {NULL, 0, NULL, 0},
+        {"port", required_argument, NULL, 'p'},    {"kind", required_argument, NULL, 'k'},
+        {"clients", required_argument, NULL, 'c'}, {"period", required_argument, NULL, 'm'},
+        {"rate", required_argument, NULL, 'r'},    {"bytes", required_argument, NULL, 'b'},
+        {"until", required_argument, NULL, 'u'},   {"again", no_argument, NULL, 'a'},
+        {"fast", required_argument, NULL, 'f'},    {NULL, 0, NULL, 0},
     };
     int o;
 
@@ -465,6 +470,9 @@ static void parse_options(int argc, char **argv)
         case 'b':
             opt.bytes = parse_number(optarg, 1, 64 << 20);
             break;
+        case 'f':
+            opt.fast = parse_number(optarg, 1, 64 << 20);
+            break;
         case 'u':
             opt.until_ms = parse_number(optarg, 1, 3600000);
             break;
@@ -482,15 +490,10 @@ static void parse_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct sigaction stop = {.sa_handler = on_signal};
-    sigset_t blocked, mask;
 
     parse_options(argc, argv);
     compose_request();
     raise_nofile();
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigaddset(&blocked, SIGINT);
-    sigprocmask(SIG_BLOCK, &blocked, &mask);
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -499,7 +502,7 @@ int main(int argc, char **argv)
         fail("start");
     for (unsigned long i = 0; i < opt.clients; i++)
         clients[i].fd = -1;
-    run(&mask);
+    run();
     report();
     free(clients);
     return 0;

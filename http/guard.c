@@ -258,8 +258,8 @@ static void note_length(struct findings *found, struct head *head, struct str va
         found->facts |= BIT(FACT_LENGTH_INVALID);
 }
 
-/* Cuts the next element off a list (RFC 9110 §5.6.1). Commas in quoted strings cut, too: no list here
- * allows one, and neither half is anything that is known. */
+/* Cuts the next element off a list (RFC 9110 §5.6.1). Commas in quoted strings cut, too: no list
+ * here allows one, and neither half is anything that is known. */
 static bool next_element(struct str *list, struct str *out_element)
 {
     if (!list->p)
@@ -339,10 +339,10 @@ static uint32_t check_absolute(struct head *head, struct str target, struct find
     return is_secure ? BIT(FACT_SECURE) : 0;
 }
 
-/* What no part of a target may hold, and what its path may not. RFC 3986 has no place for more, and an
- * invalid request line SHOULD be refused (RFC 9112 §3.2): but "[", "]", "^" and "|", and in queries
- * "\\", "`", "{" and "}" too, browsers send as they stand, since the WHATWG URL standard leaves
- * them. */
+/* What no part of a target may hold, and what its path may not. RFC 3986 has no place for more, and
+ * an invalid request line SHOULD be refused (RFC 9112 §3.2): but "[", "]", "^" and "|", and in
+ * queries "\\", "`", "{" and "}" too, browsers send as they stand, since the WHATWG URL standard
+ * leaves them. */
 static const uint8_t target_chars[256] = {
     ['#'] = 2, ['"'] = 2, ['<'] = 2, ['>'] = 2, ['\\'] = 1, ['`'] = 1, ['{'] = 1, ['}'] = 1,
 };

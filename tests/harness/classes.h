@@ -16,8 +16,8 @@ struct classes_class {
 extern const struct classes_class classes[];
 extern const size_t classes_n;
 
-/* Serves an app with one worker of a class, on TCP (address 0) and on a unix socket (address 1), and
- * waits until it is ready. Never returns NULL. */
+/* Serves an app with one worker of a class, on TCP (address 0) and on a unix socket (address 1),
+ * and waits until it is ready. Never returns NULL. */
 struct server *classes_start(const struct classes_class *class, const char *app);
 
 #endif

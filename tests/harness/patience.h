@@ -11,8 +11,8 @@
 /* The moment, on the monotonic clock in microseconds, `ms` scaled from now. */
 uint64_t patience_until(unsigned ms);
 
-/* How many times slower than usual things are here: sanitizers, REMUDA_TEST_SLOW. Tests that try very
- * many things try that many fewer. ≥ 1 */
+/* How many times slower than usual things are here: sanitizers, REMUDA_TEST_SLOW. Tests that try
+ * very many things try that many fewer. ≥ 1 */
 unsigned patience_factor(void);
 
 /* Milliseconds left for poll(2), rounded up; 0 when the deadline has passed. */

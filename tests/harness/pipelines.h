@@ -1,5 +1,5 @@
-/* Cases of tests/cases behind each other on one connection, at random: what is sent, and which cases
- * it is made of. The answers to it must be those to the cases alone, in order. */
+/* Cases of tests/cases behind each other on one connection, at random: what is sent, and which
+ * cases it is made of. The answers to it must be those to the cases alone, in order. */
 #ifndef REMUDA_TESTS_HARNESS_PIPELINES_H
 #define REMUDA_TESTS_HARNESS_PIPELINES_H
 

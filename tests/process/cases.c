@@ -1,7 +1,7 @@
 /* Every case of tests/cases through a running worker of each class: over TCP in one piece and octet
- * by octet; over a unix socket in one piece, and cut in two at every position, where the second part
- * is sent when the worker has read the first. The outcome is as the file says, and the octets of the
- * answers are those to the whole.
+ * by octet; over a unix socket in one piece, and cut in two at every position, where the second
+ * part is sent when the worker has read the first. The outcome is as the file says, and the octets
+ * of the answers are those to the whole.
  *
  * Long cases are cut at every position near both ends and at some between. Where everything is slow
  * (patience_factor()), and for a class that differs little from another, so many times fewer

@@ -1,8 +1,8 @@
 /* The only file that knows llhttp. Heads are parsed by it and paused at their end; bodies of known
- * length never go through it; chunked ones do. What is wrong with a head that is refused, over a
- * limit or not yet complete is for http/grammar.h to say: the parser's error does not tell an
- * unknown method (501) from octets outside a token (400), nor HTTP/2.0 (505) from nonsense (400),
- * and where it comes depends on llhttp's version. */
+ * length never go through it; chunked ones do. What is wrong with a head that is refused, over a limit
+ * or not yet complete is for http/grammar.h to say: the parser's error does not tell an unknown
+ * method (501) from octets outside a token (400), nor HTTP/2.0 (505) from nonsense (400), and where
+ * it comes depends on llhttp's version. */
 #include "http/parse.h"
 
 #include <stdio.h>

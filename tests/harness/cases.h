@@ -52,9 +52,8 @@ void cases_free(struct cases_list *list);
  * Returns   true when they fit */
 bool cases_fits(const struct cases_case *c, const int *statuses, size_t n_statuses);
 
-/* Makes octets of answers comparable: drops interim answers, which depend on whether a body was
- * there already (RFC 9110 §10.1.1), and masks what differs from answer to answer: Date, trace ids.
- */
+/* Makes octets of answers comparable: drops interim answers, which depend on whether a body was there
+ * already (RFC 9110 §10.1.1), and masks what differs from answer to answer: Date, trace ids. */
 void cases_mask(struct buf *answers);
 
 /* What an answer's head has that RFC 9110 and 9112 forbid, or lacks that they demand: static text;

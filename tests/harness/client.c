@@ -198,10 +198,9 @@ bool client_send_pieces(struct client *c, const void *data, size_t len, size_t p
     return true;
 }
 
-/* On a unix socket SIOCOUTQ counts the memory of what the peer has not read to its end, so it is 0
- * from the moment when the server has it all (the kernel's unix_outq_len(); tried, since no manual
- * page tells). There is nothing to poll for: at first others only get the processor, which is
- * enough when the server isn't held up. */
+/* On a unix socket SIOCOUTQ counts the memory of what the peer has not read to its end (unix(7)), so
+ * it is 0 at the moment when the server has it all. There is nothing to poll for: at first others
+ * only get the processor, which is enough when the server isn't held up. */
 void client_wait_taken(struct client *c)
 {
     uint64_t deadline = patience_until(PATIENCE_MS);

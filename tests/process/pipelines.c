@@ -1,7 +1,6 @@
-/* The property of tests/unit/http/pipelines.c through a running worker of each class: the answers
- * to cases behind each other, cut at random, are those to each case alone and whole. Each piece is
- * sent when the worker has read the one before. REMUDA_TEST_SEED and REMUDA_TEST_ROUNDS as there.
- */
+/* The property of tests/unit/http/pipelines.c through a running worker of each class: the answers to
+ * cases behind each other, cut at random, are those to each case alone and whole. Each piece is sent
+ * when the worker has read the one before. REMUDA_TEST_SEED and REMUDA_TEST_ROUNDS as there. */
 #include "tests/harness/pipelines.h"
 
 #include <stdio.h>

@@ -96,7 +96,7 @@ static void death_of_a_worker_is_valid_json_too(void **state)
     struct server *s = start_json(PROBE_SO);
     s->is_violent = true;
     struct client *c = client_to(s);
-    client_send_text(c, "GET /crash?\"\\x=%ff HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_send_text(c, "GET /crash?\\x=%ff HTTP/1.1\r\nHost: a\r\n\r\n");
     client_expect_close(c);
     const char *died = server_wait_log_text(s, "\"event\":\"worker died\"");
     CHECK_HAS(died, "\"signal\":\"SEGV\"");

@@ -97,6 +97,7 @@ wait_until() {
 start() {
     local name=$1
     shift
+    : >"$tmp/$name.log" # somebody may look before the process is there
     "$@" >"$tmp/$name.log" 2>&1 </dev/null &
     pid_of[$name]=$!
 }

@@ -228,7 +228,7 @@ http {
     default_type "$answer_type";
     server {
         listen 127.0.0.1:$1 backlog=4096;
-        location / { return 200 '$answer_body'; }
+        location / { add_header X-Request-ID \$request_id; return 200 '$answer_body'; }
     }
 }
 END

@@ -1,8 +1,8 @@
 /* What the two reference servers share: option reading, the listening socket, and the answer.
  *
  * The references exist to be compared with, so they answer with the very bytes that remuda sends
- * for `GET /` of examples/demo; bench/run checks the length for every contender before it
- * measures. When remuda's head changes, `render` below is the one place to follow it.
+ * for `GET /` of examples/demo, but for the request's identity, which here is always the same;
+ * bench/run checks the length for every contender before it measures. When remuda's head changes, `render` below is the one place to follow it.
  * They deliberately check nothing: no limits, no timeouts, no router, no methods. */
 #include "bench/reference.h"
 
@@ -37,6 +37,7 @@ static void render(struct reference_answer *a, const char *date, bool close)
                      "Date: %s\r\n"
                      "Content-Type: %s\r\n"
                      "Content-Length: %zu\r\n"
+                     "X-Request-ID: 0123456789abcdef0123456789abcdef\r\n"
                      "%s"
                      "\r\n"
                      "%s",

@@ -69,7 +69,7 @@ bool conditional_is_same(const struct conditional_etag *a, const struct conditio
 
 enum conditional_search conditional_search(struct str list, struct str etag, bool is_strong)
 {
-    struct conditional_etag own;
+    struct conditional_etag own = {0};
     bool has_own = conditional_parse_etag(etag, &own) == 0;
     struct str rest = str_trim(list);
     if (str_is_equal(rest, STR("*")))
@@ -133,7 +133,7 @@ static bool is_method(struct str method, const char *name)
 static bool is_range_current(struct str if_range, const struct subject *s)
 {
     struct conditional_etag asked;
-    struct conditional_etag own;
+    struct conditional_etag own = {0};
     if (!if_range.p)
         return true;
     if (conditional_parse_etag(if_range, &asked) == 0)

@@ -122,7 +122,7 @@ static int gather(struct buf *out, const struct rmd_response *res)
 /* What of the request's body has not come: is it little enough to wait for? */
 static bool is_drainable(const struct exchange *ex)
 {
-    if (!ex->is_continued)
+    if (ex->req.head.wants_continue)
         return false; /* whether the client sends it now is up to the client: RFC 9110 §10.1.1 */
     return ex->req.head.is_chunked || ex->body_left <= DRAIN_MAX_BYTES;
 }

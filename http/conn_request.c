@@ -132,7 +132,7 @@ static void begin_body(struct conn *c)
     }
     bool is_found = req->outcome == ROUTER_FOUND;
     uint64_t limit = is_found ? body_limit(ex, env) : UINT64_MAX;
-    ex->is_continued = !head->wants_continue || env->view_len > 0;
+    ex->is_continued = !head->wants_continue || env->view_len > 0; /* then it does not wait */
     ex->body_left = head->has_length ? head->content_length : 0;
     ex->body_octets = 0;
     ex->body_started_us = env->now_us;

@@ -145,8 +145,9 @@ static bool is_field_value(struct str value)
 
 static bool is_owned_by_server(struct str name)
 {
-    static const char *const owned[] = {"Content-Length", "Transfer-Encoding", "Connection",
-                                        "Keep-Alive",     "Upgrade",           "Trailer"};
+    static const char *const owned[] = {
+        "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive",
+        "Upgrade",        "Trailer",           "Date",       "Server"};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         if (str_is_equal_nocase(name, str_of(owned[i])))
             return true;

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/err.h"
+#include "http/grammar.h"
 
 #define TIMEOUT_MAX_MS 3600000U /* as remuda.h promises */
 #define ROUTES_MAX 65534        /* index + 1 must fit the dispatch table's 16 bits */
@@ -83,6 +84,10 @@ static int check_method(const char *method, struct err *err)
                            "method \"%s\": methods are upper-case letters and \"-\", or \"*\"",
                            method);
     }
+    if (!grammar_knows_method(str_of(method)))
+        return err_set(err, EINVAL,
+                       "method \"%s\": the server answers it 501 before any route is looked for",
+                       method);
     return 0;
 }
 

@@ -313,10 +313,12 @@ RMD_API const char *rmd_json_quote(rmd_request *req, const char *data, size_t le
 
 /* ---- the response ------------------------------------------------------------------------- */
 
-/* The server adds Date, Server, Content-Length or Transfer-Encoding, and Connection by itself;
- * setting one of the last three is refused. The body of an answer to HEAD, and of 204 and 304, is
- * not sent, whatever was given (RFC 9110 §6.4.1). Every function that gives an answer replaces an
- * earlier one. All of them: Safe  lanes: all · threads: the one that runs the handler. */
+/* The server adds Date, Server (server_header), Content-Length or Transfer-Encoding, Connection,
+ * X-Request-ID (request_id_header) and, to a 405, Allow. Setting one of the first five is refused;
+ * one of the last two that a handler sets is sent instead. The body of an answer to HEAD, and of
+ * 204 and 304, is not sent, whatever was given (RFC 9110 §6.4.1). Every function that gives an
+ * answer replaces an earlier one. All of them: Safe  lanes: all · threads: the one that runs the
+ * handler. */
 
 /* Status without body.
  * status   200 … 599; anything else gives 500

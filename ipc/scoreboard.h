@@ -13,8 +13,9 @@
 
 struct err;
 
-#define SCOREBOARD_LAYOUT 1U
+#define SCOREBOARD_LAYOUT 2U
 #define SCOREBOARD_TARGET_MAX 200
+#define SCOREBOARD_TRACE_MAX 128
 #define SCOREBOARD_BATCH_BYTES (64U * 1024U)
 
 /* Written only by the master, before the first fork and at each change of what it tells. */
@@ -37,14 +38,15 @@ extern const char *const scoreboard_phase_names[ENTRY_PHASES];
 
 /* One request: `current`, or one that waits. phase is written last and cleared first. */
 struct request_entry {
-    _Atomic uint32_t phase;   /* enum entry_phase; FREE: the rest means nothing */
-    uint16_t route;           /* index; UINT16_MAX: none matched */
-    uint16_t target_len;      /* of target; longer ones are cut */
-    uint64_t started_us;      /* first byte of the request */
-    uint64_t trace[2];        /* made id; both 0: trace_text has the client's */
-    char method[20];          /* NUL-terminated */
-    uint16_t peer_family;     /* AF_INET, AF_INET6, else no address is known */
-    uint8_t peer_address[16]; /* network order; AF_INET: the first 4 */
+    _Atomic uint32_t phase;           /* enum entry_phase; FREE: the rest means nothing */
+    uint16_t route;                   /* index; UINT16_MAX: none matched */
+    uint16_t target_len;              /* of target; longer ones are cut */
+    uint64_t started_us;              /* first byte of the request */
+    uint8_t trace_len;                /* of trace */
+    char trace[SCOREBOARD_TRACE_MAX]; /* A–Z a–z 0–9 . _ - = */
+    char method[20];                  /* NUL-terminated */
+    uint16_t peer_family;             /* AF_INET, AF_INET6, else no address is known */
+    uint8_t peer_address[16];         /* network order; AF_INET: the first 4 */
     char target[SCOREBOARD_TARGET_MAX];
 };
 

@@ -17,7 +17,7 @@
 struct request {
     struct request_entry entry;     /* a copy: method ends, target_len is within target */
     char peer[SCOREBOARD_PEER_MAX]; /* "" for none */
-    char trace[33];                 /* "" for none */
+    struct str trace;               /* in entry; empty for none, or for what is none */
     const char *phase;
     uint64_t elapsed_us;
     int route; /* -1: none matched */
@@ -28,8 +28,21 @@ struct quoted {
     char method[LOG_QUOTE_MAX + 8];
     char target[LOG_QUOTE_MAX + 8];
     char peer[LOG_QUOTE_MAX + 8];
-    char trace[48]; /* a pair with a blank in front, or "" */
+    char trace[SCOREBOARD_TRACE_MAX + 16]; /* a pair with a blank in front, or "" */
 };
+
+static struct str read_trace(const struct request_entry *entry)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-=";
+    size_t len = entry->trace_len;
+    if (len > sizeof entry->trace)
+        return STR("");
+    for (size_t i = 0; i < len; i++)
+        if (!memchr(allowed, entry->trace[i], sizeof allowed - 1))
+            return STR("");
+    return str_make(entry->trace, len);
+}
 
 static bool read_entry(const struct request_entry *shared, uint64_t now_us, struct request *out)
 {
@@ -42,10 +55,7 @@ static bool read_entry(const struct request_entry *shared, uint64_t now_us, stru
     if (entry->target_len > sizeof entry->target)
         entry->target_len = sizeof entry->target;
     scoreboard_peer(entry, out->peer);
-    out->trace[0] = '\0';
-    if (entry->trace[0] != 0 || entry->trace[1] != 0)
-        (void)snprintf(out->trace, sizeof out->trace, "%016" PRIx64 "%016" PRIx64, entry->trace[0],
-                       entry->trace[1]);
+    out->trace = read_trace(entry);
     out->phase = phase < ENTRY_PHASES ? scoreboard_phase_names[phase] : "?";
     bool is_past = entry->started_us != 0 && entry->started_us <= now_us;
     out->elapsed_us = is_past ? now_us - entry->started_us : 0;
@@ -59,8 +69,8 @@ static void quote(const struct request *request, struct quoted *out)
     (void)log_quote(out->method, entry->method, strlen(entry->method));
     (void)log_quote(out->target, entry->target, entry->target_len);
     (void)log_quote(out->peer, request->peer, strlen(request->peer));
-    (void)snprintf(out->trace, sizeof out->trace, "%s%s", request->trace[0] ? " trace=" : "",
-                   request->trace);
+    (void)snprintf(out->trace, sizeof out->trace, "%s%.*s", request->trace.len > 0 ? " trace=" : "",
+                   STR_ARG(request->trace));
 }
 
 static void write_access_line(const struct last_words_about *about, const struct request *request)
@@ -70,7 +80,7 @@ static void write_access_line(const struct last_words_about *about, const struct
         .peer = str_of(request->peer),
         .method = str_of(request->entry.method),
         .target = str_make(request->entry.target, request->entry.target_len),
-        .trace_id = str_of(request->trace),
+        .trace_id = request->trace,
         .note = str_of(about->note ? about->note : "worker died"),
         .elapsed_us = request->elapsed_us,
         .wall_us = (int64_t)clock_wall_us(),

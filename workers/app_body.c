@@ -57,7 +57,7 @@ static int read_parts(rmd_request *req)
 {
     const struct field *type = request_find(req, STR("content-type"), NULL);
     struct str boundary;
-    uint32_t n;
+    uint32_t n = 0;
     if (!type)
         return -EINVAL;
     int rc = multipart_boundary(request_value(req, type), &boundary);

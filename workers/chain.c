@@ -62,12 +62,21 @@ void chain_complain(struct rmd_request *req, const char *what)
               rmd_trace_id(req));
 }
 
+static void set_allow(const struct app *app, struct rmd_request *req, struct rmd_response *res)
+{
+    const char *allow = router_allow(app->router, req->match.path, req->arena);
+    if (!allow || response_set(res, req->arena, STR("Allow"), str_of(allow), true) < 0)
+        log_warn("no memory for an Allow field", "%s", "");
+}
+
 void chain_error(const struct app *app, struct rmd_request *req, struct rmd_response *res,
                  int status)
 {
     response_drop_body(res);
     res->status = status;
     res->kind = RESPONSE_NONE;
+    if (status == 405 && !response_find(res, STR("Allow"))) /* owed: RFC 9110 §15.5.6 */
+        set_allow(app, req, res);
     if (app->decl->error_page && !res->is_error_page) {
         res->is_error_page = true;
         app->decl->error_page(req, res, status);
@@ -79,19 +88,11 @@ void chain_error(const struct app *app, struct rmd_request *req, struct rmd_resp
         response_error_page(res, req->arena, res->status);
 }
 
-static void set_allow(const struct app *app, struct rmd_request *req, struct rmd_response *res)
-{
-    const char *allow = router_allow(app->router, req->match.path, req->arena);
-    if (!allow || response_set(res, req->arena, STR("Allow"), str_of(allow), true) < 0)
-        log_warn("no memory for an Allow field", "%s", "");
-}
-
 static void answer_without_route(const struct app *app, struct rmd_request *req,
                                  struct rmd_response *res)
 {
     switch (req->outcome) {
     case ROUTER_NOT_ALLOWED:
-        set_allow(app, req, res);
         chain_error(app, req, res, 405);
         break;
     case ROUTER_OPTIONS:

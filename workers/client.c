@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -28,9 +30,12 @@ struct client {
     uint64_t since_us;    /* when its clock was started */
     uint64_t linger_us;   /* when our side was shut */
     uint64_t blocked_us;  /* CLIENT_CLOCK_WRITE: since when it waits for the client */
-    uint64_t taken;       /* and octets that the client has taken since */
+    uint64_t given;       /* octets handed to the kernel since then */
+    uint64_t taken;       /* and those that the client has taken, at the last look */
+    int queued;           /* in the socket when it began to wait */
     struct ev_timer *due; /* when its stream goes on; NULL until one waits */
     uint8_t clock;        /* enum client_clock */
+    bool is_tcp;          /* and not of a unix socket */
     bool has_more; /* its stream waits, and it has sent more, or its next request, meanwhile */
 };
 
@@ -47,7 +52,6 @@ int client_init(struct clients *all, struct ev_loop *loop, struct web *web, void
     all->limits_us[CLIENT_CLOCK_IDLE] = settings->keepalive_us;
     all->limits_us[CLIENT_CLOCK_HEAD] = settings->header_timeout_us;
     all->limits_us[CLIENT_CLOCK_BODY] = settings->body_timeout_us;
-    all->limits_us[CLIENT_CLOCK_WRITE] = settings->write_timeout_us;
     all->limits_us[CLIENT_CLOCK_LINGER] = LINGER_US;
     all->tickets = calloc(1, sizeof *all->tickets);
     if (!all->tickets)
@@ -111,6 +115,8 @@ static void client_set_clock(struct client *client, enum conn_wait wait)
         return;
     if (clock == client->clock && clock == CLIENT_CLOCK_HEAD && wait == CONN_WAIT_REQUEST)
         return;
+    if (clock == client->clock && clock == CLIENT_CLOCK_WRITE)
+        return; /* check_writers() knows better whether the client takes anything */
     list_unlink(&client->link);
     list_push(&client->all->clocks[clock], &client->link);
     client->clock = (uint8_t)clock;
@@ -150,18 +156,18 @@ static bool client_set_due(struct client *client)
     return true;
 }
 
-/* A client that takes an answer in drops is cut off as one that takes nothing. Returns true then */
-static bool is_reading_too_slowly(struct client *client)
+/* Octets in the socket that the client has not taken. */
+static int count_queued(const struct client *client)
 {
-    const struct settings *settings = client->all->web->settings;
-    uint64_t now_us = client->all->web->env.now_us;
-    if (client->clock != CLIENT_CLOCK_WRITE) {
-        client->blocked_us = now_us;
-        client->taken = 0;
-        return false;
-    }
-    return limits_is_too_slow(now_us - client->blocked_us, client->taken,
-                              settings->write_timeout_us, (uint32_t)settings->write_min_rate_bytes);
+    int n = 0;
+    return ioctl(client->io.fd, SIOCOUTQ, &n) < 0 ? 0 : n;
+}
+
+static void begin_waiting(struct client *client)
+{
+    client->blocked_us = client->all->web->env.now_us;
+    client->queued = count_queued(client);
+    client->given = client->taken = 0;
 }
 
 /* What the machine waits for becomes what the loop watches.
@@ -175,10 +181,8 @@ static bool client_wait(struct client *client)
         client_close(client);
         return false;
     case CONN_WAIT_WRITE:
-        if (is_reading_too_slowly(client)) {
-            client_close(client);
-            return false;
-        }
+        if (client->clock != CLIENT_CLOCK_WRITE)
+            begin_waiting(client);
         events = EV_WRITE;
         break;
     case CONN_WAIT_TIMER: /* readable: it may have left */
@@ -250,7 +254,7 @@ static bool client_send(struct client *client)
             return false;
         }
         web_count(&client->all->web->part.head->bytes_out, (uint64_t)sent);
-        client->taken += (uint64_t)sent;
+        client->given += (uint64_t)sent;
         conn_output_sent(&client->conn, (size_t)sent);
         if ((size_t)sent < total)
             return false; /* the socket's buffer is full: no need to be told with EAGAIN */
@@ -378,6 +382,7 @@ void client_open(struct clients *all, int fd, const struct sockaddr_storage *add
     list_init(&client->link);
     client->all = all;
     client->clock = CLIENT_CLOCK_NONE;
+    client->is_tcp = address->ss_family != AF_UNIX;
     all->n++;
     struct seat_head *head = all->web->part.head;
     web_count(&head->accepted, 1);
@@ -425,16 +430,64 @@ static void expire(struct clients *all, enum client_clock clock)
     }
 }
 
+/* Empties one list into another. */
+static void move_all(struct list *from, struct list *to)
+{
+    list_init(to);
+    while (!list_is_empty(from)) {
+        struct list *link = from->next;
+        list_unlink(link);
+        list_push(to, link);
+    }
+}
+
+/* Has the client taken enough of its answer, and lately? What the kernel takes from us says little:
+ * it makes its buffer larger on its own account, up to megabytes, and calls a socket writable only
+ * when a third of it is free. So this counts what has left the buffer: for TCP what was
+ * acknowledged. A unix socket counts its overhead too, but its buffer never grows, so there what it
+ * took is what the client took. */
+static bool is_taking(struct client *client)
+{
+    const struct settings *settings = client->all->web->settings;
+    uint64_t now_us = client->all->web->env.now_us;
+    int queued = count_queued(client);
+    uint64_t taken = client->given;
+    if (client->is_tcp || queued < client->queued)
+        taken = (uint64_t)((int64_t)taken + client->queued - queued);
+    if (taken > client->taken) {
+        client->taken = taken;
+        client->since_us = now_us;
+    }
+    uint64_t limit_us = settings->write_timeout_us;
+    return now_us < client->since_us + limit_us &&
+           !limits_is_too_slow(now_us - client->blocked_us, taken, limit_us,
+                               (uint32_t)settings->write_min_rate_bytes);
+}
+
+/* Looks at everyone who is sent an answer and does not take it as fast as it comes. One who is cut
+ * off is reset: else the kernel would keep what is queued, and try for minutes to deliver it. */
+static void check_writers(struct clients *all)
+{
+    struct list todo;
+    move_all(&all->clocks[CLIENT_CLOCK_WRITE], &todo);
+    while (!list_is_empty(&todo)) {
+        struct client *client = LIST_ENTRY(todo.next, struct client, link);
+        list_unlink(&client->link);
+        if (is_taking(client)) {
+            list_push(&all->clocks[CLIENT_CLOCK_WRITE], &client->link);
+            continue;
+        }
+        client->clock = CLIENT_CLOCK_NONE;
+        client->conn.is_broken = true;
+        conn_on_timeout(&client->conn);
+        (void)client_turn(client);
+    }
+}
+
 static void close_idle(struct clients *all, enum client_clock clock)
 {
-    struct list *list = &all->clocks[clock];
     struct list todo;
-    list_init(&todo);
-    while (!list_is_empty(list)) {
-        struct list *link = list->next;
-        list_unlink(link);
-        list_push(&todo, link);
-    }
+    move_all(&all->clocks[clock], &todo);
     while (!list_is_empty(&todo))
         close_if_idle(LIST_ENTRY(todo.next, struct client, link));
 }
@@ -442,7 +495,9 @@ static void close_idle(struct clients *all, enum client_clock clock)
 void client_expire(struct clients *all)
 {
     for (int clock = 0; clock < CLIENT_CLOCK_NONE; clock++)
-        expire(all, (enum client_clock)clock);
+        if (clock != CLIENT_CLOCK_WRITE)
+            expire(all, (enum client_clock)clock);
+    check_writers(all);
 }
 
 void client_close_idle(struct clients *all)

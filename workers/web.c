@@ -38,12 +38,14 @@ void web_fill_limits(struct http_limits *limits, const struct settings *settings
 
 /* ---- the shared table ---- */
 
-static void fill_entry(struct request_entry *entry, const struct rmd_request *req)
+static void fill_entry(struct request_entry *entry, struct rmd_request *req)
 {
     entry->route = req->match.route ? req->match.route->index : UINT16_MAX;
     entry->started_us = req->started_us;
-    entry->trace[0] = req->trace[0];
-    entry->trace[1] = req->trace[1];
+    struct str trace = request_trace_id(req);
+    _Static_assert(TRACE_GIVEN_MAX <= SCOREBOARD_TRACE_MAX, "copied whole");
+    entry->trace_len = (uint8_t)trace.len;
+    memcpy(entry->trace, trace.p, trace.len);
     _Static_assert(sizeof entry->method <= REQUEST_METHOD_MAX, "copied whole");
     memcpy(entry->method, req->method, sizeof entry->method);
     entry->method[sizeof entry->method - 1] = '\0';
@@ -60,7 +62,7 @@ static void fill_entry(struct request_entry *entry, const struct rmd_request *re
 }
 
 /* From here on the app's code runs for this request, until leave_app(). */
-static inline void enter_app(struct web *web, const struct rmd_request *req)
+static inline void enter_app(struct web *web, struct rmd_request *req)
 {
     struct request_entry *entry = &web->part.head->current;
     fill_entry(entry, req);
@@ -114,13 +116,16 @@ static void on_spool_failed(void *owner, struct rmd_request *req, int error)
               log_quote(target, raw.p, raw.len), rmd_trace_id(req));
 }
 
+/* Loud once: whoever connects can make more of these. */
 static void on_proxy_refused(void *owner, const struct peer *peer, const char *reason)
 {
-    (void)owner;
+    struct web *web = owner;
     char text[PEER_TEXT_MAX];
     (void)request_format_peer(peer, true, text);
-    log_warn("connection closed: no PROXY protocol header that is allowed", "peer=%s reason=\"%s\"",
-             text, reason);
+    log_event(web->has_warned_proxy ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
+              "connection closed: no PROXY protocol header that is allowed",
+              "peer=%s reason=\"%s\"", text, reason);
+    web->has_warned_proxy = true;
 }
 
 static void on_parked(void *owner, struct rmd_request *req)

@@ -22,6 +22,7 @@ struct web {
     struct deferred_box box;          /* of answers that the app had put off */
     struct forwarded_rules forwarded; /* what proxies are believed */
     struct mounts mounts;             /* folders that are served */
+    bool has_warned_proxy;            /* of a PROXY protocol header that did not come */
     struct forwarded_scheme *schemes; /* of the YAML; NULL: the usual ones */
     struct scoreboard_part part;      /* this worker's, writable */
     uint32_t n_inflight;              /* entries in part */

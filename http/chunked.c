@@ -326,8 +326,9 @@ static size_t read_trailer(struct chunked *d, const char *octets, size_t len)
     uint32_t left = d->line_left < d->section_left ? d->line_left : d->section_left;
     size_t room = len <= left ? len : left;
     enum state state = d->state;
+    bool is_line_over = false;
     size_t i = 0;
-    while (i < room) {
+    while (i < room && !is_line_over) {
         enum state next = moves[state][classes[(unsigned char)octets[i]]];
         if (next == BAD) {
             refuse_octet(d, state, octets[i]);
@@ -336,14 +337,13 @@ static size_t read_trailer(struct chunked *d, const char *octets, size_t len)
         if (state <= NAME && !read_name(d, state, next, octets[i]))
             return i;
         state = next;
+        is_line_over = state == LINE_FIRST || state == DONE;
         i++;
-        if (state == DONE || state == LINE_FIRST)
-            break;
     }
     d->state = (uint8_t)state;
     d->section_left -= (uint32_t)i;
-    d->line_left = state == LINE_FIRST ? d->limits->field_size : d->line_left - (uint32_t)i;
-    if (i < len && state != DONE && state != LINE_FIRST)
+    d->line_left = is_line_over ? d->limits->field_size : d->line_left - (uint32_t)i;
+    if (i < len && !is_line_over)
         refuse(d, 431,
                d->line_left == 0 ? "trailer field longer than limit_request_field_size"
                                  : "trailer section longer than limit_request_head");

@@ -11,6 +11,8 @@
 
 #include <stdbool.h>
 
+#include "base/panic.h"
+
 enum octet_class {
     OTHER, /* controls, NUL and DEL: nowhere allowed */
     BLANK, /* SP, HTAB */
@@ -376,7 +378,9 @@ enum chunked_result chunked_next(struct chunked *d, struct str octets, size_t *o
             result = CHUNKED_DATA;
             break;
         }
-        at += d->state < DATA ? read_framing(d, rest, len) : read_trailer(d, rest, len);
+        size_t n = d->state < DATA ? read_framing(d, rest, len) : read_trailer(d, rest, len);
+        RMD_DEBUG_ASSERT(n > 0 || d->state == BAD); /* else this loop would have no end */
+        at += n;
     }
     if (d->state == DONE)
         result = CHUNKED_DONE;

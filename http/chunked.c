@@ -11,6 +11,8 @@
 
 #include <stdbool.h>
 
+#include "base/panic.h"
+
 enum octet_class {
     OTHER, /* controls, NUL and DEL: nowhere allowed */
     BLANK, /* SP, HTAB */
@@ -326,8 +328,9 @@ static size_t read_trailer(struct chunked *d, const char *octets, size_t len)
     uint32_t left = d->line_left < d->section_left ? d->line_left : d->section_left;
     size_t room = len <= left ? len : left;
     enum state state = d->state;
+    bool is_line_over = false;
     size_t i = 0;
-    while (i < room) {
+    while (i < room && !is_line_over) {
         enum state next = moves[state][classes[(unsigned char)octets[i]]];
         if (next == BAD) {
             refuse_octet(d, state, octets[i]);
@@ -336,14 +339,13 @@ static size_t read_trailer(struct chunked *d, const char *octets, size_t len)
         if (state <= NAME && !read_name(d, state, next, octets[i]))
             return i;
         state = next;
+        is_line_over = state == LINE_FIRST || state == DONE;
         i++;
-        if (state == DONE || state == LINE_FIRST)
-            break;
     }
     d->state = (uint8_t)state;
     d->section_left -= (uint32_t)i;
-    d->line_left = state == LINE_FIRST ? d->limits->field_size : d->line_left - (uint32_t)i;
-    if (i < len && state != DONE && state != LINE_FIRST)
+    d->line_left = is_line_over ? d->limits->field_size : d->line_left - (uint32_t)i;
+    if (i < len && !is_line_over)
         refuse(d, 431,
                d->line_left == 0 ? "trailer field longer than limit_request_field_size"
                                  : "trailer section longer than limit_request_head");
@@ -376,7 +378,9 @@ enum chunked_result chunked_next(struct chunked *d, struct str octets, size_t *o
             result = CHUNKED_DATA;
             break;
         }
-        at += d->state < DATA ? read_framing(d, rest, len) : read_trailer(d, rest, len);
+        size_t n = d->state < DATA ? read_framing(d, rest, len) : read_trailer(d, rest, len);
+        RMD_DEBUG_ASSERT(n > 0 || d->state == BAD); /* else this loop would have no end */
+        at += n;
     }
     if (d->state == DONE)
         result = CHUNKED_DONE;

@@ -578,6 +578,47 @@ static void a_trailer_line_and_the_whole_section_may_be_as_long_as_their_limits(
     CHECK_TEXT(decode(text), "431@63 trailer section longer than limit_request_head");
 }
 
+/* A limit may fall on any octet, also on one where nothing is half done. */
+static void every_limit_holds_to_the_octet(void **state)
+{
+    (void)state;
+    static const char text[] = "0\r\nA: b\r\nCd: ef\r\nG:\r\n\r\n"; /* lines of 6, 8, 4, 2 octets */
+    char expected[100];
+    for (uint32_t head = 0; head <= 20; head++) {
+        limits.head = head;
+        (void)snprintf(expected, sizeof expected,
+                       "431@%u trailer section longer than limit_request_head", 3 + head);
+        CHECK_TEXT(decode(text), head < 20 ? expected : "+0");
+    }
+    limits.head = 400;
+    for (uint32_t size = 0; size <= 8; size++) {
+        limits.field_size = size;
+        uint32_t at = size < 6 ? 3 + size : 9 + size;
+        (void)snprintf(expected, sizeof expected,
+                       "431@%u trailer field longer than limit_request_field_size", at);
+        CHECK_TEXT(decode(text), size < 8 ? expected : "+0");
+    }
+}
+
+static void framing_may_run_out_at_any_octet(void **state)
+{
+    (void)state;
+    const uint32_t line = 36; /* octets of the second chunk's line */
+    struct buf text = {0};
+    limits.head = 100;
+    for (uint32_t left = 14; left <= line; left++) { /* that the first chunk leaves */
+        text.len = 0;
+        int n = (int)(CHUNKED_SLACK + limits.head + CHUNKED_FACTOR - left) - 8;
+        CHECK(buf_printf(&text, "1;a=%0*d\r\nx\r\n", n, 0) == 0);
+        char expected[100];
+        (void)snprintf(expected, sizeof expected, "400@%zu more chunk framing than data",
+                       text.len + left);
+        CHECK(buf_printf(&text, "1;a=%030d\r\nx\r\n0\r\n\r\n", 0) == 0);
+        CHECK_TEXT(decode_of(str_make(text.data, text.len)), left < line ? expected : "xx+0");
+    }
+    buf_fini(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -593,6 +634,8 @@ int main(void)
         cmocka_unit_test_setup(fields_that_are_not_for_trailers_are_refused, setup),
         cmocka_unit_test_setup(fields_whose_names_only_resemble_those_are_skipped, setup),
         cmocka_unit_test_setup(a_body_may_be_as_long_as_its_limit_and_no_longer, setup),
+        cmocka_unit_test_setup(every_limit_holds_to_the_octet, setup),
+        cmocka_unit_test_setup(framing_may_run_out_at_any_octet, setup),
         cmocka_unit_test_setup(framing_without_end_is_refused_to_the_octet, setup),
         cmocka_unit_test_setup(trailers_are_limited_like_fields_of_a_head, setup),
         cmocka_unit_test_setup(a_trailer_line_and_the_whole_section_may_be_as_long_as_their_limits,

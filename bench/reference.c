@@ -2,7 +2,8 @@
  *
  * The references exist to be compared with, so they answer with the very bytes that remuda sends
  * for `GET /` of examples/demo, but for the request's identity, which here is always the same;
- * bench/run checks the length for every contender before it measures. When remuda's head changes, `render` below is the one place to follow it.
+ * bench/run checks the length for every contender before it measures. When remuda's head changes,
+ * `render` below is the one place to follow it.
  * They deliberately check nothing: no limits, no timeouts, no router, no methods. */
 #include "bench/reference.h"
 

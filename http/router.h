@@ -25,7 +25,7 @@ struct err;
 struct router;
 
 #define ROUTER_PARAMS_MAX 16  /* parameters in one pattern */
-#define ROUTER_METHODS_MAX 48 /* different methods in one application; llhttp knows 46 */
+#define ROUTER_METHODS_MAX 48 /* different methods in one application; the server knows 34 */
 
 struct route {
     uint16_t index;        /* 0 … router_count() - 1: its statistics block in the shared table */

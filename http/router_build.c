@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/err.h"
+#include "base/panic.h"
 #include "http/grammar.h"
 
 #define TIMEOUT_MAX_MS 3600000U /* as remuda.h promises */
@@ -122,33 +123,29 @@ static int check_prefix(const char *prefix, struct err *err)
     return 0;
 }
 
-/* Returns 0; -EINVAL there are too many */
-static int add_method(struct router *r, const char *method, struct err *err)
+static void add_method(struct router *r, const char *method)
 {
     if (strcmp(method, "*") == 0)
-        return 0;
+        return;
     struct str name = str_of(method);
     size_t at = 0;
     while (at < r->n_methods && strcmp(r->methods[at].p, method) < 0)
         at++;
     if (at < r->n_methods && str_is_equal(r->methods[at], name))
-        return 0;
-    if (r->n_methods == ROUTER_METHODS_MAX)
-        return err_set(err, EINVAL, "more than %d different methods", ROUTER_METHODS_MAX);
+        return;
+    RMD_ASSERT(r->n_methods < ROUTER_METHODS_MAX); /* check_method() has let in fewer */
     memmove(&r->methods[at + 1], &r->methods[at], (r->n_methods - at) * sizeof r->methods[0]);
     r->methods[at] = name;
     r->n_methods++;
-    return 0;
 }
 
 /* One row into r->routes. Its texts stay the app's; only the pattern is put together here. */
 static int add_row(struct router *r, const rmd_group *group, const rmd_route *row, struct err *err)
 {
     int rc = check_row(row, err);
-    if (rc == 0)
-        rc = add_method(r, row->method, err);
     if (rc < 0)
         return rc;
+    add_method(r, row->method);
     const char *prefix = group && group->prefix ? group->prefix : "";
     rmd_route *decl = alloc_zero(r, 1, sizeof *decl);
     char *pattern = arena_printf(&r->arena, NULL, "%s%s", prefix, row->pattern);
@@ -235,11 +232,8 @@ static int collect(struct router *r, const rmd_app *app, size_t limit_routes, st
     r->routes = alloc_zero(r, n, sizeof *r->routes);
     if (!r->routes)
         return refuse_memory(err);
-    for (size_t i = 0; i < sizeof usual_methods / sizeof usual_methods[0]; i++) {
-        int rc = add_method(r, usual_methods[i], err);
-        if (rc < 0)
-            return rc;
-    }
+    for (size_t i = 0; i < sizeof usual_methods / sizeof usual_methods[0]; i++)
+        add_method(r, usual_methods[i]);
     int rc = add_rows(r, app, NULL, app->routes, "", err);
     return rc < 0 ? rc : add_groups(r, app, groups, n_groups, err);
 }

@@ -433,6 +433,7 @@ static void router_refuses_bad_rows_and_says_which(void **state)
         {{"GET POST", "/x", handler}, "method \"GET POST\""},
         {{"get", "/x", handler}, "routes[1] get /x: method \"get\""},
         {{"**", "/x", handler}, "method \"**\""},
+        {{"BREW", "/x", handler}, "method \"BREW\": the server answers it 501"},
         {{"GET", NULL, handler}, "routes[1] GET ?: no pattern"},
         {{"GET", "/x", NULL}, "no handler"},
         {{"GET", "/x", handler, .lane = (enum rmd_lane)4}, "lane 4"},
@@ -489,22 +490,6 @@ static void router_refuses_bad_groups_and_too_many_routes(void **state)
                   "4 routes; limit_routes allows 3");
     struct err err;
     assert_int_equal(router_new(&(rmd_app){.routes = good, .groups = other}, 4, &router, &err), 0);
-}
-
-static void router_refuses_more_methods_than_it_has_columns(void **state)
-{
-    (void)state;
-    rmd_route routes[ROUTER_METHODS_MAX + 1];
-    char names[ROUTER_METHODS_MAX][3];
-    memset(routes, 0, sizeof routes);
-    for (size_t i = 0; i < ROUTER_METHODS_MAX - 7; i++) { /* seven are always there */
-        snprintf(names[i], sizeof names[i], "%c%c", (char)('A' + i / 26), (char)('A' + i % 26));
-        routes[i] = (rmd_route){names[i], "/", handler};
-    }
-    build(routes);
-    assert_string_equal(match_text("AZ", "/"), "FOUND AZ /");
-    routes[ROUTER_METHODS_MAX - 7] = (rmd_route){"ZZ", "/", handler};
-    check_refused(&(rmd_app){.routes = routes}, 512, "more than 48 different methods");
 }
 
 /* ---- properties ---- */
@@ -751,7 +736,6 @@ int main(void)
         TEST(router_of_no_routes_finds_nothing),
         TEST(router_refuses_bad_rows_and_says_which),
         TEST(router_refuses_bad_groups_and_too_many_routes),
-        TEST(router_refuses_more_methods_than_it_has_columns),
         TEST(router_agrees_with_a_plain_search_of_all_rows),
         TEST(router_parameters_come_back_decoded_exactly_once),
     };

@@ -18,7 +18,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define TURN_ROUNDS 16 /* writes a turn for one connection, so that others get theirs */
+#define TURN_ROUNDS 16     /* writes a turn for one connection, so that others get theirs */
+#define LOOKS_A_TIMEOUT 10 /* how often one who is sent an answer is asked in write_timeout */
 #define LINGER_US (2 * CLOCK_US_PER_S)      /* without an octet */
 #define LINGER_MAX_US (30 * CLOCK_US_PER_S) /* whatever comes; a guess, as others have it */
 
@@ -30,6 +31,7 @@ struct client {
     uint64_t since_us;    /* when its clock was started */
     uint64_t linger_us;   /* when our side was shut */
     uint64_t blocked_us;  /* CLIENT_CLOCK_WRITE: since when it waits for the client */
+    uint64_t looked_us;   /* when it was last asked how much the client has taken */
     uint64_t given;       /* octets handed to the kernel since then */
     uint64_t taken;       /* and those that the client has taken, at the last look */
     int queued;           /* in the socket when it began to wait */
@@ -165,7 +167,7 @@ static int count_queued(const struct client *client)
 
 static void begin_waiting(struct client *client)
 {
-    client->blocked_us = client->all->web->env.now_us;
+    client->blocked_us = client->looked_us = client->all->web->env.now_us;
     client->queued = count_queued(client);
     client->given = client->taken = 0;
 }
@@ -430,17 +432,6 @@ static void expire(struct clients *all, enum client_clock clock)
     }
 }
 
-/* Empties one list into another. */
-static void move_all(struct list *from, struct list *to)
-{
-    list_init(to);
-    while (!list_is_empty(from)) {
-        struct list *link = from->next;
-        list_unlink(link);
-        list_push(to, link);
-    }
-}
-
 /* Has the client taken enough of its answer, and lately? What the kernel takes from us says little:
  * it makes its buffer larger on its own account, up to megabytes, and calls a socket writable only
  * when a third of it is free. So this counts what has left the buffer: for TCP what was
@@ -464,17 +455,22 @@ static bool is_taking(struct client *client)
                                (uint32_t)settings->write_min_rate_bytes);
 }
 
-/* Looks at everyone who is sent an answer and does not take it as fast as it comes. One who is cut
- * off is reset: else the kernel would keep what is queued, and try for minutes to deliver it. */
+/* Looks at those who are sent an answer and do not take it as fast as it comes, at each of them now
+ * and then: a thousand system calls in one turn would be noticed by everybody else. Who is cut off
+ * is reset: otherwise the kernel would keep what is queued, and try for minutes to deliver it. */
 static void check_writers(struct clients *all)
 {
-    struct list todo;
-    move_all(&all->clocks[CLIENT_CLOCK_WRITE], &todo);
-    while (!list_is_empty(&todo)) {
-        struct client *client = LIST_ENTRY(todo.next, struct client, link);
+    struct list *list = &all->clocks[CLIENT_CLOCK_WRITE];
+    uint64_t now_us = all->web->env.now_us;
+    uint64_t period_us = all->web->settings->write_timeout_us / LOOKS_A_TIMEOUT;
+    while (!list_is_empty(list)) { /* whoever was looked at longest ago comes first */
+        struct client *client = LIST_ENTRY(list->next, struct client, link);
+        if (now_us < client->looked_us + period_us)
+            return;
         list_unlink(&client->link);
+        client->looked_us = now_us;
         if (is_taking(client)) {
-            list_push(&all->clocks[CLIENT_CLOCK_WRITE], &client->link);
+            list_push(list, &client->link);
             continue;
         }
         client->clock = CLIENT_CLOCK_NONE;
@@ -486,8 +482,14 @@ static void check_writers(struct clients *all)
 
 static void close_idle(struct clients *all, enum client_clock clock)
 {
+    struct list *list = &all->clocks[clock];
     struct list todo;
-    move_all(&all->clocks[clock], &todo);
+    list_init(&todo);
+    while (!list_is_empty(list)) {
+        struct list *link = list->next;
+        list_unlink(link);
+        list_push(&todo, link);
+    }
     while (!list_is_empty(&todo))
         close_if_idle(LIST_ENTRY(todo.next, struct client, link));
 }

@@ -37,6 +37,8 @@ void conn_init(struct conn *c, struct conn_env *env, const struct peer *peer)
 
 void conn_fini(struct conn *c)
 {
+    if (c->state == CONN_STREAM && !c->is_stream_chunked)
+        c->is_broken = true; /* the end of the connection would be the end of the answer */
     if (c->ex) {
         struct exchange *ex = c->ex;
         if (conn_request_is_handled(c)) {
@@ -159,13 +161,13 @@ static int keep_request(struct conn *c)
     if (!ex->is_in_env && !ex->is_body_in_env)
         return 0;
     struct buf other = {0};
-    if (ex->store.len == 0 && ex->store.cap >= env->in.cap) {
+    if (ex->is_in_env && ex->store.cap >= env->in.cap) {
         other = ex->store;
         ex->store = (struct buf){0};
     } else if (buf_reserve(&other, env->in.cap) < 0) {
         return -ENOMEM;
     }
-    if (ex->store.len > 0) { /* the head is in the store, only the body in the loop's buffer */
+    if (!ex->is_in_env) { /* the head is in the store, only the body in the loop's buffer */
         buf_fini(&ex->body.memory);
         ex->body.memory = env->in;
     } else {
@@ -236,7 +238,7 @@ void conn_settle(struct conn *c)
     if (rc < 0)
         conn_fini(c);
     if (c->state == CONN_CLOSING && c->out.len == 0)
-        c->state = c->is_lingering ? CONN_LINGER : CONN_CLOSED;
+        c->state = c->is_lingering && !c->is_broken ? CONN_LINGER : CONN_CLOSED;
 }
 
 void conn_linger(struct conn *c)

@@ -26,6 +26,7 @@ void conn_answer_drop_input(struct conn *c)
 
 void conn_answer_give_up(struct conn *c)
 {
+    c->env->hooks.given_up(c->env->owner, &c->peer);
     conn_fini(c);
     conn_answer_drop_input(c);
 }
@@ -131,12 +132,12 @@ static void judge_keep_alive(struct conn *c)
 {
     if (c->env->is_draining)
         c->is_keep_alive = false;
-    if (c->ex->req.is_body_complete || !c->is_keep_alive)
+    if (c->ex->req.is_body_complete)
         return;
-    if (!is_drainable(c->ex)) {
+    if (!is_drainable(c->ex))
         c->is_keep_alive = false;
+    if (!c->is_keep_alive)
         c->is_lingering = true;
-    }
 }
 
 /* Forgets what the application has answered so far, or will. */

@@ -34,6 +34,8 @@ struct conn_hooks {
     void (*error)(void *owner, struct rmd_request *req, struct rmd_response *res, int status);
     /* A body could not be kept: error is a negative errno. The client gets a 503 or 507. */
     void (*spool_failed)(void *owner, struct rmd_request *req, int error);
+    /* Memory was refused even for an error: the connection is closed without an answer. */
+    void (*given_up)(void *owner, const struct peer *peer);
     /* A connection of a peer in `proxies` did not begin with the header it owes; it is closed. */
     void (*proxy_refused)(void *owner, const struct peer *peer, const char *reason);
     /* An answer (or the lack of one, status 0) is complete: count it, log it. */

@@ -101,6 +101,8 @@ static bool step_deferred(struct conn *c)
         ex->req.deferred = NULL;
         c->env->hooks.answer(c->env->owner, &ex->req, &ex->res, ticket);
         deferred_give_back(ticket, true);
+        ex->body_started_us = c->env->now_us; /* the wait was not the client's */
+        ex->body_octets = 0;
         after_app(c);
         return true;
     }
@@ -168,7 +170,8 @@ static bool take_body(struct conn *c, struct str octets)
     }
     if (ex->sink == SINK_CONSUME) {
         feed_consumer(c, octets);
-        return c->ex == ex && ex->sink == SINK_CONSUME && c->state != CONN_DEFERRED;
+        return c->ex == ex && ex->sink == SINK_CONSUME &&
+               (c->state == CONN_LENGTH || c->state == CONN_CHUNKED);
     }
     return true;
 }
@@ -200,10 +203,12 @@ static bool refuse_slow_body(struct conn *c)
     if (!limits_is_too_slow(elapsed_us, ex->body_octets, limits->body_grace_us,
                             limits->body_min_rate))
         return false;
-    if (ex->is_over)
-        conn_answer_give_up(c);
-    else
+    if (!ex->is_over) {
         conn_answer_refuse(c, 408, "request body slower than body_min_rate");
+        return true;
+    }
+    conn_fini(c); /* it has its answer */
+    conn_answer_drop_input(c);
     return true;
 }
 
@@ -326,7 +331,8 @@ static bool step_proxy(struct conn *c)
         return true;
     default:
         env->hooks.proxy_refused(env->owner, &c->peer, found.reason);
-        conn_answer_give_up(c);
+        conn_fini(c);
+        conn_answer_drop_input(c);
         return true;
     }
 }

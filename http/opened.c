@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/random.h>
 
 #include "base/err.h"
 #include "base/fd.h"
@@ -81,18 +80,12 @@ static int decide(const struct opened *file, int64_t wall_s, const struct rmd_re
 static int give_ranges(const struct opened *file, const struct range_set *set,
                        struct rmd_request *req, struct rmd_response *res)
 {
-    /* Sixteen random octets: no file has the boundary by chance, or by someone's intention. */
-    uint64_t random[2];
-    char boundary[33];
+    char boundary[RANGE_BOUNDARY_LEN + 1];
     int fd = file->fd;
-    if (set->n > 1) {
-        if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-            int rc = -errno;
-            fd_close(&fd);
-            return rc;
-        }
-        (void)snprintf(boundary, sizeof boundary, "%016" PRIx64 "%016" PRIx64, random[0],
-                       random[1]);
+    int rc = set->n > 1 ? range_make_boundary(boundary) : 0;
+    if (rc < 0) {
+        fd_close(&fd);
+        return rc;
     }
     return range_answer_file(res, req->arena, fd, (uint64_t)file->st.st_size, set,
                              set->n > 1 ? boundary : NULL);

@@ -225,6 +225,22 @@ bool path_name_is(struct str encoded, const char *name)
     return *name == '\0';
 }
 
+bool path_take_pair(struct str pairs, size_t *at, struct arena *arena, const char **out_name,
+                    const char **out_value)
+{
+    if (*at >= pairs.len)
+        return false;
+    struct str rest = str_make(pairs.p + *at, pairs.len - *at);
+    struct str name;
+    struct str value;
+    if (!path_next_pair(&rest, &name, &value))
+        return false;
+    *at = pairs.len - rest.len;
+    *out_name = path_decode(name, true, arena, NULL);
+    *out_value = path_decode(value, true, arena, NULL);
+    return true;
+}
+
 const char *path_find_pair(struct str pairs, const char *name, struct arena *arena)
 {
     struct str found_name;

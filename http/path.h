@@ -49,6 +49,11 @@ bool path_next_pair(struct str *rest, struct str *out_name, struct str *out_valu
  * allocation. */
 bool path_name_is(struct str encoded, const char *name);
 
+/* The pair at offset *at or behind it, decoded, in the arena; *at moves behind it.
+ * Returns  false at the end. *out_name, *out_value: NULL where path_decode() refuses */
+bool path_take_pair(struct str pairs, size_t *at, struct arena *arena, const char **out_name,
+                    const char **out_value);
+
 /* Value of the first pair of a name, decoded, in the arena. NULL: no such pair, or one that
  * path_decode() refuses. */
 const char *path_find_pair(struct str pairs, const char *name, struct arena *arena);

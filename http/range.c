@@ -16,11 +16,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/arena.h"
 #include "base/fd.h"
 #include "base/panic.h"
 #include "http/response.h"
+#include "http/trace.h"
 
 /* "\r\n--" boundary "\r\nContent-Type: " type "\r\nContent-Range: " range "\r\n\r\n", without
  * boundary and type. */
@@ -179,6 +181,15 @@ static char *put(char *at, struct str text)
     if (text.len > 0)
         memcpy(at, text.p, text.len);
     return at + text.len;
+}
+
+int range_make_boundary(char out[RANGE_BOUNDARY_LEN + 1])
+{
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return -errno;
+    trace_format(random, out);
+    return 0;
 }
 
 /* The line break in front of a boundary belongs to it, but before the first nothing is to be

@@ -61,6 +61,11 @@ size_t range_render(char out[RANGE_TEXT_MAX], const struct range *range, uint64_
  * Returns the length without NUL. */
 size_t range_render_unsatisfied(char out[RANGE_TEXT_MAX], uint64_t len);
 
+/* A boundary for one answer: random, so that no content has it, by chance or by intention.
+ * Returns  0; -errno of getrandom(2) */
+#define RANGE_BOUNDARY_LEN 32
+int range_make_boundary(char out[RANGE_BOUNDARY_LEN + 1]) __attribute__((warn_unused_result));
+
 /* Makes res the 206 answer with ranges of a file: status, body, and for one range Content-Range,
  * for several the type multipart/byteranges, each part with its own Content-Range and the type that
  * res had (none when it had none). Other fields stay; an earlier body is dropped.
@@ -68,8 +73,8 @@ size_t range_render_unsatisfied(char out[RANGE_TEXT_MAX], uint64_t len);
  *          that res holds already
  * len      of the representation, which begins at the file's; ≤ INT64_MAX, as of any file
  * set      from range_parse() with the same len
- * boundary 1 … RANGE_BOUNDARY_MAX characters A-Z a-z 0-9 _ -; only for several ranges, may be NULL
- *          for one; random, so that no content has it; copied
+ * boundary 1 … RANGE_BOUNDARY_MAX characters A-Z a-z 0-9 _ -, as of range_make_boundary(); only
+ *          for several ranges, may be NULL for one; copied
  * Returns  0; -ENOMEM (res has no body, fd is closed; status, type and fields are open) */
 int range_answer_file(struct rmd_response *res, struct arena *arena, int fd, uint64_t len,
                       const struct range_set *set, const char *boundary)

@@ -77,7 +77,8 @@ typedef void (*rmd_after)(rmd_request *req, rmd_response *res);
 
 /* Makes the body of an error that the server answers by itself (404, 405, 413, 500 …). res already
  * has the status; leaving it without a body gives the server's own page. Not called for requests
- * that could not be parsed. */
+ * that could not be parsed. Filters `after` do not run behind an error that comes before or instead
+ * of the handler's answer: 408, 413, 503, 504, 507. */
 typedef void (*rmd_error_page)(rmd_request *req, rmd_response *res, int status);
 
 /* One row of the route table; the last row is all zeros. */
@@ -140,7 +141,9 @@ extern RMD_API const rmd_app rmd_app_entry;
 RMD_API const char *rmd_method(const rmd_request *req);
 
 /* The path, percent-decoded once, dot segments removed, without the query: "/hello/ann". An
- * encoded slash stays "%2F", so that it can't be taken for a separator. Starts with "/", or is "*".
+ * encoded slash stays "%2F", so that it can't be taken for a separator; so does "%252F", and who
+ * must tell the two apart asks rmd_param() or rmd_target(). Never decode it again. Starts with "/",
+ * or is "*".
  * Safe  lanes: all · threads: the one that runs the handler */
 RMD_API const char *rmd_path(const rmd_request *req);
 
@@ -164,6 +167,16 @@ RMD_API const char *rmd_param(rmd_request *req, const char *name);
  *          decodes to NUL, or when memory is refused
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API const char *rmd_query(rmd_request *req, const char *name);
+
+/* Walks over all parameters of the query / of a urlencoded form, in order, repeated names too.
+ * at       0 at first; where to go on, afterwards
+ * Returns  true: *out_name and *out_value are set, "" for none; NULL where one is malformed or
+ *          memory is refused. false at the end
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API bool rmd_query_next(rmd_request *req, size_t *at, const char **out_name,
+                            const char **out_value);
+RMD_API bool rmd_form_next(rmd_request *req, size_t *at, const char **out_name,
+                           const char **out_value);
 
 /* A query parameter as a decimal integer.
  * min, max   allowed range, inclusive
@@ -281,6 +294,13 @@ RMD_API const char *rmd_host(const rmd_request *req);
  * Safe  lanes: all · threads: the one that runs the handler */
 RMD_API const char *rmd_trace_id(rmd_request *req);
 
+/* A traceparent for requests that the app itself makes on behalf of this one: the client's trace
+ * where it sent a valid traceparent, else a trace of this request's own; the parent is new at each
+ * call.
+ * Returns  text; NULL when memory is refused
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_traceparent(rmd_request *req);
+
 /* Pattern of the matched route, prefix included: "/hello/:name"; "" when none matched.
  * Safe  lanes: all · threads: the one that runs the handler */
 RMD_API const char *rmd_route_pattern(const rmd_request *req);
@@ -351,7 +371,7 @@ RMD_API void rmd_text(rmd_response *res, int status, const char *format, ...) RM
 RMD_API void rmd_json(rmd_response *res, int status, const char *format, ...) RMD_PRINTF(3, 4);
 
 /* Answers bytes, copied before return.
- * type     Content-Type, copied; NULL: none
+ * type     Content-Type, copied; NULL: none, also when one was set before
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API void rmd_send(rmd_response *res, int status, const char *type, const void *data,
                       size_t len);
@@ -426,7 +446,8 @@ RMD_API void rmd_allow_ranges(rmd_request *req, rmd_response *res);
 
 /* Answers a stream: head now, body from produce(), which is called when the wait that it asked for
  * is over and no more than 64 KiB are gathered or unsent (so a slow client holds up its own stream
- * only). HTTP/1.1 clients get it chunked, 1.0 clients until close.
+ * only). HTTP/1.1 clients get it chunked, 1.0 clients until close. A client that ends its side of
+ * the connection is taken to have left.
  * done     called exactly once with state, also when the client goes away; NULL: none
  * Safe     lanes: inline; produce and done run on the worker's own thread */
 RMD_API void rmd_stream(rmd_response *res, int status, const char *type, rmd_producer produce,
@@ -454,7 +475,8 @@ typedef void (*rmd_answer)(rmd_request *req, rmd_response *res, void *arg);
 /* Puts the answer off: the handler returns, the connection waits, the worker serves others, and
  * whatever thread or callback has the result turns the ticket in with rmd_complete(). Every ticket
  * must be turned in, exactly once. After the route's timeout_ms (0: the setting request_timeout)
- * the client is answered 504. Filters `after` run when the answer is there.
+ * the client is answered 504. Filters `after` run when the answer is there. A client that ends its
+ * side of the connection meanwhile is taken to have left.
  * Returns  the ticket; NULL when there is one already, or when memory is refused
  * Safe     lanes: inline · threads: the one that runs the handler */
 RMD_API rmd_deferred *rmd_defer(rmd_request *req);

@@ -114,18 +114,27 @@ static const char *find_text_part(rmd_request *req, const char *name)
     return NULL;
 }
 
-const char *rmd_form(rmd_request *req, const char *name)
+static bool is_urlencoded(const rmd_request *req)
 {
     const struct field *type = request_find(req, STR("content-type"), NULL);
     if (!type)
-        return NULL;
+        return false;
     struct str value = request_value(req, type);
     const char *semicolon = value.len > 0 ? memchr(value.p, ';', value.len) : NULL;
     if (semicolon)
         value.len = (size_t)(semicolon - value.p);
-    if (str_is_equal_nocase(str_trim(value), STR("application/x-www-form-urlencoded")))
-        return path_find_pair(req->body, name, req->arena);
-    return find_text_part(req, name);
+    return str_is_equal_nocase(str_trim(value), STR("application/x-www-form-urlencoded"));
+}
+
+const char *rmd_form(rmd_request *req, const char *name)
+{
+    return is_urlencoded(req) ? path_find_pair(req->body, name, req->arena)
+                              : find_text_part(req, name);
+}
+
+bool rmd_form_next(rmd_request *req, size_t *at, const char **out_name, const char **out_value)
+{
+    return is_urlencoded(req) && path_take_pair(req->body, at, req->arena, out_name, out_value);
 }
 
 /* ---- bodies as they come, answers that come later ---- */

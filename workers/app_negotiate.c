@@ -116,13 +116,14 @@ void rmd_allow_ranges(rmd_request *req, rmd_response *res)
         return;
     struct conditional_current current = current_of(req, res);
     struct range_set set;
-    char boundary[TRACE_ID_LEN + 1];
+    char boundary[RANGE_BOUNDARY_LEN + 1];
     if (!judge(req, &current).takes_range)
         return;
     switch (range_parse(value, res->body_len, &set)) {
     case RANGE_OK:
-        trace_format(req->trace, boundary);
-        rc = range_answer_bytes(res, req->arena, &set, boundary);
+        rc = range_make_boundary(boundary);
+        if (rc == 0)
+            rc = range_answer_bytes(res, req->arena, &set, boundary);
         break;
     case RANGE_UNSATISFIABLE:
         rc = range_refuse(res, req->arena, res->body_len);

@@ -3,9 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "base/json.h"
 #include "http/path.h"
+#include "http/trace.h"
 #include "include/remuda.h"
 #include "workers/chain.h"
 
@@ -46,6 +48,11 @@ const char *rmd_param(rmd_request *req, const char *name)
 const char *rmd_query(rmd_request *req, const char *name)
 {
     return path_find_pair(req->query, name, req->arena);
+}
+
+bool rmd_query_next(rmd_request *req, size_t *at, const char **out_name, const char **out_value)
+{
+    return path_take_pair(req->query, at, req->arena, out_name, out_value);
 }
 
 int rmd_query_int(rmd_request *req, const char *name, long long min, long long max,
@@ -148,6 +155,19 @@ const char *rmd_peer(rmd_request *req)
 const char *rmd_trace_id(rmd_request *req)
 {
     return request_trace_id(req).p;
+}
+
+const char *rmd_traceparent(rmd_request *req)
+{
+    struct str received = {0};
+    if (req->raw_path.len > 0)
+        received = trace_find_parent(&req->head, req->base);
+    char *text = arena_alloc_text(req->arena, TRACE_PARENT_LEN + 1);
+    uint64_t parent_id;
+    if (!text || getrandom(&parent_id, sizeof parent_id, 0) != (ssize_t)sizeof parent_id)
+        return NULL;
+    trace_make_parent(received, req->trace, parent_id, text);
+    return text;
 }
 
 const char *rmd_scheme(const rmd_request *req)

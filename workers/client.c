@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/panic.h"
 
 #define TURN_ROUNDS 16     /* writes a turn for one connection, so that others get theirs */
 #define LOOKS_A_TIMEOUT 10 /* how often one who is sent an answer is asked in write_timeout */
@@ -103,6 +104,19 @@ static enum client_clock clock_for(const struct client *client, enum conn_wait w
     }
 }
 
+/* Lists are in the order of time. A clock that began earlier than others that are there has its
+ * place before them; mostly that is the end. */
+static void enlist(struct client *client)
+{
+    struct list *list = &client->all->clocks[client->clock];
+    struct list *before = list;
+    list_unlink(&client->link);
+    while (before->prev != list &&
+           LIST_ENTRY(before->prev, struct client, link)->since_us > client->since_us)
+        before = before->prev;
+    list_push(before, &client->link);
+}
+
 /* A head's clock runs from its first octet; the others start again with every progress, but one who
  * lingers has an end. */
 static void client_set_clock(struct client *client, enum conn_wait wait)
@@ -119,10 +133,9 @@ static void client_set_clock(struct client *client, enum conn_wait wait)
         return;
     if (clock == client->clock && clock == CLIENT_CLOCK_WRITE)
         return; /* check_writers() knows better whether the client takes anything */
-    list_unlink(&client->link);
-    list_push(&client->all->clocks[clock], &client->link);
     client->clock = (uint8_t)clock;
     client->since_us = since_us;
+    enlist(client);
 }
 
 static void client_watch(struct client *client, int events)
@@ -149,6 +162,7 @@ static bool client_set_due(struct client *client)
     }
     uint64_t now_us = client->all->web->env.now_us;
     uint64_t resume_us = client->conn.resume_us;
+    ev_timer_stop(client->all->loop, client->due);
     if (resume_us == CONN_NEVER_US)
         return true;
     double wait_s = resume_us > now_us ? (double)(resume_us - now_us) / 1e6 : 0.;
@@ -203,8 +217,11 @@ static bool client_wait(struct client *client)
     default:
         break;
     }
-    if (wait != CONN_WAIT_TIMER)
+    if (wait != CONN_WAIT_TIMER) {
         client->has_more = false;
+        if (client->due)
+            ev_timer_stop(client->all->loop, client->due);
+    }
     client_set_clock(client, wait);
     client_watch(client, events);
     return true;
@@ -279,7 +296,8 @@ static bool client_turn(struct client *client)
     }
     bool is_cut = client->conn.state == CONN_CLOSED;
     conn_settle(&client->conn);
-    if (!is_cut && client->conn.state == CONN_CLOSED && has_unread(client))
+    if (!is_cut && !client->conn.is_broken && client->conn.state == CONN_CLOSED &&
+        has_unread(client))
         conn_linger(&client->conn);
     return client_wait(client);
 }
@@ -330,6 +348,7 @@ static void on_due(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)loop;
     (void)events;
     struct client *client = watcher->data;
+    RMD_ASSERT(client->conn.resume_us != CONN_NEVER_US);
     if (client->all->web->env.now_us < client->conn.resume_us)
         client->all->web->env.now_us =
             client->conn.resume_us; /* libev's clock and ours differ by little */

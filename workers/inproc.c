@@ -42,6 +42,12 @@ static void on_spool_failed(void *owner, struct rmd_request *req, int error)
     (void)error;
 }
 
+static void on_given_up(void *owner, const struct peer *peer)
+{
+    (void)owner;
+    (void)peer;
+}
+
 static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
 {
     (void)owner;
@@ -159,6 +165,7 @@ int inproc_exchange(const struct app *app, const struct http_limits *limits, str
                                             .answer = on_answer,
                                             .error = on_error,
                                             .spool_failed = on_spool_failed,
+                                            .given_up = on_given_up,
                                             .finished = on_finished,
                                             .parked = on_parked};
     static struct deferred_box box = {.wake_fd = -1}; /* one a process: tickets outlive requests */

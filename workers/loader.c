@@ -291,11 +291,8 @@ int loader_run_single(const struct settings *settings, int access_fd, void (*reo
     int failed = rc == 0 && app.decl->worker_init ? app.decl->worker_init() : 0;
     if (failed)
         rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
-    if (rc == 0) {
+    if (rc == 0)
         rc = web_event_run_single(settings, &app, access_fd, reopen_logs, fds, n_fds, err);
-        if (app.decl->worker_exit)
-            app.decl->worker_exit();
-    }
     unload(handle, &app);
     return rc;
 }

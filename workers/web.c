@@ -102,8 +102,10 @@ static void on_answer(void *owner, struct rmd_request *req, struct rmd_response 
 
 static void on_error(void *owner, struct rmd_request *req, struct rmd_response *res, int status)
 {
-    const struct web *web = owner;
+    struct web *web = owner;
+    enter_app(web, req);
     chain_error(web->app, req, res, status);
+    leave_app(web);
 }
 
 static void on_spool_failed(void *owner, struct rmd_request *req, int error)
@@ -114,6 +116,14 @@ static void on_spool_failed(void *owner, struct rmd_request *req, int error)
     log_error("request body can't be kept", "reason=\"%s\" spool_dir=\"%s\" target=%s trace=%s",
               strerror(-error), web->settings->spool_dir ? web->settings->spool_dir : "(memory)",
               log_quote(target, raw.p, raw.len), rmd_trace_id(req));
+}
+
+static void on_given_up(void *owner, const struct peer *peer)
+{
+    (void)owner;
+    char text[PEER_TEXT_MAX];
+    (void)request_format_peer(peer, true, text);
+    log_error("connection closed: no memory for its request", "peer=%s", text);
 }
 
 /* Loud once: whoever connects can make more of these. */
@@ -309,6 +319,7 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
                                             .error = on_error,
                                             .spool_failed = on_spool_failed,
                                             .proxy_refused = on_proxy_refused,
+                                            .given_up = on_given_up,
                                             .finished = on_finished,
                                             .parked = on_parked};
     *web = (struct web){.settings = settings,

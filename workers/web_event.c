@@ -125,6 +125,14 @@ _Noreturn static void fail_boot(const char *reason)
     exit(EXIT_FAILURE);
 }
 
+static void end_app(const struct app *app)
+{
+    if (app->decl->worker_exit)
+        app->decl->worker_exit();
+    if (room.web.env.box)
+        deferred_close(room.web.env.box); /* its threads have ended: what they turned in last */
+}
+
 void web_event_main(const struct heritage *heritage, const struct app *app)
 {
     struct err err = {0};
@@ -155,9 +163,7 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
     tell_master(MSG_READY, 0, NULL);
     run_loop();
     tear_down(); /* first: it pays what is owed to the app's streams and bodies */
-    if (app->decl->worker_exit)
-        app->decl->worker_exit();
-    deferred_close(&room.web.box); /* its threads have ended: what they turned in last */
+    end_app(app);
     exit(EXIT_SUCCESS);
 }
 
@@ -188,6 +194,7 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
         run_loop();
         tear_down();
     }
+    end_app(app);
     free(part.head);
     free(part.inflight);
     free(part.routes);

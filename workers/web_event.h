@@ -13,7 +13,7 @@ struct err;
 void web_event_main(const struct heritage *heritage, const struct app *app);
 
 /* The same loop without master and channel, for `remuda run --single`: serves until TERM, INT or
- * QUIT.
+ * QUIT, then calls the app's worker_exit.
  * access_fd    -1: no access log
  * reopen_logs  called at USR1, between two batches
  * fds      listening sockets, non-blocking; closed before it returns

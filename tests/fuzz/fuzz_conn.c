@@ -262,6 +262,12 @@ static void on_finished(void *owner, struct rmd_request *req, struct rmd_respons
         (struct outcome){.status = res->status, .is_head = strcmp(req->method, "HEAD") == 0};
 }
 
+static void on_given_up(void *owner, const struct peer *peer)
+{
+    (void)owner;
+    (void)peer;
+}
+
 static void on_parked(void *owner, struct rmd_request *req)
 {
     (void)owner;
@@ -416,8 +422,11 @@ static void run_step(struct client *client, char c)
 
 static void open_world(const char *octets, size_t len, bool is_small)
 {
-    static const struct conn_hooks hooks = {
-        .handle = on_handle, .error = on_error, .finished = on_finished, .parked = on_parked};
+    static const struct conn_hooks hooks = {.handle = on_handle,
+                                            .error = on_error,
+                                            .given_up = on_given_up,
+                                            .finished = on_finished,
+                                            .parked = on_parked};
     struct http_limits limits = LIMITS_DEFAULT;
     if (is_small)
         limits = (struct http_limits){.request_line = 100,

@@ -160,6 +160,12 @@ static void wire_on_spool_failed(void *owner, struct rmd_request *req, int error
     w->spool_error = error;
 }
 
+static void wire_on_given_up(void *owner, const struct peer *peer)
+{
+    (void)owner;
+    (void)peer;
+}
+
 static void wire_on_error(void *owner, struct rmd_request *req, struct rmd_response *res,
                           int status)
 {
@@ -215,6 +221,7 @@ __attribute__((unused)) static void wire_open_with(struct wire *w, const struct 
                                             .answer = wire_on_answer,
                                             .error = wire_on_error,
                                             .spool_failed = wire_on_spool_failed,
+                                            .given_up = wire_on_given_up,
                                             .finished = wire_on_finished,
                                             .parked = wire_on_parked};
     struct err err;

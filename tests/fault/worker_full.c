@@ -8,6 +8,7 @@
 #include "tests/harness/server.h"
 
 #define PROBE_SO REMUDA_TEST_APPS_DIR "/probe.so"
+#define BODIES_SO REMUDA_TEST_APPS_DIR "/bodies.so"
 #define LIMIT 8
 
 static struct reply r;
@@ -87,6 +88,66 @@ static void connection_that_was_idle_longest_makes_room(void **state)
     }
 }
 
+/* All idle ones go before anybody has to wait, oldest first; one that is in use stays. And it is
+ * said once, however often the worker is full again. */
+static void idle_connections_go_first_and_it_is_said_once(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(PROBE_SO, "--workers", "1", "--set", "worker_connections=8", NULL);
+    struct client *idle[LIMIT - 1], *busy[LIMIT], *first = open_busy(s);
+    check_is_served(first);
+    for (int i = 0; i < LIMIT - 1; i++) {
+        idle[i] = client_to(s);
+        client_exchange(idle[i], &r, "GET /counts HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    for (int i = 0; i < LIMIT - 1; i++) {
+        busy[i] = open_busy(s);
+        check_is_served(busy[i]);
+        client_expect_close(idle[i]);
+    }
+    CHECK(client_is_quiet(first) || first->in.len > 0); /* chunks may have come, no end */
+    for (int round = 0; round < 20; round++) {
+        int i = round % (LIMIT - 1), k = (round + 1) % (LIMIT - 1);
+        struct client *late[] = {open_busy(s), open_busy(s)};
+        client_close(busy[i]);
+        client_close(busy[k]);
+        check_is_served(busy[i] = late[0]);
+        check_is_served(busy[k] = late[1]);
+    }
+    (void)lines_take(&s->log);
+    CHECK_EQ(lines_count(&s->log, "worker is full: it accepts no more until connections close"), 1);
+}
+
+/* Full of connections in use, a worker stops accepting; when one of them is idle later, it makes
+ * room for who waits, long before its own keepalive ends. */
+static void connection_that_becomes_idle_makes_room(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(BODIES_SO, "--workers", "1", "--set", "worker_connections=8", NULL);
+    char request[400];
+    struct client *held[LIMIT];
+    (void)snprintf(request, sizeof request, "GET /hold?file=%s HTTP/1.1\r\nHost: a\r\n\r\n",
+                   server_path(s, "go"));
+    for (int i = 0; i < LIMIT; i++) {
+        held[i] = client_to(s);
+        client_send_text(held[i], request);
+        (void)server_wait_log(s, "holds");
+    }
+    struct client *late = client_to(s);
+    client_send_text(late, "GET /back HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)server_wait_log_text(s, "worker is full");
+    CHECK(client_is_quiet(late));
+    (void)server_write_file(s, "go", "");
+    for (int i = 0; i < LIMIT; i++) {
+        client_read(held[i], &r, false);
+        CHECK_EQ(r.status, 200);
+    }
+    client_read(late, &r, false);
+    CHECK_EQ(r.status, 200);
+}
+
 static void one_connection_at_a_time(void **state)
 {
     (void)state;
@@ -99,4 +160,6 @@ static void one_connection_at_a_time(void **state)
 SERVER_MAIN(SERVER_TEST(neighbour_takes_what_is_over),
             SERVER_TEST(limit_holds_and_who_waits_is_served_when_others_leave),
             SERVER_TEST(connection_that_was_idle_longest_makes_room),
+            SERVER_TEST(idle_connections_go_first_and_it_is_said_once),
+            SERVER_TEST(connection_that_becomes_idle_makes_room),
             SERVER_TEST(one_connection_at_a_time))

@@ -91,6 +91,36 @@ size_t procs_fd_count(pid_t pid)
     return count_entries(pid, "fd");
 }
 
+size_t procs_fd_count_like(pid_t pid, const char *text)
+{
+    char path[64], target[512];
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    size_t n = 0;
+    for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+        ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
+        target[len < 0 ? 0 : len] = '\0';
+        n += strstr(target, text) != NULL;
+    }
+    if (dir)
+        (void)closedir(dir);
+    return n;
+}
+
+unsigned long procs_memory_kib(pid_t pid, const char *name)
+{
+    char path[64], line[256];
+    unsigned long kib = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':')
+            kib = strtoul(line + strlen(name) + 1, NULL, 10);
+    if (file)
+        (void)fclose(file);
+    return kib;
+}
+
 /* Everybody, with their parents: one pass over /proc. */
 static size_t list_all(pid_t *pids, struct stat_line *lines, size_t cap)
 {

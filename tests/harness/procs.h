@@ -31,6 +31,14 @@ unsigned long procs_cpu_ticks(pid_t pid);
 /* Open descriptors of a process. */
 size_t procs_fd_count(pid_t pid);
 
+/* How many of its descriptors have this text in the path or name behind them (proc(5)):
+ * "/memfd:", "/var/spool/". */
+size_t procs_fd_count_like(pid_t pid, const char *text);
+
+/* A line of /proc/PID/status in KiB: "RssAnon", memory that only this process has; 0 when it is
+ * gone. */
+unsigned long procs_memory_kib(pid_t pid, const char *name);
+
 /* Waits until a process is gone or a zombie. Returns false when the deadline has passed */
 bool procs_wait_gone(pid_t pid, unsigned deadline_ms);
 

@@ -216,8 +216,6 @@ static int settle_input(struct conn *c)
     default:
         break;
     }
-    env->view = NULL;
-    env->view_len = 0;
     return rc;
 }
 
@@ -227,6 +225,8 @@ void conn_settle(struct conn *c)
     int rc = 0;
     if (c->state != CONN_CLOSED)
         rc = settle_input(c);
+    env->view = NULL; /* also when the connection was cut off: it is nobody else's input */
+    env->view_len = 0;
     if (rc == 0 && c->state != CONN_CLOSED && env->out.len > env->out_sent)
         rc = buf_append(&c->out, env->out.data + env->out_sent, env->out.len - env->out_sent);
     if (env->out.cap > OUT_KEPT_BYTES)

@@ -236,13 +236,14 @@ void conn_settle(struct conn *c)
     if (rc < 0)
         conn_fini(c);
     if (c->state == CONN_CLOSING && c->out.len == 0)
-        c->state = c->is_lingering ? CONN_LINGER : CONN_CLOSED;
+        c->state = c->is_lingering && !c->is_broken ? CONN_LINGER : CONN_CLOSED;
 }
 
 void conn_linger(struct conn *c)
 {
     RMD_ASSERT(c->state == CONN_CLOSED && !c->ex);
-    c->state = CONN_LINGER;
+    if (!c->is_broken) /* the reset is wanted */
+        c->state = CONN_LINGER;
 }
 
 enum conn_wait conn_wait(const struct conn *c)

@@ -28,7 +28,8 @@ struct task {
     uint64_t hash;
     bool is_ended;
     bool is_answered;
-    bool has_all; /* of its body, piece by piece */
+    bool has_all;   /* of its body, piece by piece */
+    bool is_echoed; /* its stream begins with its body */
 };
 
 static char *copy_of(struct str s)
@@ -167,7 +168,7 @@ static int produce(rmd_writer *out, void *arg)
     struct task *task = arg;
     check_unmoved(task);
     RMD_ASSERT(!task->is_ended);
-    if (task->body.len > 0) {
+    if (task->is_echoed && task->body.len > 0) {
         size_t n = task->body.len < 1000 ? task->body.len : 1000;
         out->is_failed = buf_append(out->out, task->body.p, n) < 0;
         return RMD_END;
@@ -386,7 +387,9 @@ static void on_status(rmd_request *req, rmd_response *res)
 static void on_stream(rmd_request *req, rmd_response *res)
 {
     (void)res;
-    give_stream(req->user_data);
+    struct task *task = req->user_data;
+    task->is_echoed = true;
+    give_stream(task);
 }
 
 static void on_file(rmd_request *req, rmd_response *res)

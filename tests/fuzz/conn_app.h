@@ -28,8 +28,9 @@ struct task {
     uint64_t hash;
     bool is_ended;
     bool is_answered;
-    bool has_all;   /* of its body, piece by piece */
-    bool is_echoed; /* its stream begins with its body */
+    bool is_given_up; /* its ticket is not turned in while it lives */
+    bool has_all;     /* of its body, piece by piece */
+    bool is_echoed;   /* its stream begins with its body */
 };
 
 static char *copy_of(struct str s)
@@ -211,11 +212,11 @@ static void put_off(struct task *task, char c)
     if (!req->deferred)
         return;
     task_owe(task);
+    task->is_given_up = c == 'x';
     if (c == 'i')
         deferred_turn_in(req->deferred, on_answer_due, task);
     else
-        world.held[world.n_held++] =
-            (struct held){.ticket = req->deferred, .task = task, .is_forgotten = c == 'x'};
+        world.held[world.n_held++] = (struct held){.ticket = req->deferred, .task = task};
 }
 
 static void turn_in(size_t i)
@@ -461,9 +462,9 @@ static void on_error(void *owner, struct rmd_request *req, struct rmd_response *
 {
     (void)owner;
     RMD_ASSERT(res->kind == RESPONSE_NONE || !res->done);
-    for (size_t i = 0; status == 504 && i < world.n_held; i++)
-        if (world.held[i].task == req->user_data && !world.held[i].is_forgotten)
-            world.is_changed = true; /* the script was slow */
+    const struct task *task = req->user_data;
+    if (status == 504 && !task->is_given_up)
+        world.is_changed = true; /* the script was slow */
     response_error_page(res, req->arena, status);
 }
 
@@ -495,7 +496,7 @@ static void note_body(struct outcome *outcome, const struct rmd_response *res)
                                       (size_t)part->len);
         }
     else
-        outcome->is_known = res->kind == RESPONSE_EMPTY;
+        outcome->is_known = res->kind == RESPONSE_EMPTY && res->body_len == 0;
 }
 
 /* As a worker's log does, everything that a request has is read once more. */

@@ -40,7 +40,6 @@ struct client {
 struct held {
     struct rmd_deferred *ticket;
     struct task *task;
-    bool is_forgotten; /* not to be turned in while its request lives */
 };
 
 static struct {

@@ -153,7 +153,7 @@ static void deliver(void)
 
 static bool can_turn_in(const struct held *held)
 {
-    return !held->is_forgotten || held->task->is_ended;
+    return !held->task->is_given_up || held->task->is_ended;
 }
 
 static bool turn_in_first(void)

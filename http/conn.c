@@ -153,27 +153,20 @@ bool conn_can_go_on(const struct conn *c)
 /* ---- the end of a turn ---- */
 
 /* The answer outlives the turn and the request lies in the loop's buffer: the exchange takes the
- * buffer, so that no pointer of the application moves, and the loop gets another. */
+ * buffer, so that no pointer of the application moves, and the loop gets another. Where only the
+ * body is in it the head has a place already, maybe the buffer of an earlier turn. */
 static int keep_request(struct conn *c)
 {
     struct exchange *ex = c->ex;
     struct conn_env *env = c->env;
     if (!ex->is_in_env && !ex->is_body_in_env)
         return 0;
-    struct buf other = {0};
-    if (ex->is_in_env && ex->store.cap >= env->in.cap) {
-        other = ex->store;
-        ex->store = (struct buf){0};
-    } else if (buf_reserve(&other, env->in.cap) < 0) {
+    struct buf *place = ex->is_in_env ? &ex->store : &ex->body.memory;
+    RMD_ASSERT(place->len == 0);
+    if (buf_reserve(place, env->in.cap) < 0)
         return -ENOMEM;
-    }
-    if (!ex->is_in_env) { /* the head is in the store, only the body in the loop's buffer */
-        buf_fini(&ex->body.memory);
-        ex->body.memory = env->in;
-    } else {
-        buf_fini(&ex->store);
-        ex->store = env->in;
-    }
+    struct buf other = *place;
+    *place = env->in;
     env->in = other;
     ex->is_in_env = false;
     ex->is_body_in_env = false;
@@ -218,8 +211,6 @@ static int settle_input(struct conn *c)
     default:
         break;
     }
-    env->view = NULL;
-    env->view_len = 0;
     return rc;
 }
 
@@ -229,6 +220,8 @@ void conn_settle(struct conn *c)
     int rc = 0;
     if (c->state != CONN_CLOSED)
         rc = settle_input(c);
+    env->view = NULL; /* also when the connection was cut off: it is nobody else's input */
+    env->view_len = 0;
     if (rc == 0 && c->state != CONN_CLOSED && env->out.len > env->out_sent)
         rc = buf_append(&c->out, env->out.data + env->out_sent, env->out.len - env->out_sent);
     if (env->out.cap > OUT_KEPT_BYTES)
@@ -244,7 +237,8 @@ void conn_settle(struct conn *c)
 void conn_linger(struct conn *c)
 {
     RMD_ASSERT(c->state == CONN_CLOSED && !c->ex);
-    c->state = CONN_LINGER;
+    if (!c->is_broken) /* the reset is wanted */
+        c->state = CONN_LINGER;
 }
 
 enum conn_wait conn_wait(const struct conn *c)

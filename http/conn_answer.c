@@ -52,6 +52,8 @@ void conn_answer_finish(struct conn *c)
     exchange_settle(ex);
     c->n_requests++;
     if (__builtin_expect(ex->req.is_body_complete || !c->is_keep_alive, 1)) {
+        if (!ex->req.is_body_complete)
+            c->is_lingering = true; /* also when it is the client that closes */
         conn_answer_release(c);
         return;
     }
@@ -132,12 +134,8 @@ static void judge_keep_alive(struct conn *c)
 {
     if (c->env->is_draining)
         c->is_keep_alive = false;
-    if (c->ex->req.is_body_complete)
-        return;
-    if (!is_drainable(c->ex))
-        c->is_keep_alive = false;
-    if (!c->is_keep_alive)
-        c->is_lingering = true;
+    if (c->is_keep_alive && !c->ex->req.is_body_complete)
+        c->is_keep_alive = is_drainable(c->ex);
 }
 
 /* Forgets what the application has answered so far, or will. */

@@ -31,17 +31,17 @@ bool conn_output_has_file(const struct conn *c)
 static bool peek_memory(const struct conn *c, struct iovec *out_part)
 {
     const struct rmd_response *res = &c->ex->res;
-    const char *data = res->body + res->body_sent;
-    uint64_t left = res->body_len - res->body_sent;
+    const char *data = res->body;
+    uint64_t len = res->body_len;
+    uint64_t done = res->body_sent;
     if (res->kind == RESPONSE_FILE) {
-        uint64_t done;
         const struct response_part *part = part_under_way(res, &done);
         if (!part->data)
             return false;
-        data = part->data + done;
-        left = part->len - done;
+        data = part->data;
+        len = part->len;
     }
-    *out_part = (struct iovec){(void *)(uintptr_t)data, (size_t)left};
+    *out_part = (struct iovec){(void *)(uintptr_t)(data + done), (size_t)(len - done)};
     return true;
 }
 

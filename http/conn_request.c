@@ -158,6 +158,11 @@ static void refuse_body(struct conn *c, int error)
     conn_answer_refuse(c, body_status(error), NULL);
 }
 
+static bool is_receiving(const struct conn *c)
+{
+    return c->state == CONN_LENGTH || c->state == CONN_CHUNKED;
+}
+
 /* Octets of the body, decoded. Returns false when the request is over, or the body not wanted */
 static bool take_body(struct conn *c, struct str octets)
 {
@@ -170,8 +175,8 @@ static bool take_body(struct conn *c, struct str octets)
     }
     if (ex->sink == SINK_CONSUME) {
         feed_consumer(c, octets);
-        return c->ex == ex && ex->sink == SINK_CONSUME &&
-               (c->state == CONN_LENGTH || c->state == CONN_CHUNKED);
+        /* not when it is answered, also by what is sent later, or has to wait */
+        return c->ex == ex && ex->sink == SINK_CONSUME && is_receiving(c);
     }
     return true;
 }

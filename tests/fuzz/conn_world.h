@@ -1,0 +1,72 @@
+/* For fuzz_conn.c: two clients, the loop that they share, and what is known of them. */
+#ifndef REMUDA_TESTS_FUZZ_CONN_WORLD_H
+#define REMUDA_TESTS_FUZZ_CONN_WORLD_H
+
+#include "tests/fuzz/conn_refuse.h"
+
+#include "base/panic.h"
+#include "http/conn.h"
+#include "http/router.h"
+
+#define N_CLIENTS 2
+#define N_TICKETS 64        /* that the application holds at once */
+#define OUTCOMES_MAX 16384U /* requests of one connection; the shortest has 18 octets */
+#define BIG_BYTES 70000U    /* more than is copied, and than is sent in one go */
+#define FILE_BYTES 65536U
+#define ENDLESS SIZE_MAX
+
+/* One answer that is over: what its request was, and how it ended. */
+struct outcome {
+    int status; /* 0: cut off */
+    bool is_head;
+    bool is_known; /* of the body: */
+    uint64_t hash;
+    uint64_t len;
+};
+
+struct client {
+    struct conn conn;
+    const char *octets; /* that it has still to send */
+    size_t len;
+    size_t room;       /* that its socket takes */
+    bool is_unplugged; /* its socket fails when it is written to */
+    bool is_early;     /* its last answer closes, and did not wait for the request's body */
+    struct buf sent;   /* what it got */
+    struct outcome *outcomes;
+    size_t n_outcomes;
+};
+
+/* A ticket that the application holds. */
+struct held {
+    struct rmd_deferred *ticket;
+    struct task *task;
+};
+
+static struct {
+    struct conn_env env;
+    struct deferred_box box;
+    struct client clients[N_CLIENTS];
+    struct client *now; /* whose turn it is */
+    struct held held[N_TICKETS];
+    size_t n_held;
+    int file_fd;     /* what /f/ sends from */
+    long n_owed;     /* callbacks */
+    long n_handled;  /* requests whose finished hook is owed */
+    bool is_cut;     /* something was done to a connection that may cut its answers */
+    bool is_changed; /* something was done that may change answers */
+    bool is_long;    /* there was a body that is not drained to its end */
+} world;
+
+static char big[BIG_BYTES];
+
+#define HASH_START UINT64_C(14695981039346656037)
+
+/* FNV-1a, which goes on over pieces. */
+static uint64_t hash_more(uint64_t hash, const char *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)data[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
+#endif

@@ -131,9 +131,9 @@ static void judge_keep_alive(struct conn *c)
 {
     if (c->env->is_draining)
         c->is_keep_alive = false;
-    if (c->ex->req.is_body_complete || !c->is_keep_alive)
+    if (c->ex->req.is_body_complete)
         return;
-    if (!is_drainable(c->ex)) {
+    if (!c->is_keep_alive || !is_drainable(c->ex)) { /* the client may still be sending it */
         c->is_keep_alive = false;
         c->is_lingering = true;
     }

@@ -218,7 +218,8 @@ static bool step_length(struct conn *c)
         ex->body_left -= n;
         ex->body_octets += n;
     }
-    if (ex->sink == SINK_STORE && n > 0 && ex->body_left == 0 && ex->body.len == 0) {
+    if (ex->sink == SINK_STORE && n > 0 && ex->body_left == 0 && ex->body.len == 0 &&
+        n <= env->limits.body_buffer) {
         ex->req.body = octets; /* all of it is in this read: stays there */
         ex->is_body_in_env = true;
     } else if (n > 0 && !take_body(c, octets)) {

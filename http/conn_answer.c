@@ -55,7 +55,6 @@ void conn_answer_finish(struct conn *c)
         return;
     }
     ex->is_over = true;
-    ex->sink = SINK_DISCARD;
     ex->body_octets = 0;
     ex->body_started_us = env->now_us;
     c->state = ex->req.head.is_chunked ? CONN_CHUNKED : CONN_LENGTH;
@@ -133,6 +132,7 @@ static void judge_keep_alive(struct conn *c)
         c->is_keep_alive = false;
     if (c->ex->req.is_body_complete)
         return;
+    c->ex->sink = SINK_DISCARD; /* no consumer is called after its answer, however that is sent */
     if (!c->is_keep_alive || !is_drainable(c->ex)) { /* the client may still be sending it */
         c->is_keep_alive = false;
         c->is_lingering = true;

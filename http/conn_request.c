@@ -65,6 +65,7 @@ static void after_app(struct conn *c)
     } else if (req->deferred) {
         c->state = CONN_DEFERRED;
         c->resume_us = patience_of(c);
+        ex->put_off_us = c->env->now_us;
     } else if (req->is_body_complete) {
         feed_consumer(c, ex->sink == SINK_CONSUME ? STR("") : req->body);
     } else if (send_continue(c)) {
@@ -99,6 +100,7 @@ static bool step_deferred(struct conn *c)
     if (ticket) {
         ex->ticket = NULL;
         ex->req.deferred = NULL;
+        ex->body_started_us += c->env->now_us - ex->put_off_us; /* nobody read it meanwhile */
         c->env->hooks.answer(c->env->owner, &ex->req, &ex->res, ticket);
         deferred_give_back(ticket, true);
         after_app(c);

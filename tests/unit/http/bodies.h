@@ -8,7 +8,7 @@
 #define BODIES_MAX 700000U
 
 /* So many octets, each place unlike its neighbours'; valid until the end. */
-static const char *bodies_octets(size_t len)
+__attribute__((unused)) static const char *bodies_octets(size_t len)
 {
     static char octets[BODIES_MAX];
     static bool is_made;

@@ -65,6 +65,7 @@ static void after_app(struct conn *c)
     } else if (req->deferred) {
         c->state = CONN_DEFERRED;
         c->resume_us = patience_of(c);
+        ex->put_off_us = c->env->now_us;
     } else if (req->is_body_complete) {
         feed_consumer(c, ex->sink == SINK_CONSUME ? STR("") : req->body);
     } else if (send_continue(c)) {
@@ -99,6 +100,7 @@ static bool step_deferred(struct conn *c)
     if (ticket) {
         ex->ticket = NULL;
         ex->req.deferred = NULL;
+        ex->body_started_us += c->env->now_us - ex->put_off_us; /* nobody read it meanwhile */
         c->env->hooks.answer(c->env->owner, &ex->req, &ex->res, ticket);
         deferred_give_back(ticket, true);
         ex->body_started_us = c->env->now_us; /* the wait was not the client's */
@@ -228,7 +230,8 @@ static bool step_length(struct conn *c)
         ex->body_left -= n;
         ex->body_octets += n;
     }
-    if (ex->sink == SINK_STORE && n > 0 && ex->body_left == 0 && ex->body.len == 0) {
+    if (ex->sink == SINK_STORE && n > 0 && ex->body_left == 0 && ex->body.len == 0 &&
+        n <= env->limits.body_buffer) {
         ex->req.body = octets; /* all of it is in this read: stays there */
         ex->is_body_in_env = true;
     } else if (n > 0 && !take_body(c, octets)) {

@@ -3,11 +3,13 @@
 #ifndef REMUDA_TESTS_UNIT_HTTP_WIRE_H
 #define REMUDA_TESTS_UNIT_HTTP_WIRE_H
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "http/conn.h"
 #include "http/path.h"
 #include "http/router.h"
@@ -39,6 +41,10 @@ struct wire {
     size_t piece_bytes;              /* of /stream, which then has 100 such pieces */
     int ends_with;                   /* RMD_END or RMD_ABORT */
     int spool_error;                 /* that the last body which could not be kept had */
+    unsigned n_spool_failed;
+    const char *proxy_reason; /* why the last PROXY protocol header was refused */
+    unsigned n_proxy_refused;
+    struct deferred_box box;
 };
 
 static const struct http_limits wire_limits __attribute__((unused)) = LIMITS_DEFAULT;
@@ -139,24 +145,37 @@ static void wire_on_handle(void *owner, struct rmd_request *req, struct rmd_resp
     }
 }
 
+/* What workers/chain.c makes sure of: a request that waits for nothing has an answer. */
+static void wire_check_answer(struct rmd_request *req, struct rmd_response *res)
+{
+    if (!request_is_put_off(req) && res->kind == RESPONSE_NONE && res->status == 0)
+        response_error_page(res, req->arena, 500);
+}
+
 static void wire_on_consume(void *owner, struct rmd_request *req, struct rmd_response *res,
                             struct str piece)
 {
     (void)owner;
+    CHECK_EQ(req->magic, REQUEST_MAGIC);
+    CHECK_SAYING(req->consume != NULL, "a piece for nobody");
     req->consume(req, res, (rmd_slice){piece.p, piece.len}, req->consume_state);
+    wire_check_answer(req, res);
 }
 
 static void wire_on_answer(void *owner, struct rmd_request *req, struct rmd_response *res,
                            const struct rmd_deferred *ticket)
 {
     (void)owner;
+    CHECK_EQ(req->magic, REQUEST_MAGIC);
     ticket->answer(req, res, ticket->arg);
+    wire_check_answer(req, res);
 }
 
 static void wire_on_spool_failed(void *owner, struct rmd_request *req, int error)
 {
     struct wire *w = owner;
     (void)req;
+    w->n_spool_failed++;
     w->spool_error = error;
 }
 
@@ -164,6 +183,15 @@ static void wire_on_given_up(void *owner, const struct peer *peer)
 {
     (void)owner;
     (void)peer;
+}
+
+static void wire_on_proxy_refused(void *owner, const struct peer *peer, const char *reason)
+{
+    struct wire *w = owner;
+    (void)peer;
+    CHECK(reason != NULL);
+    w->n_proxy_refused++;
+    w->proxy_reason = reason;
 }
 
 static void wire_on_error(void *owner, struct rmd_request *req, struct rmd_response *res,
@@ -192,16 +220,51 @@ static void wire_on_parked(void *owner, struct rmd_request *req)
 
 /* ---- the connection ---- */
 
-/* A connection of its own after an earlier one: the loop's things stay. */
-__attribute__((unused)) static void wire_reopen(struct wire *w)
+/* A connection of its own after an earlier one, from this peer: the loop's things stay. */
+__attribute__((unused)) static void wire_reopen_from(struct wire *w, const struct peer *peer)
 {
-    struct peer peer = {.address.v4 = {.sin_family = AF_INET}};
     conn_fini(&w->conn);
-    conn_init(&w->conn, &w->env, &peer);
+    conn_init(&w->conn, &w->env, peer);
     w->sent.len = 0;
+    w->n_spool_failed = w->n_proxy_refused = 0;
+    w->spool_error = 0;
     w->n_handled = w->n_parked = w->n_errors = w->n_finished = w->n_done = 0;
     w->writes = 0;
     w->room = WIRE_ENDLESS;
+}
+
+__attribute__((unused)) static void wire_reopen(struct wire *w)
+{
+    wire_reopen_from(w, &(struct peer){.address.v4 = {.sin_family = AF_INET}});
+}
+
+/* With routes of the test's own. */
+__attribute__((unused)) static void wire_open_app(struct wire *w, const rmd_route *routes,
+                                                  const struct http_limits *limits, size_t in_bytes)
+{
+    static const struct conn_hooks hooks = {.handle = wire_on_handle,
+                                            .consume = wire_on_consume,
+                                            .answer = wire_on_answer,
+                                            .error = wire_on_error,
+                                            .spool_failed = wire_on_spool_failed,
+                                            .given_up = wire_on_given_up,
+                                            .proxy_refused = wire_on_proxy_refused,
+                                            .finished = wire_on_finished,
+                                            .parked = wire_on_parked};
+    struct err err;
+    struct peer peer = {.address.v4 = {.sin_family = AF_INET}};
+    *w = (struct wire){.room = WIRE_ENDLESS, .ends_with = RMD_END};
+    for (size_t i = 0; i < sizeof wire_big; i++)
+        wire_big[i] = (char)('a' + i % 23);
+    wire_now = w;
+    if (router_new(&(rmd_app){.routes = routes}, 512, &w->router, &err) < 0)
+        CHECK_FAIL("%s", err.text);
+    CHECK(conn_env_init(&w->env, limits, w->router, &hooks, w, in_bytes) == 0);
+    CHECK(deferred_open(&w->box) == 0);
+    w->env.box = &w->box;
+    w->env.now_us = 1000000;
+    conn_env_set_time(&w->env, WIRE_WALL, STR("remuda"));
+    conn_init(&w->conn, &w->env, &peer);
 }
 
 __attribute__((unused)) static void wire_open_with(struct wire *w, const struct http_limits *limits,
@@ -216,26 +279,7 @@ __attribute__((unused)) static void wire_open_with(struct wire *w, const struct 
         {.method = "GET", .pattern = "/no-content", .handler = wire_no_content},
         {.method = "POST", .pattern = "/small", .handler = wire_echo, .body_limit = 10},
         {0}};
-    static const struct conn_hooks hooks = {.handle = wire_on_handle,
-                                            .consume = wire_on_consume,
-                                            .answer = wire_on_answer,
-                                            .error = wire_on_error,
-                                            .spool_failed = wire_on_spool_failed,
-                                            .given_up = wire_on_given_up,
-                                            .finished = wire_on_finished,
-                                            .parked = wire_on_parked};
-    struct err err;
-    struct peer peer = {.address.v4 = {.sin_family = AF_INET}};
-    *w = (struct wire){.room = WIRE_ENDLESS, .ends_with = RMD_END};
-    for (size_t i = 0; i < sizeof wire_big; i++)
-        wire_big[i] = (char)('a' + i % 23);
-    wire_now = w;
-    if (router_new(&(rmd_app){.routes = routes}, 512, &w->router, &err) < 0)
-        CHECK_FAIL("%s", err.text);
-    CHECK(conn_env_init(&w->env, limits, w->router, &hooks, w, in_bytes) == 0);
-    w->env.now_us = 1000000;
-    conn_env_set_time(&w->env, WIRE_WALL, STR("remuda"));
-    conn_init(&w->conn, &w->env, &peer);
+    wire_open_app(w, routes, limits, in_bytes);
 }
 
 __attribute__((unused)) static void wire_open(struct wire *w)
@@ -249,6 +293,8 @@ __attribute__((unused)) static void wire_close(struct wire *w)
     conn_env_fini(&w->env);
     router_free(w->router);
     buf_fini(&w->sent);
+    deferred_close(&w->box);
+    fd_close(&w->box.wake_fd);
 }
 
 /* One write(2). Returns false when the socket took less than there was. */
@@ -316,6 +362,19 @@ __attribute__((unused)) static enum conn_wait wire_turn(struct wire *w)
     return conn_wait(&w->conn);
 }
 
+/* The loop is woken: whoever turned a ticket in gets to answer. Returns how many came in */
+__attribute__((unused)) static unsigned wire_take_tickets(struct wire *w)
+{
+    unsigned n = 0;
+    struct rmd_deferred *next;
+    for (struct rmd_deferred *d = deferred_take(&w->box); d; d = next, n++) {
+        next = d->next;
+        if (conn_on_ticket(d))
+            (void)wire_turn(w);
+    }
+    return n;
+}
+
 /* Goes on until only the client can do something: waits of streams are passed over. */
 static enum conn_wait wire_rest(struct wire *w)
 {
@@ -359,6 +418,33 @@ __attribute__((unused)) static size_t wire_feed(struct wire *w, const char *octe
 __attribute__((unused)) static void wire_feed_text(struct wire *w, const char *text)
 {
     (void)wire_feed(w, text, strlen(text));
+}
+
+/* Piece by piece, each in a turn of its own. Returns how many were read */
+__attribute__((unused)) static size_t wire_feed_pieces(struct wire *w, const char *octets,
+                                                       size_t len, size_t piece)
+{
+    size_t fed = 0;
+    while (fed < len) {
+        size_t n = piece < len - fed ? piece : len - fed;
+        size_t taken = wire_feed(w, octets + fed, n);
+        fed += taken;
+        if (taken < n)
+            break;
+    }
+    return fed;
+}
+
+/* Descriptors that this process has open. */
+__attribute__((unused)) static unsigned wire_count_fds(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    unsigned n = 0;
+    CHECK(folder != NULL);
+    while (readdir(folder))
+        n++;
+    (void)closedir(folder);
+    return n;
 }
 
 /* What the client got, as text. */

@@ -58,6 +58,7 @@ void conn_answer_finish(struct conn *c)
         return;
     }
     ex->is_over = true;
+    ex->sink = SINK_DISCARD;
     ex->body_octets = 0;
     ex->body_started_us = env->now_us;
     c->state = ex->req.head.is_chunked ? CONN_CHUNKED : CONN_LENGTH;

@@ -103,8 +103,6 @@ static bool step_deferred(struct conn *c)
         ex->body_started_us += c->env->now_us - ex->put_off_us; /* nobody read it meanwhile */
         c->env->hooks.answer(c->env->owner, &ex->req, &ex->res, ticket);
         deferred_give_back(ticket, true);
-        ex->body_started_us = c->env->now_us; /* the wait was not the client's */
-        ex->body_octets = 0;
         after_app(c);
         return true;
     }

@@ -130,12 +130,17 @@ static void turn(struct client *client)
             break;
     }
     bool is_cut = c->state == CONN_CLOSED;
+    if (c->state == CONN_CLOSING && c->out.len == 0 && world.env.out.len == 0)
+        client->has_all = true;
     conn_settle(c);
     if (!is_cut && c->state == CONN_CLOSED) { /* octets that may still come would reset it */
         RMD_ASSERT(!client->is_early || c->is_broken || world.is_cut);
         if (client->len > 0)
             conn_linger(c);
     }
+    if (c->is_open_ended &&
+        c->state >= CONN_LINGER) /* a quiet end would be taken for the answer's */
+        RMD_ASSERT(client->has_all || c->is_broken);
     check_bounds(client);
 }
 

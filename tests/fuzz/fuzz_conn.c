@@ -219,6 +219,8 @@ static void feed(struct client *client, size_t n)
 static bool go_on(struct client *client)
 {
     enum conn_wait wait = conn_wait(&client->conn);
+    if (wait == CONN_WAIT_TIMER && client->conn.resume_us == CONN_NEVER_US)
+        return false;
     if (wait == CONN_WAIT_TIMER && client->conn.resume_us > world.env.now_us)
         world.env.now_us = client->conn.resume_us;
     else if (wait != CONN_WAIT_WRITE || client->room == 0)
@@ -258,6 +260,16 @@ static bool run_client_step(struct client *client, char c)
     return true;
 }
 
+/* Time has passed in which a body should have come. */
+static void note_slow_clients(void)
+{
+    for (int i = 0; i < N_CLIENTS; i++) {
+        struct client *client = &world.clients[i];
+        uint8_t state = client->conn.state;
+        client->is_slow |= state == CONN_LENGTH || state == CONN_CHUNKED;
+    }
+}
+
 /* THE table of the other steps. */
 static void run_step(struct client *client, char c)
 {
@@ -269,6 +281,7 @@ static void run_step(struct client *client, char c)
     case '>':
         world.is_cut = world.is_changed = true;
         world.env.now_us += HOUR_US;
+        note_slow_clients();
         (void)go_on(client);
         break;
     case '@': /* the oldest ticket */
@@ -281,7 +294,7 @@ static void run_step(struct client *client, char c)
     case '#':
         if (conn_wait(&client->conn) == CONN_WAIT_TIMER)
             break;
-        world.is_cut = true;
+        world.is_cut = client->is_slow = true;
         end(client, conn_on_timeout);
         break;
     case '$':
@@ -352,6 +365,7 @@ static void set_up(const char *at, const char *script_end, struct http_limits *l
     static const struct network_list trusted = {.items = &near, .n = 1};
     static struct forwarded_rules rules;
     struct conn_env *env = &world.env;
+    limits->answer_us = 20000;
     for (; at < script_end; at++) {
         switch (*at) {
         case '=':
@@ -361,7 +375,8 @@ static void set_up(const char *at, const char *script_end, struct http_limits *l
                                            .head = 256,
                                            .body = 64,
                                            .body_buffer = 16,
-                                           .pipelined = 3};
+                                           .pipelined = 3,
+                                           .answer_us = limits->answer_us};
             break;
         case '}':
             limits->body_buffer = 16;
@@ -384,11 +399,13 @@ static void set_up(const char *at, const char *script_end, struct http_limits *l
         case ':':
             env->box = NULL;
             break;
+        case '`': /* the application may take its time */
+            limits->answer_us = 0;
+            break;
         default:
             break;
         }
     }
-    limits->answer_us = 20000;
     limits->body_grace_us = HOUR_US / 2; /* so that only a step of the script is so slow */
     limits->body_min_rate = 1;
 }

@@ -41,7 +41,7 @@ void conn_fini(struct conn *c)
         c->is_broken = true; /* not all of it was made, or sent */
     if (c->ex) {
         struct exchange *ex = c->ex;
-        if (conn_request_is_handled(c)) {
+        if (ex->is_handled) {
             ex->res.status = 0; /* cut off */
             c->env->hooks.finished(c->env->owner, &ex->req, &ex->res);
         }

@@ -48,6 +48,7 @@ void conn_answer_finish(struct conn *c)
     struct exchange *ex = c->ex;
     struct conn_env *env = c->env;
     env->hooks.finished(env->owner, &ex->req, &ex->res);
+    ex->is_handled = false;
     exchange_settle(ex);
     c->n_requests++;
     if (__builtin_expect(ex->req.is_body_complete || !c->is_keep_alive, 1)) {

@@ -37,11 +37,11 @@ void conn_init(struct conn *c, struct conn_env *env, const struct peer *peer)
 
 void conn_fini(struct conn *c)
 {
-    if (c->state == CONN_STREAM && !c->is_stream_chunked)
-        c->is_broken = true; /* the end of the connection would be the end of the answer */
+    if (c->is_open_ended && (c->state == CONN_STREAM || c->state == CONN_CLOSING))
+        c->is_broken = true; /* not all of it was made, or sent */
     if (c->ex) {
         struct exchange *ex = c->ex;
-        if (conn_request_is_handled(c)) {
+        if (ex->is_handled) {
             ex->res.status = 0; /* cut off */
             c->env->hooks.finished(c->env->owner, &ex->req, &ex->res);
         }
@@ -51,6 +51,7 @@ void conn_fini(struct conn *c)
     }
     buf_fini(&c->pending);
     buf_fini(&c->out);
+    c->out_sent = 0;
     c->state = CONN_CLOSED;
 }
 

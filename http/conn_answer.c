@@ -49,6 +49,7 @@ void conn_answer_finish(struct conn *c)
     struct exchange *ex = c->ex;
     struct conn_env *env = c->env;
     env->hooks.finished(env->owner, &ex->req, &ex->res);
+    ex->is_handled = false;
     exchange_settle(ex);
     c->n_requests++;
     if (__builtin_expect(ex->req.is_body_complete || !c->is_keep_alive, 1)) {
@@ -75,7 +76,8 @@ static int render_head(struct conn *c, struct exchange *ex)
     bool is_1_0 = ex->req.head.bytes > 0 && ex->req.head.minor == 0;
     bool is_stream = res->kind == RESPONSE_STREAM;
     c->is_stream_chunked = is_stream && !is_1_0;
-    if (is_stream && is_1_0)
+    c->is_open_ended = is_stream && is_1_0;
+    if (c->is_open_ended)
         c->is_keep_alive = false; /* the end of the body is the end of the connection */
     struct response_frame frame = {
         .common = c->env->common,

@@ -89,6 +89,7 @@ static void dispatch(struct conn *c)
 {
     struct exchange *ex = c->ex;
     response_begin(&ex->res, &ex->req);
+    ex->is_handled = true;
     c->env->hooks.handle(c->env->owner, &ex->req, &ex->res);
     after_app(c);
 }
@@ -423,6 +424,7 @@ static bool begin_request(struct conn *c)
     req->trace[1] = ++env->trace_count;
     ex->is_in_env = false;
     ex->is_body_in_env = false;
+    ex->is_handled = false;
     ex->is_over = false;
     parse_begin(&ex->parse, &req->head, &env->limits);
     return true;
@@ -582,19 +584,4 @@ bool conn_request_is_receiving(const struct conn *c)
 {
     return c->state == CONN_HEAD ||
            ((c->state == CONN_LENGTH || c->state == CONN_CHUNKED) && !c->ex->is_over);
-}
-
-bool conn_request_is_handled(const struct conn *c)
-{
-    switch ((enum conn_state)c->state) {
-    case CONN_LENGTH:
-    case CONN_CHUNKED:
-        return c->ex->sink == SINK_CONSUME;
-    case CONN_SENDING:
-    case CONN_STREAM:
-    case CONN_DEFERRED:
-        return true;
-    default:
-        return false;
-    }
 }

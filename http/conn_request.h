@@ -21,7 +21,4 @@ bool conn_request_commit(struct conn *c, size_t n);
 /* Does a request wait for its client's octets, whose time-out is worth a 408? */
 bool conn_request_is_receiving(const struct conn *c);
 
-/* Was its handler started, so that its end is news? */
-bool conn_request_is_handled(const struct conn *c);
-
 #endif

@@ -41,6 +41,7 @@ struct exchange {
     bool is_in_env;              /* req.base points into the loop's input buffer */
     bool is_body_in_env;
     bool is_continued;     /* 100 was sent, or is not waited for */
+    bool is_handled;       /* the application has it, and its end is owed to hooks.finished */
     bool is_over;          /* answered; only the rest of its body is still to be read */
     struct field fields[]; /* limits.fields */
 };

@@ -46,9 +46,10 @@ static void on_client(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_due(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_tickets(struct ev_loop *loop, ev_io *watcher, int events);
 
-int client_init(struct clients *all, struct ev_loop *loop, struct web *web, void (*on_closed)(void))
+int client_init(struct clients *all, struct ev_loop *loop, struct web *web, void (*on_closed)(void),
+                void (*on_idle)(void))
 {
-    *all = (struct clients){.loop = loop, .web = web, .on_closed = on_closed};
+    *all = (struct clients){.loop = loop, .web = web, .on_closed = on_closed, .on_idle = on_idle};
     for (int i = 0; i < CLIENT_CLOCKS; i++)
         list_init(&all->clocks[i]);
     const struct settings *settings = web->settings;
@@ -136,6 +137,10 @@ static void client_set_clock(struct client *client, enum conn_wait wait)
     client->clock = (uint8_t)clock;
     client->since_us = since_us;
     enlist(client);
+    if (clock == CLIENT_CLOCK_IDLE && client->all->wants_idle) {
+        client->all->wants_idle = false;
+        client->all->on_idle();
+    }
 }
 
 static void client_watch(struct client *client, int events)

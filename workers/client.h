@@ -29,7 +29,10 @@ enum client_clock {
 struct clients {
     struct ev_loop *loop;
     struct web *web;
-    struct ev_io *tickets;   /* the box of answers that had been put off */
+    struct ev_io *tickets; /* the box of answers that had been put off */
+    void (*on_idle)(void); /* one has become idle, and could make room for another; once for each
+                              * time that wants_idle is set */
+    bool wants_idle;
     void (*on_closed)(void); /* one connection less; may stop the loop */
     struct list clocks[CLIENT_CLOCKS];
     uint64_t limits_us[CLIENT_CLOCKS]; /* 0: no limit */
@@ -37,8 +40,8 @@ struct clients {
 };
 
 /* Lifetime of everything: until client_close_all(). Returns 0; -ENOMEM */
-int client_init(struct clients *all, struct ev_loop *loop, struct web *web, void (*on_closed)(void))
-    __attribute__((warn_unused_result));
+int client_init(struct clients *all, struct ev_loop *loop, struct web *web, void (*on_closed)(void),
+                void (*on_idle)(void)) __attribute__((warn_unused_result));
 
 /* Takes over an accepted, non-blocking socket, and serves it at once if its request is there.
  * address  as accept(2) gave it */

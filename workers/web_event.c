@@ -75,6 +75,7 @@ static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events);
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events);
 static void on_accept(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_client_closed(void);
+static void on_client_idle(void);
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events);
@@ -230,7 +231,7 @@ static int set_up(const struct settings *settings, const struct app *app,
         (void)sigaction(ignored[i], &ignore, NULL);
     for (unsigned i = 1; room.heritage && i < n_obeyed; i++)
         (void)sigaction(obeyed[i], &ignore, NULL);
-    if (client_init(&room.clients, room.loop, &room.web, on_client_closed) < 0)
+    if (client_init(&room.clients, room.loop, &room.web, on_client_closed, on_client_idle) < 0)
         return err_set(err, ENOMEM, "no memory for the worker's connections");
     room.max_clients = settings->worker_connections;
     ev_check_init(&room.turn_begins, on_turn_begins);
@@ -293,6 +294,7 @@ static void on_client_closed(void)
 {
     if (room.is_full && room.clients.n <= room.max_clients - room.max_clients / 8 - 1) {
         room.is_full = false;
+        room.clients.wants_idle = false;
         atomic_store_explicit(&room.web.part.head->is_full, 0, memory_order_relaxed);
         tell_master(MSG_FULL, 0, NULL);
         if (can_accept())
@@ -302,8 +304,20 @@ static void on_client_closed(void)
         ev_break(room.loop, EVBREAK_ALL);
 }
 
+/* Someone may be waiting for a place: looks, and is full again if it finds no idle one then. */
+static void on_client_idle(void)
+{
+    if (room.is_started && !ev_is_active(&room.accept_pause))
+        watch_listeners(true);
+}
+
 static void become_full(void)
 {
+    room.clients.wants_idle = true;
+    if (room.is_full) {
+        watch_listeners(false);
+        return;
+    }
     room.is_full = true;
     atomic_store_explicit(&room.web.part.head->is_full, 1, memory_order_relaxed);
     watch_listeners(false);

@@ -463,6 +463,7 @@ static void on_error(void *owner, struct rmd_request *req, struct rmd_response *
     (void)owner;
     RMD_ASSERT(res->kind == RESPONSE_NONE || !res->done);
     const struct task *task = req->user_data;
+    RMD_ASSERT(status != 408 || world.now->is_slow);
     if (status == 504 && !task->is_given_up)
         world.is_changed = true; /* the script was slow */
     response_error_page(res, req->arena, status);

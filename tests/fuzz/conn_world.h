@@ -30,6 +30,8 @@ struct client {
     size_t len;
     size_t room;       /* that its socket takes */
     bool is_unplugged; /* its socket fails when it is written to */
+    bool is_slow;      /* it, not the application, let time pass */
+    bool has_all;      /* its last answer, which closes */
     bool is_early;     /* its last answer closes, and did not wait for the request's body */
     struct buf sent;   /* what it got */
     struct outcome *outcomes;

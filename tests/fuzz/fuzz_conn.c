@@ -130,12 +130,17 @@ static void turn(struct client *client)
             break;
     }
     bool is_cut = c->state == CONN_CLOSED;
+    if (c->state == CONN_CLOSING && c->out.len == 0 && world.env.out.len == 0)
+        client->has_all = true;
     conn_settle(c);
     if (!is_cut && c->state == CONN_CLOSED) { /* octets that may still come would reset it */
         RMD_ASSERT(!client->is_early || c->is_broken || world.is_cut);
         if (client->len > 0)
             conn_linger(c);
     }
+    if (c->is_open_ended &&
+        c->state >= CONN_LINGER) /* a quiet end would be taken for the answer's */
+        RMD_ASSERT(client->has_all || c->is_broken);
     check_bounds(client);
 }
 
@@ -214,6 +219,8 @@ static void feed(struct client *client, size_t n)
 static bool go_on(struct client *client)
 {
     enum conn_wait wait = conn_wait(&client->conn);
+    if (wait == CONN_WAIT_TIMER && client->conn.resume_us == CONN_NEVER_US)
+        return false;
     if (wait == CONN_WAIT_TIMER && client->conn.resume_us > world.env.now_us)
         world.env.now_us = client->conn.resume_us;
     else if (wait != CONN_WAIT_WRITE || client->room == 0)
@@ -253,6 +260,16 @@ static bool run_client_step(struct client *client, char c)
     return true;
 }
 
+/* Time has passed in which a body should have come. */
+static void note_slow_clients(void)
+{
+    for (int i = 0; i < N_CLIENTS; i++) {
+        struct client *client = &world.clients[i];
+        uint8_t state = client->conn.state;
+        client->is_slow |= state == CONN_LENGTH || state == CONN_CHUNKED;
+    }
+}
+
 /* THE table of the other steps. */
 static void run_step(struct client *client, char c)
 {
@@ -264,6 +281,7 @@ static void run_step(struct client *client, char c)
     case '>':
         world.is_cut = world.is_changed = true;
         world.env.now_us += HOUR_US;
+        note_slow_clients();
         (void)go_on(client);
         break;
     case '@': /* the oldest ticket */
@@ -276,7 +294,7 @@ static void run_step(struct client *client, char c)
     case '#':
         if (conn_wait(&client->conn) == CONN_WAIT_TIMER)
             break;
-        world.is_cut = true;
+        world.is_cut = client->is_slow = true;
         end(client, conn_on_timeout);
         break;
     case '$':
@@ -347,6 +365,7 @@ static void set_up(const char *at, const char *script_end, struct http_limits *l
     static const struct network_list trusted = {.items = &near, .n = 1};
     static struct forwarded_rules rules;
     struct conn_env *env = &world.env;
+    limits->answer_us = 20000;
     for (; at < script_end; at++) {
         switch (*at) {
         case '=':
@@ -356,7 +375,8 @@ static void set_up(const char *at, const char *script_end, struct http_limits *l
                                            .head = 256,
                                            .body = 64,
                                            .body_buffer = 16,
-                                           .pipelined = 3};
+                                           .pipelined = 3,
+                                           .answer_us = limits->answer_us};
             break;
         case '}':
             limits->body_buffer = 16;
@@ -379,11 +399,13 @@ static void set_up(const char *at, const char *script_end, struct http_limits *l
         case ':':
             env->box = NULL;
             break;
+        case '`': /* the application may take its time */
+            limits->answer_us = 0;
+            break;
         default:
             break;
         }
     }
-    limits->answer_us = 20000;
     limits->body_grace_us = HOUR_US / 2; /* so that only a step of the script is so slow */
     limits->body_min_rate = 1;
 }

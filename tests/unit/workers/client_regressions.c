@@ -124,7 +124,7 @@ static int setup(void **state)
     room.web.env.now_us = START_US;
     conn_env_set_time(&room.web.env, 1700000000, STR("remuda"));
     CHECK(deferred_open(&room.web.box) == 0);
-    CHECK(client_init(&room.all, room.loop, &room.web, on_closed) == 0);
+    CHECK(client_init(&room.all, room.loop, &room.web, on_closed, NULL) == 0);
     return 0;
 }
 

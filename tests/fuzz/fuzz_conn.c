@@ -546,6 +546,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str script = str_make((const char *)data, (size_t)(line_end - (const char *)data));
     struct str octets = str_make(line_end + 1, size - script.len - 1);
     struct client got[N_CLIENTS];
+    refuse.n_fds = refuse.n_maps = 0; /* whoever fed us may have used base/fd.c, too */
     world.is_cut = world.is_changed = world.is_long = false;
     open_world(script, octets, true);
     run_script(script.p, script.p + script.len);

@@ -138,6 +138,7 @@ static void all_is_well_when_there_is_room_again(void **state)
     char path[400], *body = post_make(60000);
     size_t before = procs_fd_count(pid), len = strlen(folder);
     CHECK(is_taken(s, body, 60000));
+    wait_descriptors(pid, before); /* the answer is here before its spool file is gone */
     unsigned long memory = procs_memory_kib(pid, "RssAnon");
     (void)snprintf(folder + len, sizeof folder - len, "/fill");
     int fd = open(disk_path_of(s->pid, folder, path, sizeof path),

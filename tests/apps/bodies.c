@@ -133,6 +133,7 @@ static void count_slowly_piece(rmd_request *req, rmd_response *res, rmd_slice pi
     if (count->has_waited)
         return;
     count->has_waited = true;
+    rmd_log(RMD_LOG_NOTICE, "stops octets=%zu", piece.len);
     struct held *held = calloc(1, sizeof(*held));
     if (held && (held->file = strdup(count->file)) && (held->ticket = rmd_defer(req))) {
         held->answer = go_on;

@@ -104,6 +104,42 @@ static void handler_that_waits_holds_the_client_up(void **state)
     free(body);
 }
 
+/* The client's clocks do not run while the handler is what it waits for. That they would be over is
+ * seen by clients that came later. */
+static void client_is_not_slow_while_its_handler_waits(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(BODIES_SO, "--workers", "1", "--set", "body_timeout=1s",
+                                        "--set", "body_min_rate=10MiB", NULL);
+    char text[400];
+    struct client *held[2];
+    for (int i = 0; i < 2; i++) {
+        held[i] = client_to(s);
+        (void)snprintf(
+            text, sizeof text,
+            "POST /count-slowly?file=%s HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n%s",
+            server_path(s, "go"), i == 0 ? "half" : "complete");
+        client_send_text(held[i], text);
+        (void)server_wait_log(s, "stops");
+    }
+    for (int i = 0; i < 2; i++) {
+        struct client *slow = client_to(s);
+        client_exchange(slow, &r, "POST /back HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx");
+        CHECK_EQ(r.status, 408);
+    }
+    for (int i = 0; i < 2; i++)
+        CHECK(client_is_quiet(held[i]));
+    (void)server_write_file(s, "go", "");
+    client_send_text(held[0], "done");
+    for (int i = 0; i < 2; i++) {
+        check_context("client %d", i);
+        client_read(held[i], &r, false);
+        CHECK_EQ(r.status, 200);
+        CHECK_TEXT(r.body.data, "counted 8\n");
+    }
+}
+
 SERVER_MAIN(SERVER_TEST(streamed_body_costs_no_memory),
             SERVER_TEST(streamed_body_above_the_limit_is_413),
-            SERVER_TEST(handler_that_waits_holds_the_client_up))
+            SERVER_TEST(handler_that_waits_holds_the_client_up),
+            SERVER_TEST(client_is_not_slow_while_its_handler_waits))

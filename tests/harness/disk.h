@@ -1,5 +1,5 @@
-/* A disk of 64 KiB that only a server of the test sees: a tmpfs in a mount namespace of its own, for
- * root or a user who may make one (user_namespaces(7)). */
+/* A disk of 64 KiB that only a server of the test sees: a tmpfs in a mount namespace of its own,
+ * for root or a user who may make one (user_namespaces(7)). */
 #ifndef REMUDA_TESTS_HARNESS_DISK_H
 #define REMUDA_TESTS_HARNESS_DISK_H
 

@@ -1,6 +1,6 @@
 /* Clients that send on and on, and read only then: they must find the one answer that refused them,
- * and an orderly end. A server that closed at once would answer what still comes with a reset, which
- * may take the answer away from under the client (RFC 9112 §9.6). */
+ * and an orderly end. A server that closed at once would answer what still comes with a reset,
+ * which may take the answer away from under the client (RFC 9112 §9.6). */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>

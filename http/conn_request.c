@@ -104,6 +104,9 @@ static bool step_deferred(struct conn *c)
         ex->body_started_us += c->env->now_us - ex->put_off_us; /* nobody read it meanwhile */
         c->env->hooks.answer(c->env->owner, &ex->req, &ex->res, ticket);
         deferred_give_back(ticket, true);
+        /* What is left of a body could not come meanwhile: its rate counts from here on. */
+        ex->body_octets = 0;
+        ex->body_started_us = c->env->now_us;
         after_app(c);
         return true;
     }

@@ -53,6 +53,7 @@ static void part_back(rmd_request *req, rmd_response *res)
 struct held {
     rmd_deferred *ticket;
     char *file;
+    rmd_answer answer;
 };
 
 static void free_held(struct held *held)
@@ -79,8 +80,17 @@ static void *wait_for_file(void *arg)
     struct timespec pause = {.tv_nsec = 2000000};
     while (access(held->file, F_OK) != 0 && rmd_is_wanted(held->ticket))
         (void)nanosleep(&pause, NULL);
-    rmd_complete(held->ticket, let_go, held);
+    rmd_complete(held->ticket, held->answer, held);
     return NULL;
+}
+
+static bool start_waiting(struct held *held)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, wait_for_file, held) != 0)
+        return false;
+    pthread_detach(thread);
+    return true;
 }
 
 /* Gives the body back once the file named by ?file= exists; its worker serves others meanwhile. */
@@ -88,17 +98,63 @@ static void hold(rmd_request *req, rmd_response *res)
 {
     const char *file = rmd_query(req, "file");
     struct held *held = calloc(1, sizeof(*held));
-    pthread_t thread;
     if (!file || !held || !(held->file = strdup(file)) || !(held->ticket = rmd_defer(req))) {
         free_held(held);
         rmd_error(res, 503);
         return;
     }
+    held->answer = let_go;
     rmd_log(RMD_LOG_NOTICE, "holds octets=%zu", rmd_body(req).len);
-    if (pthread_create(&thread, NULL, wait_for_file, held) == 0)
-        pthread_detach(thread);
-    else
-        rmd_complete(held->ticket, let_go, held);
+    if (!start_waiting(held))
+        rmd_complete(held->ticket, held->answer, held);
+}
+
+struct slow_count {
+    unsigned long long octets;
+    const char *file;
+    bool has_waited;
+};
+
+static void go_on(rmd_request *req, rmd_response *res, void *arg)
+{
+    (void)req, (void)res; /* no answer: the rest of the body comes */
+    free_held(arg);
+}
+
+/* Puts the rest off at the first piece. */
+static void count_slowly_piece(rmd_request *req, rmd_response *res, rmd_slice piece, void *state)
+{
+    struct slow_count *count = state;
+    count->octets += piece.len;
+    if (piece.len == 0) {
+        rmd_text(res, 200, "counted %llu\n", count->octets);
+        return;
+    }
+    if (count->has_waited)
+        return;
+    count->has_waited = true;
+    rmd_log(RMD_LOG_NOTICE, "stops octets=%zu", piece.len);
+    struct held *held = calloc(1, sizeof(*held));
+    if (held && (held->file = strdup(count->file)) && (held->ticket = rmd_defer(req))) {
+        held->answer = go_on;
+        if (!start_waiting(held))
+            rmd_complete(held->ticket, go_on, held);
+        return;
+    }
+    free_held(held);
+    rmd_error(res, 503);
+}
+
+static void count_slowly(rmd_request *req, rmd_response *res)
+{
+    struct slow_count *count = rmd_alloc(req, sizeof(*count));
+    const char *file = rmd_query(req, "file");
+    if (!count || !file) {
+        rmd_error(res, 503);
+        return;
+    }
+    *count = (struct slow_count){.file = file};
+    (void)rmd_receive(req, count_slowly_piece, count, NULL);
 }
 
 static const rmd_route routes[] = {
@@ -107,6 +163,7 @@ static const rmd_route routes[] = {
     {"POST", "/part", part_back, .lane = RMD_INLINE},
     {"POST", "/small", body_length, .lane = RMD_INLINE, .body_limit = 1000},
     {"POST", "/large", body_length, .lane = RMD_INLINE, .body_limit = 3 << 20},
+    {"POST", "/count-slowly", count_slowly, .lane = RMD_INLINE, .stream_body = true},
     {"*", "/hold", hold, .lane = RMD_INLINE},
     {"*", "/hold-briefly", hold, .lane = RMD_INLINE, .timeout_ms = 50},
     {0},

@@ -99,8 +99,7 @@ static void chunked_body_larger_than_the_disk_is_507(void **state)
     free(body);
 }
 
-/* Others on the same worker: small bodies, requests without one, and one that lies there
- * already. */
+/* Others on the same worker: small bodies, requests without one, one that lies there already. */
 static void others_are_undisturbed(void **state)
 {
     (void)state;

@@ -9,8 +9,8 @@
 
 /* Makes the folder "public" of a server that is not started yet: hello.txt ("hello"),
  * sub/index.html ("<p>sub"), bare/ (empty), "a b&c.txt" ("blank"), .env and .git/config
- * (SITE_SECRET), in (a link to hello.txt), out and away/ (links to secret and to the folder it is
- * in), fifo. */
+ * (SITE_SECRET), in (a link to hello.txt), out and away (links to secret and to the folder that
+ * public is in), fifo. */
 struct server *site_new(void);
 
 /* Serves it with an app (its .so), one worker, access log off. The mount is "public" at /files/, by

@@ -142,7 +142,8 @@ static void info_tells_process_and_request(void **state)
     assert_memory_equal(reply->body, start, strlen(start));
     assert_non_null(strstr(reply->body, ",\"generation\":"));
     assert_non_null(strstr(reply->body, ",\"trace_id\":\"abc-1\",\"peer\":\""));
-    assert_non_null(strstr(reply->body, "\",\"method\":\"GET\",\"path\":\"/info\","
+    assert_non_null(strstr(reply->body, "\",\"scheme\":\"http\",\"host\":\"localhost\","
+                                        "\"method\":\"GET\",\"path\":\"/info\","
                                         "\"query\":\"a=1&b=%22\",\"headers\":{"));
     assert_non_null(strstr(reply->body, "\"X-Request-ID\":\"abc-1\""));
     assert_string_equal(reply->body + reply->body_len - 3, "}}\n");
@@ -157,7 +158,148 @@ static void info_joins_fields_of_one_name_and_quotes_them(void **state)
     assert_null(strstr(reply->body, "\"x-odd\""));
 }
 
+/* A client may write what it likes; only proxies that are trusted are believed. */
+static void info_says_what_the_client_asked_for(void **state)
+{
+    static const char octets[] = "GET http://shop.example:81/info HTTP/1.1\r\n"
+                                 "Host: shop.example:81\r\nX-Forwarded-Proto: https\r\n"
+                                 "X-Forwarded-For: 192.0.2.7\r\n\r\n";
+    const rmd_reply *reply = rmd_test_raw(*state, octets, sizeof(octets) - 1);
+    assert_int_equal(reply->status, 200);
+    assert_non_null(
+        strstr(reply->body, "\"scheme\":\"http\",\"host\":\"shop.example:81\",\"method\""));
+    assert_null(strstr(reply->body, "\"peer\":\"192.0.2.7"));
+}
+
+/* ---- bodies ------------------------------------------------------------------------------- */
+
+#define MULTIPART "Content-Type: multipart/form-data; boundary=XX\r\n"
+
+static void upload_tells_what_the_parts_are(void **state)
+{
+    static const char form[] =
+        "--XX\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n"
+        "--XX\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"a%22b.png\"\r\n"
+        "Content-Type: image/png\r\n\r\n\x89PNG\0\r\n--XX--\r\n";
+    const rmd_reply *reply =
+        rmd_test_request(*state, "POST", "/upload", MULTIPART, form, sizeof(form) - 1);
+    assert_answer(reply, 200, "application/json",
+                  "[{\"bytes\":5,\"name\":\"note\",\"type\":\"text/plain\"},"
+                  "{\"bytes\":5,\"name\":\"photo\",\"filename\":\"a\\\"b.png\","
+                  "\"type\":\"image/png\"}]\n");
+    reply = rmd_test_request(*state, "POST", "/upload", MULTIPART, "--XX--\r\n", 8);
+    assert_answer(reply, 200, "application/json", "[]\n");
+}
+
+static void upload_takes_files_that_memory_would_not(void **state)
+{
+    static const char head[] = "--XX\r\nContent-Disposition: form-data; name=\"f\"; "
+                               "filename=\"big\"\r\n\r\n";
+    static const char end[] = "\r\n--XX--\r\n";
+    size_t len = sizeof(head) - 1 + 3 * MIB + sizeof(end) - 1;
+    char *form = malloc(len);
+    assert_non_null(form);
+    memset(form, 'x', len);
+    memcpy(form, head, sizeof(head) - 1);
+    memcpy(form + len - (sizeof(end) - 1), end, sizeof(end) - 1);
+    const rmd_reply *reply = rmd_test_request(*state, "POST", "/upload", MULTIPART, form, len);
+    free(form);
+    assert_answer(reply, 200, "application/json",
+                  "[{\"bytes\":3145728,\"name\":\"f\",\"filename\":\"big\","
+                  "\"type\":\"text/plain\"}]\n");
+}
+
+static void upload_refuses_what_is_no_whole_form(void **state)
+{
+    static const char cut[] = "--XX\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nhello\r\n";
+    const rmd_reply *reply =
+        rmd_test_request(*state, "POST", "/upload", MULTIPART, cut, sizeof(cut) - 1);
+    assert_int_equal(reply->status, 400);
+    assert_non_null(strstr(reply->body, "multipart/form-data"));
+    reply = rmd_test_request(*state, "POST", "/upload", "Content-Type: text/plain\r\n", "hello", 5);
+    assert_int_equal(reply->status, 400);
+    assert_int_equal(get(state, "/upload")->status, 405);
+}
+
+static void count_counts_bodies_of_every_kind(void **state)
+{
+    assert_answer(get(state, "/count"), 200, TEXT, "counted 0\n");
+    assert_answer(rmd_test_request(*state, "PUT", "/count", NULL, "hello", 5), 200, TEXT,
+                  "counted 5\n");
+    static const char octets[] =
+        "POST /count HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    assert_answer(rmd_test_raw(*state, octets, sizeof(octets) - 1), 200, TEXT, "counted 5\n");
+    char *large = calloc(1, 5 * MIB);
+    assert_non_null(large);
+    const rmd_reply *reply = rmd_test_request(*state, "POST", "/count", NULL, large, 5 * MIB);
+    free(large);
+    assert_answer(reply, 200, TEXT, "counted 5242880\n");
+}
+
+/* ---- what the client would like ----------------------------------------------------------- */
+
+#define ENGLISH "A crew keeps its horses ready.\n"
+#define GERMAN "Eine Mannschaft hat ihre Pferde bereit.\n"
+
+static const rmd_reply *get_note(void **state, const char *fields)
+{
+    return rmd_test_request(*state, "GET", "/note", fields, NULL, 0);
+}
+
+static void note_speaks_the_clients_language(void **state)
+{
+    static const struct {
+        const char *fields, *language, *text, *etag;
+    } rows[] = {
+        {"", "en", ENGLISH, "\"note-en\""},
+        {"Accept-Language: de\r\n", "de", GERMAN, "\"note-de\""},
+        {"Accept-Language: en;q=0.5, de;q=0.8\r\n", "de", GERMAN, "\"note-de\""},
+        {"Accept-Language: fr\r\n", "en", ENGLISH, "\"note-en\""},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const rmd_reply *reply = get_note(state, rows[i].fields);
+        assert_answer(reply, 200, TEXT, rows[i].text);
+        assert_string_equal(rmd_reply_header(reply, "Content-Language"), rows[i].language);
+        assert_string_equal(rmd_reply_header(reply, "ETag"), rows[i].etag);
+        assert_string_equal(rmd_reply_header(reply, "Vary"), "Accept-Language");
+    }
+}
+
+static void note_is_not_sent_to_who_has_it(void **state)
+{
+    const rmd_reply *reply = get_note(state, "If-None-Match: \"note-en\"\r\n");
+    assert_int_equal(reply->status, 304);
+    assert_int_equal(reply->body_len, 0);
+    assert_string_equal(rmd_reply_header(reply, "ETag"), "\"note-en\"");
+    assert_string_equal(rmd_reply_header(reply, "Vary"), "Accept-Language");
+    reply = get_note(state, "If-None-Match: \"note-en\"\r\nAccept-Language: de\r\n");
+    assert_answer(reply, 200, TEXT, GERMAN); /* it has the other one */
+    assert_int_equal(get_note(state, "If-Match: \"note-fr\"\r\n")->status, 412);
+}
+
+static void note_comes_in_parts_if_asked(void **state)
+{
+    const rmd_reply *reply = get_note(state, "Range: bytes=2-5\r\n");
+    assert_answer(reply, 206, TEXT, "crew");
+    assert_string_equal(rmd_reply_header(reply, "Content-Range"), "bytes 2-5/31");
+    reply = get_note(state, "Range: bytes=2-5\r\nIf-Range: \"note-de\"\r\n");
+    assert_answer(reply, 200, TEXT, ENGLISH);
+    reply = get_note(state, "Range: bytes=31-\r\n");
+    assert_int_equal(reply->status, 416);
+    assert_string_equal(rmd_reply_header(reply, "Content-Range"), "bytes */31");
+}
+
 /* ---- answers that take their time --------------------------------------------------------- */
+
+static void later_answers_from_another_thread(void **state)
+{
+    assert_answer(get(state, "/later?ms=1"), 200, TEXT, "later 1\n");
+    assert_answer(get(state, "/later?ms=0"), 200, TEXT, "later 0\n");
+    const rmd_reply *reply = rmd_test_request(*state, "HEAD", "/later?ms=0", NULL, NULL, 0);
+    assert_int_equal(reply->status, 200);
+    assert_int_equal(reply->body_len, 0);
+}
 
 static void stream_sends_its_chunks_and_ends(void **state)
 {
@@ -232,6 +374,7 @@ static void numbers_out_of_range_are_refused_and_named(void **state)
         {"/stream?n=x", "n must be a whole number from 0 to 1000000\n"},
         {"/stream?n=1&ms=1.5", "ms must be a whole number from 0 to 300000\n"},
         {"/events?n=1000001", "n must be a whole number from 0 to 1000000\n"},
+        {"/later?ms=300001", "ms must be a whole number from 0 to 300000\n"},
         {"/sleep?ms=300001", "ms must be a whole number from 0 to 300000\n"},
         {"/block?ms=0x10", "ms must be a whole number from 0 to 300000\n"},
     };
@@ -300,6 +443,15 @@ int main(void)
         cmocka_unit_test(headers_lists_fields_as_received),
         cmocka_unit_test(info_tells_process_and_request),
         cmocka_unit_test(info_joins_fields_of_one_name_and_quotes_them),
+        cmocka_unit_test(info_says_what_the_client_asked_for),
+        cmocka_unit_test(upload_tells_what_the_parts_are),
+        cmocka_unit_test(upload_takes_files_that_memory_would_not),
+        cmocka_unit_test(upload_refuses_what_is_no_whole_form),
+        cmocka_unit_test(count_counts_bodies_of_every_kind),
+        cmocka_unit_test(note_speaks_the_clients_language),
+        cmocka_unit_test(note_is_not_sent_to_who_has_it),
+        cmocka_unit_test(note_comes_in_parts_if_asked),
+        cmocka_unit_test(later_answers_from_another_thread),
         cmocka_unit_test(stream_sends_its_chunks_and_ends),
         cmocka_unit_test(stream_of_no_chunks_is_empty),
         cmocka_unit_test(stream_can_be_long),

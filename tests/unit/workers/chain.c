@@ -1,8 +1,12 @@
 /* workers/chain.c: order of filters and handlers, error pages and their guard against recursion,
- * what happens when an app makes a mistake, and which apps are refused. */
+ * what happens when an app makes a mistake, answers that come later, folders that the settings
+ * mount, and which apps are refused. */
 #include "workers/chain.h"
 
+#include <fcntl.h>
+
 #include "tests/unit/workers/calls.h"
+#include "workers/mounts.h"
 
 static char trail[256]; /* who was called, in order */
 static int stops;       /* which filter answers by itself: 'a' the app's, 'g' the group's, 0 none */
@@ -89,6 +93,46 @@ static void handle_two_errors(rmd_request *req, rmd_response *res)
     rmd_error(res, 418);
 }
 
+static unsigned times_later; /* that an answer is put off once more */
+
+static void give_later(rmd_request *req, rmd_response *res, void *arg)
+{
+    (void)arg;
+    CHECK(req != NULL && res != NULL);
+    note("answer");
+    if (times_later > 0) {
+        times_later--;
+        rmd_complete(rmd_defer(req), give_later, NULL);
+    } else if (rmd_query(req, "error")) {
+        rmd_error(res, 404);
+    } else if (!rmd_query(req, "nothing")) {
+        rmd_text(res, 200, "later");
+    }
+}
+
+static void handle_later(rmd_request *req, rmd_response *res)
+{
+    (void)res;
+    note("handler");
+    rmd_complete(rmd_defer(req), give_later, NULL);
+}
+
+static void take_piece(rmd_request *req, rmd_response *res, rmd_slice piece, void *state)
+{
+    (void)req;
+    (void)state;
+    note(piece.len > 0 ? "piece" : "end");
+    if (piece.len == 0)
+        rmd_text(res, 200, "taken");
+}
+
+static void handle_pieces(rmd_request *req, rmd_response *res)
+{
+    (void)res;
+    note("handler");
+    CHECK_EQ(rmd_receive(req, take_piece, NULL, NULL), 0);
+}
+
 static void error_page(rmd_request *req, rmd_response *res, int status)
 {
     (void)req;
@@ -115,9 +159,14 @@ static const rmd_route routes[] = {
     {.method = "GET", .pattern = "/two", .handler = handle_two_errors},
     {.method = "POST", .pattern = "/small", .handler = handler, .body_limit = 3},
     {0}};
-static const rmd_route group_routes[] = {{.method = "GET", .pattern = "/in", .handler = handler},
-                                         {.method = "POST", .pattern = "/in", .handler = handler},
-                                         {0}};
+static const rmd_route group_routes[] = {
+    {.method = "GET", .pattern = "/in", .handler = handler},
+    {.method = "POST", .pattern = "/in", .handler = handler},
+    {.method = "GET", .pattern = "/later", .handler = handle_later},
+    {.method = "POST", .pattern = "/pieces", .handler = handle_pieces, .stream_body = true},
+    {.method = "GET", .pattern = "/f/:id", .handler = handler},
+    {.method = "GET", .pattern = "/f/fixed", .handler = handler},
+    {0}};
 static const rmd_route plain_routes[] = {{.method = "GET", .pattern = "/in", .handler = handler},
                                          {0}};
 static const rmd_group groups[] = {
@@ -357,6 +406,139 @@ static void an_after_filter_may_change_the_status_but_not_spoil_it(void **state)
     CHECK_HAS(calls_log(), "status outside");
 }
 
+/* ---- answers that come later ---- */
+
+static void filters_behind_the_handler_run_when_the_answer_is_there(void **state)
+{
+    (void)state;
+    int status;
+    times_later = 0;
+    CHECK_TEXT(trail_of("/g/later", &status),
+               "app.before group.before handler answer group.after app.after");
+    CHECK_EQ(status, 200);
+    CHECK_TEXT(calls_text(), "later");
+    CHECK_TEXT(calls_field("X-After"), "group");
+    times_later = 2; /* once, however often it was put off */
+    CHECK_TEXT(trail_of("/g/later", &status),
+               "app.before group.before handler answer answer answer group.after app.after");
+    CHECK_EQ(status, 200);
+    trail[0] = '\0';
+    CHECK_EQ(calls_send_request("POST", "/g/pieces", "", "body"), 200);
+    CHECK_TEXT(trail, "app.before group.before handler piece end group.after app.after");
+    CHECK_TEXT(calls_field("X-After"), "group");
+    CHECK_TEXT(calls_log(), "");
+}
+
+static void a_later_answer_is_checked_like_others(void **state)
+{
+    (void)state;
+    int status;
+    page = PAGE_TEXT;
+    (void)calls_log();
+    CHECK_TEXT(trail_of("/g/later?nothing", &status),
+               "app.before group.before handler answer group.after app.after");
+    CHECK_EQ(status, 500);
+    CHECK_TEXT(calls_text(), "page of 500");
+    CHECK_HAS(calls_log(), "without an answer");
+    (void)trail_of("/g/later?error", &status);
+    CHECK_EQ(status, 404);
+    CHECK_TEXT(calls_text(), "page of 404");
+    in_after = spoil_status;
+    (void)trail_of("/g/later", &status);
+    CHECK_EQ(status, 500);
+    CHECK_HAS(calls_log(), "status outside");
+}
+
+/* A filter's answer comes first: the handler that would put it off is not called. */
+static void a_filter_that_answers_is_not_waited_behind(void **state)
+{
+    (void)state;
+    int status;
+    stops = 'g';
+    CHECK_TEXT(trail_of("/g/later", &status), "app.before group.before group.after app.after");
+    CHECK_EQ(status, 401);
+}
+
+/* ---- folders that the settings mount ---- */
+
+static char mounted[64];
+static struct mounts mounts;
+
+static int setup_mounted(void **state)
+{
+    static struct mount mount;
+    (void)snprintf(mounted, sizeof mounted, "/tmp/remuda-chain-XXXXXX");
+    CHECK(mkdtemp(mounted) != NULL);
+    mount.files = (struct files){.root_fd = open(mounted, O_PATH | O_DIRECTORY | O_CLOEXEC),
+                                 .prefix = STR("/g/f/")};
+    CHECK(mount.files.root_fd >= 0);
+    int fd = openat(mount.files.root_fd, ".", O_RDONLY | O_DIRECTORY);
+    int file = openat(fd, "a.txt", O_CREAT | O_WRONLY, 0644);
+    CHECK(file >= 0 && write(file, "octets", 6) == 6);
+    CHECK(close(file) == 0 && close(fd) == 0);
+    mounts = (struct mounts){.items = &mount, .n = 1};
+    (void)setup(state);
+    chain_set_mounts(&mounts);
+    return 0;
+}
+
+static int teardown_mounted(void **state)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/a.txt", mounted);
+    fd_close(&mounts.items[0].files.root_fd);
+    CHECK(unlink(path) == 0 && rmdir(mounted) == 0);
+    return teardown(state);
+}
+
+static void a_file_of_a_mount_is_answered_between_the_apps_own_filters(void **state)
+{
+    (void)state;
+    int status;
+    page = PAGE_TEXT;
+    CHECK_TEXT(trail_of("/g/f/a.txt", &status), "app.before app.after");
+    CHECK_EQ(status, 200);
+    CHECK_TEXT(calls_text(), "octets");
+    CHECK(calls_field("X-After") == NULL); /* not the filters of the group that has a route there */
+    CHECK_TEXT(trail_of("/g/f/missing", &status), "app.before app.after");
+    CHECK_EQ(status, 404);
+    CHECK_TEXT(calls_text(), "page of 404");
+    CHECK_TEXT(trail_of("/g/f/fixed", &status),
+               "app.before group.before handler group.after app.after"); /* more specific */
+    CHECK_EQ(calls_send_request("POST", "/g/f/a.txt", "", "body"), 405);
+    CHECK_HAS(calls_field("Allow"), "GET");
+    CHECK_TEXT(calls_text(), "page of 405");
+    CHECK_EQ(calls_send_request("HEAD", "/g/f/a.txt", "", NULL), 200);
+    CHECK_TEXT(calls_field("Content-Length"), "6");
+    stops = 'a';
+    CHECK_TEXT(trail_of("/g/f/a.txt", &status), "app.before app.after");
+    CHECK_EQ(status, 401);
+    CHECK_TEXT(calls_log(), "");
+}
+
+static void the_last_filter_may_change_a_file_into_something_else(void **state)
+{
+    (void)state;
+    int status;
+    in_after = change_status;
+    (void)trail_of("/g/f/a.txt", &status);
+    CHECK_EQ(status, 202);
+    CHECK_TEXT(calls_text(), "octets");
+    in_after = spoil_status;
+    (void)trail_of("/g/f/a.txt", &status);
+    CHECK_EQ(status, 500);
+    CHECK_TEXT(calls_text(), "500 Internal Server Error\n");
+}
+
+static void without_mounts_the_app_has_the_path(void **state)
+{
+    (void)state;
+    int status;
+    chain_set_mounts(NULL);
+    CHECK_TEXT(trail_of("/g/f/a.txt", &status),
+               "app.before group.before handler group.after app.after");
+}
+
 /* ---- which apps are refused ---- */
 
 static const char *refusal(const rmd_app *decl)
@@ -419,6 +601,17 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(an_after_filter_may_change_the_status_but_not_spoil_it,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(filters_behind_the_handler_run_when_the_answer_is_there,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_later_answer_is_checked_like_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_filter_that_answers_is_not_waited_behind, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_file_of_a_mount_is_answered_between_the_apps_own_filters,
+                                        setup_mounted, teardown_mounted),
+        cmocka_unit_test_setup_teardown(the_last_filter_may_change_a_file_into_something_else,
+                                        setup_mounted, teardown_mounted),
+        cmocka_unit_test_setup_teardown(without_mounts_the_app_has_the_path, setup_mounted,
+                                        teardown_mounted),
         cmocka_unit_test_setup_teardown(apps_of_another_interface_are_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

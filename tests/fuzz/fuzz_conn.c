@@ -434,6 +434,7 @@ static void open_world(struct str script, struct str octets, bool is_streamed)
     struct peer peer = {
         .address.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000001)}};
     open_file();
+    refuse.n_fds = refuse.n_maps = 0; /* whoever runs this may have used them too */
     set_up(script.p, script.p + script.len, &limits); /* for the limits, which come first */
     RMD_ASSERT(conn_env_init(&world.env, &limits, app_router(is_streamed), &app_hooks, NULL,
                              IN_BYTES) == 0);

@@ -51,6 +51,13 @@ static uint64_t patience_of(const struct conn *c)
     return limit_us > 0 ? c->env->now_us + limit_us : CONN_NEVER_US;
 }
 
+/* The body's rate counts from now on. */
+static void start_body_clock(struct conn *c)
+{
+    c->ex->body_octets = 0;
+    c->ex->body_started_us = c->env->now_us;
+}
+
 static void feed_consumer(struct conn *c, struct str piece);
 
 /* What the application left behind: its answer, or its word that it comes later. One that waits for
@@ -65,10 +72,11 @@ static void after_app(struct conn *c)
     } else if (req->deferred) {
         c->state = CONN_DEFERRED;
         c->resume_us = patience_of(c);
-        ex->put_off_us = c->env->now_us;
     } else if (req->is_body_complete) {
         feed_consumer(c, ex->sink == SINK_CONSUME ? STR("") : req->body);
     } else if (send_continue(c)) {
+        if (c->state == CONN_DEFERRED)
+            start_body_clock(c); /* it was not the client that let time pass */
         ex->sink = SINK_CONSUME;
         c->state = req->head.is_chunked ? CONN_CHUNKED : CONN_LENGTH;
     }
@@ -101,12 +109,8 @@ static bool step_deferred(struct conn *c)
     if (ticket) {
         ex->ticket = NULL;
         ex->req.deferred = NULL;
-        ex->body_started_us += c->env->now_us - ex->put_off_us; /* nobody read it meanwhile */
         c->env->hooks.answer(c->env->owner, &ex->req, &ex->res, ticket);
         deferred_give_back(ticket, true);
-        /* What is left of a body could not come meanwhile: its rate counts from here on. */
-        ex->body_octets = 0;
-        ex->body_started_us = c->env->now_us;
         after_app(c);
         return true;
     }
@@ -140,9 +144,8 @@ static void begin_body(struct conn *c)
     uint64_t limit = is_found ? body_limit(ex, env) : UINT64_MAX;
     ex->is_continued = !head->wants_continue || env->view_len > 0; /* then it does not wait */
     ex->body_left = head->has_length ? head->content_length : 0;
-    ex->body_octets = 0;
-    ex->body_started_us = env->now_us;
     ex->sink = SINK_STORE;
+    start_body_clock(c);
     if (head->is_chunked)
         chunked_begin(&ex->chunked, &env->limits, limit);
     if (head->has_length && head->content_length > limit) {

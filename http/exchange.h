@@ -32,10 +32,8 @@ struct exchange {
     struct body body; /* one that did not arrive in one read, or was chunked */
     struct chunked chunked;
     uint64_t body_left;          /* of known length: octets still to come */
-    uint64_t body_octets;        /* of the body received, as on the wire */
-    uint64_t body_started_us;    /* when the head was complete, and as much later as the
-                                  * application has made the body wait */
-    uint64_t put_off_us;         /* when the application put off its answer, or the body's rest */
+    uint64_t body_octets;        /* of the body received, as on the wire, */
+    uint64_t body_started_us;    /* since then: since it was asked for */
     struct rmd_deferred *ticket; /* that came in and is to be asked for the answer */
     uint8_t sink;                /* enum sink */
     bool is_in_env;              /* req.base points into the loop's input buffer */

@@ -434,6 +434,7 @@ static void open_world(struct str script, struct str octets, bool is_streamed)
     struct peer peer = {
         .address.v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a000001)}};
     open_file();
+    refuse.n_fds = refuse.n_maps = 0;                 /* whoever runs this may have used them too */
     set_up(script.p, script.p + script.len, &limits); /* for the limits, which come first */
     RMD_ASSERT(conn_env_init(&world.env, &limits, app_router(is_streamed), &app_hooks, NULL,
                              IN_BYTES) == 0);
@@ -546,7 +547,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str script = str_make((const char *)data, (size_t)(line_end - (const char *)data));
     struct str octets = str_make(line_end + 1, size - script.len - 1);
     struct client got[N_CLIENTS];
-    refuse.n_fds = refuse.n_maps = 0; /* whoever fed us may have used base/fd.c, too */
     world.is_cut = world.is_changed = world.is_long = false;
     open_world(script, octets, true);
     run_script(script.p, script.p + script.len);

@@ -542,7 +542,7 @@ static void a_body_that_had_to_wait_is_not_slow(void **state)
             WIRE_ANSWERED(&wire, 200);
             buf_fini(&head);
         }
-    reopen(); /* and the client's own time counts on */
+    reopen(); /* and the client's own time counts from then on */
     app.defer_at = 1;
     wire_feed_text(&wire, "POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\n\r\n");
     wire.env.now_us += 20 * S;
@@ -550,7 +550,7 @@ static void a_body_that_had_to_wait_is_not_slow(void **state)
     wire.env.now_us += 600 * S;
     deferred_turn_in(app.ticket, go_on, NULL);
     CHECK_EQ(wire_take_tickets(&wire), 1);
-    wire.env.now_us += 11 * S;
+    wire.env.now_us += 31 * S;
     wire_feed_text(&wire, pieces[0]);
     WIRE_ANSWERED(&wire, 408);
 }

@@ -60,6 +60,22 @@ bool str_list_has(struct str list, struct str token)
     return false;
 }
 
+/* tchar */
+static const bool token_chars[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,  ['#'] = true,
+    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
+    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true,  ['_'] = true,
+    ['`'] = true,         ['|'] = true,         ['~'] = true,
+};
+
+size_t str_token_length(struct str s)
+{
+    size_t n = 0;
+    while (n < s.len && token_chars[(unsigned char)s.p[n]])
+        n++;
+    return n;
+}
+
 unsigned str_distance(const char *a, const char *b)
 {
     enum { MAX = 63 };

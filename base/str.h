@@ -64,6 +64,15 @@ size_t str_print_u64(char out[STR_U64_MAX], uint64_t value);
 /* Case-insensitive search for a token in a comma-separated list (RFC 9110 §5.6.1). */
 bool str_list_has(struct str list, struct str token);
 
+/* Length of the token at the front (RFC 9110 §5.6.2: field names, methods, parameters); 0: none. */
+size_t str_token_length(struct str s);
+
+/* Is it a token as a whole, and not empty? */
+static inline bool str_is_token(struct str s)
+{
+    return s.len > 0 && str_token_length(s) == s.len;
+}
+
 /* Number of single-letter edits (insert, delete, replace, swap) between two short words;
  * words over 63 bytes count as infinitely far. For "did you mean". */
 unsigned str_distance(const char *a, const char *b);

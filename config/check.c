@@ -2,7 +2,6 @@
  * settings' sources, so that the person is led to the line that was written last. */
 #include "config/check.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -119,20 +118,11 @@ static void check_binds(const struct settings *s, struct mistakes *m)
     }
 }
 
-/* RFC 9110 §5.6.2 */
-static bool is_token(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (!isalnum((unsigned char)text.p[i]) && !strchr("!#$%&'*+-.^_`|~", text.p[i]))
-            return false;
-    return text.len > 0;
-}
-
 /* What is wrong with a member of secure_scheme_headers. NULL: nothing */
 static const char *check_scheme(const struct settings_node *first, const struct settings_node *node)
 {
     struct str value = str_make(node->text, node->len);
-    if (!is_token(str_of(node->key)))
+    if (!str_is_token(str_of(node->key)))
         return "is no name of a header field; allowed: letters, digits and !#$%&'*+-.^_`|~";
     for (const struct settings_node *other = first; other != node; other = other->next)
         if (str_is_equal_nocase(str_of(other->key), str_of(node->key)))
@@ -189,7 +179,7 @@ static void check_own_fields(const struct settings *s, struct mistakes *m)
     if (str_has_control(str_make(s->server_header, len)))
         check_complain(s, SETTING_ID_server_header, m,
                        "has a control character; allowed: text that a field can have");
-    if (s->request_id_header[0] != '\0' && !is_token(str_of(s->request_id_header)))
+    if (s->request_id_header[0] != '\0' && !str_is_token(str_of(s->request_id_header)))
         check_complain(s, SETTING_ID_request_id_header, m,
                        "is no name of a header field; allowed: letters, digits and "
                        "!#$%%&'*+-.^_`|~, or nothing");

@@ -97,19 +97,10 @@ struct value {
 };
 
 /* RFC 9110 §5.6.2 */
-static const bool token_chars[256] = {
-    ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['!'] = true,  ['#'] = true,
-    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
-    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true,  ['_'] = true,
-    ['`'] = true,         ['|'] = true,         ['~'] = true,
-};
-
 /* Takes a token off the front. Returns its length */
 static size_t take_token(struct str *rest, struct str *out_token)
 {
-    size_t n = 0;
-    while (n < rest->len && token_chars[(unsigned char)rest->p[n]])
-        n++;
+    size_t n = str_token_length(*rest);
     *out_token = str_make(rest->p, n);
     *rest = str_make(rest->p + n, rest->len - n);
     return n;

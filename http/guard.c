@@ -376,16 +376,6 @@ static uint32_t check_target(struct head *head, const char *base, struct finding
     return check_absolute(head, target, found);
 }
 
-static bool is_token(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        if (c <= ' ' || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
-            return false;
-    }
-    return text.len > 0;
-}
-
 /* Exactly one coding, "chunked" and nothing else, is what we decode. Empty elements are malformed
  * here, although a list elsewhere may have a reasonable number of them (RFC 9110 §5.6.1.2): whoever
  * sends them hopes that someone reads the list otherwise. */
@@ -402,7 +392,7 @@ static uint32_t check_codings(struct head *head, struct str codings)
         size_t len = semicolon ? (size_t)(semicolon - element.p) : element.len;
         struct str name = str_trim(str_make(element.p, len));
         bool is_chunked = str_is_equal_nocase(name, STR("chunked"));
-        if (!is_token(name) || (is_chunked && semicolon)) /* RFC 9112 §7.1: without parameters */
+        if (!str_is_token(name) || (is_chunked && semicolon)) /* it has none: RFC 9112 §7.1 */
             return BIT(FACT_CODING_INVALID);
         n++;
         n_chunked += is_chunked;

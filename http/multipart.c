@@ -15,14 +15,6 @@ enum { AT_START, AT_PART, AT_END }; /* multipart.state; below 0: an error */
 
 #define BOUNDARY_MAX 70U /* RFC 2046 §5.1.1 */
 
-/* tchar, RFC 9110 §5.6.2 */
-static const bool token_chars[256] = {
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,  ['#'] = true,
-    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
-    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true,  ['_'] = true,
-    ['`'] = true,         ['|'] = true,         ['~'] = true,
-};
-
 /* bchars, RFC 2046 §5.1.1 */
 static const bool boundary_chars[256] = {
     ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['\''] = true,
@@ -57,14 +49,6 @@ static bool is_text(struct str s)
     return true;
 }
 
-static size_t token_length(struct str s)
-{
-    size_t len = 0;
-    while (len < s.len && token_chars[(unsigned char)s.p[len]])
-        len++;
-    return len;
-}
-
 /* ---- parameters ---- */
 
 /* Octets of the quoted string at the start of s, both quotes included; 0: it has no end. A
@@ -93,12 +77,12 @@ static int next_parameter(struct str *rest, struct str *out_name, struct str *ou
         s = skip_blanks(skip(s, 1));
     if (s.len == 0)
         return 0;
-    size_t name_len = token_length(s);
+    size_t name_len = str_token_length(s);
     if (name_len == 0 || name_len == s.len || s.p[name_len] != '=')
         return -EINVAL;
     struct str value = skip(s, name_len + 1);
     bool is_quoted = value.len > 0 && value.p[0] == '"';
-    size_t len = is_quoted ? quoted_length(value) : token_length(value);
+    size_t len = is_quoted ? quoted_length(value) : str_token_length(value);
     if (len == 0)
         return -EINVAL;
     *out_name = str_make(s.p, name_len);
@@ -216,7 +200,7 @@ static int find_first(struct multipart *m)
 static int read_disposition(struct multipart *m, struct str value, struct multipart_part *part)
 {
     static const char malformed[] = "malformed Content-Disposition (RFC 7578 4.2)";
-    size_t len = token_length(value);
+    size_t len = str_token_length(value);
     if (!str_is_equal_nocase(str_make(value.p, len), STR("form-data")))
         return refuse(m, -EINVAL, "Content-Disposition is not form-data (RFC 7578 4.2)");
     value = skip(value, len);
@@ -258,7 +242,7 @@ struct seen {
 static int read_field(struct multipart *m, struct str line, struct multipart_part *part,
                       struct seen *seen)
 {
-    size_t len = token_length(line);
+    size_t len = str_token_length(line);
     if (len == 0 || len == line.len || line.p[len] != ':' || !is_text(line))
         return refuse(m, -EINVAL, "malformed header line of a part (RFC 7578 4.8)");
     struct str name = str_make(line.p, len);

@@ -84,25 +84,6 @@ static bool read_weighted(struct str element, struct str *out_name, int *out_wei
     return *out_weight >= 0;
 }
 
-static bool is_token_octet(char c)
-{
-    unsigned char octet = (unsigned char)c;
-    return octet > ' ' && octet < 0x7f && !strchr("\"(),/:;<=>?@[\\]{}", octet);
-}
-
-static size_t token_len(struct str s)
-{
-    size_t n = 0;
-    while (n < s.len && is_token_octet(s.p[n]))
-        n++;
-    return n;
-}
-
-static bool is_token(struct str s)
-{
-    return s.len > 0 && token_len(s) == s.len;
-}
-
 /* Length of the quoted-string at the front (RFC 9110 §5.6.4), with its quotes; 0: there is none. */
 static size_t quoted_len(struct str s)
 {
@@ -135,14 +116,14 @@ static int next_parameter(struct str *rest, struct str *out_name, struct str *ou
             return 0;
     } while (rest->p[0] == ';');
 
-    size_t n = token_len(*rest);
+    size_t n = str_token_length(*rest);
     if (n == 0 || n == rest->len || rest->p[n] != '=')
         return -EINVAL;
     *out_name = str_make(rest->p, n);
     *rest = skip(*rest, n + 1);
     n = quoted_len(*rest);
     if (n == 0)
-        n = token_len(*rest);
+        n = str_token_length(*rest);
     if (n == 0)
         return -EINVAL;
     *out_value = str_make(rest->p, n);
@@ -221,11 +202,11 @@ static bool read_parameters(struct media *m)
 
 static bool read_media(struct str text, struct media *out)
 {
-    out->type = str_make(text.p, token_len(text));
+    out->type = str_make(text.p, str_token_length(text));
     if (out->type.len == 0 || out->type.len == text.len || text.p[out->type.len] != '/')
         return false;
     struct str rest = skip(text, out->type.len + 1);
-    out->subtype = str_make(rest.p, token_len(rest));
+    out->subtype = str_make(rest.p, str_token_length(rest));
     out->parameters = skip(rest, out->subtype.len);
     if (out->subtype.len == 0 || (is_star(out->type) && !is_star(out->subtype)))
         return false;
@@ -311,7 +292,7 @@ static int weigh_encoding(struct str field, struct str offer)
     if (!field.p)
         return is_identity ? 2 : 1;
     while (next_element(&field, &element)) {
-        if (!read_weighted(element, &name, &weight) || !is_token(name))
+        if (!read_weighted(element, &name, &weight) || !str_is_token(name))
             continue;
         if (named < 0 && str_is_equal_nocase(plain_coding(name), offer))
             named = weight;

@@ -121,16 +121,6 @@ int response_give_file(struct rmd_response *res, struct arena *arena, int status
     return 0;
 }
 
-static bool is_token(struct str name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        unsigned char c = (unsigned char)name.p[i];
-        if (c <= ' ' || c >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", c))
-            return false;
-    }
-    return name.len > 0;
-}
-
 static bool is_field_value(struct str value)
 {
     if (!str_has_control(value))
@@ -172,7 +162,7 @@ int response_set(struct rmd_response *res, struct arena *arena, struct str name,
                  bool is_replacing)
 {
     value = str_trim(value);
-    if (!is_token(name) || !is_field_value(value))
+    if (!str_is_token(name) || !is_field_value(value))
         return -EINVAL;
     if (is_owned_by_server(name))
         return -EPERM;

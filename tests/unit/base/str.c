@@ -200,9 +200,25 @@ static void str_has_control_finds_every_control_at_every_place(void **state)
     }
 }
 
+static void token_is_what_rfc_9110_says(void **state)
+{
+    (void)state;
+    static const char marks[] = "!#$%&'*+-.^_`|~";
+    for (int c = 0; c < 256; c++) {
+        char text[3] = {'a', (char)c, 'b'};
+        bool is_letter = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        bool is_token = is_letter || (c != 0 && strchr(marks, c));
+        assert_int_equal(str_token_length(str_make(text, 3)), is_token ? 3 : 1);
+        assert_int_equal(str_is_token(str_make(text, 3)), is_token);
+    }
+    assert_false(str_is_token(STR("")));
+    assert_int_equal(str_token_length((struct str){0}), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(token_is_what_rfc_9110_says),
         cmocka_unit_test(str_compares_octets_and_ascii_letters),
         cmocka_unit_test(str_prints_numbers_in_decimal),
         cmocka_unit_test(str_trim_strips_blanks_and_tabs_only),

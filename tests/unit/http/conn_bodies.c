@@ -457,6 +457,8 @@ static void a_body_for_no_route_is_not_kept_and_its_connection_goes_on(void **st
         {"PUT /keep", "", 5, 2, 405, true},
         {"POST /nowhere", "", 262144, 0, 404, true},
         {"POST /nowhere", "", 262145, 0, 404, false},
+        {"POST /nowhere", "", 600000, 0, 404, false}, /* over the limit, but of no route */
+        {"POST /nowhere", "", 600000, 9000, 404, false},
         {"POST /nowhere", "", 200000, 5000, 404, true},
         {"POST /nowhere", "", 300000, 5000, 404, false},
         {"POST /nowhere", "Connection: close\r\n", 5, 0, 404, false},

@@ -191,6 +191,19 @@ static void the_driver_is_told_that_a_file_follows(void **state)
     CHECK(conn_output_has_file(&wire.conn));
     struct conn_file file;
     CHECK(!conn_output_file(&wire.conn, &file));
+    wire_reopen(&wire); /* and within a turn too */
+    char *space;
+    size_t room;
+    conn_input_space(&wire.conn, &space, &room);
+    memcpy(space, GET("/file"), strlen(GET("/file")));
+    conn_on_input(&wire.conn, strlen(GET("/file")));
+    conn_process(&wire.conn);
+    CHECK_EQ(conn_output(&wire.conn, parts), 1);
+    CHECK(conn_output_has_file(&wire.conn));
+    CHECK(!conn_output_file(&wire.conn, &file));
+    conn_output_sent(&wire.conn, parts[0].iov_len);
+    CHECK(conn_output_file(&wire.conn, &file));
+    conn_settle(&wire.conn);
 }
 
 static void a_socket_that_takes_little_gets_it_all(void **state)

@@ -378,6 +378,37 @@ static void an_early_answer_ends_the_connection_where_the_rest_is_long(void **st
         }
 }
 
+/* What is read for the sake of keep-alive is measured by itself: neither the octets that the
+ * consumer took count, nor the time that the client took for the answer. */
+static void a_rest_is_measured_from_the_answer_on(void **state)
+{
+    (void)state;
+    wire.env.limits.body_grace_us = 30 * S;
+    wire.env.limits.body_min_rate = 1000;
+    for (size_t chunk = 0; chunk <= 4000; chunk += 4000)
+        for (int answer = SMALL; answer <= LARGE; answer++) {
+            check_context("answer %d, chunks of %zu", answer, chunk);
+            struct buf request = {0};
+            reopen();
+            app.answer = (enum answer)answer;
+            app.answer_at = chunk ? 190 : 95; /* of 4096 octets; a read cuts chunks in two */
+            bodies_write(&request, "POST /take", "", bodies_octets(600000), 600000, chunk);
+            CHECK(buf_append(&request, GET("/hello/next"), strlen(GET("/hello/next"))) == 0);
+            wire.room = 10000;
+            size_t fed = wire_feed(&wire, request.data, 500000);
+            wire.env.now_us += answer == LARGE ? 600 * S : 0;
+            wire.room = WIRE_ENDLESS;
+            (void)wire_turn(&wire);
+            wire.env.now_us += 20 * S;
+            fed += wire_feed(&wire, request.data + fed, 10);
+            CHECK(wire.conn.state == CONN_LENGTH || wire.conn.state == CONN_CHUNKED);
+            fed += wire_feed(&wire, request.data + fed, request.len - fed);
+            CHECK_EQ(fed, request.len);
+            WIRE_ANSWERED(&wire, 200, 200);
+            buf_fini(&request);
+        }
+}
+
 static void a_handler_that_does_not_ask_has_refused_the_body(void **state)
 {
     (void)state;
@@ -653,6 +684,7 @@ int main(void)
         TEST(a_consumer_may_answer_at_any_piece),
         TEST(an_early_answer_may_be_slow_to_go_out),
         TEST(an_early_answer_ends_the_connection_where_the_rest_is_long),
+        TEST(a_rest_is_measured_from_the_answer_on),
         TEST(a_handler_that_does_not_ask_has_refused_the_body),
         TEST(a_client_is_told_to_go_on_when_its_body_is_asked_for),
         TEST(a_consumer_that_never_answers_gets_an_error),

@@ -506,6 +506,17 @@ static void note_body(struct outcome *outcome, const struct rmd_response *res)
         outcome->is_known = res->kind == RESPONSE_EMPTY && res->body_len == 0;
 }
 
+static struct outcome *outcome_new(struct client *client)
+{
+    if (client->n_outcomes == client->outcomes_room) {
+        client->outcomes_room = client->outcomes_room * 2 + 8;
+        client->outcomes =
+            realloc(client->outcomes, client->outcomes_room * sizeof client->outcomes[0]);
+        RMD_ASSERT(client->outcomes);
+    }
+    return &client->outcomes[client->n_outcomes++];
+}
+
 /* As a worker's log does, everything that a request has is read once more. */
 static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
 {
@@ -516,8 +527,7 @@ static void on_finished(void *owner, struct rmd_request *req, struct rmd_respons
         (void)request_find(req, STR("x-request-id"), NULL);
     struct client *client = world.now;
     RMD_ASSERT(req->conn == &client->conn);
-    RMD_ASSERT(client->n_outcomes < OUTCOMES_MAX);
-    struct outcome *outcome = &client->outcomes[client->n_outcomes++];
+    struct outcome *outcome = outcome_new(client);
     *outcome = (struct outcome){.status = res->status, .is_head = strcmp(req->method, "HEAD") == 0};
     if (res->status > 0)
         note_body(outcome, res);

@@ -9,9 +9,8 @@
 #include "http/router.h"
 
 #define N_CLIENTS 2
-#define N_TICKETS 64        /* that the application holds at once */
-#define OUTCOMES_MAX 16384U /* requests of one connection; the shortest has 18 octets */
-#define BIG_BYTES 70000U    /* more than is copied, and than is sent in one go */
+#define N_TICKETS 64     /* that the application holds at once */
+#define BIG_BYTES 70000U /* more than is copied, and than is sent in one go */
 #define FILE_BYTES 65536U
 #define ENDLESS SIZE_MAX
 
@@ -36,6 +35,7 @@ struct client {
     struct buf sent;   /* what it got */
     struct outcome *outcomes;
     size_t n_outcomes;
+    size_t outcomes_room;
 };
 
 /* A ticket that the application holds. */

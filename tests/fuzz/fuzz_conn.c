@@ -36,6 +36,7 @@ static void check_bounds(const struct client *client)
     RMD_ASSERT(c->out.len <= OUT_MAX && c->out_sent <= c->out.len);
     RMD_ASSERT((c->ex != NULL) == (c->state >= CONN_HEAD && c->state <= CONN_DEFERRED));
     RMD_ASSERT(c->state != CONN_LINGER || !c->is_broken);
+    RMD_ASSERT(!conn_is_idle(c) || (c->state <= CONN_HEAD && !(c->ex && c->ex->is_handled)));
     if (!c->ex)
         return;
     RMD_ASSERT(c->ex->store.cap <= 1U << 19 && c->ex->body.len <= env->limits.body);
@@ -446,8 +447,6 @@ static void open_world(struct str script, struct str octets, bool is_streamed)
     for (int i = 0; i < N_CLIENTS; i++) {
         struct client *client = &world.clients[i];
         *client = (struct client){.octets = octets.p, .len = octets.len, .room = ENDLESS};
-        client->outcomes = malloc(OUTCOMES_MAX * sizeof client->outcomes[0]);
-        RMD_ASSERT(client->outcomes);
         conn_init(&client->conn, &world.env, &peer);
     }
 }
@@ -508,6 +507,7 @@ static void take_clients(struct client *out)
         out[i] = world.clients[i];
         world.clients[i].sent = (struct buf){0};
         world.clients[i].outcomes = NULL;
+        world.clients[i].n_outcomes = world.clients[i].outcomes_room = 0;
     }
     close_world();
 }

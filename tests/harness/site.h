@@ -3,6 +3,9 @@
 #ifndef REMUDA_TESTS_HARNESS_SITE_H
 #define REMUDA_TESTS_HARNESS_SITE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "tests/harness/server.h"
 
 #define SITE_SECRET "what lies outside\n" /* all that is in "secret", beside "public" */
@@ -17,6 +20,10 @@ struct server *site_new(void);
  * the flag; or as a text of YAML says, in which $ stands for the server's folder.
  * yaml  of the whole file; NULL: the flag */
 void site_launch(struct server *s, const char *app, const char *yaml);
+
+/* Whether symbolic links that stay inside can be followed here: that takes openat2(2), which
+ * valgrind and kernels before 5.6 do not have (docs/static.md). */
+bool site_follows_links(void);
 
 /* Writes a file into "public", beneath it. */
 void site_write(const struct server *s, const char *name, const void *data, size_t len);

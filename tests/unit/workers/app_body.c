@@ -1,5 +1,6 @@
 /* workers/app_body.c: what remuda.h says about bodies and later answers. Forms and their parts,
- * bodies that are received in pieces, tickets. What a connection makes of them is in tests/unit/http. */
+ * bodies that are received in pieces, tickets. What a connection makes of them is in
+ * tests/unit/http. */
 #include <fcntl.h>
 #include <pthread.h>
 

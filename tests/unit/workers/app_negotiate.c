@@ -1,6 +1,6 @@
 /* workers/app_negotiate.c: what remuda.h says about negotiation, preconditions and ranges. The
- * rules themselves are tested in tests/unit/http/{negotiate,conditional,range}.c; here, that the right
- * fields reach them and that what they say becomes an answer. */
+ * rules themselves are tested in tests/unit/http/{negotiate,conditional,range}.c; here, that the
+ * right fields reach them and that what they say becomes an answer. */
 #include "http/date.h"
 
 #include "base/clock.h"

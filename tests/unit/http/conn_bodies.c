@@ -496,8 +496,8 @@ static void a_last_answer_before_the_end_of_a_body_lingers(void **state)
     (void)state;
     static const char *const heads[] = {
         "POST /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 50000\r\n\r\n",
-        "POST /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
-        "Transfer-Encoding: chunked\r\n\r\n",
+        ("POST /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+         "Transfer-Encoding: chunked\r\n\r\n"),
         "POST /nowhere HTTP/1.0\r\nContent-Length: 50000\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {

@@ -33,7 +33,8 @@ struct rmd_deferred {
 /* Returns 0; -errno of eventfd(2) */
 int deferred_open(struct deferred_box *box) __attribute__((warn_unused_result));
 
-/* The loop's end: whoever turned something in is called back without a request. The box and its
+/* The loop's end, behind that of all its connections: whoever turned something in is called back
+ * without a request. The box and its
  * descriptor stay, for threads that come later; nothing looks into it again. */
 void deferred_close(struct deferred_box *box);
 

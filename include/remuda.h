@@ -393,10 +393,11 @@ RMD_API void rmd_send_ref(rmd_response *res, int status, const char *type, const
 RMD_API void rmd_send_file(rmd_request *req, rmd_response *res, const char *folder,
                            const char *path);
 
-/* Answers GET and HEAD with an open regular file, as rmd_send_file() does, from its beginning to
- * its present end. The server closes fd when it has been sent or is no longer wanted, also on
- * failure.
+/* Answers with an open regular file, from its beginning to its present end. For GET and HEAD with
+ * ETag, Last-Modified, preconditions and ranges, as rmd_send_file() has them. The server closes fd
+ * when it has been sent or is no longer wanted, also on failure.
  * type     Content-Type, copied; NULL: none
+ * fd       open for reading
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API void rmd_send_fd(rmd_request *req, rmd_response *res, const char *type, int fd);
 
@@ -474,10 +475,11 @@ typedef void (*rmd_answer)(rmd_request *req, rmd_response *res, void *arg);
 
 /* Puts the answer off: the handler returns, the connection waits, the worker serves others, and
  * whatever thread or callback has the result turns the ticket in with rmd_complete(). Every ticket
- * must be turned in, exactly once. After the route's timeout_ms (0: the setting request_timeout)
- * the client is answered 504. Filters `after` run when the answer is there. A client that ends its
- * side of the connection meanwhile is taken to have left.
- * Returns  the ticket; NULL when there is one already, or when memory is refused
+ * must be turned in, exactly once. After the route's timeout_ms (0: the setting request_timeout),
+ * counted from this call, the client is answered 504. Filters `after` run when the answer is there.
+ * A client that ends its side of the connection meanwhile is taken to have left.
+ * Returns  the ticket; NULL when there is one already, when the answer is there already (in filters
+ *          `after`), or when memory is refused
  * Safe     lanes: inline · threads: the one that runs the handler */
 RMD_API rmd_deferred *rmd_defer(rmd_request *req);
 

@@ -146,7 +146,7 @@ int rmd_body_fd(const rmd_request *req)
 
 int rmd_receive(rmd_request *req, rmd_consumer consume, void *state, void (*done)(void *state))
 {
-    if (req->consume || req->is_consumed)
+    if (req->consume || req->is_consumed || req->is_answered)
         return -EBUSY;
     req->consume = consume;
     req->consume_state = state;
@@ -157,7 +157,7 @@ int rmd_receive(rmd_request *req, rmd_consumer consume, void *state, void (*done
 rmd_deferred *rmd_defer(rmd_request *req)
 {
     struct deferred_box *box = req->conn->env->box;
-    if (req->deferred || !box)
+    if (req->deferred || req->is_answered || !box)
         return NULL;
     req->deferred = deferred_new(box, req->conn);
     return req->deferred;

@@ -145,6 +145,7 @@ static void complete(const struct app *app, struct rmd_request *req, struct rmd_
 {
     const rmd_app *decl = app->decl;
     const rmd_group *group = req->match.route ? req->match.route->group : NULL;
+    req->is_answered = true;
     if (__builtin_expect(res->kind <= RESPONSE_EMPTY || res->status < 200 || res->status > 599, 0))
         check_answer(app, req, res);
     if (group && group->after)

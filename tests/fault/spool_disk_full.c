@@ -137,7 +137,7 @@ static void all_is_well_when_there_is_room_again(void **state)
     char path[400], *body = post_make(60000);
     size_t before = procs_fd_count(pid), len = strlen(folder);
     CHECK(is_taken(s, body, 60000));
-    wait_descriptors(pid, before); /* the answer is here before its spool file is gone */
+    wait_descriptors(pid, before); /* that body's file is gone, too */
     unsigned long memory = procs_memory_kib(pid, "RssAnon");
     (void)snprintf(folder + len, sizeof folder - len, "/fill");
     int fd = open(disk_path_of(s->pid, folder, path, sizeof path),
@@ -150,9 +150,10 @@ static void all_is_well_when_there_is_room_again(void **state)
         CHECK(!is_taken(s, body, 60000));
     CHECK(unlink(path) == 0);
     CHECK(close(fd) == 0);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         CHECK(is_taken(s, body, 60000));
-    wait_descriptors(pid, before);
+        wait_descriptors(pid, before);
+    }
     CHECK(procs_memory_kib(pid, "RssAnon") < memory + 3000); /* 100 bodies would be 6,000 */
     CHECK_EQ(server_worker_pid(s, 0), pid);
     free(body);

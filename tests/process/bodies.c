@@ -1,10 +1,10 @@
 /* Request bodies: framing, sizes, limits, and the talk before a body. */
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/harness/client.h"
 #include "tests/harness/patience.h"
+#include "tests/harness/post.h"
 #include "tests/harness/server.h"
 
 static struct reply r;
@@ -16,47 +16,14 @@ static struct client *start_and_connect(const char *setting)
     return client_to(s);
 }
 
-/* Octets in which no stretch looks like another. */
-static char *make_body(size_t len)
-{
-    char *body = malloc(len);
-    uint32_t x = 2463534242U;
-    CHECK(body != NULL);
-    for (size_t i = 0; i < len; i++) {
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        body[i] = (char)x;
-    }
-    return body;
-}
-
-static void send_chunked(struct client *c, const char *body, size_t len, size_t chunk)
-{
-    char line[32];
-    client_send_text(c, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
-    for (size_t at = 0; at < len; at += chunk) {
-        size_t n = len - at < chunk ? len - at : chunk;
-        (void)snprintf(line, sizeof line, "%zx\r\n", n);
-        client_send_text(c, line);
-        CHECK(client_send(c, body + at, n));
-        client_send_text(c, "\r\n");
-    }
-    client_send_text(c, "0\r\n\r\n");
-}
-
 static void five_mebibytes_come_back(void **state)
 {
     (void)state;
     const size_t len = 5U << 20;
-    char *body = make_body(len);
+    char *body = post_make(len);
     struct client *c = start_and_connect(NULL);
     for (int i = 0; i < 2; i++) {
-        char head[128];
-        (void)snprintf(head, sizeof head,
-                       "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", len);
-        client_send_text(c, head);
-        CHECK(client_send(c, body, len));
+        CHECK(post_send(c, "/echo", "", body, len));
         client_read(c, &r, false);
         CHECK_EQ(r.status, 200);
         CHECK_BYTES(r.body.data, r.body.len, body, len);
@@ -69,10 +36,10 @@ static void five_mebibytes_in_chunks_come_back(void **state)
     (void)state;
     const size_t len = 5U << 20;
     static const size_t chunks[] = {1000, 65536, 5U << 20};
-    char *body = make_body(len);
+    char *body = post_make(len);
     struct client *c = start_and_connect(NULL);
     for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
-        send_chunked(c, body, len, chunks[i]);
+        CHECK(post_send_chunked(c, "/echo", body, len, chunks[i]));
         client_read(c, &r, false);
         CHECK_EQ(r.status, 200);
         CHECK_BYTES(r.body.data, r.body.len, body, len);
@@ -105,21 +72,14 @@ static void body_at_the_limit_passes_and_one_more_is_413(void **state)
         size_t len;
         int status;
     } rows[] = {{999, 200}, {1000, 200}, {1001, 413}};
-    char *body = make_body(1001);
+    char *body = post_make(1001);
     for (size_t i = 0; i < 3; i++) {
         for (int is_chunked = 0; is_chunked < 2; is_chunked++) {
             check_context("%zu octets%s", rows[i].len, is_chunked ? ", chunked" : "");
             struct client *c = client_to(s);
-            char head[128];
-            (void)snprintf(head, sizeof head,
-                           "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
-                           rows[i].len);
-            if (is_chunked) {
-                send_chunked(c, body, rows[i].len, 400);
-            } else {
-                client_send_text(c, head);
-                CHECK(client_send(c, body, rows[i].len) || rows[i].status == 413);
-            }
+            CHECK((is_chunked ? post_send_chunked(c, "/echo", body, rows[i].len, 400)
+                              : post_send(c, "/echo", "", body, rows[i].len)) ||
+                  rows[i].status == 413);
             client_read(c, &r, false);
             CHECK_EQ(r.status, rows[i].status);
             if (rows[i].status == 413)
@@ -137,7 +97,7 @@ static void body_at_the_limit_passes_and_one_more_is_413(void **state)
 static void refusal_of_a_large_body_is_not_lost_in_a_reset(void **state)
 {
     (void)state;
-    char *body = make_body(300000);
+    char *body = post_make(300000);
     unsigned without_reset = 0;
     struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set",
                                         "limit_request_body=1000", NULL);

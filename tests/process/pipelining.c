@@ -1,6 +1,7 @@
 /* Many requests at once on one connection: answers come in order, whatever is between them, and no
  * more of them are made than limit_pipelined says before the client takes some. */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -115,6 +116,39 @@ static void client_that_takes_nothing_is_not_worked_for(void **state)
         CHECK(patience_turn(deadline));
 }
 
+/* A worker that was stopped finds a thousand requests of one client, and one of each of two others,
+ * which came before and after it, at once: neither of them, whichever it looks at last, has to wait
+ * for many of the thousand. */
+static void others_get_their_turn_in_between(void **state)
+{
+    (void)state;
+    enum { COUNT = 1000 };
+    struct server *s = start(PROBE_SO, "limit_pipelined=1");
+    pid_t pid = server_worker_pid(s, 0);
+    struct client *clients[] = {client_to(s), client_to(s), client_to(s)};
+    struct buf all = {0};
+    for (int i = 0; i < COUNT; i++)
+        CHECK(buf_printf(&all, "GET /say?text=%d HTTP/1.1\r\nHost: a\r\n\r\n", i) == 0);
+    for (int i = 0; i < 3; i++)
+        client_exchange(clients[i], &r, "GET /counts HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(kill(pid, SIGSTOP) == 0);
+    client_send_text(clients[0], "GET /say?text=before HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(client_send(clients[1], all.data, all.len));
+    client_send_text(clients[2], "GET /say?text=after HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(kill(pid, SIGCONT) == 0);
+    for (int i = 0; i < COUNT; i++)
+        client_read(clients[1], &r, false);
+    client_read(clients[0], &r, false);
+    client_read(clients[2], &r, false);
+    (void)server_wait_log_text(s, "probe says 999");
+    const char *late = strstr(lines_text(&s->log), "probe says 200\n");
+    const char *before = strstr(lines_text(&s->log), "probe says before");
+    const char *after = strstr(lines_text(&s->log), "probe says after");
+    CHECK(late && before && after);
+    CHECK(before < late && after < late);
+    buf_fini(&all);
+}
+
 /* Bodies between heads: where one ends and the next request begins must never be mistaken. */
 static void requests_with_bodies_keep_their_order(void **state)
 {
@@ -153,5 +187,6 @@ static void nothing_behind_a_refusal_is_answered(void **state)
 SERVER_MAIN(SERVER_TEST(order_holds_at_every_limit),
             SERVER_TEST(large_answer_between_small_ones_and_a_slow_reader),
             SERVER_TEST(client_that_takes_nothing_is_not_worked_for),
+            SERVER_TEST(others_get_their_turn_in_between),
             SERVER_TEST(requests_with_bodies_keep_their_order),
             SERVER_TEST(nothing_behind_a_refusal_is_answered))

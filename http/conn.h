@@ -76,8 +76,8 @@ struct conn {
     bool is_paused;     /* gave the loop to others; goes on when writable */
     bool is_stream_chunked;
     bool is_open_ended; /* the end of the connection is the end of its last answer */
-    bool is_trusted; /* the peer is a proxy that is believed what it says about its client */
-    bool is_broken;  /* the answer was broken off, which the client must not take for its end */
+    bool is_trusted;    /* the peer is a proxy that is believed what it says about its client */
+    bool is_broken;     /* the answer was broken off, which the client must not take for its end */
     uint8_t n_empty_lines;
 };
 

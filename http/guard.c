@@ -425,6 +425,7 @@ int guard_judge(struct head *head, const char *base, const struct http_limits *l
 {
     struct findings found = {.facts = check_lines(head, base, limits)};
     if (found.facts == 0) {
+        head->is_sound = true;
         for (uint32_t i = 0; i < head->n_fields; i++) {
             const struct field *field = &head->fields[i];
             note_field(&found, head, str_make(base + field->name_at, field->name_len),

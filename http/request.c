@@ -17,13 +17,12 @@ bool request_is_put_off(const struct rmd_request *req)
     return req->consume && !req->is_consumed && is_unanswered;
 }
 
-/* raw_path tells that the head was found good: only then its fields mean anything. */
 struct str request_trace_id(struct rmd_request *req)
 {
     if (req->trace_id.p)
         return req->trace_id;
     struct str given = {0};
-    if (req->raw_path.len > 0)
+    if (req->head.is_sound)
         given = trace_find(&req->head, req->base);
     char *text = arena_alloc_text(req->arena, given.len > 0 ? given.len + 1 : TRACE_ID_LEN + 1);
     if (!text)

@@ -30,8 +30,9 @@ struct scoreboard_head {
 
 enum entry_phase {
     ENTRY_FREE,
-    ENTRY_HANDLER, /* its handler runs */
-    ENTRY_STREAM,  /* its answer is being produced or sent */
+    ENTRY_HANDLER,  /* its handler runs */
+    ENTRY_STREAM,   /* its answer is being produced or sent */
+    ENTRY_DEFERRED, /* the app has put its answer off */
     ENTRY_PHASES
 };
 extern const char *const scoreboard_phase_names[ENTRY_PHASES];

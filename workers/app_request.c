@@ -160,7 +160,7 @@ const char *rmd_trace_id(rmd_request *req)
 const char *rmd_traceparent(rmd_request *req)
 {
     struct str received = {0};
-    if (req->raw_path.len > 0)
+    if (req->head.is_sound)
         received = trace_find_parent(&req->head, req->base);
     char *text = arena_alloc_text(req->arena, TRACE_PARENT_LEN + 1);
     uint64_t parent_id;

@@ -146,7 +146,8 @@ static void on_parked(void *owner, struct rmd_request *req)
     req->board_entry = web->free_entries[--web->n_free_entries];
     struct request_entry *entry = &web->part.inflight[req->board_entry];
     fill_entry(entry, req);
-    atomic_store_explicit(&entry->phase, ENTRY_STREAM, memory_order_release);
+    atomic_store_explicit(&entry->phase, req->deferred ? ENTRY_DEFERRED : ENTRY_STREAM,
+                          memory_order_release);
 }
 
 /* ---- the access log ---- */

@@ -299,6 +299,8 @@ static void on_client_closed(void)
         tell_master(MSG_FULL, 0, NULL);
         if (can_accept())
             watch_listeners(true);
+    } else if (room.is_full) {
+        on_client_idle(); /* one place, for whoever waits; the neighbours still cover */
     }
     if (room.is_draining && room.clients.n == 0)
         ev_break(room.loop, EVBREAK_ALL);

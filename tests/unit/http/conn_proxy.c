@@ -404,7 +404,8 @@ static void every_answer_carries_its_trace_id(void **state)
     ROW("GET /who HTTP/1.1\r\nHost: a\r\nX-Request-ID: mine\r\n"
         "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n",
         200, "0af7651916cd43dd8448eb211c80319c");
-    ROW("GET /who HTTP/1.1\r\nX-Request-ID: mine\r\n\r\n", 400, NULL); /* no Host: not believed */
+    ROW("GET /who HTTP/1.1\r\nX-Request-ID: mine\r\n\r\n", 400, "mine"); /* no Host */
+    ROW("GET /who HTTP/1.1\r\nHost: a\r\nExpect: x\r\nX-Request-ID: mine\r\n\r\n", 417, "mine");
     ROW("GET  /who\r\n\r\n", 400, NULL);
     ROW("\n", 400, NULL);
     ROW("POST /who HTTP/1.1\r\nHost: a\r\nX-Request-ID: mine\r\nContent-Length: 99999999\r\n\r\n",

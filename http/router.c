@@ -319,26 +319,26 @@ static const struct route *find_nearest(const struct router *r, const char *name
     return near;
 }
 
-int router_override(struct router *router, const struct router_override *override, struct err *err)
+int router_override(struct router *router, const struct router_override *wanted, struct err *err)
 {
-    RMD_ASSERT(override->timeout_ms <= ROUTER_TIMEOUT_MAX_MS);
+    RMD_ASSERT(wanted->timeout_ms <= ROUTER_TIMEOUT_MAX_MS);
     for (size_t i = 0; i < router->n_routes; i++) {
-        if (!is_named(&router->routes[i], override->route))
+        if (!is_named(&router->routes[i], wanted->route))
             continue;
         rmd_route *row = (rmd_route *)(uintptr_t)router->routes[i].decl; /* of add_row() */
-        if (override->body_limit > 0)
-            row->body_limit = (size_t) override->body_limit;
-        if (override->timeout_ms > 0)
-            row->timeout_ms = override->timeout_ms;
+        if (wanted->body_limit > 0)
+            row->body_limit = (size_t)wanted->body_limit;
+        if (wanted->timeout_ms > 0)
+            row->timeout_ms = wanted->timeout_ms;
         return 0;
     }
-    const struct route *near = find_nearest(router, override->route);
+    const struct route *near = find_nearest(router, wanted->route);
     if (!near)
         return err_set(err, EINVAL,
                        "the app has no route \"%.100s\"; `remuda routes` lists its own",
-                       override->route);
+                       wanted->route);
     return err_set(err, EINVAL,
                    "the app has no route \"%.100s\"; the nearest is \"%s %s\", `remuda routes` "
                    "lists all",
-                   override->route, near->method, near->pattern);
+                   wanted->route, near->method, near->pattern);
 }

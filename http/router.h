@@ -80,7 +80,7 @@ struct router_override {
 
 /* Puts an override into the router's copy of the row; before the router serves anything.
  * Returns  0; -EINVAL when the app has no such route, *err names the nearest one */
-int router_override(struct router *router, const struct router_override *override, struct err *err)
+int router_override(struct router *router, const struct router_override *wanted, struct err *err)
     __attribute__((warn_unused_result));
 
 size_t router_count(const struct router *router);

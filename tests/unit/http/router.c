@@ -619,6 +619,7 @@ static void router_refuses_overrides_of_routes_that_are_not_there(void **state)
         {"GET /upload", "the nearest is \"POST /upload\""},
         {"POST /upload/", "the nearest is \"POST /upload\""},
         {"POST  /upload", "the nearest is \"POST /upload\""},
+        {"POST-/upload", "the nearest is \"POST /upload\""},
         {"POST/upload", "the nearest is \"POST /upload\""},
         {"POSTS /upload", "the nearest is \"POST /upload\""},
         {"GET /any", "the nearest is \"* /any\""},

@@ -14,6 +14,7 @@
 #include "config/load.h"
 #include "config/machine.h"
 #include "config/mount.h"
+#include "config/route.h"
 #include "config/schema.h"
 #include "config/tree.h"
 #include "config/value.h"
@@ -312,6 +313,8 @@ static int merge_layers(struct merge *m)
         rc = apply_environment(m);
     if (rc == 0)
         rc = apply_command_line(m);
+    if (rc == 0)
+        rc = route_load(m->s, &out->mistakes);
     if (rc == 0)
         rc = resolve(m);
     if (rc < 0)

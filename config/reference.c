@@ -35,6 +35,8 @@ static const char introduction[] =
     "workers: auto\n"
     "graceful_timeout: 20s\n"
     "limit_request_body: 64MiB\n"
+    "routes:\n"
+    "  \"POST /upload\": {limit_request_body: 1GiB, request_timeout: 5m}\n"
     "app_config:\n"
     "  database:\n"
     "    url: postgres://db.internal/${DB_NAME:-demo}\n"

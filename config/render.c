@@ -17,7 +17,8 @@
 
 struct page {
     struct buf *out;
-    int rc; /* 0, or the first failure; then nothing more is appended */
+    int rc;       /* 0, or the first failure; then nothing more is appended */
+    bool is_open; /* keys say nothing of secrets: these are patterns of routes */
 };
 
 static void put(struct page *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -138,7 +139,7 @@ static void put_children(struct page *page, const struct settings_node *parent, 
         if (child->key) {
             put_key(page, str_of(child->key));
             put(page, ":");
-            is_hidden |= tree_is_secret_name(str_of(child->key));
+            is_hidden |= !page->is_open && tree_is_secret_name(str_of(child->key));
         } else {
             put(page, "-");
         }
@@ -255,6 +256,7 @@ static void put_setting(struct page *page, const struct settings *s,
         if (is_why)
             put_source(page, s, spec);
         put(page, "\n");
+        page->is_open = spec == &schema_specs[SETTING_ID_routes];
         put_children(page, tree, 2, false);
         return;
     }

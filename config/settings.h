@@ -76,6 +76,20 @@ struct setting_mounts {
     size_t n;                          /* 0 … SETTINGS_MOUNTS_MAX */
 };
 
+/* What `routes` says of one route of the app. */
+struct setting_route {
+    const char *route;                 /* "POST /upload", as `remuda routes` prints it */
+    uint64_t limit_request_body_bytes; /* 1 …; 0: as the app and the other settings say */
+    uint64_t request_timeout_us;       /* whole milliseconds, 1 ms … 1 h; 0: likewise */
+    unsigned line;                     /* where its key stands in the file, from 1; 0: not there */
+    unsigned column;
+};
+
+struct setting_routes {
+    const struct setting_route *items; /* n of them, in the order given; no route is there twice */
+    size_t n;
+};
+
 enum settings_kind { SETTINGS_SCALAR, SETTINGS_LIST, SETTINGS_MAP };
 
 /* A node of a free-form tree such as app_config. */
@@ -143,6 +157,7 @@ struct settings {
 #define SETTING_ENUM(name, ctype, ...) ctype name;
 #include "config/schema.def"
 
+    struct setting_routes route_overrides; /* `routes`, read (config/route.h) */
     struct setting_source sources[SETTINGS_N];
     const char *file;      /* the configuration file as named, NULL: none was read */
     uint32_t cpus;         /* that the process may really use, ≥ 1 (config/machine.h) */

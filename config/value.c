@@ -252,14 +252,9 @@ static int refuse(struct err *err, const struct setting_spec *spec, struct str t
     return -EINVAL;
 }
 
-static int set_number(struct settings *s, const struct setting_spec *spec, struct str text,
-                      struct err *err)
+int value_parse_number(const struct setting_spec *spec, struct str text, uint64_t *out_value,
+                       struct err *err)
 {
-    void *field = schema_field(s, spec);
-    if (spec->type == SETTING_COUNT_AUTO && str_is_equal(text, STR("auto"))) {
-        *(struct setting_auto *)field = (struct setting_auto){.is_auto = true};
-        return 0;
-    }
     uint64_t value;
     const struct number *number = &numbers[spec->type];
     int rc = number->parse(text, &value);
@@ -271,6 +266,22 @@ static int set_number(struct settings *s, const struct setting_spec *spec, struc
     bool is_zero_allowed = spec->zero && rc == 0 && value == 0;
     if (rc < 0 || ((value < spec->min || value > spec->max) && !is_zero_allowed))
         return refuse(err, spec, text, "is out of range");
+    *out_value = value;
+    return 0;
+}
+
+static int set_number(struct settings *s, const struct setting_spec *spec, struct str text,
+                      struct err *err)
+{
+    void *field = schema_field(s, spec);
+    if (spec->type == SETTING_COUNT_AUTO && str_is_equal(text, STR("auto"))) {
+        *(struct setting_auto *)field = (struct setting_auto){.is_auto = true};
+        return 0;
+    }
+    uint64_t value;
+    int rc = value_parse_number(spec, text, &value, err);
+    if (rc < 0)
+        return rc;
     switch (spec->type) {
     case SETTING_COUNT_AUTO:
         *(struct setting_auto *)field = (struct setting_auto){.n = (uint32_t)value};

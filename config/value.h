@@ -33,6 +33,11 @@ int value_parse_size(struct str text, uint64_t *out_bytes) __attribute__((warn_u
  * Returns  0; -EINVAL; -ERANGE */
 int value_parse_mode(struct str text, uint64_t *out_mode) __attribute__((warn_unused_result));
 
+/* A number as a row of a table says: its type (COUNT, DURATION, SIZE, MODE), range and .zero.
+ * Returns  0; -EINVAL, *err says what is wrong and what is allowed */
+int value_parse_number(const struct setting_spec *spec, struct str text, uint64_t *out_value,
+                       struct err *err) __attribute__((warn_unused_result));
+
 /* Print with the largest unit that loses nothing: 90s, 1m, 64KiB, 8190, 022.
  * Returns  0; -ENOMEM */
 int value_print_duration(struct buf *out, uint64_t us) __attribute__((warn_unused_result));

@@ -20,6 +20,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/panic.h"
 #include "http/path.h"
 #include "http/router_build.h"
 
@@ -286,4 +287,58 @@ size_t router_count(const struct router *router)
 const struct route *router_route(const struct router *router, size_t index)
 {
     return index < router->n_routes ? &router->routes[index] : NULL;
+}
+
+/* ---- what the settings override ---- */
+
+/* Is this how the settings name the route? */
+static bool is_named(const struct route *route, const char *name)
+{
+    size_t len = strlen(route->method);
+    return strncmp(name, route->method, len) == 0 && name[len] == ' ' &&
+           strcmp(name + len + 1, route->pattern) == 0;
+}
+
+/* Returns  NULL: there is nothing to compare, or only texts longer than str_distance() takes */
+static const struct route *find_nearest(const struct router *r, const char *name)
+{
+    char text[64];               /* with the NUL, as long as str_distance() takes */
+    unsigned best = sizeof text; /* farther than any two such texts are */
+    const struct route *near = NULL;
+    for (size_t i = 0; i < r->n_routes; i++) {
+        const struct route *route = &r->routes[i];
+        int n = snprintf(text, sizeof text, "%s %s", route->method, route->pattern);
+        if (n < 0 || (size_t)n >= sizeof text)
+            continue;
+        unsigned distance = str_distance(name, text);
+        if (distance < best) {
+            best = distance;
+            near = route;
+        }
+    }
+    return near;
+}
+
+int router_override(struct router *router, const struct router_override *wanted, struct err *err)
+{
+    RMD_ASSERT(wanted->timeout_ms <= ROUTER_TIMEOUT_MAX_MS);
+    for (size_t i = 0; i < router->n_routes; i++) {
+        if (!is_named(&router->routes[i], wanted->route))
+            continue;
+        rmd_route *row = (rmd_route *)(uintptr_t)router->routes[i].decl; /* of add_row() */
+        if (wanted->body_limit > 0)
+            row->body_limit = (size_t)wanted->body_limit;
+        if (wanted->timeout_ms > 0)
+            row->timeout_ms = wanted->timeout_ms;
+        return 0;
+    }
+    const struct route *near = find_nearest(router, wanted->route);
+    if (!near)
+        return err_set(err, EINVAL,
+                       "the app has no route \"%.100s\"; `remuda routes` lists its own",
+                       wanted->route);
+    return err_set(err, EINVAL,
+                   "the app has no route \"%.100s\"; the nearest is \"%s %s\", `remuda routes` "
+                   "lists all",
+                   wanted->route, near->method, near->pattern);
 }

@@ -71,6 +71,18 @@ int router_new(const rmd_app *app, size_t limit_routes, struct router **out_rout
     __attribute__((warn_unused_result));
 void router_free(struct router *router);
 
+/* What the settings say of one route, whatever the app declares. */
+struct router_override {
+    const char *route;   /* "POST /upload": method, blank, pattern with its group's prefix */
+    uint64_t body_limit; /* bytes; 0: as declared */
+    unsigned timeout_ms; /* up to an hour; 0: as declared */
+};
+
+/* Puts an override into the router's copy of the row; before the router serves anything.
+ * Returns  0; -EINVAL when the app has no such route, *err names the nearest one */
+int router_override(struct router *router, const struct router_override *wanted, struct err *err)
+    __attribute__((warn_unused_result));
+
 size_t router_count(const struct router *router);
 const struct route *router_route(const struct router *router, size_t index);
 

@@ -13,8 +13,7 @@
 #include "base/panic.h"
 #include "http/grammar.h"
 
-#define TIMEOUT_MAX_MS 3600000U /* as remuda.h promises */
-#define ROUTES_MAX 65534        /* index + 1 must fit the dispatch table's 16 bits */
+#define ROUTES_MAX 65534 /* index + 1 must fit the dispatch table's 16 bits */
 
 _Static_assert(COLUMN_FIRST + ROUTER_METHODS_MAX <= 64, "a column is a bit of endpoint_columns");
 
@@ -105,9 +104,9 @@ static int check_row(const rmd_route *row, struct err *err)
         return err_set(err, EINVAL,
                        "lane %d; lanes are RMD_INLINE, RMD_IO, RMD_COMPUTE and RMD_AUTO",
                        (int)row->lane);
-    if (row->timeout_ms > TIMEOUT_MAX_MS)
+    if (row->timeout_ms > ROUTER_TIMEOUT_MAX_MS)
         return err_set(err, EINVAL, "timeout_ms %u; allowed are 0 (the server's setting) to %u",
-                       row->timeout_ms, TIMEOUT_MAX_MS);
+                       row->timeout_ms, ROUTER_TIMEOUT_MAX_MS);
     return 0;
 }
 

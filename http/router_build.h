@@ -8,6 +8,8 @@
 
 _Static_assert(ROUTER_PARAMS_MAX == PATTERN_PARAMS_MAX, "a match holds what a pattern may have");
 
+#define ROUTER_TIMEOUT_MAX_MS 3600000U /* as remuda.h promises */
+
 /* Columns of the dispatch table: methods[i] is column COLUMN_FIRST + i. */
 /* always empty · methods that nobody named, and "*" · methods[0] */
 enum { COLUMN_NONE, COLUMN_OTHER, COLUMN_FIRST };

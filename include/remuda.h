@@ -81,7 +81,8 @@ typedef void (*rmd_after)(rmd_request *req, rmd_response *res);
  * of the handler's answer: 408, 413, 503, 504, 507. */
 typedef void (*rmd_error_page)(rmd_request *req, rmd_response *res, int status);
 
-/* One row of the route table; the last row is all zeros. */
+/* One row of the route table; the last row is all zeros. The setting `routes` wins over timeout_ms
+ * and body_limit. */
 typedef struct rmd_route {
     const char *method;  /* "GET" …; "*": any method. GET also answers HEAD */
     const char *pattern; /* "/users/:id" one segment; "/files/" + "*rest" the rest of the path;

@@ -47,6 +47,7 @@ static struct {
 static void serve_orders(void);
 static int load(const struct settings *settings, int app_fd, void **out_handle, struct app *app,
                 struct err *err);
+static void unload(void *handle, struct app *app);
 static int initialise(const struct app *app, struct err *err);
 static void fork_worker(const struct msg *order, int channel_fd);
 
@@ -216,8 +217,8 @@ static void fork_worker(const struct msg *order, int channel_fd)
 /* ---- loading ---- */
 
 /* Loads the sealed copy (or the path) and checks what it declares. */
-static int load(const struct settings *settings, int app_fd, void **out_handle, struct app *app,
-                struct err *err)
+static int open_app(const struct settings *settings, int app_fd, void **out_handle, struct app *app,
+                    struct err *err)
 {
     if (!settings->app)
         return err_set(err, EINVAL, "no app: name a shared object, as in `remuda run ./app.so`");
@@ -256,6 +257,40 @@ static int load(const struct settings *settings, int app_fd, void **out_handle, 
     (void)!mime_load(MIME_DATABASE, &app->mime);
     *out_handle = handle;
     return 0;
+}
+
+/* Puts what the setting `routes` says into the app's routes. */
+static int override_routes(const struct settings *settings, const struct app *app, struct err *err)
+{
+    const struct setting_routes *routes = &settings->route_overrides;
+    for (size_t i = 0; i < routes->n; i++) {
+        const struct setting_route *item = &routes->items[i];
+        const struct router_override override = {
+            .route = item->route,
+            .body_limit = item->limit_request_body_bytes,
+            .timeout_ms = (unsigned)(item->request_timeout_us / CLOCK_US_PER_MS),
+        };
+        if (router_override(app->router, &override, err) == 0)
+            continue;
+        return item->line > 0
+                   ? err_wrap(err, "%s:%u:%u: routes", settings->file, item->line, item->column)
+                   : err_wrap(err, "command line: --set routes");
+    }
+    return 0;
+}
+
+static int load(const struct settings *settings, int app_fd, void **out_handle, struct app *app,
+                struct err *err)
+{
+    void *handle = NULL;
+    int rc = open_app(settings, app_fd, &handle, app, err);
+    if (rc == 0)
+        rc = override_routes(settings, app, err);
+    if (rc == 0)
+        *out_handle = handle;
+    else
+        unload(handle, app);
+    return rc;
 }
 
 static int initialise(const struct app *app, struct err *err)
@@ -372,13 +407,24 @@ static const char *lane_name(enum rmd_lane lane)
     return names[lane];
 }
 
+/* The limits of a route that are its own, be they declared or set. */
+static void print_limits(const rmd_route *row, FILE *out)
+{
+    if (row->body_limit > 0)
+        (void)fprintf(out, " limit_request_body=%zu", row->body_limit);
+    if (row->timeout_ms > 0)
+        (void)fprintf(out, " request_timeout=%ums", row->timeout_ms);
+}
+
 int loader_print_routes(const struct settings *settings, FILE *out, struct err *err)
 {
     void *handle = NULL;
     struct app app = {0};
-    int rc = load(settings, -1, &handle, &app, err);
+    int rc = open_app(settings, -1, &handle, &app, err);
     if (rc < 0)
         return rc;
+    /* A wrong override is told behind the list, in which the right name stands. */
+    rc = override_routes(settings, &app, err);
     size_t n = router_count(app.router);
     size_t widest = 7;
     for (size_t i = 0; i < n; i++) {
@@ -388,13 +434,17 @@ int loader_print_routes(const struct settings *settings, FILE *out, struct err *
     (void)fprintf(out, "%-8s %-*s %-8s %s\n", "METHOD", (int)widest, "PATTERN", "LANE", "NOTE");
     for (size_t i = 0; i < n; i++) {
         const struct route *route = router_route(app.router, i);
-        (void)fprintf(
-            out, "%-8s %-*s %-8s%s\n", strcmp(route->method, "*") == 0 ? "any" : route->method,
-            (int)widest, route->pattern, lane_name(route->lane),
-            route->lane == RMD_INLINE ? "" : " runs inline: this version has no other lane");
+        (void)fprintf(out, "%-8s %-*s %-8s%s", route->method, (int)widest, route->pattern,
+                      lane_name(route->lane),
+                      route->lane == RMD_INLINE ? ""
+                                                : " runs inline: this version has no other lane");
+        print_limits(route->decl, out);
+        (void)fputc('\n', out);
     }
     (void)fprintf(out, "%zu routes of %s\n", n, app.decl->name ? app.decl->name : settings->app);
     unload(handle, &app);
+    if (rc < 0)
+        return rc;
     return ferror(out) ? err_set(err, EIO, "can't write the routes") : 0;
 }
 

@@ -38,8 +38,10 @@ struct loader_call {
 int loader_call(const struct settings *settings, const struct loader_call *call, int is_head_shown,
                 FILE *out, struct err *err) __attribute__((warn_unused_result));
 
-/* Loads the app (without its init) and prints its routes: method, pattern, lane, notes.
- * Returns  0; -errno, *err */
+/* Loads the app (without its init) and prints its routes: method and pattern, as the setting
+ * `routes` names them, lane, notes with the limits of their own.
+ * Returns  0; -errno, *err: also when `routes` names one that isn't there, then with the list
+ *          printed */
 int loader_print_routes(const struct settings *settings, FILE *out, struct err *err)
     __attribute__((warn_unused_result));
 

@@ -577,6 +577,72 @@ static void random_path(uint32_t *seed, bool is_pattern, char *out)
     }
 }
 
+static void router_overrides_only_the_row_that_is_named(void **state)
+{
+    (void)state;
+    static const rmd_route admin[] = {{"GET", "/users/:id", handler, .timeout_ms = 9}, {0}};
+    static const rmd_group groups[] = {{"/admin", admin, NULL, NULL}, {0}};
+    static const rmd_route own[] = {{"GET", "/a", handler, .timeout_ms = 7, .body_limit = 5},
+                                    {"*", "/a", handler, .timeout_ms = 8},
+                                    {0}};
+    static const struct router_override overrides[] = {
+        {"* /a", .body_limit = UINT64_C(1) << 40},
+        {"GET /admin/users/:id", .timeout_ms = 3600000},
+        {"GET /a"}, /* nothing: what the app has declared stays */
+    };
+    struct err err = {0};
+    build_app(&(rmd_app){.routes = own, .groups = groups});
+    for (size_t i = 0; i < sizeof overrides / sizeof overrides[0]; i++)
+        assert_int_equal(router_override(router, &overrides[i], &err), 0);
+    static const struct {
+        unsigned timeout_ms;
+        size_t body_limit;
+    } rows[] = {{7, 5}, {8, (size_t)1 << 40}, {3600000, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(router_route(router, i)->decl->timeout_ms, rows[i].timeout_ms);
+        assert_int_equal(router_route(router, i)->decl->body_limit, rows[i].body_limit);
+    }
+    assert_int_equal(own[1].body_limit, 0); /* the app's own table is not touched */
+}
+
+static void router_refuses_overrides_of_routes_that_are_not_there(void **state)
+{
+    (void)state;
+    static const rmd_route admin[] = {{"GET", "/x", handler}, {0}};
+    static const rmd_group groups[] = {{"/admin", admin, NULL, NULL}, {0}};
+    static const rmd_route own[] = {{"POST", "/upload", handler}, {"*", "/any", handler}, {0}};
+    static const struct {
+        const char *route;
+        const char *near;
+    } rows[] = {
+        {"POST /uplod", "the nearest is \"POST /upload\""},
+        {"GET /upload", "the nearest is \"POST /upload\""},
+        {"POST /upload/", "the nearest is \"POST /upload\""},
+        {"POST  /upload", "the nearest is \"POST /upload\""},
+        {"POST-/upload", "the nearest is \"POST /upload\""},
+        {"POST/upload", "the nearest is \"POST /upload\""},
+        {"POSTS /upload", "the nearest is \"POST /upload\""},
+        {"GET /any", "the nearest is \"* /any\""},
+        {"GET /x", "the nearest is"},
+        {"GET /admin", "the nearest is \"GET /admin/x\""},
+        {"", "the nearest is"},
+        {"GET /a-very-long-pattern-that-is-compared-with-nothing-since-it-is-so-long", "lists its"},
+    };
+    build_app(&(rmd_app){.routes = own, .groups = groups});
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct err err = {0};
+        struct router_override override = {.route = rows[i].route, .body_limit = 1};
+        assert_int_equal(router_override(router, &override, &err), -EINVAL);
+        if (!strstr(err.text, rows[i].route) || !strstr(err.text, rows[i].near))
+            fail_msg("\"%s\": %s", rows[i].route, err.text);
+    }
+    for (size_t i = 0; i < router_count(router); i++)
+        assert_int_equal(router_route(router, i)->decl->body_limit, 0);
+    struct err err = {0};
+    build_app(&(rmd_app){.name = "none"});
+    assert_int_equal(router_override(router, &(struct router_override){"GET /"}, &err), -EINVAL);
+}
+
 /* Builds a random table without doubles: whatever router_new() refuses is left out. */
 static void build_random(uint32_t *seed, rmd_route *rows, char (*patterns)[64], size_t n_rows)
 {
@@ -736,6 +802,8 @@ int main(void)
         TEST(router_of_no_routes_finds_nothing),
         TEST(router_refuses_bad_rows_and_says_which),
         TEST(router_refuses_bad_groups_and_too_many_routes),
+        TEST(router_overrides_only_the_row_that_is_named),
+        TEST(router_refuses_overrides_of_routes_that_are_not_there),
         TEST(router_agrees_with_a_plain_search_of_all_rows),
         TEST(router_parameters_come_back_decoded_exactly_once),
     };

@@ -390,7 +390,8 @@ static void on_head(struct conn *c, const char *base)
         conn_answer_refuse(c, status, reason);
         return;
     }
-    if (c->is_trusted && !judge_forwarded(c, base))
+    if (c->is_trusted && forwarded_may_be_in(c->env->forwarded, &ex->req.head) &&
+        !judge_forwarded(c, base))
         return;
     c->is_keep_alive = ex->req.head.is_keep_alive;
     int rc = request_route(&ex->req, c->env->router);

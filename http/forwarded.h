@@ -79,6 +79,12 @@ void forwarded_rules_init(struct forwarded_rules *rules, const struct network_li
                           const struct forwarded_scheme *schemes, size_t n_schemes,
                           enum forwarded_look look);
 
+/* May a head have fields that matter? Told by the lengths of its names, without a look at them. */
+static inline bool forwarded_may_be_in(const struct forwarded_rules *rules, const struct head *head)
+{
+    return (rules->lengths & head->name_lengths) != 0;
+}
+
 /* Judges one request.
  *
  * Client: the first address from the right that is not trusted; see enum forwarded_chain for the

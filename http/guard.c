@@ -428,6 +428,7 @@ int guard_judge(struct head *head, const char *base, const struct http_limits *l
         head->is_sound = true;
         for (uint32_t i = 0; i < head->n_fields; i++) {
             const struct field *field = &head->fields[i];
+            head->name_lengths |= UINT64_C(1) << field->name_len % 64;
             note_field(&found, head, str_make(base + field->name_at, field->name_len),
                        str_make(base + field->value_at, field->value_len));
         }

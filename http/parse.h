@@ -35,7 +35,8 @@ struct head {
     bool is_nameless; /* a value came without a name */
     bool is_refused;  /* llhttp does not like it; why is for guard_judge() to say */
     /* Filled by guard_judge(): */
-    bool is_sound; /* every field is name ":" value, so that they may be looked at */
+    bool is_sound;         /* every field is name ":" value, so that they may be looked at */
+    uint64_t name_lengths; /* bit number length % 64 for each field's name: what can't be there */
     bool is_chunked;
     bool has_length;
     bool is_keep_alive;      /* the client would like to go on */

@@ -22,7 +22,7 @@ struct str request_trace_id(struct rmd_request *req)
     if (req->trace_id.p)
         return req->trace_id;
     struct str given = {0};
-    if (req->head.is_sound)
+    if (req->head.is_sound && trace_may_be_in(&req->head))
         given = trace_find(&req->head, req->base);
     char *text = arena_alloc_text(req->arena, given.len > 0 ? given.len + 1 : TRACE_ID_LEN + 1);
     if (!text)

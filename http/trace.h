@@ -18,6 +18,12 @@
  * Returns     a view into the octets; empty: make one with trace_format() */
 struct str trace_find(const struct head *head, const char *base);
 
+/* May a head have one of the two fields? Told by the lengths of its names. */
+static inline bool trace_may_be_in(const struct head *head)
+{
+    return (head->name_lengths & (UINT64_C(1) << 11 | UINT64_C(1) << 12)) != 0;
+}
+
 /* The request's traceparent, when it is valid and came once. Of versions above 00 what follows the
  * flags is not looked at (§3.2.4); version ff, and identities that are all zero, are invalid.
  * Returns  a view into the octets, of the value as received; else empty */

@@ -32,10 +32,10 @@ struct client {
     uint64_t since_us;    /* when its clock was started */
     uint64_t linger_us;   /* when our side was shut */
     uint64_t blocked_us;  /* CLIENT_CLOCK_WRITE: since when it waits for the client */
-    uint64_t looked_us;   /* when it was last asked how much the client has taken */
-    uint64_t given;       /* octets handed to the kernel since then */
+    uint64_t given;       /* octets handed to the kernel since it waits */
     uint64_t taken;       /* and those that the client has taken, at the last look */
-    int queued;           /* in the socket when it began to wait */
+    uint64_t looked_us;   /* when that was */
+    int queued;           /* octets in the socket when it began to wait */
     struct ev_timer *due; /* when its stream goes on; NULL until one waits */
     uint8_t clock;        /* enum client_clock */
     bool is_tcp;          /* and not of a unix socket */
@@ -171,7 +171,6 @@ static bool client_set_due(struct client *client)
     if (resume_us == CONN_NEVER_US)
         return true;
     double wait_s = resume_us > now_us ? (double)(resume_us - now_us) / 1e6 : 0.;
-    ev_timer_stop(client->all->loop, client->due);
     ev_timer_set(client->due, wait_s, 0.);
     ev_timer_start(client->all->loop, client->due);
     return true;

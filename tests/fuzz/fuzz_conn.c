@@ -145,16 +145,18 @@ static void turn(struct client *client)
     check_bounds(client);
 }
 
-/* Tickets that came in. */
-static void deliver(void)
+/* Tickets that came in. Returns whether there were any */
+static bool deliver(void)
 {
+    struct rmd_deferred *first = deferred_take(&world.box);
     struct rmd_deferred *next;
-    for (struct rmd_deferred *d = deferred_take(&world.box); d; d = next) {
+    for (struct rmd_deferred *d = first; d; d = next) {
         next = d->next;
         struct conn *c = d->conn;
         if (conn_on_ticket(d))
             turn(c == &world.clients[0].conn ? &world.clients[0] : &world.clients[1]);
     }
+    return first != NULL;
 }
 
 static bool can_turn_in(const struct held *held)
@@ -287,7 +289,7 @@ static void run_step(struct client *client, char c)
         break;
     case '@': /* the oldest ticket */
         (void)turn_in_first();
-        deliver();
+        (void)deliver();
         break;
     case '~': /* the newest, but the loop does not look yet */
         turn_in_last();
@@ -472,11 +474,10 @@ static void close_world(void)
 /* Lets a client go on in any way there is. Returns false when there is none */
 static bool go_on_anyhow(struct client *client)
 {
-    deliver();
-    if (client->conn.state == CONN_DEFERRED && turn_in_first()) {
-        deliver();
+    if (deliver()) /* an answer may have put its own off once more */
         return true;
-    }
+    if (client->conn.state == CONN_DEFERRED && turn_in_first())
+        return true;
     if (is_read_from(client) && client->len > 0) {
         feed(client, SIZE_MAX);
         return true;

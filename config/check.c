@@ -266,6 +266,29 @@ static void check_mounted(const struct settings *s, const struct setting_mount *
     complain_at(s, SETTING_ID_static, mount->line, mount->column, m, text);
 }
 
+/* The folder is written to at the end as well, when the file is removed. */
+static void check_pidfile(const struct settings *s, struct mistakes *m)
+{
+    char path[PATH_MAX];
+    char quoted[VALUE_QUOTE_MAX];
+    const struct setting_source *source = &s->sources[SETTING_ID_pidfile];
+    if (!s->pidfile)
+        return;
+    size_t before = m->n;
+    check_folder_of(s, SETTING_ID_pidfile, s->pidfile, source->line, source->column, m);
+    if (m->n > before)
+        return;
+    from_chdir(path, s, s->pidfile);
+    char *slash = strrchr(path, '/');
+    if (slash)
+        slash[slash == path] = '\0';
+    const char *folder = slash ? path : ".";
+    if (access(folder, W_OK | X_OK) < 0)
+        check_complain(s, SETTING_ID_pidfile, m,
+                       "folder %s: %s; allowed: a path in a folder that can be written to",
+                       value_quote(quoted, str_of(folder)), strerror(errno));
+}
+
 void check_files(const struct settings *s, struct mistakes *mistakes)
 {
     struct stat st;
@@ -283,6 +306,7 @@ void check_files(const struct settings *s, struct mistakes *mistakes)
                        value_quote(quoted, str_of(folder)));
     static const enum setting_id logs[] = {SETTING_ID_errorlog, SETTING_ID_accesslog};
     check_app(s, mistakes);
+    check_pidfile(s, mistakes);
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
         const char *const *path = schema_peek_field(s, &schema_specs[logs[i]]);
         check_folder_of(s, logs[i], *path, s->sources[logs[i]].line, s->sources[logs[i]].column,

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "config/merge.h"
 #include "server/cli.h"
+#include "server/inherit.h"
 #include "server/listen.h"
 #include "server/logfile.h"
 #include "server/master.h"
@@ -55,7 +56,7 @@ static void reopen_single(void)
 }
 
 /* One process for everything: what a debugger wants to see. */
-static int run_single(struct settings *settings, int log_fd, int access_fd)
+static int run_single(struct settings *settings, struct inherit *inherit, int log_fd, int access_fd)
 {
     struct err err;
     struct listen_set listeners = {0};
@@ -65,7 +66,7 @@ static int run_single(struct settings *settings, int log_fd, int access_fd)
     log_identify("single", -1, 1);
     if (nofile_raise(settings, 0, &err) < 0)
         return cannot_start(CLI_CONFIG, &err);
-    if (listen_open(settings, 1, &listeners, &err) < 0)
+    if (inherit_listen(inherit, settings, 1, &listeners, &err) < 0)
         return cannot_start(CLI_BIND, &err);
     int *fds = calloc(listeners.n, sizeof *fds);
     if (!fds) {
@@ -85,7 +86,8 @@ static int run_single(struct settings *settings, int log_fd, int access_fd)
     return rc < 0 ? cannot_start(CLI_CONFIG, &err) : CLI_OK;
 }
 
-static int serve(struct settings *settings, const struct mistakes *warnings, bool is_single)
+static int serve(struct settings *settings, struct inherit *inherit,
+                 const struct mistakes *warnings, bool is_single)
 {
     struct err err;
     int log_fd = -1;
@@ -104,15 +106,15 @@ static int serve(struct settings *settings, const struct mistakes *warnings, boo
     if (logfile_open(settings->accesslog, STDOUT_FILENO, &access_fd, &err) < 0)
         code = cannot_start(CLI_CONFIG, &err);
     else
-        code = is_single ? run_single(settings, log_fd, access_fd)
-                         : master_run(settings, log_fd, access_fd);
+        code = is_single ? run_single(settings, inherit, log_fd, access_fd)
+                         : master_run(settings, inherit, log_fd, access_fd);
     logfile_close(&access_fd);
     log_init(STDERR_FILENO, settings->loglevel, settings->log_format);
     logfile_close(&log_fd);
     return code;
 }
 
-static int run(struct merge_result *r, bool is_single)
+static int run(struct merge_result *r, struct inherit *inherit, bool is_single)
 {
     if (r->is_help_wanted) {
         cli_print_help("run", stdout);
@@ -128,7 +130,7 @@ static int run(struct merge_result *r, bool is_single)
         mistakes_print(&r->mistakes, "", stderr);
         return CLI_CONFIG;
     }
-    return serve(r->settings, &r->warnings, is_single);
+    return serve(r->settings, inherit, &r->warnings, is_single);
 }
 
 int cmd_run(int argc, char **argv)
@@ -137,13 +139,18 @@ int cmd_run(int argc, char **argv)
     struct merge_input in = {
         .argc = argc, .argv = argv, .environment = environ, .options = options};
     struct merge_result r;
+    struct inherit inherit;
+    struct err err;
     int code;
+    if (inherit_take(&inherit, &err) < 0) /* before anything is opened */
+        return refuse(CLI_BIND, err.text);
     if (merge_settings(&in, &r) < 0) {
         merge_print(&r, stderr);
         code = r.exit_code;
     } else {
-        code = run(&r, options[SINGLE].n_given > 0);
+        code = run(&r, &inherit, options[SINGLE].n_given > 0);
     }
     merge_fini(&r);
+    inherit_fini(&inherit);
     return code;
 }

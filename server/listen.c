@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "server/endpoint.h"
 
 #define DEFER_SECONDS 1
 #define TCP_FLAG_SYN_BIT 0x02
@@ -180,23 +181,29 @@ static const char *explain(int code, const struct target *target)
     }
 }
 
-static int refuse(struct err *err, int code, const struct target *target)
+/* Who has the address, where /proc tells: most often a server that was started twice. */
+static void print_holder(char *out, size_t cap, int code, const struct target *target)
 {
-    return err_set(err, code, "cannot listen on %s: %s", target->bind->text, explain(code, target));
+    struct endpoint_holder holder;
+    out[0] = '\0';
+    if (code != EADDRINUSE || !endpoint_find_holder(&target->address, &holder))
+        return;
+    if (holder.is_remuda)
+        (void)snprintf(out, cap,
+                       ", by the remuda with pid %d, which is running already: reload it (`remuda "
+                       "reload`), upgrade it (`remuda upgrade`) or stop it (`remuda stop`), or "
+                       "choose another address",
+                       (int)holder.pid);
+    else
+        (void)snprintf(out, cap, ", by pid %d (%s)", (int)holder.pid, holder.name);
 }
 
-static void print_address(char *out, size_t cap, const struct target *target,
-                          const struct sockaddr_storage *bound)
+static int refuse(struct err *err, int code, const struct target *target)
 {
-    char host[NI_MAXHOST];
-    if (target->bind->kind == SETTING_BIND_UNIX)
-        (void)snprintf(out, cap, "%s", target->bind->text);
-    else if (getnameinfo((const struct sockaddr *)(const void *)bound, target->address_len, host,
-                         sizeof host, NULL, 0, NI_NUMERICHOST) != 0)
-        (void)snprintf(out, cap, "http://%s", target->bind->text);
-    else
-        (void)snprintf(out, cap, bound->ss_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u",
-                       host, port_of(bound));
+    char holder[256];
+    print_holder(holder, sizeof holder, code, target);
+    return err_set(err, code, "cannot listen on %s: %s%s", target->bind->text,
+                   explain(code, target), holder);
 }
 
 /* ---- TCP */
@@ -318,7 +325,7 @@ static int open_target(const struct plan *plan, struct target *target, struct li
     if (rc < 0)
         return rc;
     struct listen_address *about = &set->addresses[set->n_addresses++];
-    print_address(about->text, sizeof about->text, target, &bound);
+    (void)endpoint_print(about->text, &bound, target->address_len);
     /* A name with several addresses and port 0 gets one port for all of them. */
     for (struct target *next = target + 1; next < plan->items + plan->n; next++)
         if (next->bind == target->bind && port_of(&next->address) == 0)

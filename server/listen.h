@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "config/settings.h"
+#include "server/endpoint.h"
 
 struct err;
 
@@ -21,7 +22,7 @@ struct listener {
 
 /* One address that is listened on, for the log and for cleaning up. */
 struct listen_address {
-    char text[160];   /* "http://127.0.0.1:8000", "unix:/run/a" */
+    char text[ENDPOINT_TEXT_MAX]; /* "http://127.0.0.1:8000", "unix:/run/a" */
     const char *path; /* unix: in the file system, borrowed from the settings; else NULL */
     dev_t device;     /* unix: of the socket's file as it was made */
     ino_t inode;

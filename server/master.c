@@ -31,8 +31,11 @@
 #include "ipc/spawn.h"
 #include "server/cli.h"
 #include "server/herd.h"
+#include "server/inherit.h"
 #include "server/listen.h"
 #include "server/nofile.h"
+#include "server/notify.h"
+#include "server/pidfile.h"
 #include "server/reopen.h"
 #include "server/steer.h"
 #include "server/strangers.h"
@@ -44,10 +47,13 @@
 
 struct master {
     struct settings *settings;
+    struct inherit *inherit;
     struct herd herd;
     struct listen_set listeners;
     struct steer steer;
     struct reopen reopen;
+    struct notify notify;
+    struct pidfile pidfile;
     int signal_fd;
     struct pollfd *polls; /* [0] signals, then channels; n_seats + 1 */
     struct seat **polled; /* whose channel each is */
@@ -68,11 +74,18 @@ static void hear_channels(struct master *m);
 static void judge_seats(struct master *m);
 static void reap_children(struct master *m);
 static void close_listeners(struct master *m);
+static void tell_manager(struct master *m);
+static enum notify_phase phase_of(const struct master *m);
 static bool has_ended(const struct master *m);
 
-int master_run(struct settings *settings, int log_fd, int access_fd)
+int master_run(struct settings *settings, struct inherit *inherit, int log_fd, int access_fd)
 {
-    struct master m = {.settings = settings, .signal_fd = -1, .herd = {.board_fd = -1}};
+    struct master m = {.settings = settings,
+                       .inherit = inherit,
+                       .notify = {.fd = -1},
+                       .pidfile = {.fd = -1},
+                       .signal_fd = -1,
+                       .herd = {.board_fd = -1}};
     m.herd.exit_code = set_up(&m, log_fd, access_fd);
     bool is_running = m.herd.exit_code == CLI_OK;
     while (is_running) {
@@ -85,6 +98,7 @@ int master_run(struct settings *settings, int log_fd, int access_fd)
         steer_workers(&m.steer, &m.herd, &m.listeners);
         reopen_tell(&m.reopen, &m.herd);
         close_listeners(&m);
+        tell_manager(&m);
         is_running = !has_ended(&m);
     }
     tear_down(&m);
@@ -147,7 +161,11 @@ static int set_up(struct master *m, int log_fd, int access_fd)
     if (nofile_raise(s, n_files, &err) < 0 ||
         generation_open(&m->herd.generation, 1, s, now_us, &err) < 0)
         return refuse_start(CLI_CONFIG, &err);
-    if (listen_open(s, n_slots, &m->listeners, &err) < 0)
+    if (notify_open(&m->notify, &err) < 0)
+        log_warn("service manager not told", "why=\"%s\"", err.text);
+    if (s->pidfile && pidfile_open(&m->pidfile, s->pidfile, &err) < 0)
+        return refuse_start(err.code == EEXIST ? CLI_BIND : CLI_CONFIG, &err);
+    if (inherit_listen(m->inherit, s, n_slots, &m->listeners, &err) < 0)
         return refuse_start(CLI_BIND, &err);
     if (open_signals(m, &err) < 0 || herd_init(&m->herd, s, n_seats, m->listeners.n, &err) < 0)
         return refuse_start(CLI_NO_BOOT, &err);
@@ -161,6 +179,7 @@ static int set_up(struct master *m, int log_fd, int access_fd)
     }
     announce(m);
     herd_fill(&m->herd);
+    tell_manager(m);
     return m->herd.exit_code;
 }
 
@@ -177,6 +196,8 @@ static void tear_down(struct master *m)
     loader_close_format(m->herd.access);
     free(m->polls);
     free(m->polled);
+    pidfile_close(&m->pidfile);
+    notify_close(&m->notify);
 }
 
 /* ---- Waiting */
@@ -193,7 +214,7 @@ static void wait_for_events(struct master *m)
     if (before_us > m->herd.now_us + AWAY_US && m->wake_us != 0)
         excuse_heartbeats(m, "turn");
     uint64_t next_us[] = {herd_next_us(&m->herd), steer_next_us(&m->steer, &m->herd),
-                          reopen_next_us(&m->reopen)};
+                          reopen_next_us(&m->reopen), notify_next_us(&m->notify, phase_of(m))};
     m->wake_us = SEAT_NEVER;
     for (size_t i = 0; i < sizeof next_us / sizeof next_us[0]; i++)
         m->wake_us = next_us[i] < m->wake_us ? next_us[i] : m->wake_us;
@@ -429,6 +450,31 @@ static void close_listeners(struct master *m)
         return;
     listen_close(&m->listeners);
     log_debug("sockets closed", "%s", "");
+}
+
+/* ---- The service manager */
+
+static enum notify_phase phase_of(const struct master *m)
+{
+    if (m->herd.stage != DECIDE_RUNNING)
+        return NOTIFY_STOPPING;
+    return m->herd.generation.has_been_ready ? NOTIFY_READY : NOTIFY_BOOTING;
+}
+
+static void tell_manager(struct master *m)
+{
+    static const char *const words[] = {[NOTIFY_NOTHING] = "",
+                                        [NOTIFY_BOOTING] = "starting",
+                                        [NOTIFY_READY] = "serving",
+                                        [NOTIFY_RELOADING] = "reloading",
+                                        [NOTIFY_STOPPING] = "stopping"};
+    char status[NOTIFY_STATUS_MAX];
+    const struct generation *g = &m->herd.generation;
+    enum notify_phase phase = phase_of(m);
+    (void)snprintf(status, sizeof status,
+                   "%s, %" PRIu32 " of %" PRIu32 " workers ready, generation %d", words[phase],
+                   generation_count_ready(g), g->n_workers, g->number);
+    notify_turn(&m->notify, phase, status, m->herd.now_us);
 }
 
 static bool has_ended(const struct master *m)

@@ -96,6 +96,25 @@ static void clean_environment(void)
     }
 }
 
+/* sd_listen_fds(3). Returns the first number that nobody passes. */
+static unsigned pass_sockets(const struct server_options *o)
+{
+    static char pid[32], count[32];
+    int high[16] = {0};
+    for (size_t i = 0; i < o->n_sockets && i < 16; i++) /* out of each other's way … */
+        high[i] = fcntl(o->sockets[i], F_DUPFD_CLOEXEC, 100);
+    for (size_t i = 0; i < o->n_sockets; i++) /* … then to their numbers */
+        if (i >= 16 || dup2(high[i], 3 + (int)i) < 0)
+            _exit(126);
+    if (o->n_sockets > 0) {
+        (void)snprintf(pid, sizeof pid, "LISTEN_PID=%d", (int)getpid());
+        (void)snprintf(count, sizeof count, "LISTEN_FDS=%zu", o->n_sockets);
+        (void)putenv(pid);
+        (void)putenv(count);
+    }
+    return 3 + (unsigned)o->n_sockets;
+}
+
 _Noreturn static void become(const struct server *s, const struct server_options *o, pid_t parent,
                              int out_fd, int log_fd)
 {
@@ -103,7 +122,7 @@ _Noreturn static void become(const struct server *s, const struct server_options
     int in_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || setpgid(0, 0) != 0 ||
         in_fd < 0 || dup2(in_fd, STDIN_FILENO) < 0 || dup2(out_fd, STDOUT_FILENO) < 0 ||
-        dup2(log_fd, STDERR_FILENO) < 0 || close_range(3, ~0U, 0) != 0 ||
+        dup2(log_fd, STDERR_FILENO) < 0 || close_range(pass_sockets(o), ~0U, 0) != 0 ||
         chdir(o->folder ? o->folder : s->folder) != 0)
         _exit(126);
     (void)signal(SIGPIPE, SIG_DFL);

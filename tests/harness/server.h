@@ -21,6 +21,8 @@ struct server_options {
     const char *folder;       /* where it runs; NULL: its own */
     void (*prepare)(void *p); /* in the new process, before exec: limits, namespaces; NULL: none */
     void *prepare_arg;
+    const int *sockets; /* passed as systemd does: descriptors from 3 on; NULL: none */
+    size_t n_sockets;
     bool is_unread; /* nobody reads its standard error once it is ready: a pipe of the usual size */
 };
 

@@ -134,6 +134,8 @@ static void port_in_use_is_exit_3(void **state)
     CHECK_EQ(server_run(s), 3);
     CHECK_HAS(lines_text(&s->log), bind);
     CHECK_HAS(lines_text(&s->log), "in use");
+    (void)snprintf(bind, sizeof bind, "by pid %d (", (int)getpid());
+    CHECK_HAS(lines_text(&s->log), bind);
     (void)close(fd);
 }
 
@@ -159,6 +161,9 @@ static void port_of_another_remuda_is_exit_3(void **state)
     (void)snprintf(bind, sizeof bind, "127.0.0.1:%u", server_port(first, 0));
     launch(second, bind, NULL);
     CHECK_EQ(server_run(second), 3);
+    CHECK_HAS(lines_text(&second->log), bind);
+    CHECK_HAS(lines_text(&second->log), "remuda reload");
+    (void)snprintf(bind, sizeof bind, "with pid %d,", (int)first->pid);
     CHECK_HAS(lines_text(&second->log), bind);
     check_serves(server_address(first, 0));
 }

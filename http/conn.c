@@ -193,10 +193,7 @@ static int settle_input(struct conn *c)
             rc = keep_request(c);
         break;
     case CONN_IDLE:
-        /* gave way to others with requests unanswered; in a drain nothing else keeps it */
-        rc = buf_append(&c->pending, env->view, env->view_len);
-        if (env->is_draining && c->n_requests > 0 && c->pending.len == 0)
-            c->state = CONN_CLOSING;
+        rc = buf_append(&c->pending, env->view, env->view_len); /* gave way with them unanswered */
         break;
     case CONN_LENGTH:
     case CONN_CHUNKED: /* view: gave way to others */

@@ -34,14 +34,11 @@ void conn_answer_give_up(struct conn *c)
 void conn_answer_release(struct conn *c)
 {
     struct exchange *ex = c->ex;
-    struct conn_env *env = c->env;
     c->ex = NULL;
-    /* An answer that began before the drain promised to go on: requests that are here get
-     * theirs. */
-    bool is_last =
-        !c->is_keep_alive || (env->is_draining && env->view_len == 0 && c->pending.len == 0);
-    c->state = is_last ? CONN_CLOSING : CONN_IDLE;
-    exchange_give_back(&env->pool, ex);
+    /* In a drain too: an answer that began before it promised to go on, and the client may have
+     * sent its next request by now. When such a promise ends is for the driver to say. */
+    c->state = c->is_keep_alive ? CONN_IDLE : CONN_CLOSING;
+    exchange_give_back(&c->env->pool, ex);
 }
 
 void conn_answer_finish(struct conn *c)
@@ -132,9 +129,17 @@ static bool is_drainable(const struct exchange *ex)
     return ex->req.head.is_chunked || ex->body_left <= DRAIN_MAX_BYTES;
 }
 
+/* Requests behind an answer that says close are nobody's (RFC 9112 §9.6), so a drain says it with
+ * the last of those that have come. */
+static bool is_followed(const struct conn *c)
+{
+    return c->ex->req.is_body_complete && (c->env->view_len > 0 || c->pending.len > 0);
+}
+
 static void judge_keep_alive(struct conn *c)
 {
-    if (c->env->is_draining)
+    const struct conn_env *env = c->env;
+    if (env->is_keep_alive_off || (env->is_draining && !is_followed(c)))
         c->is_keep_alive = false;
     if (c->is_keep_alive && !c->ex->req.is_body_complete)
         c->is_keep_alive = is_drainable(c->ex);

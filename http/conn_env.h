@@ -66,8 +66,9 @@ struct conn_env {
     uint64_t trace_seed;      /* first half of every trace id made here; conn_env_set_seed() */
     uint64_t trace_count;     /* second half of the last one */
     char trace_seed_text[TRACE_WORD_LEN];
-    bool is_draining;  /* answers say Connection: close */
-    struct str common; /* "Server: …\r\nDate: …\r\n" in common_text */
+    bool is_keep_alive_off; /* every answer says Connection: close */
+    bool is_draining;       /* so does each behind which no further request is here already */
+    struct str common;      /* "Server: …\r\nDate: …\r\n" in common_text */
     char common_text[192];
     int64_t common_second; /* for which it was made */
 };

@@ -389,10 +389,14 @@ void listen_refuse_new(const struct listen_set *set)
         BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
     };
     const struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
-    for (uint32_t i = 0; i < set->n; i++)
-        if (set->items[i].slot >= 0 && setsockopt(set->items[i].fd, SOL_SOCKET, SO_ATTACH_FILTER,
-                                                  &program, sizeof program) < 0)
-            log_debug("filter not attached", "why=\"%s\"", strerror(errno));
+    for (uint32_t i = 0; i < set->n; i++) {
+        const struct listener *listener = &set->items[i];
+        int rc = listener->slot >= 0 ? setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER,
+                                                  &program, sizeof program)
+                                     : shutdown(listener->fd, SHUT_RD);
+        if (rc < 0)
+            log_debug("new connections not refused", "why=\"%s\"", strerror(errno));
+    }
 }
 
 /* The file may be another server's by now: who restarts without waiting replaces it. */

@@ -43,7 +43,8 @@ int listen_open(const struct settings *settings, uint32_t n_slots, struct listen
 
 /* Before a graceful stop: has the kernel drop the first packet of each new connection, while those
  * that are under way still arrive. A client that was dropped tries again after a second and finds
- * the port closed, which it can tell from a request that got lost. */
+ * the port closed, which it can tell from a request that got lost. A unix socket is shut: connects
+ * are refused at once, those in its queue can still be accepted (seen; unix(7) is silent). */
 void listen_refuse_new(const struct listen_set *set);
 
 /* Closes all sockets and unlinks the files of unix sockets that are still ours. Twice is fine. */

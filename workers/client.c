@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "workers/drain.h"
 
 #define TURN_ROUNDS 16     /* writes a turn for one connection, so that others get theirs */
 #define LOOKS_A_TIMEOUT 10 /* how often one who is sent an answer is asked in write_timeout */
@@ -91,7 +92,8 @@ static enum client_clock clock_for(const struct client *client, enum conn_wait w
 {
     switch (wait) {
     case CONN_WAIT_REQUEST: /* a new connection owes its first request as one owes a head */
-        return client->conn.n_requests == 0 ? CLIENT_CLOCK_HEAD : CLIENT_CLOCK_IDLE;
+        return client->conn.n_requests == 0 && !client->all->is_draining ? CLIENT_CLOCK_HEAD
+                                                                         : CLIENT_CLOCK_IDLE;
     case CONN_WAIT_HEAD:
         return CLIENT_CLOCK_HEAD;
     case CONN_WAIT_BODY:
@@ -427,7 +429,7 @@ static void close_if_idle(struct client *client)
 {
     list_unlink(&client->link);
     client->clock = CLIENT_CLOCK_NONE;
-    if (client->conn.state == CONN_IDLE)
+    if (client->conn.state == CONN_IDLE || client->conn.state == CONN_PROXY)
         client_read(client);
     if (client_turn(client) && conn_wait(&client->conn) == CONN_WAIT_REQUEST)
         client_close(client);
@@ -448,6 +450,10 @@ static void expire(struct clients *all, enum client_clock clock)
         struct client *client = LIST_ENTRY(list->next, struct client, link);
         if (client->all->web->env.now_us < client->since_us + limit_us)
             return;
+        if (conn_wait(&client->conn) == CONN_WAIT_REQUEST) {
+            close_if_idle(client);
+            continue;
+        }
         list_unlink(&client->link); /* whatever follows, it is not looked at again in this loop */
         client->clock = CLIENT_CLOCK_NONE;
         conn_on_timeout(&client->conn);
@@ -503,20 +509,6 @@ static void check_writers(struct clients *all)
     }
 }
 
-static void close_idle(struct clients *all, enum client_clock clock)
-{
-    struct list *list = &all->clocks[clock];
-    struct list todo;
-    list_init(&todo);
-    while (!list_is_empty(list)) {
-        struct list *link = list->next;
-        list_unlink(link);
-        list_push(&todo, link);
-    }
-    while (!list_is_empty(&todo))
-        close_if_idle(LIST_ENTRY(todo.next, struct client, link));
-}
-
 void client_expire(struct clients *all)
 {
     for (int clock = 0; clock < CLIENT_CLOCK_NONE; clock++)
@@ -525,17 +517,36 @@ void client_expire(struct clients *all)
     check_writers(all);
 }
 
-void client_close_idle(struct clients *all)
+/* ---- the end ---- */
+
+void client_drain(struct clients *all, uint64_t window_us)
 {
-    close_idle(all, CLIENT_CLOCK_IDLE);
-    close_idle(all, CLIENT_CLOCK_HEAD);
+    uint64_t now_us = all->web->env.now_us;
+    struct list *idle = &all->clocks[CLIENT_CLOCK_IDLE];
+    RMD_ASSERT(window_us > 0);
+    all->is_draining = true;
+    all->limits_us[CLIENT_CLOCK_IDLE] = window_us;
+    LIST_FOREACH (link, idle)
+        LIST_ENTRY(link, struct client, link)->since_us = now_us;
+    LIST_FOREACH (link, &all->clocks[CLIENT_CLOCK_HEAD]) {
+        struct client *client = LIST_ENTRY(link, struct client, link);
+        if (conn_wait(&client->conn) != CONN_WAIT_REQUEST)
+            continue; /* its head has begun */
+        client->clock = CLIENT_CLOCK_IDLE;
+        client->since_us = now_us;
+        list_unlink(link);
+        list_push(idle, link); /* in order: nobody's began later than now */
+    }
 }
 
-void client_close_all(struct clients *all)
+void client_close_all(struct clients *all, const char *why)
 {
     for (int clock = 0; clock < CLIENT_CLOCKS; clock++)
-        while (!list_is_empty(&all->clocks[clock]))
-            client_close(LIST_ENTRY(all->clocks[clock].next, struct client, link));
+        while (!list_is_empty(&all->clocks[clock])) {
+            struct client *client = LIST_ENTRY(all->clocks[clock].next, struct client, link);
+            drain_log_cut(&client->conn, all->web->env.now_us, why);
+            client_close(client);
+        }
     if (all->tickets)
         ev_io_stop(all->loop, all->tickets);
     free(all->tickets);

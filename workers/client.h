@@ -16,7 +16,7 @@ struct ev_loop;
 /* The clocks a connection can be under; each a list in order of time, so expiry looks at the
  * front. */
 enum client_clock {
-    CLIENT_CLOCK_IDLE,   /* keepalive */
+    CLIENT_CLOCK_IDLE,   /* keepalive; in a drain: the last chance, also of new connections */
     CLIENT_CLOCK_HEAD,   /* header_timeout */
     CLIENT_CLOCK_BODY,   /* body_timeout */
     CLIENT_CLOCK_WRITE,  /* write_timeout */
@@ -37,6 +37,7 @@ struct clients {
     struct list clocks[CLIENT_CLOCKS];
     uint64_t limits_us[CLIENT_CLOCKS]; /* 0: no limit */
     size_t n;                          /* open now */
+    bool is_draining;
 };
 
 /* Lifetime of everything: until client_close_all(). Returns 0; -ENOMEM */
@@ -54,12 +55,17 @@ bool client_has_idle(const struct clients *all);
  * is then answered: one idle connection less, and usually one connection. There must be one. */
 void client_close_oldest_idle(struct clients *all);
 
-/* Closes all idle connections, after one more look whether a request has come. */
-void client_close_idle(struct clients *all);
+/* Begins to drain: connections that wait for a request, be it their first or another, are kept for
+ * so long from now on, then closed, after one more look whether one has come. The answers' part is
+ * conn_env.is_draining.
+ * window_us  ≥ 1 */
+void client_drain(struct clients *all, uint64_t window_us);
 
 /* Ends those whose clock has run out. */
 void client_expire(struct clients *all);
 
-void client_close_all(struct clients *all);
+/* Closes all. Requests under way are cut, and logged.
+ * why  what is said about them */
+void client_close_all(struct clients *all, const char *why);
 
 #endif

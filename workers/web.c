@@ -367,7 +367,7 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
     if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
         seed = clock_now_us() ^ ((uint64_t)getpid() << 32);
     conn_env_set_seed(&web->env, seed);
-    web->env.is_draining = settings->keepalive_us == 0;
+    web->env.is_keep_alive_off = settings->keepalive_us == 0;
     name_routes(web);
     web_on_tick(web);
     web_on_turn(web, clock_now_us());

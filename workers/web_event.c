@@ -15,6 +15,8 @@
 #include "workers/web_event.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -31,6 +33,7 @@
 #include "ipc/signals.h"
 #include "workers/channel.h"
 #include "workers/client.h"
+#include "workers/drain.h"
 #include "workers/web.h"
 
 #define TICK_S 0.5         /* heartbeat and time-outs; the master calls 1 s without one hung */
@@ -62,7 +65,12 @@ static struct {
     bool is_full;    /* at worker_connections */
     bool has_warned_full;
     bool is_draining;
-    uint64_t drain_ends_us;    /* single mode: when patience ends; 0: the master decides */
+    bool is_last_look;       /* in a drain: a socket is closed as soon as its queue is empty */
+    bool has_said_drained;   /* all of them are */
+    uint64_t drain_began_us; /* valid in a drain */
+    ev_timer last_look;
+    ev_timer cut;
+    const char *why_cut;       /* for the log, when the loop ends with requests under way */
     void (*reopen_logs)(void); /* single mode: at USR1 */
 } room;
 
@@ -74,12 +82,17 @@ static void tear_down(void);
 static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events);
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events);
 static void on_accept(struct ev_loop *loop, ev_io *watcher, int events);
+static void look_last(void);
 static void on_client_closed(void);
 static void on_client_idle(void);
+static void say_drained(void);
+static void give_up_accepting(void);
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_accept_pause(struct ev_loop *loop, ev_timer *watcher, int events);
+static void on_last_look(struct ev_loop *loop, ev_timer *watcher, int events);
+static void on_cut(struct ev_loop *loop, ev_timer *watcher, int events);
 
 /* ---- main ---- */
 
@@ -244,6 +257,8 @@ static int set_up(const struct settings *settings, const struct app *app,
     ev_timer_init(&room.tick, on_tick, TICK_S, TICK_S);
     ev_timer_start(room.loop, &room.tick);
     ev_timer_init(&room.accept_pause, on_accept_pause, ACCEPT_PAUSE_S, 0);
+    ev_timer_init(&room.last_look, on_last_look, (double)DRAIN_LAST_LOOK_US / 1e6, 0);
+    ev_timer_init(&room.cut, on_cut, (double)drain_cut_us(settings) / 1e6, 0);
     ev_io_init(&room.signal_io, on_signal, signal_fd, EV_READ);
     ev_io_start(room.loop, &room.signal_io);
     if (room.channel_fd >= 0) {
@@ -283,9 +298,23 @@ static void watch_listeners(bool is_on)
     }
 }
 
+/* A drain takes what is in the queue also when it is full. */
 static bool can_accept(void)
 {
-    return room.is_started && !room.is_full && !ev_is_active(&room.accept_pause);
+    return room.is_started && (!room.is_full || room.is_draining) &&
+           !ev_is_active(&room.accept_pause);
+}
+
+static void end_loop(const char *why)
+{
+    room.why_cut = why;
+    ev_break(room.loop, EVBREAK_ALL);
+}
+
+static void end_if_drained(void)
+{
+    if (room.is_draining && room.n_listeners == 0 && room.clients.n == 0)
+        end_loop("drained");
 }
 
 /* ---- accepting ---- */
@@ -302,8 +331,7 @@ static void on_client_closed(void)
     } else if (room.is_full) {
         on_client_idle(); /* one place, for whoever waits; the neighbours still cover */
     }
-    if (room.is_draining && room.clients.n == 0)
-        ev_break(room.loop, EVBREAK_ALL);
+    end_if_drained();
 }
 
 /* Someone may be waiting for a place: looks, and is full again if it finds no idle one then. */
@@ -330,8 +358,7 @@ static void become_full(void)
     room.has_warned_full = true;
 }
 
-/* At worker_connections the connection that has been idle longest makes room, if there is one. A
- * drain takes what is in the queue all the same. */
+/* At worker_connections the connection that has been idle longest makes room, if there is one. */
 static bool has_room(void)
 {
     if (room.clients.n < room.max_clients || room.is_draining)
@@ -348,11 +375,25 @@ static void make_room(void)
         client_close_oldest_idle(&room.clients);
 }
 
-/* Returns false when the socket is empty, or nothing more can be accepted */
-static bool accept_one(int fd)
+enum accepted {
+    ACCEPTED,       /* one, or one that is gone already: there may be more */
+    ACCEPTED_EMPTY, /* nobody waits */
+    ACCEPTED_ALL,   /* nor will anybody come in time: the socket can be closed */
+    ACCEPTED_NOT    /* nothing can be accepted now */
+};
+
+/* In a stop the master shuts unix sockets (server/listen.h): no use in waiting for more, and no way
+ * to do so without spinning, since they count as readable. */
+static bool is_shut(int fd)
+{
+    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+    return room.is_draining && poll(&look, 1, 0) == 1 && (look.revents & POLLRDHUP);
+}
+
+static enum accepted accept_one(int fd)
 {
     if (!has_room())
-        return false;
+        return ACCEPTED_NOT;
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
     address.ss_family = AF_UNSPEC;
@@ -360,11 +401,11 @@ static bool accept_one(int fd)
     if (client_fd >= 0) {
         make_room();
         client_open(&room.clients, client_fd, &address);
-        return true;
+        return ACCEPTED;
     }
     switch (errno) {
     case EAGAIN:
-        return false;
+        return room.is_last_look || is_shut(fd) ? ACCEPTED_ALL : ACCEPTED_EMPTY;
     case EINTR:
     case ECONNABORTED:
     case EPROTO:
@@ -377,23 +418,32 @@ static bool accept_one(int fd)
     case ENOPROTOOPT:
     case EOPNOTSUPP:
     case ETIMEDOUT:
-        return true; /* this connection is gone (accept(2)): the next may be well */
-    default:         /* descriptors or memory ran out, or the socket is no longer one */
+        return ACCEPTED; /* this connection is gone (accept(2)): the next may be well */
+    default:             /* descriptors or memory ran out, or the socket is no longer one */
         log_error("can't accept, trying again in a moment", "reason=\"%s\" connections=%zu",
                   strerror(errno), room.clients.n);
         ev_timer_set(&room.accept_pause, ACCEPT_PAUSE_S, 0);
         ev_timer_start(room.loop, &room.accept_pause);
         watch_listeners(false);
-        return false;
+        return ACCEPTED_NOT;
     }
+}
+
+/* Returns whether the socket can be closed */
+static bool accept_some(int fd)
+{
+    enum accepted last = ACCEPTED;
+    for (int i = 0; i < ACCEPT_BATCH && last == ACCEPTED; i++)
+        last = accept_one(fd);
+    return last == ACCEPTED_ALL;
 }
 
 static void on_accept(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop;
     (void)events;
-    for (int i = 0; i < ACCEPT_BATCH && accept_one(watcher->fd); i++)
-        ;
+    if (accept_some(watcher->fd))
+        look_last();
 }
 
 static void on_accept_pause(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -436,34 +486,89 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
     (void)events;
     web_on_tick(&room.web);
     client_expire(&room.clients);
-    if (room.drain_ends_us > 0 && room.web.env.now_us >= room.drain_ends_us) {
-        log_warn("graceful_timeout is over, connections are cut", "connections=%zu",
-                 room.clients.n);
-        ev_break(room.loop, EVBREAK_ALL);
-    }
+    give_up_accepting();
+}
+
+/* ---- the drain ---- */
+
+static void begin_drain(void)
+{
+    room.is_draining = true;
+    room.web.env.is_draining = true;
+    room.drain_began_us = room.web.env.now_us;
+    atomic_store_explicit(&room.web.part.head->state, SEAT_STATE_DRAINING, memory_order_relaxed);
+    client_drain(&room.clients, drain_last_chance_us(room.web.settings));
+    ev_timer_start(room.loop, &room.last_look);
+    ev_timer_start(room.loop, &room.cut);
+}
+
+/* When others go on with our sockets we only close our copies. When nobody does, each is accepted
+ * from for a moment more, then until it is empty: who is in its queue was promised an answer. */
+static void start_draining(bool do_others_go_on)
+{
+    if (!room.is_draining)
+        begin_drain();
+    while (do_others_go_on && room.n_listeners > 0)
+        remove_listener_at(0);
+    look_last();
+    if (can_accept())
+        watch_listeners(true);
+}
+
+static void say_drained(void)
+{
+    if (!room.is_draining || room.n_listeners > 0)
+        return;
+    if (!room.has_said_drained)
+        tell_master(MSG_DRAINED, 0, NULL);
+    room.has_said_drained = true;
+    end_if_drained();
+}
+
+/* From the end of the list, since removing one puts the last in its place. */
+static void look_last(void)
+{
+    for (size_t i = room.n_listeners; i-- > 0;)
+        if (accept_some(room.listeners[i]->io.fd))
+            remove_listener_at(i);
+    say_drained();
+}
+
+static void on_last_look(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)watcher;
+    (void)events;
+    room.is_last_look = true;
+    look_last();
+}
+
+/* More come than can be accepted: whoever is still in the queue then finds the port closed, while
+ * those who were accepted have time to be answered. */
+static void give_up_accepting(void)
+{
+    if (!room.is_draining || room.n_listeners == 0 ||
+        room.web.env.now_us < room.drain_began_us + drain_cut_us(room.web.settings) / 2)
+        return;
+    log_warn("sockets closed with connections waiting", "sockets=%zu", room.n_listeners);
+    while (room.n_listeners > 0)
+        remove_listener_at(0);
+    say_drained();
+}
+
+static void on_cut(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)loop;
+    (void)watcher;
+    (void)events;
+    log_warn("graceful_timeout is over, what remains is cut",
+             "graceful_timeout_ms=%" PRIu64 " connections=%zu sockets=%zu",
+             room.web.settings->graceful_timeout_us / CLOCK_US_PER_MS, room.clients.n,
+             room.n_listeners);
+    end_loop("graceful_timeout");
 }
 
 /* ---- the master's word ---- */
-
-static void start_draining(void)
-{
-    if (room.is_draining)
-        return;
-    room.is_draining = true;
-    room.web.env.is_draining = true;
-    if (!room.heritage)
-        room.drain_ends_us = clock_now_us() + room.web.settings->graceful_timeout_us;
-    atomic_store_explicit(&room.web.part.head->state, SEAT_STATE_DRAINING, memory_order_relaxed);
-    while (room.n_listeners > 0) {
-        while (accept_one(room.listeners[0]->io.fd))
-            ; /* what is in the queue was promised an answer */
-        remove_listener_at(0);
-    }
-    tell_master(MSG_DRAINED, 0, NULL);
-    client_close_idle(&room.clients);
-    if (room.clients.n == 0)
-        ev_break(room.loop, EVBREAK_ALL);
-}
 
 /* Between two batches: what was gathered goes where it was meant to go. */
 static void take_logs(const struct msg *msg, const int *fds, size_t n_fds)
@@ -500,10 +605,10 @@ static void obey(const struct msg *msg, int *fds, size_t n_fds)
             watch_listeners(true);
         break;
     case MSG_DRAIN:
-        start_draining();
+        start_draining(msg->value != 0);
         break;
     case MSG_STOP:
-        ev_break(room.loop, EVBREAK_ALL);
+        end_loop("stop");
         break;
     case MSG_LOGS:
         take_logs(msg, fds, n_fds);
@@ -518,6 +623,7 @@ static void obey(const struct msg *msg, int *fds, size_t n_fds)
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
 {
+    (void)loop;
     (void)events;
     for (;;) {
         struct msg msg;
@@ -529,7 +635,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
         if (rc <= 0) { /* without a master nobody would restart or stop us */
             log_error("the master is gone, ending", "reason=\"%s\"",
                       rc < 0 ? strerror(-rc) : "channel closed");
-            ev_break(loop, EVBREAK_ALL);
+            end_loop("the master is gone");
             return;
         }
         obey(&msg, fds, n_fds);
@@ -538,6 +644,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
 
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events)
 {
+    (void)loop;
     (void)watcher;
     (void)events;
     uint64_t taken = signals_take();
@@ -545,9 +652,9 @@ static void on_signal(struct ev_loop *loop, ev_io *watcher, int events)
         reopen_logs();
     if (signals_has(taken, SIGINT) || signals_has(taken, SIGQUIT) ||
         (signals_has(taken, SIGTERM) && room.is_draining && !room.heritage))
-        ev_break(loop, EVBREAK_ALL);
+        end_loop("stop");
     else if (signals_has(taken, SIGTERM))
-        start_draining();
+        start_draining(false); /* TERM may go to the whole group, and then nobody goes on */
 }
 
 /* ---- the end ---- */
@@ -563,7 +670,7 @@ static void tear_down(void)
 {
     while (room.n_listeners > 0)
         remove_listener_at(0);
-    client_close_all(&room.clients);
+    client_close_all(&room.clients, room.why_cut);
     web_fini(&room.web);
     ev_loop_destroy(room.loop);
     room.loop = NULL;

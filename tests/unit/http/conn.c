@@ -98,6 +98,39 @@ static void a_draining_loop_closes_behind_each_answer(void **state)
     CHECK_EQ(conn_wait(&wire.conn), CONN_WAIT_CLOSE);
 }
 
+/* What is behind an answer that says close gets none. */
+static void a_draining_loop_says_close_with_the_last_request_that_is_here(void **state)
+{
+    struct wire_answer answers[3];
+    struct str value;
+    (void)state;
+    wire.env.is_draining = true;
+    wire_feed_text(&wire, GET("/") GET("/hello/b") GET("/hello/c"));
+    CHECK_EQ(wire_answers(&wire, false, answers, 3), 3);
+    CHECK(!wire_field(&answers[0], "Connection", &value));
+    CHECK(!wire_field(&answers[1], "Connection", &value));
+    CHECK(wire_field(&answers[2], "Connection", &value) && str_is_equal(value, STR("close")));
+    CHECK_EQ(conn_wait(&wire.conn), CONN_WAIT_CLOSE);
+    wire_reopen(&wire); /* and one that has begun is one that is here */
+    wire_feed_text(&wire, GET("/") "GET /he");
+    CHECK_EQ(wire_answers(&wire, false, answers, 3), 1);
+    CHECK(!wire_field(&answers[0], "Connection", &value));
+    CHECK_EQ(conn_wait(&wire.conn), CONN_WAIT_HEAD);
+    wire_feed_text(&wire, "llo/b HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK_HAS(wire_text(&wire), "Connection: close\r\n");
+    CHECK_EQ(conn_wait(&wire.conn), CONN_WAIT_CLOSE);
+}
+
+static void a_loop_without_keep_alive_says_close_with_the_first(void **state)
+{
+    (void)state;
+    wire.env.is_keep_alive_off = true;
+    wire_feed_text(&wire, GET("/") GET("/"));
+    WIRE_ANSWERED(&wire, 200);
+    CHECK_HAS(wire_text(&wire), "Connection: close\r\n");
+    CHECK_EQ(conn_wait(&wire.conn), CONN_WAIT_LINGER);
+}
+
 /* Closing with input unread would reset the connection under the answer. */
 static void what_follows_a_close_is_read_but_not_answered(void **state)
 {
@@ -416,6 +449,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_connection_lives_as_long_as_both_sides_want, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_draining_loop_closes_behind_each_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_draining_loop_says_close_with_the_last_request_that_is_here, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_loop_without_keep_alive_says_close_with_the_first, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(what_follows_a_close_is_read_but_not_answered, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(pipelined_requests_are_answered_in_order_and_in_one_write,

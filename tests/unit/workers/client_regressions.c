@@ -115,6 +115,7 @@ static int setup(void **state)
     memset(&room, 0, sizeof room);
     room.settings.keepalive_us = 75000000;
     room.settings.header_timeout_us = 10000000;
+    room.settings.write_timeout_us = 30000000;
     room.web.settings = &room.settings;
     room.web.part.head = &room.head;
     room.loop = ev_loop_new(EVBACKEND_EPOLL);
@@ -131,7 +132,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    client_close_all(&room.all);
+    client_close_all(&room.all, "test");
     conn_env_fini(&room.web.env);
     router_free(room.router);
     ev_loop_destroy(room.loop);
@@ -225,9 +226,9 @@ static bool is_open_for_writing(int fd)
 static void client_lingers_when_more_has_come_behind_the_last_request(void **state)
 {
     (void)state;
+    room.web.env.is_keep_alive_off = true;
     int fd = CONNECT(GET("/stream"));
     SEND(fd, GET("/unread"));
-    room.web.env.is_draining = true;
     room.web.env.now_us += WAIT_MS * CLOCK_US_PER_MS;
     turn();
     CHECK_EQ(room.all.n, 1);
@@ -257,9 +258,11 @@ static void client_lingers_only_so_long(void **state)
     (void)close(fd);
 }
 
-/* Its small answers were blocked when the drain began: it was not idle then, and is over as soon as
- * they are gone. */
-static void client_closes_in_a_drain_when_blocked_answers_are_gone(void **state)
+#define WINDOW_US 1000000U
+
+/* Its small answers were blocked when the drain began: it was not idle then. They promised to go
+ * on, so its last chance begins when they are gone. */
+static void client_has_its_last_chance_when_blocked_answers_are_gone(void **state)
 {
     (void)state;
     static char requests[60 * sizeof(GET("/some"))];
@@ -274,14 +277,108 @@ static void client_closes_in_a_drain_when_blocked_answers_are_gone(void **state)
         ; /* until it is full */
     client_open(&room.all, fds[1], &address);
     room.web.env.is_draining = true;
-    client_close_idle(&room.all);
+    client_drain(&room.all, WINDOW_US);
+    room.web.env.now_us += 2 * WINDOW_US;
+    client_expire(&room.all);
     CHECK_EQ(room.all.n, 1);
-    for (int i = 0; i < 100 && room.all.n == 1; i++) {
+    for (int i = 0; i < 100 && !client_has_idle(&room.all); i++) {
         (void)received(fds[0]);
         turn();
     }
+    client_expire(&room.all);
+    CHECK_EQ(room.all.n, 1);
+    room.web.env.now_us += WINDOW_US;
+    client_expire(&room.all);
     CHECK_EQ(room.all.n, 0);
     (void)close(fds[0]);
+}
+
+/* ---- a drain ---- */
+
+static void begin_drain(void)
+{
+    room.web.env.is_draining = true;
+    client_drain(&room.all, WINDOW_US);
+}
+
+static void idle_client_has_a_last_chance_and_is_told(void **state)
+{
+    (void)state;
+    int fd = CONNECT(GET("/first"));
+    int other = CONNECT(GET("/first"));
+    CHECK_HAS_NOT(received(fd), "close");
+    room.web.env.now_us += 50000000; /* how long it has been idle does not matter */
+    begin_drain();
+    room.web.env.now_us += WINDOW_US - 1;
+    client_expire(&room.all);
+    CHECK_EQ(room.all.n, 2);
+    SEND(fd, GET("/second"));
+    turn();
+    const char *text = received(fd);
+    CHECK_HAS(text, "/second");
+    CHECK_HAS(text, "Connection: close\r\n");
+    CHECK_EQ(room.all.n, 1);
+    room.web.env.now_us++;
+    client_expire(&room.all);
+    CHECK_EQ(room.all.n, 0);
+    (void)received(other);
+    CHECK(is_closed(other));
+    (void)close(fd);
+    (void)close(other);
+}
+
+/* What lies in the socket when the window ends was sent in time. */
+static void request_in_the_socket_is_answered_at_the_end_of_the_last_chance(void **state)
+{
+    (void)state;
+    int fd = CONNECT(GET("/first"));
+    CHECK_HAS(received(fd), "/first");
+    begin_drain();
+    SEND(fd, GET("/second"));
+    room.web.env.now_us += WINDOW_US;
+    client_expire(&room.all);
+    CHECK_HAS(received(fd), "/second");
+    CHECK_EQ(room.all.n, 0);
+    (void)close(fd);
+}
+
+static void connection_without_a_request_has_the_same_chance(void **state)
+{
+    (void)state;
+    int before = CONNECT("");
+    begin_drain();
+    int within = CONNECT("");
+    int begun = CONNECT("GET /begun HTTP/1.1\r\n");
+    room.web.env.now_us += WINDOW_US - 1;
+    client_expire(&room.all);
+    CHECK_EQ(room.all.n, 3);
+    SEND(before, GET("/in_time"));
+    turn();
+    CHECK_HAS(received(before), "/in_time");
+    room.web.env.now_us++;
+    client_expire(&room.all);
+    CHECK(is_closed(within));
+    CHECK_EQ(room.all.n, 1); /* a request that has begun has header_timeout */
+    SEND(begun, "Host: a\r\n\r\n");
+    turn();
+    CHECK_HAS(received(begun), "Connection: close\r\n");
+    CHECK_EQ(room.all.n, 0);
+    (void)close(before);
+    (void)close(within);
+    (void)close(begun);
+}
+
+/* Not only in a drain: keepalive is over, and a request is here. */
+static void client_that_was_idle_for_keepalive_is_looked_at_once_more(void **state)
+{
+    (void)state;
+    int fd = CONNECT(GET("/first"));
+    CHECK_HAS(received(fd), "/first");
+    SEND(fd, GET("/second"));
+    room.web.env.now_us += room.settings.keepalive_us;
+    client_expire(&room.all);
+    CHECK_HAS(received(fd), "/second");
+    (void)close(fd);
 }
 
 /* A full worker closes the connection that has been idle longest, but not over a request that is
@@ -309,7 +406,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(client_lingers_when_more_has_come_behind_the_last_request,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(client_lingers_only_so_long, setup, teardown),
-        cmocka_unit_test_setup_teardown(client_closes_in_a_drain_when_blocked_answers_are_gone,
+        cmocka_unit_test_setup_teardown(client_has_its_last_chance_when_blocked_answers_are_gone,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(idle_client_has_a_last_chance_and_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            request_in_the_socket_is_answered_at_the_end_of_the_last_chance, setup, teardown),
+        cmocka_unit_test_setup_teardown(connection_without_a_request_has_the_same_chance, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(client_that_was_idle_for_keepalive_is_looked_at_once_more,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(client_that_makes_room_is_looked_at_once_more, setup,
                                         teardown),

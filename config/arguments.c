@@ -51,6 +51,27 @@ static void complain_of_unknown(struct reader *r, struct str name, const char *d
                      (int)strlen(shown) - 2, shown + 1);
 }
 
+/* A member of a map that has a flag of its own, --env NAME=VALUE. */
+static int read_member(struct reader *r, const struct setting_spec *spec, const char *flag,
+                       const char *text)
+{
+    char quoted[VALUE_QUOTE_MAX];
+    const char *equals = text ? strchr(text, '=') : NULL;
+    if (!text)
+        return 0;
+    if (!equals || equals == text) {
+        mistakes_add(r->mistakes, "command line: %s: %s is not of the form NAME=VALUE", flag,
+                     value_quote(quoted, str_of(text)));
+        return 0;
+    }
+    const char *path = arena_strndup(r->arena, text, (size_t)(equals - text));
+    const char *where = path ? arena_printf(r->arena, NULL, "%s %s", flag, path) : NULL;
+    if (!where)
+        return -ENOMEM;
+    add_item(r, spec, where, equals + 1, path);
+    return 0;
+}
+
 /* --set KEY=VALUE */
 static int read_set(struct reader *r, const char *text)
 {
@@ -145,13 +166,15 @@ static int read_long(struct reader *r, const char *argument)
     } else {
         is_no = false;
     }
-    if (!spec || spec->type == SETTING_TREE) {
+    if (!spec || (spec->type == SETTING_TREE && !spec->letter)) {
         complain_of_unknown(r, name, "--");
         return 0;
     }
     const char *flag = arena_strndup(r->arena, whole.p, whole.len);
     if (!flag)
         return -ENOMEM;
+    if (spec->type == SETTING_TREE)
+        return read_member(r, spec, flag, take_value(r, flag, attached));
     if (is_no && attached) {
         mistakes_add(r->mistakes, "command line: %s: takes no value", flag);
         return 0;
@@ -187,6 +210,8 @@ static int read_short(struct reader *r, const char *argument)
     if (!flag)
         return -ENOMEM;
     const char *value = take_value(r, flag, attached);
+    if (spec->type == SETTING_TREE)
+        return read_member(r, spec, flag, value);
     if (value)
         add_item(r, spec, flag, value, NULL);
     return 0;

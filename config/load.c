@@ -206,8 +206,8 @@ static int load_list(struct loader *l, const struct place *place, struct setting
     }
 }
 
-/* Whether a key names a file that holds a secret: below app_config only, and only where the name
- * says that it is one ("db_password_file"), so that an app may have a `log_file` of its own. */
+/* Whether a key names a file that holds a secret: below app_config and env only, and only where its
+ * name says that it does ("db_password_file"), so that an app may have a `log_file` of its own. */
 static bool is_file_key(const struct place *here, struct str key)
 {
     if (key.len <= 5 || memcmp(key.p + key.len - 5, "_file", 5) != 0 ||
@@ -216,7 +216,8 @@ static bool is_file_key(const struct place *here, struct str key)
     const struct place *top = here;
     while (top->depth > 1)
         top = top->parent;
-    return top != here && top->key && strcmp(top->key, "app_config") == 0;
+    return top != here && top->key &&
+           (strcmp(top->key, "app_config") == 0 || strcmp(top->key, "env") == 0);
 }
 
 /* Replaces a path by what the file holds. Returns 0 and false in *is_good when it was told; -ENOMEM

@@ -18,6 +18,7 @@
 #include "config/schema.h"
 #include "config/tree.h"
 #include "config/value.h"
+#include "config/variables.h"
 
 #define DEFAULT_FILE "remuda.yaml"
 
@@ -121,6 +122,8 @@ static int apply_member(struct merge *m, const struct settings_node *node)
                                     .column = node->column};
     if (spec->type == SETTING_TREE) {
         m->s->sources[schema_id(spec)] = source;
+        if (spec == &schema_specs[SETTING_ID_env] && node->kind == SETTINGS_LIST)
+            return variables_map_of(m->s, node, &m->out->mistakes, &m->s->env);
         if (node->kind != SETTINGS_MAP)
             refuse_node(m, spec, node,
                         spec == &schema_specs[SETTING_ID_app_config]
@@ -315,6 +318,8 @@ static int merge_layers(struct merge *m)
         rc = apply_command_line(m);
     if (rc == 0)
         rc = route_load(m->s, &out->mistakes);
+    if (rc == 0)
+        rc = variables_load(m->s, &out->mistakes, &out->warnings);
     if (rc == 0)
         rc = resolve(m);
     if (rc < 0)

@@ -6,6 +6,7 @@
  *   --set KEY=VALUE             any setting; app_config.a.b=VALUE sets a scalar of the tree
  *   --NAME VALUE, --NAME=VALUE  any setting, `_` written `-`; --NAME, --no-NAME for truth values
  *   -b ADDR, -w N               short forms of the table; --bind repeats and replaces the file's
+ *   -e NAME=VALUE, --env …      a member of a map that has a short form
  *   -h, --help                  is_help_wanted
  *   --                          everything behind it is an argument
  *   APP.so                      the first argument that ends in .so is the setting `app`
@@ -40,7 +41,7 @@ struct machine;
 /* An option of one sub-command, beside those that all share. */
 struct merge_option {
     const char *name; /* with dashes: "--single"; NULL ends the table */
-    char letter;      /* 'd' for -d; 0: none. Not b, c, h, w: these belong to everyone */
+    char letter;      /* 'd' for -d; 0: none. Not b, c, e, h, w: these are everyone's */
     bool takes_value; /* --name VALUE, --name=VALUE, -d VALUE */
 
     unsigned n_given;                     /* filled: how often it was there, 0: not */

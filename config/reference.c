@@ -121,7 +121,10 @@ static int append_setting(struct buf *out, const struct settings *defaults,
         rc = append(out, "\n- Default: ");
     if (rc == 0)
         rc = append_default(out, defaults, spec);
-    if (rc == 0 && spec->type == SETTING_TREE)
+    if (rc == 0 && spec->type == SETTING_TREE && spec->letter)
+        rc = buf_printf(out, "\n- Given by: the file; single values by `--%s NAME=VALUE`, `-%c`",
+                        schema_flag(spec, flag), spec->letter);
+    else if (rc == 0 && spec->type == SETTING_TREE)
         rc = buf_printf(out, "\n- Given by: the file; single values by `--set %s.KEY=VALUE`",
                         spec->name);
     else if (rc == 0)

@@ -28,6 +28,9 @@ enum proxy_protocol {
 };
 enum forwarded_header { FORWARDED_HEADER_ANY, FORWARDED_HEADER_RFC7239, FORWARDED_HEADER_X };
 
+enum capabilities_kept { CAPABILITIES_DROP, CAPABILITIES_KEEP };
+enum proc_title { PROC_TITLE_NAME, PROC_TITLE_STATE, PROC_TITLE_PATH };
+
 /* A count that `auto` leaves to the machine. */
 struct setting_auto {
     bool is_auto; /* as configured */
@@ -87,6 +90,17 @@ struct setting_route {
 
 struct setting_routes {
     const struct setting_route *items; /* n of them, in the order given; no route is there twice */
+    size_t n;
+};
+
+/* `env`, read. */
+struct setting_variable {
+    const char *name; /* without "=", not empty */
+    const char *value;
+};
+
+struct setting_variables {
+    const struct setting_variable *items; /* n of them, in the order given, no name twice */
     size_t n;
 };
 
@@ -158,6 +172,7 @@ struct settings {
 #include "config/schema.def"
 
     struct setting_routes route_overrides; /* `routes`, read (config/route.h) */
+    struct setting_variables variables;    /* `env`, read (config/variables.h) */
     struct setting_source sources[SETTINGS_N];
     const char *file;      /* the configuration file as named, NULL: none was read */
     uint32_t cpus;         /* that the process may really use, ≥ 1 (config/machine.h) */

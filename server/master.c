@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/title.h"
 #include "config/settings.h"
 #include "ipc/msg.h"
 #include "ipc/signals.h"
@@ -135,6 +136,9 @@ static void announce(const struct master *m)
                log_quote(app, s->app, strlen(s->app)), m->herd.generation.number);
     for (uint32_t i = 0; i < m->listeners.n_addresses; i++)
         log_notice("listening", "address=%s", m->listeners.addresses[i].text);
+    if (geteuid() == 0 && !s->user)
+        log_warn("workers run as root", "capabilities=%s does=\"set user\"",
+                 s->capabilities == CAPABILITIES_DROP ? "none" : "kept");
 }
 
 static int open_signals(struct master *m, struct err *err)
@@ -156,6 +160,7 @@ static int set_up(struct master *m, int log_fd, int access_fd)
     uint32_t n_files = n_slots * (uint32_t)s->bind.n + n_seats;
     uint64_t now_us = clock_now_us();
     log_identify("master", -1, 1);
+    title_set(s->proc_name, NULL, "master");
     m->herd.now_us = now_us;
     m->herd.heritage = (struct heritage){.log_fd = log_fd, .access_fd = access_fd};
     if (nofile_raise(s, n_files, &err) < 0 ||

@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "base/title.h"
 #include "config/settings.h"
 #include "http/access.h"
 #include "http/parse.h"
@@ -130,6 +131,8 @@ void loader_main(const struct heritage *heritage)
     int app_fd = -1;
     room.heritage = heritage;
     log_identify("loader", -1, heritage->generation);
+    title_set_comm("remuda-loader");
+    title_set(heritage->settings->proc_name, NULL, "loader gen %d", heritage->generation);
     (void)signal(SIGPIPE, SIG_IGN);
     static const int ignored[] = {SIGINT,  SIGQUIT, SIGHUP,  SIGTERM, SIGUSR1,
                                   SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
@@ -216,12 +219,26 @@ static void fork_worker(const struct msg *order, int channel_fd)
 
 /* ---- loading ---- */
 
+/* What `env` says, for all code of the app: constructors of its libraries run when it is loaded. */
+static int set_variables(const struct settings *settings, struct err *err)
+{
+    for (size_t i = 0; i < settings->variables.n; i++) {
+        const struct setting_variable *item = &settings->variables.items[i];
+        if (setenv(item->name, item->value, 1) < 0)
+            return err_set(err, errno, "env: %s: %s", item->name, strerror(errno));
+    }
+    return 0;
+}
+
 /* Loads the sealed copy (or the path) and checks what it declares. */
 static int open_app(const struct settings *settings, int app_fd, void **out_handle, struct app *app,
                     struct err *err)
 {
     if (!settings->app)
         return err_set(err, EINVAL, "no app: name a shared object, as in `remuda run ./app.so`");
+    int rc = set_variables(settings, err);
+    if (rc < 0)
+        return rc;
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", app_fd);
     const char *from = app_fd >= 0 ? path : settings->app;
@@ -248,7 +265,7 @@ static int open_app(const struct settings *settings, int app_fd, void **out_hand
                        "%s defines no rmd_app_entry: an application ends with RMD_APP(…)",
                        settings->app);
     }
-    int rc = chain_open(app, decl, settings->limit_routes, settings->app, err);
+    rc = chain_open(app, decl, settings->limit_routes, settings->app, err);
     if (rc < 0) {
         (void)dlclose(handle);
         return rc;
@@ -316,6 +333,7 @@ int loader_run_single(const struct settings *settings, int access_fd, void (*reo
     void *handle = NULL;
     struct app app = {0};
     log_identify("single", -1, -1);
+    web_show_state(settings, NULL, "booting");
     (void)signal(SIGUSR1, SIG_IGN); /* until there is a loop that hears it */
     set_process("single", 0, settings, &app);
     int rc = privileges_drop(settings, err);

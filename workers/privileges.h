@@ -5,9 +5,9 @@
 struct err;
 struct settings;
 
-/* Becomes settings->user and group (names or ids) for good: supplementary groups, group, user, and
- * with them all capabilities (capabilities(7)); checks that there is no way back. Nothing to do
- * when neither is set.
+/* Becomes settings->user and group (names or ids) for good: supplementary groups, group, user;
+ * gives up all capabilities and what no_new_privs forbids, as the settings say. Checks that there
+ * is no way back, and says in the debug log what the kernel now says.
  * Returns  0; -errno, *err */
 int privileges_drop(const struct settings *settings, struct err *err)
     __attribute__((warn_unused_result));

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/title.h"
 
 #define IN_BYTES 32768U
 #define NO_ENTRY UINT32_MAX
@@ -61,17 +62,35 @@ static void fill_entry(struct request_entry *entry, struct rmd_request *req)
     entry->target_len = (uint16_t)n;
 }
 
+/* Every user of the machine can read titles, and secrets travel in queries: only the path. */
+static void show_path(const struct rmd_request *req)
+{
+    title_set_detail(str_of(req->method), req->match.path.len > 0 ? req->match.path : STR("-"));
+}
+
+/* A worker is busy while a handler runs or a request waits for something. */
+static inline void show_business(const struct web *web)
+{
+    title_mark(web->n_free_entries < web->n_inflight);
+}
+
 /* From here on the app's code runs for this request, until leave_app(). */
 static inline void enter_app(struct web *web, struct rmd_request *req)
 {
     struct request_entry *entry = &web->part.head->current;
     fill_entry(entry, req);
     atomic_store_explicit(&entry->phase, ENTRY_HANDLER, memory_order_release);
+    title_mark(true);
+    if (__builtin_expect(web->is_path_shown, false))
+        show_path(req);
 }
 
 static inline void leave_app(struct web *web)
 {
     atomic_store_explicit(&web->part.head->current.phase, ENTRY_FREE, memory_order_release);
+    show_business(web);
+    if (__builtin_expect(web->is_path_shown, false))
+        title_set_detail((struct str){0}, (struct str){0});
 }
 
 static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
@@ -148,6 +167,7 @@ static void on_parked(void *owner, struct rmd_request *req)
     fill_entry(entry, req);
     atomic_store_explicit(&entry->phase, req->deferred ? ENTRY_DEFERRED : ENTRY_STREAM,
                           memory_order_release);
+    show_business(web);
 }
 
 /* ---- the access log ---- */
@@ -249,6 +269,7 @@ static void on_finished(void *owner, struct rmd_request *req, struct rmd_respons
                               memory_order_release);
         web->free_entries[web->n_free_entries++] = req->board_entry;
         req->board_entry = NO_ENTRY;
+        show_business(web);
     }
     if (web->access)
         log_access(web, req, res);
@@ -310,6 +331,17 @@ static void name_routes(struct web *web)
     }
 }
 
+void web_show_state(const struct settings *settings, const struct heritage *heritage,
+                    const char *state)
+{
+    const char *shown = settings->proc_title == PROC_TITLE_NAME ? NULL : state;
+    if (heritage)
+        title_set(settings->proc_name, shown, "web worker %d gen %d", heritage->slot,
+                  heritage->generation);
+    else
+        title_set(settings->proc_name, shown, "single process");
+}
+
 int web_init(struct web *web, const struct settings *settings, const struct app *app,
              const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
              int access_fd, struct err *err)
@@ -328,7 +360,8 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
                         .part = *part,
                         .n_inflight = n_inflight,
                         .n_routes = n_routes,
-                        .access_fd = access_fd};
+                        .access_fd = access_fd,
+                        .is_path_shown = settings->proc_title == PROC_TITLE_PATH};
     struct http_limits limits;
     web_fill_limits(&limits, settings);
     int rc = conn_env_init(&web->env, &limits, app->router, &hooks, web, IN_BYTES);

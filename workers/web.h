@@ -9,6 +9,7 @@
 #include "config/settings.h"
 #include "http/access.h"
 #include "http/conn.h"
+#include "ipc/heritage.h"
 #include "ipc/scoreboard.h"
 #include "workers/chain.h"
 #include "workers/mounts.h"
@@ -33,6 +34,7 @@ struct web {
     int access_fd;                /* -1: off */
     uint32_t access_line_bytes;   /* longer lines are cut */
     int64_t wall_offset_us;       /* wall clock - monotonic clock */
+    bool is_path_shown;           /* in the title: proc_title says path */
 };
 
 void web_fill_limits(struct http_limits *limits, const struct settings *settings);
@@ -45,6 +47,12 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
              const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
              int access_fd, struct err *err) __attribute__((warn_unused_result));
 void web_fini(struct web *web);
+
+/* The title of this process: who it is, and what it is at as proc_title says.
+ * heritage  NULL: the one process of --single
+ * state     TITLE_IDLE: idle or busy, from request to request; else a word such as "draining" */
+void web_show_state(const struct settings *settings, const struct heritage *heritage,
+                    const char *state);
 
 /* Once per turn of the loop, before any connection: the clock, the Date line, the heartbeat. */
 void web_on_turn(struct web *web, uint64_t now_us);

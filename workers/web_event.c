@@ -29,6 +29,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "base/title.h"
 #include "ipc/msg.h"
 #include "ipc/signals.h"
 #include "workers/channel.h"
@@ -153,6 +154,8 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
     room.heritage = heritage;
     room.channel_fd = heritage->channel_fd;
     log_identify("web", heritage->slot, heritage->generation);
+    title_set_comm("remuda-web");
+    web_show_state(heritage->settings, heritage, "booting");
     tell_master(MSG_HELLO, 0, NULL);
     struct scoreboard_part part;
     if (receive_board(&part, &err) < 0)
@@ -218,6 +221,7 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
 
 static void run_loop(void)
 {
+    web_show_state(room.web.settings, room.heritage, TITLE_IDLE);
     ev_run(room.loop, 0);
 }
 
@@ -495,6 +499,7 @@ static void begin_drain(void)
 {
     room.is_draining = true;
     room.web.env.is_draining = true;
+    web_show_state(room.web.settings, room.heritage, "draining");
     room.drain_began_us = room.web.env.now_us;
     atomic_store_explicit(&room.web.part.head->state, SEAT_STATE_DRAINING, memory_order_relaxed);
     client_drain(&room.clients, drain_last_chance_us(room.web.settings));

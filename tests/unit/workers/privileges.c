@@ -7,12 +7,14 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "config/settings.h"
 #include "tests/harness/check.h"
+#include "workers/capabilities.h"
 
 #undef fork
 
@@ -199,6 +201,56 @@ static void a_group_alone_leaves_the_user(void **state)
     play_as_root(become_group);
 }
 
+/* ---- rights without a user ---- */
+
+static int drop_capabilities(void)
+{
+    struct capabilities c;
+    WANT(drop(NULL, NULL, false) == 0 && is_all(0, 0));
+    WANT(has_no_capabilities() && capabilities_read(&c, &err) == 0);
+    WANT((c.effective | c.permitted | c.inheritable | c.ambient | c.bounding) == 0);
+    WANT(setgroups(0, NULL) < 0 && setresuid(1, 1, 1) < 0); /* what root might do otherwise */
+    return 0;
+}
+
+static void capabilities_go_without_a_change_of_user(void **state)
+{
+    (void)state;
+    play_as_root(drop_capabilities);
+}
+
+static int keep_capabilities(void)
+{
+    struct capabilities before, after;
+    settings.capabilities = CAPABILITIES_KEEP;
+    WANT(capabilities_read(&before, &err) == 0 && before.effective != 0);
+    WANT(drop(NULL, NULL, false) == 0 && capabilities_read(&after, &err) == 0);
+    WANT(memcmp(&before, &after, sizeof before) == 0);
+    return 0;
+}
+
+static void capabilities_are_kept_when_asked_for(void **state)
+{
+    (void)state;
+    play_as_root(keep_capabilities);
+}
+
+static int forbid_new(void)
+{
+    WANT(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 || getenv("REMUDA_UNDER_VALGRIND"));
+    settings.no_new_privs = true;
+    WANT(drop(NULL, NULL, false) == 0);
+    WANT(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+    WANT(drop(NULL, NULL, false) == 0); /* twice is as good */
+    return 0;
+}
+
+static void new_privileges_are_forbidden(void **state)
+{
+    (void)state;
+    play(forbid_new);
+}
+
 /* ---- refusals ---- */
 
 static int ask_for_strangers(void)
@@ -253,6 +305,9 @@ int main(void)
         cmocka_unit_test(a_user_by_name_brings_its_group),
         cmocka_unit_test(initgroups_takes_the_users_own_groups),
         cmocka_unit_test(a_group_alone_leaves_the_user),
+        cmocka_unit_test(capabilities_go_without_a_change_of_user),
+        cmocka_unit_test(capabilities_are_kept_when_asked_for),
+        cmocka_unit_test(new_privileges_are_forbidden),
         cmocka_unit_test(strangers_are_refused_before_anything_changes),
         cmocka_unit_test(only_root_may_become_somebody_else),
     };

@@ -186,14 +186,14 @@ uint64_t decide_next_us(const struct seat *seat, const struct decide_rules *rule
     return seat->deadline_us < at ? seat->deadline_us : at;
 }
 
-/* 100 ms, 200 ms, 400 ms … 30 s for step 1, 2, 3 … */
-static uint64_t backoff_us(unsigned step)
+/* 100 ms, 200 ms, 400 ms … for step 1, 2, 3 …, up to a limit. */
+static uint64_t backoff_us(unsigned step, uint64_t limit_us)
 {
     if (step == 0)
         return 0;
     unsigned shift = step - 1 < 10 ? step - 1 : 10;
     uint64_t us = DECIDE_BACKOFF_US << shift;
-    return us < DECIDE_BACKOFF_MAX_US ? us : DECIDE_BACKOFF_MAX_US;
+    return us < limit_us ? us : limit_us;
 }
 
 struct decide_replacement decide_replace(const struct decide_loss *loss)
@@ -202,8 +202,11 @@ struct decide_replacement decide_replace(const struct decide_loss *loss)
     if (loss->was_ready && loss->ready_us >= DECIDE_STEADY_US)
         return r; /* it served well: at once, and the count starts anew */
     r.failures = loss->failures < 1000 ? loss->failures + 1 : loss->failures;
-    /* Once ready, the first death is no reason to wait: whoever killed it may not do it again. */
-    r.delay_us = backoff_us(loss->was_ready ? r.failures - 1 : r.failures);
+    /* Once ready, the first death is no reason to wait: whoever killed it may not do it again. And
+     * it can boot, so that the next one would serve: half a minute without it, or, where it was the
+     * loader, without a replacement for anybody, costs more than a fork a second. */
+    r.delay_us = loss->was_ready ? backoff_us(r.failures - 1, DECIDE_BACKOFF_READY_MAX_US)
+                                 : backoff_us(r.failures, DECIDE_BACKOFF_MAX_US);
     bool is_hopeless = r.failures >= DECIDE_TRIES;
     if (loss->is_first_start && loss->role == ROLE_LOADER && !loss->was_refused && !loss->was_ready)
         r.fate = DECIDE_NO_APP;

@@ -70,7 +70,8 @@ uint64_t decide_next_us(const struct seat *seat, const struct decide_rules *rule
 
 #define DECIDE_STEADY_US (10 * UINT64_C(1000000))      /* ready for so long: its death is news */
 #define DECIDE_BACKOFF_US (100 * UINT64_C(1000))       /* first wait; doubled from then on … */
-#define DECIDE_BACKOFF_MAX_US (30 * UINT64_C(1000000)) /* … up to this */
+#define DECIDE_BACKOFF_MAX_US (30 * UINT64_C(1000000)) /* … up to this, … */
+#define DECIDE_BACKOFF_READY_MAX_US UINT64_C(1000000)  /* … or to this, if it had become ready */
 #define DECIDE_TRIES 3                                 /* failures in a row that mean something */
 
 struct decide_loss {

@@ -163,6 +163,17 @@ size_t procs_below(pid_t root, pid_t out_pids[PROCS_MAX])
     return found;
 }
 
+size_t procs_zombies_of(pid_t parent)
+{
+    enum { CAP = 8192 };
+    static pid_t pids[CAP];
+    static struct stat_line lines[CAP];
+    size_t n = list_all(pids, lines, CAP), dead = 0;
+    for (size_t i = 0; i < n; i++)
+        dead += lines[i].parent == parent && lines[i].state == 'Z';
+    return dead;
+}
+
 /* A pidfd becomes readable when its process ends (pidfd_open(2)): no polling where there is one. */
 bool procs_wait_gone(pid_t pid, unsigned deadline_ms)
 {

@@ -19,6 +19,9 @@ size_t procs_below(pid_t root, pid_t out_pids[PROCS_MAX]);
 /* Whether a process lives; a zombie does not. */
 bool procs_is_alive(pid_t pid);
 
+/* Children of a process that are dead and not reaped. */
+size_t procs_zombies_of(pid_t parent);
+
 /* Threads of a process; 0 when it is gone. */
 unsigned procs_thread_count(pid_t pid);
 

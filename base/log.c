@@ -28,7 +28,8 @@ static struct {
     const char *role;
     int slot;
     int generation;
-    atomic_ulong dropped; /* lines, since the last one that fitted */
+    atomic_ulong dropped;  /* lines, since the last one that fitted */
+    struct log_ring *ring; /* NULL: none */
 } log_state = {.fd = STDERR_FILENO,
                .level = LOG_LEVEL_INFO,
                .format = LOG_FORMAT_TEXT,
@@ -290,9 +291,41 @@ size_t log_write(int fd, const char *lines, size_t len)
     return done;
 }
 
+void log_set_ring(struct log_ring *ring)
+{
+    log_state.ring = ring;
+}
+
+/* Two threads at the same time each get a stretch of their own; the reader sees both lines. */
+static void keep(struct log_ring *ring, const char *line, size_t len)
+{
+    uint64_t at = atomic_fetch_add_explicit(&ring->at, len, memory_order_relaxed) % LOG_RING_BYTES;
+    size_t first = len < LOG_RING_BYTES - at ? len : LOG_RING_BYTES - at;
+    memcpy(ring->text + at, line, first);
+    memcpy(ring->text, line + first, len - first);
+}
+
+size_t log_read_ring(const struct log_ring *ring, char *out)
+{
+    uint64_t end = atomic_load_explicit(&ring->at, memory_order_acquire);
+    size_t len = end < LOG_RING_BYTES ? (size_t)end : LOG_RING_BYTES;
+    for (size_t i = 0; i < len; i++) {
+        char c = ring->text[(end - len + i) % LOG_RING_BYTES];
+        out[i] = (c >= 0 && c < ' ' && c != '\n') || c == 0x7f ? '?' : c;
+    }
+    if (end <= LOG_RING_BYTES)
+        return len;
+    const char *newline = memchr(out, '\n', len); /* what stands before it lost its begin */
+    size_t skip = newline ? (size_t)(newline - out) + 1 : len;
+    memmove(out, out + skip, len - skip);
+    return len - skip;
+}
+
 static void emit(struct line *line)
 {
     line->text[line->len++] = '\n';
+    if (log_state.ring)
+        keep(log_state.ring, line->text, line->len);
     if (log_write(log_state.fd, line->text, line->len) < line->len)
         atomic_fetch_add_explicit(&log_state.dropped, 1, memory_order_relaxed);
 }

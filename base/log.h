@@ -10,6 +10,7 @@
 #ifndef REMUDA_BASE_LOG_H
 #define REMUDA_BASE_LOG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,6 +56,24 @@ void log_event(enum log_level level, const char *event, const char *pairs_format
 /* Escapes peers' bytes into a quoted value: "GET /a\x0d"; cut with … behind LOG_QUOTE_MAX bytes.
  * Returns  out */
 const char *log_quote(char out[LOG_QUOTE_MAX + 8], const char *data, size_t len);
+
+#define LOG_RING_BYTES 8192U
+
+/* The last lines of a process, whatever became of them in the log. In memory that outlives it, for
+ * who looks into its death. All zero: empty. */
+struct log_ring {
+    _Atomic uint64_t at; /* octets ever written */
+    char text[LOG_RING_BYTES];
+};
+
+/* From now on every line is kept there too; NULL: no more. */
+void log_set_ring(struct log_ring *ring);
+
+/* The lines of a ring, oldest first, the first of them whole; control characters other than the
+ * newline become "?". Nothing in it is believed.
+ * out      LOG_RING_BYTES
+ * Returns  bytes */
+size_t log_read_ring(const struct log_ring *ring, char *out);
 
 /* Writes whole lines to a log descriptor without waiting: files in one write; pipes, sockets and
  * terminals only while poll(2) says writable, in pieces of at most PIPE_BUF that end at a line.

@@ -15,6 +15,10 @@ header:ev.h                     libev-dev     libev-devel      libev      libev-
 header:yaml.h                   libyaml-dev   libyaml-devel    libyaml    yaml-dev      reads remuda.yaml
 llhttp                          node-llhttp   llhttp-devel     llhttp     llhttp-dev    parses HTTP/1
 '
+# Built without where it is not there; so only installed where that needs no questions.
+setup_table_wished='
+header:elfutils/libdwfl.h       libdw-dev     elfutils-devel   libelf     elfutils-dev  names of functions in backtraces
+'
 setup_table_tests='
 header:cmocka.h                 libcmocka-dev libcmocka-devel  cmocka     cmocka-dev    unit tests
 command:clang                   clang         clang            clang      clang         second compiler, second set of warnings
@@ -159,10 +163,18 @@ setup_explain() {
     exit 1
 }
 
+setup_can_install() {
+    command -v apt-get > /dev/null 2>&1 &&
+        { [ "$(id -u)" -eq 0 ] || command -v sudo > /dev/null 2>&1; }
+}
+
 # Makes sure that everything in the tables given is there.
 setup_require() {
-    local missing version
-    missing=$(setup_missing_rows "$*")
+    local missing version wished=
+    if setup_can_install; then
+        wished=$setup_table_wished
+    fi
+    missing=$(setup_missing_rows "$*$wished")
     if [ -n "$missing" ]; then
         command -v apt-get > /dev/null 2>&1 || setup_explain "$missing"
         setup_apt_install "$missing"

@@ -10,6 +10,7 @@
 #include "ipc/role.h"
 #include "ipc/scoreboard.h"
 
+struct inquest;  /* ipc/inquest.h; here only carried */
 struct settings; /* config/settings.h; here only carried */
 
 struct heritage {
@@ -24,6 +25,8 @@ struct heritage {
     int access_fd;                   /* everyone, web workers write to it: access log; -1 off */
     struct scoreboard board;         /* everyone: mapped read-only before the fork */
     const struct settings *settings; /* everyone: read-only, inherited by fork */
+    const struct inquest *inquest;   /* coroner: the death to look into; else NULL */
+    int app_fd;                      /* coroner: sealed copy of the app; 0: none */
 };
 
 #define HERITAGE_LOGS_MAX 2

@@ -7,4 +7,5 @@ const struct role_info role_table[ROLE_COUNT] = {
     [ROLE_WEB] = {"web", "web worker", 1, 1, "TERM drain; ABRT from the watchdog"},
     [ROLE_SINGLE] = {"single", "single process", 0, 1,
                      "TERM graceful; INT QUIT quick; USR1 reopens logs"},
+    [ROLE_CORONER] = {"coroner", "coroner", 0, 0, "none but KILL: it ends by itself"},
 };

@@ -3,10 +3,11 @@
 #define REMUDA_IPC_ROLE_H
 
 enum role {
-    ROLE_MASTER, /* owns sockets, seats and signals; never loads app code */
-    ROLE_LOADER, /* loads the app, then only forks; one per generation */
-    ROLE_WEB,    /* serves HTTP */
-    ROLE_SINGLE, /* `remuda run --single`: everything in one process, for debuggers */
+    ROLE_MASTER,  /* owns sockets, seats and signals; never loads app code */
+    ROLE_LOADER,  /* loads the app, then only forks; one per generation */
+    ROLE_WEB,     /* serves HTTP */
+    ROLE_SINGLE,  /* `remuda run --single`: everything in one process, for debuggers */
+    ROLE_CORONER, /* looks into one death: names for a backtrace; then ends */
     ROLE_COUNT
 };
 

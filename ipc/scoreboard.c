@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "ipc/remains.h"
 
 #define PAGE 4096U
 
@@ -41,7 +42,7 @@ static size_t round_up(size_t bytes)
     return (bytes + PAGE - 1) & ~(size_t)(PAGE - 1);
 }
 
-/* Order inside a part: head page, inflight entries, route blocks, access-log batch. */
+/* Order inside a part: head page, inflight entries, route blocks, access-log batch, remains. */
 static size_t routes_at(const struct scoreboard *board)
 {
     return PAGE + round_up(board->n_inflight * sizeof(struct request_entry));
@@ -50,6 +51,11 @@ static size_t routes_at(const struct scoreboard *board)
 static size_t batch_at(const struct scoreboard *board)
 {
     return routes_at(board) + round_up(board->n_routes * sizeof(struct route_stats));
+}
+
+static size_t remains_at(const struct scoreboard *board)
+{
+    return batch_at(board) + SCOREBOARD_BATCH_BYTES;
 }
 
 static size_t part_at(const struct scoreboard *board, uint32_t seat)
@@ -64,6 +70,7 @@ static struct scoreboard_part part_from(const struct scoreboard *board, char *ba
         .inflight = (struct request_entry *)(void *)(base + PAGE),
         .routes = (struct route_stats *)(void *)(base + routes_at(board)),
         .batch = base + batch_at(board),
+        .remains = (struct remains *)(void *)(base + remains_at(board)),
     };
 }
 
@@ -85,7 +92,7 @@ int scoreboard_create(uint32_t n_seats, uint32_t n_inflight, uint32_t n_routes, 
                       struct scoreboard *out_board, struct err *err)
 {
     struct scoreboard board = {.n_seats = n_seats, .n_inflight = n_inflight, .n_routes = n_routes};
-    board.part_bytes = batch_at(&board) + SCOREBOARD_BATCH_BYTES;
+    board.part_bytes = remains_at(&board) + round_up(sizeof(struct remains));
     board.bytes = part_at(&board, n_seats);
     int fd = memfd_create("remuda-scoreboard", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)

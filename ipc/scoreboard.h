@@ -12,8 +12,9 @@
 #include <sys/types.h>
 
 struct err;
+struct remains; /* ipc/remains.h */
 
-#define SCOREBOARD_LAYOUT 2U
+#define SCOREBOARD_LAYOUT 3U
 #define SCOREBOARD_TARGET_MAX 200
 #define SCOREBOARD_TRACE_MAX 128
 #define SCOREBOARD_BATCH_BYTES (64U * 1024U)
@@ -99,6 +100,7 @@ struct scoreboard_part {
     struct request_entry *inflight; /* n_inflight */
     struct route_stats *routes;     /* n_routes */
     char *batch;                    /* SCOREBOARD_BATCH_BYTES */
+    struct remains *remains;        /* where it was when it crashed; its last log lines */
 };
 
 #define SCOREBOARD_PEER_MAX 48

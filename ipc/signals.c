@@ -46,12 +46,23 @@ uint64_t signals_take(void)
     return atomic_exchange(&pending, 0);
 }
 
+/* What tells of a crash: the app's, a sanitizer's or our own handler goes on in a forked child. */
+static bool is_fault(int number)
+{
+    static const int faults[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        if (faults[i] == number)
+            return true;
+    return false;
+}
+
 void signals_reset(void)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     for (int number = 1; number < NSIG; number++) /* fails for KILL, STOP and libc's own */
-        (void)sigaction(number, number == SIGUSR1 ? &ignore : &action, NULL);
+        if (!is_fault(number))
+            (void)sigaction(number, number == SIGUSR1 ? &ignore : &action, NULL);
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);

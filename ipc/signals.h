@@ -20,9 +20,10 @@ static inline bool signals_has(uint64_t taken, int number)
     return (taken >> number) & 1U;
 }
 
-/* Back to default actions and an empty mask, pipe closed: the first thing a forked child does. USR1
- * is ignored: "reopen your logs" often goes to all processes of a service, and would kill one that
- * is being born. */
+/* Back to default actions and an empty mask, pipe closed: the first thing a forked child does.
+ * Handlers of faults (SEGV, ABRT …) stay: they are a sanitizer's, the app's or workers/crash.h's.
+ * USR1 is ignored: "reopen your logs" often goes to all processes of a service, and would kill one
+ * that is being born. */
 void signals_reset(void);
 
 /* "SIGKILL" … without "SIG" ("KILL"); "?" for unknown numbers. Static text. */

@@ -63,7 +63,7 @@ static int compare_ints(const void *a, const void *b)
 static void close_others(const struct heritage *h, int extra_fd)
 {
     int kept[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, h->log_fd,
-                  h->access_fd, h->channel_fd, extra_fd};
+                  h->access_fd, h->channel_fd, h->app_fd,     extra_fd};
     size_t n = sizeof kept / sizeof kept[0];
     qsort(kept, n, sizeof kept[0], compare_ints);
     unsigned from = 0;

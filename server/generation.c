@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/msg.h"
+#include "ipc/remains.h"
 #include "ipc/spawn.h"
 #include "workers/loader.h"
 
@@ -27,7 +28,7 @@ static int copy_app(struct generation *g, struct err *err)
     if (!g->settings->app_copy)
         return 0;
     struct err why;
-    if (fd_copy_sealed(path, "remuda-app", &g->app_fd, &why) == 0)
+    if (fd_copy_sealed(path, REMAINS_APP_COPY, &g->app_fd, &why) == 0)
         return 0;
     if (why.code == EINVAL) { /* a folder, a device: loading it would fail as well */
         *err = why;

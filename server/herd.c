@@ -21,6 +21,7 @@
 #include "ipc/signals.h"
 #include "server/cli.h"
 #include "server/last_words.h"
+#include "server/obituary.h"
 #include "server/strangers.h"
 
 #define RETRY_US (10 * CLOCK_US_PER_MS) /* a full channel empties in less, usually */
@@ -38,7 +39,10 @@ int herd_init(struct herd *herd, const struct settings *settings, uint32_t n_sea
     herd->heritage.master_pid = getpid();
     herd->heritage.board = herd->board;
     herd->heritage.settings = settings;
-    rc = slots_init(&herd->slots, n_seats, n_listeners);
+    oom_open(&herd->oom, "/proc", "/sys/fs/cgroup");
+    rc = coroners_init(&herd->coroners);
+    if (rc == 0)
+        rc = slots_init(&herd->slots, n_seats, n_listeners);
     if (rc == 0)
         rc = totals_init(&herd->totals, settings->limit_routes);
     return rc < 0 ? err_set(err, -rc, "out of memory") : 0;
@@ -51,16 +55,12 @@ void herd_fini(struct herd *herd)
     herd->board.base = NULL;
     fd_close(&herd->board_fd);
     generation_close(&herd->generation);
+    coroners_fini(&herd->coroners);
     totals_fini(&herd->totals);
     slots_fini(&herd->slots);
 }
 
 /* ---- Acts */
-
-static const char *noun(const struct seat *seat)
-{
-    return seat->role == ROLE_WEB ? "worker" : role_table[seat->role].name;
-}
 
 /* One line about a seat: "<noun> <verb> slot=… pid=… <pairs>". */
 __attribute__((format(printf, 4, 5))) static void
@@ -69,7 +69,7 @@ tell(enum log_level level, const struct seat *seat, const char *verb, const char
     char event[64];
     char pairs[LAST_WORDS_REQUEST_BYTES + LAST_WORDS_BYTES];
     char who[64] = "";
-    (void)snprintf(event, sizeof event, "%s %s", noun(seat), verb);
+    (void)snprintf(event, sizeof event, "%s %s", obituary_noun(seat), verb);
     if (seat->slot >= 0)
         (void)snprintf(who, sizeof who, "slot=%d ", seat->slot);
     va_list args;
@@ -95,11 +95,15 @@ static void send_signal(struct herd *herd, struct seat *seat, int number)
     if (seat->is_dead)
         return; /* its pid may be another's by now */
     char request[LAST_WORDS_REQUEST_BYTES];
-    uint64_t silent_us = herd->now_us - seat->heartbeat_us;
-    if (seat->doom)
-        tell(LOG_LEVEL_WARN, seat, "killed", " signal=%s why=\"%s\" silent_ms=%" PRIu64 "%s",
-             signals_name(number), seat->doom, seat->heartbeat_us ? silent_us / CLOCK_US_PER_MS : 0,
+    char state[OBITUARY_STATE_MAX];
+    if (number == SIGABRT)
+        obituary_tell_hang(herd, seat);
+    else if (seat->doom)
+        tell(LOG_LEVEL_WARN, seat, "killed", " signal=%s why=\"%s\"%s%s%s", signals_name(number),
+             seat->doom, seat->is_aborted ? " backtrace=\"none: SIGABRT did not end it\"" : "",
+             obituary_print_state(seat->pid, state),
              last_words_request(&herd->board, seat->number, herd->now_us, request));
+    seat->is_aborted = number == SIGABRT;
     (void)kill(seat->pid, number); /* ours and not reaped yet, so it is there */
 }
 
@@ -242,10 +246,13 @@ static void print_end(char out[32], int status)
 }
 
 /* For lines of the access log about requests that ended with their worker. */
-static void print_note(char out[96], const struct seat *seat)
+static void print_note(char out[96], const struct seat *seat, const struct obituary *obituary)
 {
     if (seat->doom)
         (void)snprintf(out, 96, "worker killed: %s", seat->doom);
+    else if (obituary->cause == CAUSE_IS_MEMORY || obituary->cause == CAUSE_IS_OUTSIDE)
+        (void)snprintf(out, 96, "worker %s: SIG%s", obituary->why,
+                       signals_name(WTERMSIG(seat->status)));
     else if (WIFSIGNALED(seat->status))
         (void)snprintf(out, 96, "worker died: SIG%s", signals_name(WTERMSIG(seat->status)));
     else
@@ -288,10 +295,15 @@ void herd_bury(struct herd *herd, struct seat *seat)
     uint64_t ms;
     struct post *post = generation_find_post(&herd->generation, seat);
     enum decide_fate fate = vacate(herd, post, seat, false, &ms);
+    struct obituary obituary;
+    obituary_open(&obituary, herd, seat);
     print_end(end, seat->status);
-    print_note(note, seat);
+    print_note(note, seat, &obituary);
     keep_reason(herd, seat);
-    print_pair(reason, "why", seat->reason[0] ? seat->reason : seat->doom ? seat->doom : "");
+    print_pair(reason, "why",
+               seat->reason[0] ? seat->reason
+               : seat->doom    ? seat->doom
+                               : obituary.why);
     print_pair(panic, "last_words", last_words_panic(&herd->board, seat->number, words));
     bool is_replaced =
         post && herd->stage == DECIDE_RUNNING && fate != DECIDE_NO_APP && fate != DECIDE_NO_BOOT;
@@ -310,6 +322,7 @@ void herd_bury(struct herd *herd, struct seat *seat)
                                      .access = herd->access,
                                      .now_us = herd->now_us};
     (void)last_words_write(&about);
+    obituary_close(&obituary, herd, seat);
     struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
     totals_add(&herd->totals, &part, herd->board.n_routes);
     release(herd, seat);
@@ -430,7 +443,8 @@ void herd_stop(struct herd *herd, enum decide_stage stage, const char *why)
 uint64_t herd_next_us(const struct herd *herd)
 {
     const struct generation *g = &herd->generation;
-    uint64_t next = herd->due_us;
+    uint64_t next = coroners_next_us(&herd->coroners);
+    next = herd->due_us < next ? herd->due_us : next;
     for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
         const struct seat *seat = &herd->slots.seats[i];
         uint64_t at = SEAT_NEVER;

@@ -9,8 +9,10 @@
 
 #include "ipc/heritage.h"
 #include "ipc/scoreboard.h"
+#include "server/coroners.h"
 #include "server/decide.h"
 #include "server/generation.h"
+#include "server/oom.h"
 #include "server/slots.h"
 #include "server/totals.h"
 
@@ -27,6 +29,8 @@ struct herd {
     struct heritage heritage;     /* what every child inherits alike */
     uint32_t logs;                /* how often its log files were reopened */
     struct access_format *access; /* how lines of the access log look; NULL: there is none */
+    struct coroners coroners;     /* who look into deaths */
+    struct oom oom;               /* kills by the kernel that deaths account for */
     struct decide_rules rules;
     enum decide_stage stage;
     int exit_code;    /* what the master will exit with */

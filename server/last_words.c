@@ -90,15 +90,30 @@ static void write_access_line(const struct last_words_about *about, const struct
     (void)log_write(about->access_fd, line, n); /* a full pipe loses it, as it loses others */
 }
 
+/* ` route="GET /:name"`, by the names that the worker gave its statistics; "" for none. */
+static void print_route(const struct scoreboard *board, uint32_t seat, int route,
+                        char out[LOG_QUOTE_MAX + 16])
+{
+    struct scoreboard_part part = scoreboard_peek(board, seat);
+    char quoted[LOG_QUOTE_MAX + 8];
+    out[0] = '\0';
+    if (route < 0 || (uint32_t)route >= board->n_routes)
+        return;
+    const char *name = part.routes[route].name;
+    (void)snprintf(out, LOG_QUOTE_MAX + 16, " route=%s",
+                   log_quote(quoted, name, strnlen(name, sizeof part.routes[route].name)));
+}
+
 static void tell(const struct last_words_about *about, const struct request *request)
 {
     struct quoted quoted;
+    char route[LOG_QUOTE_MAX + 16];
     quote(request, &quoted);
+    print_route(about->board, about->seat, request->route, route);
     log_warn("request lost",
-             "slot=%d pid=%d method=%s target=%s peer=%s phase=%s elapsed_ms=%" PRIu64
-             " route=%d%s",
+             "slot=%d pid=%d method=%s target=%s peer=%s phase=%s elapsed_ms=%" PRIu64 "%s%s",
              about->slot, (int)about->pid, quoted.method, quoted.target, quoted.peer,
-             request->phase, request->elapsed_us / CLOCK_US_PER_MS, request->route, quoted.trace);
+             request->phase, request->elapsed_us / CLOCK_US_PER_MS, route, quoted.trace);
     if (about->access_fd >= 0 && about->access)
         write_access_line(about, request);
 }
@@ -135,21 +150,29 @@ uint32_t last_words_write(const struct last_words_about *about)
     return lost;
 }
 
+const char *last_words_print(const struct scoreboard *board, uint32_t seat,
+                             const struct request_entry *entry, uint64_t now_us,
+                             char out[LAST_WORDS_REQUEST_BYTES])
+{
+    struct request request;
+    out[0] = '\0';
+    if (read_entry(entry, now_us, &request)) {
+        struct quoted quoted;
+        char route[LOG_QUOTE_MAX + 16];
+        quote(&request, &quoted);
+        print_route(board, seat, request.route, route);
+        (void)snprintf(out, LAST_WORDS_REQUEST_BYTES,
+                       "%s method=%s target=%s elapsed_ms=%" PRIu64 "%s", route, quoted.method,
+                       quoted.target, request.elapsed_us / CLOCK_US_PER_MS, quoted.trace);
+    }
+    return out;
+}
+
 const char *last_words_request(const struct scoreboard *board, uint32_t seat, uint64_t now_us,
                                char out[LAST_WORDS_REQUEST_BYTES])
 {
-    struct scoreboard_part part = scoreboard_peek(board, seat);
-    struct request request;
-    out[0] = '\0';
-    if (read_entry(&part.head->current, now_us, &request)) {
-        struct quoted quoted;
-        quote(&request, &quoted);
-        (void)snprintf(out, LAST_WORDS_REQUEST_BYTES,
-                       " method=%s target=%s elapsed_ms=%" PRIu64 " route=%d%s", quoted.method,
-                       quoted.target, request.elapsed_us / CLOCK_US_PER_MS, request.route,
-                       quoted.trace);
-    }
-    return out;
+    const struct seat_head *head = scoreboard_peek(board, seat).head;
+    return last_words_print(board, seat, &head->current, now_us, out);
 }
 
 const char *last_words_panic(const struct scoreboard *board, uint32_t seat,

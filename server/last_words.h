@@ -10,7 +10,7 @@
 
 #define LAST_WORDS_BYTES sizeof(((struct seat_head *)0)->last_words)
 
-#define LAST_WORDS_REQUEST_BYTES (3 * LOG_QUOTE_MAX)
+#define LAST_WORDS_REQUEST_BYTES (4 * LOG_QUOTE_MAX)
 
 struct access_format; /* http/access.h; here only carried */
 
@@ -31,9 +31,15 @@ struct last_words_about {
  * Returns  unfinished requests */
 uint32_t last_words_write(const struct last_words_about *about);
 
-/* The request whose handler runs (or ran), as pairs for a log line with a blank in front:
- * ` method="GET" target="/x" elapsed_ms=3 …`.
+/* A request as pairs for a log line, with a blank in front:
+ * ` route="GET /:name" method="GET" target="/x" elapsed_ms=3 trace=…`.
+ * entry    of the occupant of that seat, or a copy
  * Returns  out; "" when there is none */
+const char *last_words_print(const struct scoreboard *board, uint32_t seat,
+                             const struct request_entry *entry, uint64_t now_us,
+                             char out[LAST_WORDS_REQUEST_BYTES]);
+
+/* The same of the request whose handler runs (or ran) on the main thread. */
 const char *last_words_request(const struct scoreboard *board, uint32_t seat, uint64_t now_us,
                                char out[LAST_WORDS_REQUEST_BYTES]);
 

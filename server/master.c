@@ -414,6 +414,7 @@ static void judge_seats(struct master *m)
             read_heartbeat(m, seat);
         herd_happen(&m->herd, seat, DECIDE_TIME);
     }
+    coroners_on_time(&m->herd.coroners, m->herd.now_us);
 }
 
 /* ---- The dead */
@@ -426,6 +427,8 @@ static void reap_children(struct master *m)
         if (pid <= 0)
             break;
         struct seat *seat = slots_find_by_pid(&m->herd.slots, pid);
+        if (!seat && coroners_reap(&m->herd.coroners, pid, status))
+            continue;
         if (seat) {
             seat->is_dead = true;
             seat->status = status;
@@ -484,5 +487,6 @@ static void tell_manager(struct master *m)
 
 static bool has_ended(const struct master *m)
 {
-    return m->herd.stage != DECIDE_RUNNING && slots_count(&m->herd.slots) == 0;
+    return m->herd.stage != DECIDE_RUNNING && slots_count(&m->herd.slots) == 0 &&
+           (m->herd.stage == DECIDE_AT_ONCE || coroners_count(&m->herd.coroners) == 0);
 }

@@ -31,9 +31,11 @@
 #include "ipc/spawn.h"
 #include "workers/chain.h"
 #include "workers/channel.h"
+#include "workers/crash.h"
 #include "workers/inproc.h"
 #include "workers/mounts.h"
 #include "workers/privileges.h"
+#include "workers/symbols.h"
 #include "workers/web.h"
 #include "workers/web_event.h"
 
@@ -95,6 +97,7 @@ static void announce_seat(void)
     head->generation = room.heritage->generation;
     head->pid = getpid();
     panic_set_area(head->last_words, sizeof head->last_words);
+    crash_attach(room.part.remains, NULL);
 }
 
 static void set_process(const char *role, int generation, const struct settings *settings,
@@ -141,6 +144,7 @@ void loader_main(const struct heritage *heritage)
     channel_tell(room.heritage, MSG_HELLO, NULL, getpid(), 0, NULL);
     if (receive_belongings(&app_fd, &err) < 0)
         fail(err.text);
+    crash_arm();
     announce_seat();
     set_process("loader", heritage->generation, heritage->settings, &room.app);
     if (privileges_drop(heritage->settings, &err) < 0)
@@ -505,4 +509,5 @@ void loader_print_versions(FILE *out)
 {
     (void)fprintf(out, "llhttp %s\n", parse_version());
     (void)fprintf(out, "libev %s\n", web_event_library());
+    (void)fprintf(out, "libdw %s\n", symbols_library());
 }

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/title.h"
+#include "workers/crash.h"
 
 #define IN_BYTES 32768U
 #define NO_ENTRY UINT32_MAX
@@ -79,6 +80,7 @@ static inline void enter_app(struct web *web, struct rmd_request *req)
 {
     struct request_entry *entry = &web->part.head->current;
     fill_entry(entry, req);
+    crash_set_request(req);
     atomic_store_explicit(&entry->phase, ENTRY_HANDLER, memory_order_release);
     title_mark(true);
     if (__builtin_expect(web->is_path_shown, false))

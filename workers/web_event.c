@@ -34,6 +34,7 @@
 #include "ipc/signals.h"
 #include "workers/channel.h"
 #include "workers/client.h"
+#include "workers/crash.h"
 #include "workers/drain.h"
 #include "workers/web.h"
 
@@ -120,8 +121,9 @@ static int receive_board(struct scoreboard_part *part, struct err *err)
     return rc;
 }
 
-static void announce_seat(struct seat_head *head)
+static void announce_seat(const struct scoreboard_part *part)
 {
+    struct seat_head *head = part->head;
     const struct heritage *h = room.heritage;
     head->layout = SCOREBOARD_LAYOUT;
     head->epoch = h->epoch;
@@ -130,6 +132,7 @@ static void announce_seat(struct seat_head *head)
     head->generation = h->generation;
     head->pid = getpid();
     panic_set_area(head->last_words, sizeof head->last_words);
+    crash_attach(part->remains, &head->current);
 }
 
 _Noreturn static void fail_boot(const char *reason)
@@ -160,7 +163,7 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
     struct scoreboard_part part;
     if (receive_board(&part, &err) < 0)
         fail_boot(err.text);
-    announce_seat(part.head);
+    announce_seat(&part);
     chain_set_process(&(struct chain_process){.role = "web",
                                               .slot = heritage->slot,
                                               .generation = heritage->generation,

@@ -103,6 +103,9 @@ static void death_of_a_worker_is_valid_json_too(void **state)
     (void)server_wait_log_text(s, "\"event\":\"worker ready\"");
     server_signal(s, SIGTERM);
     CHECK_EQ(server_run(s), 0);
+    CHECK_HAS(lines_text(&s->log), "\"event\":\"worker crashed\"");
+    CHECK_HAS(lines_text(&s->log), "\"event\":\"backtrace\"");
+    CHECK_HAS(lines_text(&s->log), "\"event\":\"frame\"");
     for (const char *line = lines_text(&s->log); *line; line += strcspn(line, "\n") + 1)
         if (*line == '{') /* a sanitizer or backtrace may add text of its own */
             json_must(line, strcspn(line, "\n"));

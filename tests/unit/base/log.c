@@ -330,6 +330,51 @@ static void log_write_survives_a_reader_that_is_gone(void **state)
     assert_int_equal(log_write(ends[1], "", 0), 0);
 }
 
+/* What is kept is the end of all that was logged, in whole lines. */
+static void log_ring_keeps_the_last_lines(void **state)
+{
+    (void)state;
+    static struct log_ring ring;
+    static char out[LOG_RING_BYTES];
+    ring = (struct log_ring){.at = 0};
+    assert_int_equal(log_read_ring(&ring, out), 0);
+    log_set_ring(&ring);
+    log_notice("only line", "%s", "");
+    size_t len = log_read_ring(&ring, out);
+    assert_non_null(memmem(out, len, "only line\n", 10));
+    for (int i = 0; i < 1000; i++)
+        log_notice("line", "n=%d", i);
+    log_set_ring(NULL);
+    log_notice("not kept", "%s", "");
+    len = log_read_ring(&ring, out);
+    assert_true(len > LOG_RING_BYTES - 200 && len <= LOG_RING_BYTES);
+    assert_non_null(memmem(out, len, "line n=999\n", 11));
+    assert_null(memmem(out, len, "only line", 9));
+    assert_null(memmem(out, len, "not kept", 8));
+    int lines = 0;
+    for (size_t at = 0; at < len; lines++) {
+        const char *end = memchr(out + at, '\n', len - at);
+        assert_non_null(end);
+        assert_non_null(memmem(out + at, (size_t)(end - out) - at, ": line n=", 9)); /* whole */
+        at = (size_t)(end - out) + 1;
+    }
+    assert_true(lines > 50);
+}
+
+static void log_ring_is_not_believed(void **state)
+{
+    (void)state;
+    static struct log_ring ring;
+    static char out[LOG_RING_BYTES];
+    memset(&ring, 0x1b, sizeof ring);
+    assert_int_equal(log_read_ring(&ring, out), 0); /* no line has an end */
+    ring.text[100] = '\n';
+    size_t len = log_read_ring(&ring, out);
+    assert_true(len < LOG_RING_BYTES);
+    for (size_t i = 0; i < len; i++)
+        assert_true(out[i] == '?');
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -345,6 +390,8 @@ int main(void)
         TEST(log_write_gives_pipes_whole_lines),
         TEST(log_write_splits_a_batch_between_lines_only),
         TEST(log_write_survives_a_reader_that_is_gone),
+        TEST(log_ring_keeps_the_last_lines),
+        TEST(log_ring_is_not_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,153 @@
+/* Process: master, while a seat's occupant hangs, and when it is buried. */
+#include "server/obituary.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "ipc/signals.h"
+#include "server/last_words.h"
+
+const char *obituary_noun(const struct seat *seat)
+{
+    return seat->role == ROLE_WEB ? "worker" : role_table[seat->role].name;
+}
+
+static void print_who(const struct seat *seat, char out[48])
+{
+    if (seat->slot >= 0)
+        (void)snprintf(out, 48, "slot=%d pid=%d", seat->slot, (int)seat->pid);
+    else
+        (void)snprintf(out, 48, "pid=%d", (int)seat->pid);
+}
+
+/* ---- alive, but not answering ---- */
+
+static size_t read_proc(pid_t pid, const char *name, char *out, size_t cap)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, out, cap - 1);
+    if (fd >= 0)
+        (void)close(fd);
+    out[n > 0 ? n : 0] = '\0';
+    return n > 0 ? (size_t)n : 0;
+}
+
+const char *obituary_print_state(pid_t pid, char out[OBITUARY_STATE_MAX])
+{
+    char stat[512];
+    char where[64];
+    out[0] = '\0';
+    if (read_proc(pid, "stat", stat, sizeof stat) == 0)
+        return out;
+    const char *name_end = strrchr(stat, ')'); /* the name may hold anything (proc(5)) */
+    if (!name_end || strlen(name_end) < 3)
+        return out;
+    size_t n = read_proc(pid, "wchan", where, sizeof where);
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char)where[i]) && where[i] != '_')
+            n = 0;
+    where[n] = '\0';
+    bool is_known = n > 0 && strcmp(where, "0") != 0;
+    (void)snprintf(out, OBITUARY_STATE_MAX, " state=%c%s%s", name_end[2], is_known ? " wchan=" : "",
+                   is_known ? where : "");
+    return out;
+}
+
+void obituary_tell_hang(const struct herd *herd, const struct seat *seat)
+{
+    char who[48];
+    char event[32];
+    char state[OBITUARY_STATE_MAX];
+    char silent[48] = "";
+    char request[LAST_WORDS_REQUEST_BYTES];
+    print_who(seat, who);
+    (void)snprintf(event, sizeof event, "%s hangs", obituary_noun(seat));
+    if (seat->heartbeat_us > 0)
+        (void)snprintf(silent, sizeof silent, " silent_ms=%" PRIu64,
+                       (herd->now_us - seat->heartbeat_us) / CLOCK_US_PER_MS);
+    log_error(event, "%s why=\"%s\"%s%s%s does=\"SIGABRT, then another\"", who, seat->doom, silent,
+              obituary_print_state(seat->pid, state),
+              last_words_request(&herd->board, seat->number, herd->now_us, request));
+}
+
+/* ---- dead ---- */
+
+static uint32_t gather_facts(struct herd *herd, const struct seat *seat, bool has_remains)
+{
+    const struct remains *left = herd->coroners.remains;
+    char words[LAST_WORDS_BYTES];
+    uint32_t facts = cause_facts_of(seat->status);
+    facts |= seat->is_leaving ? CAUSE_LEAVING : 0;
+    facts |= seat->doom ? CAUSE_DOOMED : 0;
+    facts |= seat->reason[0] ? CAUSE_SAID_WHY : 0;
+    facts |= last_words_panic(&herd->board, seat->number, words)[0] ? CAUSE_PANIC : 0;
+    if (has_remains)
+        facts |= left->kind == REMAINS_EXIT ? CAUSE_LEFT_EXIT : CAUSE_LEFT_FAULT;
+    if (has_remains && remains_was_sent(left) && left->sender_pid != seat->pid)
+        facts |= CAUSE_SENT;
+    if (facts & CAUSE_KILL && oom_take(&herd->oom)) /* each count is used up by one death */
+        facts |= CAUSE_OOM;
+    return facts;
+}
+
+/* What the handler saw: ` code=MAPERR address=0x0 thread=main`. */
+static void print_fault(const struct remains *r, char out[LOG_QUOTE_MAX + 128])
+{
+    char quoted[LOG_QUOTE_MAX + 8];
+    size_t len = (size_t)snprintf(out, LOG_QUOTE_MAX + 128, " code=%s",
+                                  remains_code_name(r->signal, r->code));
+    if (r->code > 0)
+        len += (size_t)snprintf(out + len, 64, " address=0x%" PRIx64, r->address);
+    bool is_main = r->tid == r->pid;
+    (void)snprintf(out + len, LOG_QUOTE_MAX + 128 - len, " thread=%s",
+                   is_main ? "main" : log_quote(quoted, r->thread, strlen(r->thread)));
+}
+
+static void tell_crash(const struct herd *herd, const struct seat *seat, bool has_remains)
+{
+    const struct remains *left = herd->coroners.remains;
+    char who[48];
+    char event[32];
+    char fault[LOG_QUOTE_MAX + 128] = "";
+    char request[LAST_WORDS_REQUEST_BYTES];
+    print_who(seat, who);
+    (void)snprintf(event, sizeof event, "%s crashed", obituary_noun(seat));
+    if (has_remains)
+        print_fault(left, fault);
+    if (has_remains)
+        (void)last_words_print(&herd->board, seat->number, &left->request, herd->now_us, request);
+    else
+        (void)last_words_request(&herd->board, seat->number, herd->now_us, request);
+    log_error(event, "%s signal=%s%s%s", who, signals_name(WTERMSIG(seat->status)), fault, request);
+}
+
+void obituary_open(struct obituary *obituary, struct herd *herd, const struct seat *seat)
+{
+    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    obituary->has_remains = coroners_take(&herd->coroners, &part, seat->pid, seat->status);
+    uint32_t facts = gather_facts(herd, seat, obituary->has_remains);
+    obituary->cause = cause_judge(facts);
+    (void)cause_print(obituary->cause, facts, seat->status, obituary->why);
+    if (obituary->cause == CAUSE_IS_CRASH || obituary->cause == CAUSE_IS_ASSERTION)
+        tell_crash(herd, seat, obituary->has_remains);
+}
+
+void obituary_close(const struct obituary *obituary, struct herd *herd, const struct seat *seat)
+{
+    static const bool is_told[CAUSES] = {[CAUSE_IS_MASTER] = true,
+                                         [CAUSE_IS_ASSERTION] = true,
+                                         [CAUSE_IS_CRASH] = true,
+                                         [CAUSE_IS_EXIT] = true};
+    if (obituary->has_remains && is_told[obituary->cause])
+        coroners_send(&herd->coroners, &herd->heritage, herd->generation.app_fd, seat,
+                      herd->now_us);
+}

@@ -1,0 +1,170 @@
+/* Process: the coroner's reader, a child that may crash or hang over a file without harm, and
+ * `remuda version`. libdw is loaded here and nowhere else: no process that serves has it. */
+#include "workers/symbols.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef REMUDA_LIBDW
+
+#include <dlfcn.h>
+#include <elfutils/libdwfl.h>
+
+#include "workers/crash_maps.h"
+
+#define LIBRARY "libdw.so.1"
+
+/* The functions that are called, by their names. */
+#define FUNCTIONS(X)                                                                               \
+    X(dwfl_begin)                                                                                  \
+    X(dwfl_report_begin)                                                                           \
+    X(dwfl_report_elf)                                                                             \
+    X(dwfl_report_end)                                                                             \
+    X(dwfl_addrmodule)                                                                             \
+    X(dwfl_module_addrinfo)                                                                        \
+    X(dwfl_module_getsrc)                                                                          \
+    X(dwfl_lineinfo)                                                                               \
+    X(dwfl_build_id_find_elf)                                                                      \
+    X(dwfl_standard_find_debuginfo)                                                                \
+    X(dwfl_offline_section_address)
+
+#define DECLARE(name) __typeof__(&name) name;
+#define LOAD(name)                                                                                 \
+    if (!(lib.name = (__typeof__(&name))dlsym(handle, #name)))                                     \
+        return -ENOENT;
+
+static struct {
+    FUNCTIONS(DECLARE)
+} lib;
+
+static Dwfl *session;
+
+int symbols_open(void)
+{
+    static Dwfl_Callbacks callbacks;
+    void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    if (!handle)
+        return -ENOENT;
+    FUNCTIONS(LOAD)
+    (void)unsetenv("DEBUGINFOD_URLS"); /* nothing here asks the network */
+    callbacks = (Dwfl_Callbacks){.find_elf = lib.dwfl_build_id_find_elf,
+                                 .find_debuginfo = lib.dwfl_standard_find_debuginfo,
+                                 .section_address = lib.dwfl_offline_section_address};
+    session = lib.dwfl_begin(&callbacks);
+    if (!session)
+        return -ENOMEM;
+    lib.dwfl_report_begin(session);
+    return 0;
+}
+
+/* Names out of a file that was replaced since would be wrong ones. */
+static bool is_same(const struct symbols_object *object, int fd)
+{
+    unsigned char head[4096]; /* linkers put the note in front of everything else */
+    unsigned char found[REMAINS_BUILD_ID_MAX];
+    ssize_t n = pread(fd, head, sizeof head, 0);
+    size_t len = n > 0 ? crash_maps_build_id(head, (size_t)n, found) : 0;
+    return object->build_id_len == 0 ||
+           (len == object->build_id_len && memcmp(found, object->build_id, len) == 0);
+}
+
+int symbols_add(const struct symbols_object *object)
+{
+    int fd = object->fd >= 0 ? fcntl(object->fd, F_DUPFD_CLOEXEC, 3)
+                             : open(object->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return -errno;
+    if (!is_same(object, fd)) {
+        (void)close(fd);
+        return -ESTALE;
+    }
+    Dwfl_Module *module =
+        lib.dwfl_report_elf(session, object->path, object->path, fd, object->base, false);
+    if (!module) {
+        (void)close(fd);
+        return -ENOEXEC;
+    }
+    return 0;
+}
+
+void symbols_begin(void)
+{
+    (void)lib.dwfl_report_end(session, NULL, NULL);
+}
+
+static void copy_end(char *out, size_t cap, const char *text)
+{
+    size_t len = strlen(text);
+    const char *from = len < cap ? text : text + len - (cap - 1);
+    (void)snprintf(out, cap, "%s", from);
+}
+
+void symbols_find(uint64_t address, struct symbols_place *out)
+{
+    memset(out, 0, sizeof *out);
+    Dwfl_Module *module = lib.dwfl_addrmodule(session, address);
+    if (!module)
+        return;
+    GElf_Off offset = 0;
+    GElf_Sym symbol;
+    const char *name =
+        lib.dwfl_module_addrinfo(module, address, &offset, &symbol, NULL, NULL, NULL);
+    if (name) {
+        (void)snprintf(out->function, sizeof out->function, "%s", name);
+        out->offset = (uint32_t)offset;
+    }
+    Dwfl_Line *line = lib.dwfl_module_getsrc(module, address);
+    int number = 0;
+    const char *file = line ? lib.dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
+    if (file) {
+        copy_end(out->file, sizeof out->file, file);
+        out->line = number > 0 ? (uint32_t)number : 0;
+    }
+}
+
+const char *symbols_library(void)
+{
+    static char text[32];
+    void *handle = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
+    __typeof__(&dwfl_version) version =
+        handle ? (__typeof__(&dwfl_version))dlsym(handle, "dwfl_version") : NULL;
+    (void)snprintf(text, sizeof text, "%s", version ? version(NULL) : "not there");
+    if (handle)
+        (void)dlclose(handle);
+    return text;
+}
+
+#else
+
+int symbols_open(void)
+{
+    return -ENOENT;
+}
+
+int symbols_add(const struct symbols_object *object)
+{
+    (void)object;
+    return -ENOENT;
+}
+
+void symbols_begin(void)
+{
+}
+
+void symbols_find(uint64_t address, struct symbols_place *out)
+{
+    (void)address;
+    memset(out, 0, sizeof *out);
+}
+
+const char *symbols_library(void)
+{
+    return "not built in";
+}
+
+#endif

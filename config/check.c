@@ -170,6 +170,21 @@ static void check_mounts(const struct settings *s, struct mistakes *m)
     }
 }
 
+/* A daemon's standard streams lead nowhere: nothing is to be lost there. */
+static void check_daemon(const struct settings *s, struct mistakes *m)
+{
+    static const enum setting_id logs[] = {SETTING_ID_errorlog, SETTING_ID_accesslog};
+    static const char *const streams[] = {"standard error", "standard output"};
+    for (size_t i = 0; s->daemon && i < sizeof logs / sizeof logs[0]; i++) {
+        const char *const *path = schema_peek_field(s, &schema_specs[logs[i]]);
+        if (*path && strcmp(*path, "-") == 0 && are_good(s, SETTING_ID_daemon, logs[i]))
+            check_complain(s, SETTING_ID_daemon, m,
+                           "is on, but %s is \"-\", %s, which a daemon does not have; set %s to a "
+                           "file",
+                           schema_specs[logs[i]].name, streams[i], schema_specs[logs[i]].name);
+    }
+}
+
 static void check_own_fields(const struct settings *s, struct mistakes *m)
 {
     size_t len = strlen(s->server_header);
@@ -188,6 +203,7 @@ static void check_own_fields(const struct settings *s, struct mistakes *m)
 void check_settings(const struct settings *s, struct mistakes *mistakes, struct mistakes *warnings)
 {
     check_own_fields(s, mistakes);
+    check_daemon(s, mistakes);
     check_schemes(s, mistakes);
     check_user(s, mistakes);
     check_binds(s, mistakes);

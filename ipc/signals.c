@@ -23,6 +23,17 @@ static void on_signal(int number)
     errno = saved_errno;
 }
 
+void signals_hold(void)
+{
+    static const int held[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP,  SIGUSR1,
+                               SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
+        (void)sigaddset(&set, held[i]);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int signals_open(const int *numbers, unsigned count)
 {
     fd_close(&pipe_fds[0]);
@@ -35,6 +46,11 @@ int signals_open(const int *numbers, unsigned count)
     for (unsigned i = 0; i < count; i++)
         if (numbers[i] <= 0 || numbers[i] >= 64 || sigaction(numbers[i], &action, NULL) < 0)
             return -EINVAL;
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (unsigned i = 0; i < count; i++)
+        (void)sigaddset(&set, numbers[i]);
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
     return pipe_fds[0];
 }
 

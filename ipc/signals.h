@@ -6,10 +6,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Installs the handler for each of the signals and opens the pipe.
+/* Installs the handler for each of the signals and opens the pipe; what signals_hold() held comes.
  * Returns  the end to poll for reading; -errno
  * Safe     once per process; a forked child calls it anew for its own pipe */
 int signals_open(const int *numbers, unsigned count) __attribute__((warn_unused_result));
+
+/* Makes signals wait that ask a server for something, until signals_open() has handlers for them.
+ * For pid 1 of a container: the kernel drops what pid 1 has no handler for (pid_namespaces(7)), so
+ * a TERM in the first moments of a start would be lost. */
+void signals_hold(void);
 
 /* Empties the pipe and takes the signals that came since the last call.
  * Returns  bit n set: signal n came at least once (n < 64) */

@@ -178,3 +178,23 @@ out:
     fd_close(&report[1]);
     return rc;
 }
+
+int spawn_detached(struct err *err)
+{
+    pid_t between = fork_checked();
+    if (between < 0)
+        return err_set(err, errno, "fork: %s", strerror(errno));
+    if (between > 0) {
+        int status;
+        while (waitpid(between, &status, 0) < 0)
+            if (errno != EINTR)
+                return err_set(err, errno, "waitpid: %s", strerror(errno));
+        int code = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+        return code == 0 ? 1 : err_set(err, code, "fork: %s", strerror(code));
+    }
+    (void)setsid(); /* can't fail: the pid is new, so no group has it */
+    pid_t pid = fork_checked();
+    if (pid != 0)
+        _exit(pid < 0 ? errno : EXIT_SUCCESS);
+    return 0;
+}

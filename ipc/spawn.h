@@ -28,6 +28,13 @@ int spawn_child(const struct heritage *heritage, spawn_main main, pid_t *out_pid
 int spawn_grandchild(const struct heritage *heritage, spawn_main main, pid_t *out_pid,
                      struct err *err) __attribute__((warn_unused_result));
 
+/* Goes on in a new process that has no controlling terminal and never gets one (setsid(2), and a
+ * fork behind it), nobody's child but init's or a subreaper's. The one exception to the rule above:
+ * the new process returns through its parent's frames, since it takes its parent's place.
+ * Returns  0 in the new process; 1 in the one that called; -errno, *err: there is no new one
+ * Safe     single-threaded, before there are children */
+int spawn_detached(struct err *err) __attribute__((warn_unused_result));
+
 /* Asks to be killed when the parent dies, and ends this process when that is not `master` (any
  * more). Every child does it when it starts; again after a change of credentials, which makes the
  * kernel forget it (prctl(2), PR_SET_PDEATHSIG). */

@@ -8,7 +8,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config/merge.h"
+#include "ipc/signals.h"
 #include "server/cli.h"
+#include "server/daemon.h"
 #include "server/inherit.h"
 #include "server/listen.h"
 #include "server/logfile.h"
@@ -22,6 +24,7 @@ enum { SINGLE };
 static int refuse(int code, const char *what)
 {
     (void)fprintf(stderr, "remuda run: %s\n", what);
+    daemon_fail(code, what);
     return code;
 }
 
@@ -38,6 +41,7 @@ static int cannot_start(int code, const struct err *err)
     char quoted[LOG_QUOTE_MAX + 8];
     log_error("cannot start", "exit=%d why=%s", code,
               log_quote(quoted, err->text, strlen(err->text)));
+    daemon_fail(code, err->text);
     return code;
 }
 
@@ -93,8 +97,8 @@ static int serve(struct settings *settings, struct inherit *inherit,
     int log_fd = -1;
     int access_fd = -1;
     if (settings->chdir && chdir(settings->chdir) < 0) {
-        (void)fprintf(stderr, "remuda run: chdir %s: %s\n", settings->chdir, strerror(errno));
-        return CLI_CONFIG;
+        (void)err_set(&err, errno, "chdir %s: %s", settings->chdir, strerror(errno));
+        return refuse(CLI_CONFIG, err.text);
     }
     if (logfile_open(settings->errorlog ? settings->errorlog : "-", STDERR_FILENO, &log_fd, &err) <
         0)
@@ -114,6 +118,25 @@ static int serve(struct settings *settings, struct inherit *inherit,
     return code;
 }
 
+/* In the background, unless this is a successor, which is there already. Whoever started us waits
+ * in here, and returns what to exit with. */
+static int serve_detached(struct merge_result *r, struct inherit *inherit)
+{
+    struct err err;
+    int code = CLI_OK;
+    if (inherit->from == INHERIT_SYSTEMD)
+        return refuse(CLI_CONFIG, "daemon: is on, but systemd has started this and watches it; "
+                                  "say no");
+    int rc = inherit->from == INHERIT_MASTER ? 0 : daemon_start(&code, &err);
+    if (rc < 0)
+        return refuse(CLI_NO_BOOT, err.text);
+    if (rc > 0)
+        return code;
+    code = serve(r->settings, inherit, &r->warnings, false);
+    daemon_fail(code, "stopped before it was ready");
+    return code;
+}
+
 static int run(struct merge_result *r, struct inherit *inherit, bool is_single)
 {
     if (r->is_help_wanted) {
@@ -130,7 +153,11 @@ static int run(struct merge_result *r, struct inherit *inherit, bool is_single)
         mistakes_print(&r->mistakes, "", stderr);
         return CLI_CONFIG;
     }
-    return serve(r->settings, inherit, &r->warnings, is_single);
+    if (r->settings->daemon && is_single)
+        return refuse(CLI_USAGE, "daemon: is on, but --single serves in the foreground; say no, or "
+                                 "leave --single out");
+    return r->settings->daemon ? serve_detached(r, inherit)
+                               : serve(r->settings, inherit, &r->warnings, is_single);
 }
 
 int cmd_run(int argc, char **argv)
@@ -142,6 +169,8 @@ int cmd_run(int argc, char **argv)
     struct inherit inherit;
     struct err err;
     int code;
+    if (getpid() == 1)
+        signals_hold();
     if (inherit_take(&inherit, &err) < 0) /* before anything is opened */
         return refuse(CLI_BIND, err.text);
     if (merge_settings(&in, &r) < 0) {

@@ -20,6 +20,7 @@
 #include "ipc/msg.h"
 #include "ipc/signals.h"
 #include "server/cli.h"
+#include "server/daemon.h"
 #include "server/last_words.h"
 #include "server/obituary.h"
 #include "server/strangers.h"
@@ -184,12 +185,14 @@ static void take_fate(struct herd *herd, struct post *post, enum decide_fate fat
     case DECIDE_NO_APP:
         log_error("cannot start", "exit=%d why=%s", CLI_CONFIG,
                   log_quote(quoted, herd->reason, strlen(herd->reason)));
+        daemon_fail(CLI_CONFIG, herd->reason);
         herd->exit_code = CLI_CONFIG;
         herd_stop(herd, DECIDE_QUICK, "app");
         break;
     case DECIDE_NO_BOOT:
         log_error("cannot start", "exit=%d tries=%u why=%s", CLI_NO_BOOT, post->failures,
                   log_quote(quoted, herd->reason, strlen(herd->reason)));
+        daemon_fail(CLI_NO_BOOT, herd->reason);
         herd->exit_code = CLI_NO_BOOT;
         herd_stop(herd, DECIDE_QUICK, "boot");
         break;

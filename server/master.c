@@ -31,6 +31,7 @@
 #include "ipc/signals.h"
 #include "ipc/spawn.h"
 #include "server/cli.h"
+#include "server/daemon.h"
 #include "server/herd.h"
 #include "server/inherit.h"
 #include "server/listen.h"
@@ -113,6 +114,7 @@ static int refuse_start(int code, const struct err *err)
     char quoted[LOG_QUOTE_MAX + 8];
     log_error("cannot start", "exit=%d why=%s", code,
               log_quote(quoted, err->text, strlen(err->text)));
+    daemon_fail(code, err->text);
     return code;
 }
 
@@ -460,7 +462,7 @@ static void close_listeners(struct master *m)
     log_debug("sockets closed", "%s", "");
 }
 
-/* ---- The service manager */
+/* ---- The service manager, and who waits for a daemon */
 
 static enum notify_phase phase_of(const struct master *m)
 {
@@ -483,6 +485,8 @@ static void tell_manager(struct master *m)
                    "%s, %" PRIu32 " of %" PRIu32 " workers ready, generation %d", words[phase],
                    generation_count_ready(g), g->n_workers, g->number);
     notify_turn(&m->notify, phase, status, m->herd.now_us);
+    if (phase == NOTIFY_READY)
+        daemon_ready();
 }
 
 static bool has_ended(const struct master *m)

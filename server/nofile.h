@@ -7,9 +7,12 @@
 struct err;
 struct settings;
 
-/* Raises the soft limit of RLIMIT_NOFILE (and as root the hard one) to what a worker needs for
- * worker_connections and the master for its own. What can't be reached is an error under `strict`;
- * else a warning, and worker_connections becomes what fits.
+/* Raises the soft limit of RLIMIT_NOFILE (as root the hard one, too), which children inherit. A
+ * worker needs a descriptor for each of worker_connections, one for each listening socket that it
+ * may have to watch, and some for itself and the app; as many as connections again are wanted for
+ * bodies in spool files and files that are being sent, since without one such a request fails.
+ * What is needed and can't be had is an error under `strict` or when next to nothing is left; else
+ * it is a warning, and worker_connections becomes what fits.
  * n_master  descriptors that the master needs, without reserve
  * Returns   0; -EMFILE, *err names the limit and the need */
 int nofile_raise(struct settings *settings, uint32_t n_master, struct err *err)

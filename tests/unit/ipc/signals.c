@@ -171,6 +171,25 @@ static void signals_have_names(void **state)
     CHECK_TEXT(signals_name(4711), "?");
 }
 
+/* Would end the process otherwise, or, as pid 1, be dropped. */
+static void what_is_held_comes_once_there_are_handlers(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        signals_hold();
+        (void)raise(SIGTERM);
+        (void)raise(SIGUSR2);
+        wake_fd = signals_open(numbers, sizeof numbers / sizeof numbers[0]);
+        uint64_t expected = UINT64_C(1) << SIGTERM | UINT64_C(1) << SIGUSR2;
+        _exit(is_awake(0) && signals_take() == expected ? 0 : 1);
+    }
+    int status;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +203,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(numbers_that_can_not_be_handled_are_refused, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(after_a_reset_signals_do_what_they_always_did, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_is_held_comes_once_there_are_handlers, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(signals_have_names, setup, teardown),
     };

@@ -16,6 +16,14 @@ static inline uint64_t clock_now_us(void)
     return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_nsec / 1000U;
 }
 
+/* The same, a few milliseconds behind, for half of what it costs. */
+static inline uint64_t clock_coarse_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_nsec / 1000U;
+}
+
 /* Wall clock, microseconds since 1970-01-01 UTC. */
 static inline uint64_t clock_wall_us(void)
 {

@@ -280,14 +280,8 @@ const char *machine_why_memory(const struct machine *m, struct arena *arena)
     return "unknown: neither MemTotal nor a cgroup limit can be read";
 }
 
-int machine_resolve(const struct machine *m, struct settings *s)
+static int resolve_workers(const struct machine *m, struct settings *s)
 {
-    s->cpus = m->cpus;
-    s->memory_bytes = m->memory_bytes;
-    s->cpus_why = machine_why_cpus(m, &s->arena);
-    s->memory_why = machine_why_memory(m, &s->arena);
-    if (!s->cpus_why || !s->memory_why)
-        return -ENOMEM;
     if (!s->workers.is_auto)
         return 0;
     uint32_t n = machine_workers_auto(m);
@@ -299,4 +293,35 @@ int machine_resolve(const struct machine *m, struct settings *s)
     s->workers.n = n;
     s->sources[SETTING_ID_workers].derived = why;
     return 0;
+}
+
+/* What it becomes is up to each worker's measurements: here is how far. */
+static int resolve_threads(struct settings *s)
+{
+    if (!s->threads.is_auto)
+        return 0;
+    const char *why = arena_printf(
+        &s->arena, NULL,
+        "%u at most; each worker measures how long handlers of the io lane wait and how long they "
+        "compute, and has CPUs x (1 + wait / CPU time) / workers threads, here %" PRIu32
+        " x (1 + W/C) / %" PRIu32 ", from %u to %u. CPUs: %s",
+        SETTINGS_THREADS_AUTO_MAX, s->cpus, s->workers.n, SETTINGS_THREADS_AUTO_MIN,
+        SETTINGS_THREADS_AUTO_MAX, s->cpus_why);
+    if (!why)
+        return -ENOMEM;
+    s->threads.n = SETTINGS_THREADS_AUTO_MAX;
+    s->sources[SETTING_ID_threads].derived = why;
+    return 0;
+}
+
+int machine_resolve(const struct machine *m, struct settings *s)
+{
+    s->cpus = m->cpus;
+    s->memory_bytes = m->memory_bytes;
+    s->cpus_why = machine_why_cpus(m, &s->arena);
+    s->memory_why = machine_why_memory(m, &s->arena);
+    if (!s->cpus_why || !s->memory_why)
+        return -ENOMEM;
+    int rc = resolve_workers(m, s);
+    return rc == 0 ? resolve_threads(s) : rc;
 }

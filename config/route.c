@@ -23,6 +23,8 @@ static const struct key {
     uint64_t step;    /* the value is a multiple of it */
     const char *part; /* what is wrong with one that is not */
 } keys[] = {
+    {.spec = {.name = "lane", .type = SETTING_ENUM_TYPE},
+     .offset = offsetof(struct setting_route, lane)},
     {.spec = {.name = "limit_request_body",
               .type = SETTING_SIZE,
               .default_text = "0",
@@ -41,7 +43,7 @@ static const struct key {
 };
 
 #define N_KEYS (sizeof keys / sizeof keys[0])
-#define KEYS_ALLOWED "limit_request_body, request_timeout"
+#define KEYS_ALLOWED "lane, limit_request_body, request_timeout"
 
 struct reader {
     struct settings *s;
@@ -92,6 +94,20 @@ static void refuse_key(struct reader *r, const struct settings_node *node)
              near ? "did you mean " : "", near ? near : "", near ? "? " : "");
 }
 
+static void read_lane(struct reader *r, const struct settings_node *node, uint64_t *out_lane)
+{
+    char quoted[VALUE_QUOTE_MAX];
+    bool is_later = strcmp(node->text, "compute") == 0 || strcmp(node->text, "auto") == 0;
+    if (strcmp(node->text, "inline") == 0)
+        *out_lane = SETTING_LANE_INLINE;
+    else if (strcmp(node->text, "io") == 0)
+        *out_lane = SETTING_LANE_IO;
+    else
+        complain(r, node->line, node->column, "%s %s; allowed: inline, io",
+                 value_quote(quoted, str_make(node->text, node->len)),
+                 is_later ? "needs a compute pool, which this version has not" : "is no lane");
+}
+
 static void read_value(struct reader *r, const struct settings_node *node, const struct key *key,
                        struct setting_route *out)
 {
@@ -102,6 +118,8 @@ static void read_value(struct reader *r, const struct settings_node *node, const
     const char *wrong = value_check_node(key->spec.type, node);
     if (wrong)
         complain(r, node->line, node->column, "%s", wrong);
+    else if (key->spec.type == SETTING_ENUM_TYPE)
+        read_lane(r, node, &out->lane);
     else if (value_parse_number(&key->spec, text, &value, &err) < 0)
         complain(r, node->line, node->column, "%s", err.text);
     else if (value % key->step != 0)

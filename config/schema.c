@@ -7,6 +7,7 @@
 
 #include "base/panic.h"
 
+#define SETTING_MS(n) (UINT64_C(1000) * (n))
 #define SETTING_S(n) (UINT64_C(1000000) * (n))
 #define SETTING_MIB(n) (UINT64_C(1048576) * (n))
 #define SETTING_TIB(n) (UINT64_C(1099511627776) * (n))

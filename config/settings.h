@@ -19,6 +19,10 @@
 #include "base/log.h"
 #include "base/network.h"
 
+/* Bounds of `threads: auto`; guesses, for stacks and for handlers that wait. */
+#define SETTINGS_THREADS_AUTO_MIN 4U
+#define SETTINGS_THREADS_AUTO_MAX 128U
+
 enum worker_class { WORKER_CLASS_EVENT };
 enum proxy_protocol {
     PROXY_PROTOCOL_OFF,
@@ -79,11 +83,15 @@ struct setting_mounts {
     size_t n;                          /* 0 … SETTINGS_MOUNTS_MAX */
 };
 
+/* Lanes that `routes` may choose; the app may declare more. */
+enum setting_lane { SETTING_LANE_DECLARED, SETTING_LANE_INLINE, SETTING_LANE_IO };
+
 /* What `routes` says of one route of the app. */
 struct setting_route {
     const char *route;                 /* "POST /upload", as `remuda routes` prints it */
     uint64_t limit_request_body_bytes; /* 1 …; 0: as the app and the other settings say */
     uint64_t request_timeout_us;       /* whole milliseconds, 1 ms … 1 h; 0: likewise */
+    uint64_t lane;                     /* enum setting_lane */
     unsigned line;                     /* where its key stands in the file, from 1; 0: not there */
     unsigned column;
 };

@@ -12,17 +12,19 @@
 
 #include "base/clock.h"
 #include "base/panic.h"
+#include "http/away.h"
 #include "http/conn_answer.h"
+#include "http/conn_app.h"
 #include "http/conn_request.h"
 #include "http/stream.h"
 
 #define OUT_KEPT_BYTES 262144U
 
 const char *const conn_state_names[CONN_STATES] = {
-    [CONN_PROXY] = "proxy",   [CONN_IDLE] = "idle",         [CONN_HEAD] = "head",
-    [CONN_LENGTH] = "body",   [CONN_CHUNKED] = "chunked",   [CONN_SENDING] = "send",
-    [CONN_STREAM] = "stream", [CONN_DEFERRED] = "deferred", [CONN_CLOSING] = "closing",
-    [CONN_LINGER] = "linger", [CONN_CLOSED] = "closed"};
+    [CONN_PROXY] = "proxy",     [CONN_IDLE] = "idle",         [CONN_HEAD] = "head",
+    [CONN_LENGTH] = "body",     [CONN_CHUNKED] = "chunked",   [CONN_SENDING] = "send",
+    [CONN_STREAM] = "stream",   [CONN_DEFERRED] = "deferred", [CONN_AWAY] = "away",
+    [CONN_CLOSING] = "closing", [CONN_LINGER] = "linger",     [CONN_CLOSED] = "closed"};
 
 /* ---- a connection's life ---- */
 
@@ -37,8 +39,11 @@ void conn_init(struct conn *c, struct conn_env *env, const struct peer *peer)
 
 void conn_fini(struct conn *c)
 {
-    if (c->is_open_ended && (c->state == CONN_STREAM || c->state == CONN_CLOSING))
+    if (c->is_open_ended &&
+        (c->state == CONN_STREAM || c->state == CONN_AWAY || c->state == CONN_CLOSING))
         c->is_broken = true; /* not all of it was made, or sent */
+    if (c->ex && c->ex->is_away)
+        away_let_go(c);
     if (c->ex) {
         struct exchange *ex = c->ex;
         if (ex->is_handled) {
@@ -85,16 +90,20 @@ void conn_on_eof(struct conn *c)
     conn_fini(c);
 }
 
-bool conn_on_ticket(struct rmd_deferred *d)
+struct conn *conn_on_ticket(struct conn_env *env, struct rmd_deferred *d)
 {
-    struct conn *c = d->conn;
-    if (!c) {
+    struct exchange *ex = d->ex;
+    if (!ex) {
         deferred_give_back(d, false);
-        return false;
+        return NULL;
     }
-    RMD_ASSERT(c->ex && c->ex->req.deferred == d);
-    c->ex->ticket = d;
-    return true;
+    if (d == &ex->token)
+        return away_come_back(env, ex);
+    ex->ticket = d;
+    if (ex->is_away)
+        return NULL; /* looked at when that is back */
+    RMD_ASSERT(ex->conn && ex->req.deferred == d);
+    return ex->conn;
 }
 
 /* ---- a turn ---- */
@@ -102,14 +111,20 @@ bool conn_on_ticket(struct rmd_deferred *d)
 static bool step_stream(struct conn *c)
 {
     struct conn_env *env = c->env;
+    struct exchange *ex = c->ex;
     if (c->resume_us > env->now_us)
         return false;
+    if (__builtin_expect(ex->is_io && !ex->is_made, 0)) {
+        conn_app_send(c, ERRAND_PRODUCE);
+        return false;
+    }
     size_t len = env->out.len;
-    int wait_ms = stream_produce(&c->ex->res, c->is_stream_chunked, &env->out);
+    int wait_ms = ex->is_io ? away_take_made(ex, &env->out)
+                            : stream_produce(&ex->res, ex->is_stream_chunked, &env->out);
     if (wait_ms == RMD_END) {
         conn_answer_finish(c);
     } else if (wait_ms < 0) {
-        c->ex->res.status = 0;
+        ex->res.status = 0;
         c->is_keep_alive = false;
         c->is_broken = true;
         conn_answer_finish(c);
@@ -148,6 +163,8 @@ bool conn_can_go_on(const struct conn *c)
         return false;
     if (c->state == CONN_STREAM || c->state == CONN_DEFERRED)
         return c->resume_us <= c->env->now_us || (c->ex && c->ex->ticket);
+    if (c->state == CONN_AWAY)
+        return c->resume_us <= c->env->now_us || c->ex->is_back;
     return c->is_paused && c->state < CONN_SENDING;
 }
 
@@ -183,10 +200,14 @@ static int settle_input(struct conn *c)
         if (c->ex->store.len == 0)
             rc = buf_append(&c->ex->store, env->view, env->view_len);
         break;
+    case CONN_AWAY:
+        if (c->ex->is_away)
+            break;
+        __attribute__((fallthrough));
     case CONN_SENDING:
     case CONN_STREAM:
     case CONN_DEFERRED:
-        if (c->ex->req.board_entry == UINT32_MAX)
+        if (c->ex->req.board_entry == UINT32_MAX || c->ex->is_io)
             env->hooks.parked(env->owner, &c->ex->req);
         rc = buf_append(&c->pending, env->view, env->view_len);
         if (rc == 0)
@@ -228,6 +249,8 @@ void conn_settle(struct conn *c)
     env->out_sent = 0;
     if (rc < 0)
         conn_fini(c);
+    if (c->state == CONN_AWAY && !c->ex->is_away && !c->ex->is_back)
+        away_send(c);
     if (c->state == CONN_CLOSING && c->out.len == 0)
         c->state = c->is_lingering && !c->is_broken ? CONN_LINGER : CONN_CLOSED;
 }
@@ -254,6 +277,7 @@ enum conn_wait conn_wait(const struct conn *c)
         return CONN_WAIT_BODY;
     case CONN_STREAM:
     case CONN_DEFERRED:
+    case CONN_AWAY:
         return CONN_WAIT_TIMER;
     case CONN_LINGER:
         return CONN_WAIT_LINGER;

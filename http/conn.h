@@ -41,6 +41,7 @@ enum conn_state {
     CONN_SENDING,  /* a body is sent from where it lies */
     CONN_STREAM,   /* a producer writes the body */
     CONN_DEFERRED, /* the application owes the answer */
+    CONN_AWAY,     /* its code runs elsewhere: http/away.h */
     CONN_CLOSING,  /* the last answer is being sent */
     CONN_LINGER,   /* our side is shut; reading until the client has read it all */
     CONN_CLOSED,
@@ -65,8 +66,8 @@ struct conn {
     struct buf pending;  /* input behind a request whose answer is under way */
     struct buf out;      /* output that did not fit the socket; empty when all was sent */
     size_t out_sent;     /* of out */
-    uint64_t resume_us;  /* CONN_STREAM: when the producer wants to go on; CONN_DEFERRED: when
-                          * patience ends, CONN_NEVER_US: never */
+    uint64_t resume_us;  /* CONN_STREAM: when the producer wants to go on; CONN_DEFERRED and
+                          * CONN_AWAY: when patience ends, CONN_NEVER_US: never */
     struct peer peer;    /* after a PROXY protocol header: whom that names */
     uint32_t n_requests;
     uint8_t state;      /* enum conn_state */
@@ -74,7 +75,6 @@ struct conn {
     bool is_keep_alive; /* after the answer under way */
     bool is_lingering;  /* the client may still be sending: linger instead of close */
     bool is_paused;     /* gave the loop to others; goes on when writable */
-    bool is_stream_chunked;
     bool is_open_ended; /* the end of the connection is the end of its last answer */
     bool is_trusted;    /* the peer is a proxy that is believed what it says about its client */
     bool is_broken;     /* the answer was broken off, which the client must not take for its end */
@@ -117,9 +117,9 @@ bool conn_output_file(const struct conn *c, struct conn_file *out_file);
 /* Octets of either were sent. */
 void conn_output_sent(struct conn *c, size_t n);
 
-/* A ticket came in (deferred_take()). When its request still waits, a turn follows.
- * Returns  whether it does */
-bool conn_on_ticket(struct rmd_deferred *d);
+/* A ticket came in, or an exchange that was away (deferred_take()).
+ * Returns  the connection that waits for it, for which a turn follows; NULL: none does */
+struct conn *conn_on_ticket(struct conn_env *env, struct rmd_deferred *d);
 
 /* Is there more to do now, without waiting? */
 bool conn_can_go_on(const struct conn *c);

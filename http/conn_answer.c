@@ -72,7 +72,7 @@ static int render_head(struct conn *c, struct exchange *ex)
     struct rmd_response *res = &ex->res;
     bool is_1_0 = ex->req.head.bytes > 0 && ex->req.head.minor == 0;
     bool is_stream = res->kind == RESPONSE_STREAM;
-    c->is_stream_chunked = is_stream && !is_1_0;
+    ex->is_stream_chunked = is_stream && !is_1_0;
     c->is_open_ended = is_stream && is_1_0;
     if (c->is_open_ended)
         c->is_keep_alive = false; /* the end of the body is the end of the connection */
@@ -80,7 +80,7 @@ static int render_head(struct conn *c, struct exchange *ex)
         .common = c->env->common,
         .is_closing = !c->is_keep_alive,
         .is_keep_alive_1_0 = is_1_0,
-        .is_chunked = c->is_stream_chunked && !response_is_bodiless(res->status),
+        .is_chunked = ex->is_stream_chunked && !response_is_bodiless(res->status),
         .has_length = !is_stream && !response_is_bodiless(res->status),
         .length = res->body_len,
     };
@@ -203,6 +203,17 @@ void conn_answer_error(struct conn *c, int status)
     start_over(ex);
     response_error_page(&ex->res, &ex->arena, status);
     c->env->hooks.error(c->env->owner, &ex->req, &ex->res, status);
+    conn_answer_give(c);
+}
+
+void conn_answer_busy(struct conn *c)
+{
+    struct exchange *ex = c->ex;
+    start_over(ex);
+    /* Without it the answer says the same, only less of it. */
+    (void)!response_set(&ex->res, &ex->arena, STR("Retry-After"), STR("1"), true);
+    response_error_page(&ex->res, &ex->arena, 503);
+    c->env->hooks.error(c->env->owner, &ex->req, &ex->res, 503);
     conn_answer_give(c);
 }
 

@@ -16,6 +16,9 @@ void conn_answer_refuse(struct conn *c, int status, const char *reason);
 /* Answers a well-formed request with an error page; the connection goes on. */
 void conn_answer_error(struct conn *c, int status);
 
+/* Answers 503 with Retry-After: there is no room for the request where it should run. */
+void conn_answer_busy(struct conn *c);
+
 /* The answer is on its way as a whole, or broken off. */
 void conn_answer_finish(struct conn *c);
 

@@ -20,6 +20,13 @@
 #define CONN_SERVER_MAX 100       /* bytes of a Server field; longer ones are cut */
 #define CONN_ENV_OUT_BYTES 65536U /* answers gathered before a write; the buffer begins so large */
 
+/* Where the application's code for a request runs. */
+enum conn_lane {
+    CONN_LANE_LOOP, /* here */
+    CONN_LANE_AWAY, /* elsewhere: by send() */
+    CONN_LANE_FULL  /* elsewhere, but there is no room: the client gets a 503 */
+};
+
 struct conn_hooks {
     /* Runs filters and handler, fills res, unless the application puts the answer off
      * (request_is_put_off()). req->outcome says what the router found. */
@@ -40,8 +47,19 @@ struct conn_hooks {
     void (*proxy_refused)(void *owner, const struct peer *peer, const char *reason);
     /* An answer (or the lack of one, status 0) is complete: count it, log it. */
     void (*finished)(void *owner, struct rmd_request *req, struct rmd_response *res);
-    /* The answer goes on after this turn / is no longer under way. */
+    /* The answer goes on after this turn, or a request that is sent away comes and goes. */
     void (*parked)(void *owner, struct rmd_request *req);
+
+    /* For routes of another lane than inline; NULL: all of them run here, and the others are not
+     * called. Says where. */
+    enum conn_lane (*choose)(void *owner, struct rmd_request *req);
+    /* An errand is due: the exchange is somebody else's from now on, until its token is turned in
+     * (away_turn_in()). */
+    void (*send)(void *owner, struct exchange *ex);
+    /* Nobody waits for it any more. Returns whether it had not begun: then it is ours again. */
+    bool (*recall)(void *owner, struct exchange *ex);
+    /* It took longer than its request may, and goes on without anybody who waits. */
+    void (*overdue)(void *owner, struct exchange *ex);
 };
 
 /* What the connections of one loop share. */

@@ -1,6 +1,6 @@
 /* Requests: from the first octet to the call of the handler. Reading order: step_idle() →
  * step_head() → on_head() → begin_body() → step_length(), step_chunked() → on_body_complete() →
- * after_app().
+ * conn_app_dispatch().
  *
  * A handler is called when its request is there as a whole. It is called with the head alone when
  * its route takes the body as it comes, or when no route was found, so that nobody's octets are
@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/panic.h"
 #include "http/conn_answer.h"
+#include "http/conn_app.h"
 #include "http/guard.h"
 
 #define BODY_FIRST_BYTES 65536U   /* a body grows from here; malloc gives pages when touched */
@@ -23,101 +23,6 @@ static void consume_view(struct conn_env *env, size_t n)
 {
     env->view += n;
     env->view_len -= n;
-}
-
-/* ---- the application's turn ---- */
-
-/* Asks for the body, when the client waits to be asked (RFC 9110 §10.1.1).
- * Returns false when there was no memory, and the connection is over */
-static bool send_continue(struct conn *c)
-{
-    struct exchange *ex = c->ex;
-    if (ex->is_continued)
-        return true;
-    ex->is_continued = true;
-    if (buf_append(&c->env->out, "HTTP/1.1 100 Continue\r\n\r\n", 25) == 0)
-        return true;
-    conn_answer_give_up(c);
-    return false;
-}
-
-static uint64_t patience_of(const struct conn *c)
-{
-    const struct rmd_request *req = &c->ex->req;
-    const struct route *route = req->match.route;
-    uint64_t limit_us = c->env->limits.answer_us;
-    if (route && route->decl->timeout_ms > 0)
-        limit_us = route->decl->timeout_ms * CLOCK_US_PER_MS;
-    return limit_us > 0 ? c->env->now_us + limit_us : CONN_NEVER_US;
-}
-
-/* The body's rate counts from now on. */
-static void start_body_clock(struct conn *c)
-{
-    c->ex->body_octets = 0;
-    c->ex->body_started_us = c->env->now_us;
-}
-
-static void feed_consumer(struct conn *c, struct str piece);
-
-/* What the application left behind: its answer, or its word that it comes later. One that waits for
- * the body gets what is here, or what is to come; a ticket that is turned in without an answer lets
- * a body go on that had to wait. */
-static void after_app(struct conn *c)
-{
-    struct exchange *ex = c->ex;
-    struct rmd_request *req = &ex->req;
-    if (__builtin_expect(!request_is_put_off(req), 1)) {
-        conn_answer_give(c);
-    } else if (req->deferred) {
-        c->state = CONN_DEFERRED;
-        c->resume_us = patience_of(c);
-    } else if (req->is_body_complete) {
-        feed_consumer(c, ex->sink == SINK_CONSUME ? STR("") : req->body);
-    } else if (send_continue(c)) {
-        if (c->state == CONN_DEFERRED)
-            start_body_clock(c); /* it was not the client that let time pass */
-        ex->sink = SINK_CONSUME;
-        c->state = req->head.is_chunked ? CONN_CHUNKED : CONN_LENGTH;
-    }
-}
-
-/* An empty piece says that the body is complete. Afterwards the request may be over. */
-static void feed_consumer(struct conn *c, struct str piece)
-{
-    struct exchange *ex = c->ex;
-    ex->sink = SINK_CONSUME;
-    if (piece.len == 0)
-        ex->req.is_consumed = true;
-    c->env->hooks.consume(c->env->owner, &ex->req, &ex->res, piece);
-    after_app(c);
-}
-
-static void dispatch(struct conn *c)
-{
-    struct exchange *ex = c->ex;
-    response_begin(&ex->res, &ex->req);
-    ex->is_handled = true;
-    c->env->hooks.handle(c->env->owner, &ex->req, &ex->res);
-    after_app(c);
-}
-
-static bool step_deferred(struct conn *c)
-{
-    struct exchange *ex = c->ex;
-    struct rmd_deferred *ticket = ex->ticket;
-    if (ticket) {
-        ex->ticket = NULL;
-        ex->req.deferred = NULL;
-        c->env->hooks.answer(c->env->owner, &ex->req, &ex->res, ticket);
-        deferred_give_back(ticket, true);
-        after_app(c);
-        return true;
-    }
-    if (c->resume_us > c->env->now_us)
-        return false;
-    conn_answer_error(c, 504);
-    return true;
 }
 
 /* ---- bodies ---- */
@@ -137,7 +42,7 @@ static void begin_body(struct conn *c)
     const struct head *head = &req->head;
     if (!head->is_chunked && (!head->has_length || head->content_length == 0)) {
         req->is_body_complete = true;
-        dispatch(c);
+        conn_app_dispatch(c);
         return;
     }
     bool is_found = req->outcome == ROUTER_FOUND;
@@ -145,7 +50,7 @@ static void begin_body(struct conn *c)
     ex->is_continued = !head->wants_continue || env->view_len > 0; /* then it does not wait */
     ex->body_left = head->has_length ? head->content_length : 0;
     ex->sink = SINK_STORE;
-    start_body_clock(c);
+    conn_app_start_body_clock(c);
     if (head->is_chunked)
         chunked_begin(&ex->chunked, &env->limits, limit);
     if (head->has_length && head->content_length > limit) {
@@ -153,8 +58,8 @@ static void begin_body(struct conn *c)
         return;
     }
     if (!is_found || req->match.route->decl->stream_body)
-        dispatch(c);
-    else if (send_continue(c))
+        conn_app_dispatch(c);
+    else if (conn_app_continue(c))
         c->state = head->is_chunked ? CONN_CHUNKED : CONN_LENGTH;
 }
 
@@ -181,7 +86,7 @@ static bool take_body(struct conn *c, struct str octets)
         return rc == 0;
     }
     if (ex->sink == SINK_CONSUME) {
-        feed_consumer(c, octets);
+        conn_app_feed(c, octets);
         /* not when it is answered, also by what is sent later, or has to wait */
         return c->ex == ex && ex->sink == SINK_CONSUME && is_receiving(c);
     }
@@ -195,13 +100,13 @@ static void on_body_complete(struct conn *c)
     if (ex->sink == SINK_DISCARD) {
         conn_answer_release(c);
     } else if (ex->sink == SINK_CONSUME) {
-        feed_consumer(c, STR(""));
+        conn_app_feed(c, STR(""));
     } else {
         int rc = ex->is_body_in_env ? 0 : body_view(&ex->body, &ex->req.body);
         if (rc < 0)
             refuse_body(c, rc);
         else
-            dispatch(c);
+            conn_app_dispatch(c);
     }
 }
 
@@ -403,17 +308,9 @@ static void on_head(struct conn *c, const char *base)
         begin_body(c);
 }
 
-static bool begin_request(struct conn *c)
+void conn_request_begin(struct conn *c, struct exchange *ex)
 {
     struct conn_env *env = c->env;
-    struct exchange *ex = exchange_take(&env->pool);
-    if (!ex) {
-        conn_answer_give_up(c);
-        return false;
-    }
-    c->ex = ex;
-    c->state = CONN_HEAD;
-    c->n_empty_lines = 0;
     struct rmd_request *req = &ex->req;
     struct field *fields = req->head.fields;
     uint32_t max_fields = req->head.max_fields;
@@ -421,7 +318,8 @@ static bool begin_request(struct conn *c)
     req->magic = REQUEST_MAGIC;
     req->head.fields = fields;
     req->head.max_fields = max_fields;
-    req->conn = c;
+    ex->conn = c;
+    req->env = env;
     req->arena = &ex->arena;
     req->peer = c->peer;
     req->res = &ex->res;
@@ -433,7 +331,21 @@ static bool begin_request(struct conn *c)
     ex->is_body_in_env = false;
     ex->is_handled = false;
     ex->is_over = false;
-    parse_begin(&ex->parse, &req->head, &env->limits);
+}
+
+static bool begin_request(struct conn *c)
+{
+    struct conn_env *env = c->env;
+    struct exchange *ex = exchange_take(&env->pool);
+    if (!ex) {
+        conn_answer_give_up(c);
+        return false;
+    }
+    c->ex = ex;
+    c->state = CONN_HEAD;
+    c->n_empty_lines = 0;
+    conn_request_begin(c, ex);
+    parse_begin(&ex->parse, &ex->req.head, &env->limits);
     return true;
 }
 
@@ -535,7 +447,9 @@ bool conn_request_step(struct conn *c)
     case CONN_CHUNKED:
         return step_chunked(c);
     case CONN_DEFERRED:
-        return step_deferred(c);
+        return conn_app_step_deferred(c);
+    case CONN_AWAY:
+        return conn_app_step_away(c);
     default:
         return false;
     }

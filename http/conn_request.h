@@ -7,7 +7,10 @@
 /* Is the peer a proxy that is believed? Once for each peer, not for each of its requests. */
 void conn_request_judge_peer(struct conn *c);
 
-/* Goes a step further with a request: one of the states up to CONN_DEFERRED.
+/* Puts an empty exchange to the connection's use: as a request of which nothing is known yet. */
+void conn_request_begin(struct conn *c, struct exchange *ex);
+
+/* Goes a step further with a request: one of the states up to CONN_AWAY.
  * Returns  whether it got anywhere */
 bool conn_request_step(struct conn *c);
 

@@ -25,13 +25,13 @@ void deferred_close(struct deferred_box *box)
     }
 }
 
-struct rmd_deferred *deferred_new(struct deferred_box *box, struct conn *conn)
+struct rmd_deferred *deferred_new(struct deferred_box *box, struct exchange *ex)
 {
     struct rmd_deferred *d = calloc(1, sizeof *d);
     if (!d)
         return NULL;
     d->box = box;
-    d->conn = conn;
+    d->ex = ex;
     atomic_init(&d->is_wanted, true);
     return d;
 }
@@ -69,7 +69,7 @@ struct rmd_deferred *deferred_take(struct deferred_box *box)
 
 void deferred_drop(struct rmd_deferred *d)
 {
-    d->conn = NULL;
+    d->ex = NULL;
     atomic_store_explicit(&d->is_wanted, false, memory_order_relaxed);
 }
 

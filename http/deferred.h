@@ -4,7 +4,10 @@
  * request, and there is no lock.
  *
  * A ticket belongs to the application until it is turned in, also when its request ended before:
- * it then only lets go of it (deferred_drop()), and is freed when it comes in. */
+ * it then only lets go of it (deferred_drop()), and is freed when it comes in.
+ *
+ * Exchanges that were sent away come back by the same box: each has a token of its own in it
+ * (http/away.h). */
 #ifndef REMUDA_HTTP_DEFERRED_H
 #define REMUDA_HTTP_DEFERRED_H
 
@@ -13,7 +16,7 @@
 
 #include "include/remuda.h"
 
-struct conn;
+struct exchange;
 
 /* One loop's box of tickets that came in. */
 struct deferred_box {
@@ -24,7 +27,7 @@ struct deferred_box {
 struct rmd_deferred {
     struct rmd_deferred *next; /* in the box */
     struct deferred_box *box;
-    struct conn *conn;      /* whose request it is; only the loop reads it. NULL: it has ended */
+    struct exchange *ex;    /* whose answer it is; only the loop reads it. NULL: it has ended */
     _Atomic bool is_wanted; /* for the application: has it not ended? */
     rmd_answer answer;      /* set when it is turned in */
     void *arg;
@@ -38,8 +41,9 @@ int deferred_open(struct deferred_box *box) __attribute__((warn_unused_result));
  * descriptor stay, for threads that come later; nothing looks into it again. */
 void deferred_close(struct deferred_box *box);
 
-/* A ticket for the request of a connection. NULL when memory is refused. */
-struct rmd_deferred *deferred_new(struct deferred_box *box, struct conn *conn);
+/* A ticket for the answer of an exchange. NULL when memory is refused.
+ * Safe     threads: whoever has the exchange */
+struct rmd_deferred *deferred_new(struct deferred_box *box, struct exchange *ex);
 
 /* Turns a ticket in.
  * Safe     threads: any · signal handlers: no */

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#include "http/deferred.h"
-
 #define ARENA_FIRST_BYTES 4096U
 #define POOL_MAX 64U             /* exchanges kept for reuse */
 #define KEPT_BUFFER_BYTES 65536U /* larger buffers of an exchange are freed when it ends */
@@ -18,6 +16,7 @@ static void exchange_free(struct exchange *ex)
 {
     arena_fini(&ex->arena);
     buf_fini(&ex->store);
+    buf_fini(&ex->made);
     body_fini(&ex->body);
     free(ex);
 }
@@ -49,6 +48,9 @@ void exchange_settle_owed(struct exchange *ex)
     if (ex->ticket)
         deferred_give_back(ex->ticket, false);
     ex->ticket = NULL;
+    if (ex->answering)
+        deferred_give_back(ex->answering, false);
+    ex->answering = NULL;
 }
 
 struct exchange *exchange_take(struct exchange_pool *pool)
@@ -66,7 +68,17 @@ struct exchange *exchange_take(struct exchange_pool *pool)
     body_init(&ex->body);
     ex->req.head.fields = ex->fields;
     ex->req.head.max_fields = pool->n_fields;
+    ex->token.ex = ex;
     return ex;
+}
+
+static void forget_errands(struct exchange *ex)
+{
+    if (ex->made.cap > KEPT_BUFFER_BYTES)
+        buf_fini(&ex->made);
+    ex->made.len = 0;
+    atomic_store_explicit(&ex->is_cancelled, false, memory_order_relaxed);
+    ex->is_io = ex->is_back = ex->is_made = false;
 }
 
 void exchange_give_back(struct exchange_pool *pool, struct exchange *ex)
@@ -77,6 +89,8 @@ void exchange_give_back(struct exchange_pool *pool, struct exchange *ex)
     ex->store.len = 0;
     if (ex->body.memory.cap > 0 || ex->body.fd >= 0)
         body_reset(&ex->body);
+    if (ex->is_io)
+        forget_errands(ex);
     if (pool->n >= POOL_MAX) {
         exchange_free(ex);
         return;

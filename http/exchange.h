@@ -3,13 +3,17 @@
 #ifndef REMUDA_HTTP_EXCHANGE_H
 #define REMUDA_HTTP_EXCHANGE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/list.h"
 #include "http/body.h"
 #include "http/chunked.h"
+#include "http/deferred.h"
 #include "http/parse.h"
 #include "http/request.h"
 #include "http/response.h"
@@ -21,9 +25,19 @@ enum sink {
     SINK_DISCARD  /* nowhere: the answer did not wait for them */
 };
 
-/* One request in the machine. */
+/* What of the application's code an exchange is sent away for: http/away.h. */
+enum errand {
+    ERRAND_HANDLE,  /* filters and handler */
+    ERRAND_CONSUME, /* its consumer, with `piece` */
+    ERRAND_ANSWER,  /* the callback of the ticket `answering` */
+    ERRAND_PRODUCE  /* its producer, into `made` */
+};
+
+/* One request in the machine. While it is away it belongs to whoever runs the errand; the loop
+ * touches only what says so here. */
 struct exchange {
     struct exchange *next; /* in the pool */
+    struct conn *conn;     /* the loop's: whose request it is; NULL: that has ended without it */
     struct rmd_request req;
     struct rmd_response res;
     struct parse parse;
@@ -31,12 +45,25 @@ struct exchange {
     struct buf store; /* octets of a request that did not arrive in one read */
     struct body body; /* one that did not arrive in one read, or was chunked */
     struct chunked chunked;
-    uint64_t body_left;          /* of known length: octets still to come */
-    uint64_t body_octets;        /* of the body received, as on the wire, */
-    uint64_t body_started_us;    /* since then: since it was asked for */
-    struct rmd_deferred *ticket; /* that came in and is to be asked for the answer */
-    uint8_t sink;                /* enum sink */
-    bool is_in_env;              /* req.base points into the loop's input buffer */
+    uint64_t body_left;             /* of known length: octets still to come */
+    uint64_t body_octets;           /* of the body received, as on the wire, */
+    uint64_t body_started_us;       /* since then: since it was asked for */
+    struct rmd_deferred *ticket;    /* the loop's: that came in and is to be asked for the answer */
+    struct rmd_deferred *answering; /* that is being asked */
+    struct rmd_deferred token;      /* comes into the box when an errand is done */
+    struct list away_link;          /* for whoever runs errands */
+    struct str piece;
+    struct buf made;          /* what a producer wrote; or the place of a piece */
+    int wait_ms;              /* what that producer returned */
+    atomic_bool is_cancelled; /* nobody waits for the answer any more: written by the loop */
+    uint8_t sink;             /* enum sink */
+    uint8_t errand;           /* enum errand */
+    bool is_io;               /* its application's code runs elsewhere, not on the loop */
+    bool is_away;             /* the loop's: it was sent and has not come back */
+    bool is_back;             /* it has, which is not looked at yet */
+    bool is_made;             /* the producer's part has come back */
+    bool is_stream_chunked;
+    bool is_in_env; /* req.base points into the loop's input buffer */
     bool is_body_in_env;
     bool is_continued;     /* 100 was sent, or is not waited for */
     bool is_handled;       /* the application has it, and its end is owed to hooks.finished */
@@ -57,8 +84,14 @@ static inline void exchange_settle(struct exchange *ex)
 {
     const struct rmd_request *req = &ex->req;
     if (ex->res.done || ex->res.kind == RESPONSE_FILE || req->consume || req->deferred ||
-        ex->ticket)
+        ex->ticket || ex->answering)
         exchange_settle_owed(ex);
+}
+
+/* The exchange that a request is part of. */
+static inline struct exchange *exchange_of(const struct rmd_request *req)
+{
+    return (struct exchange *)(uintptr_t)((const char *)req - offsetof(struct exchange, req));
 }
 
 /* n_fields  limits.fields */

@@ -32,7 +32,7 @@ struct str request_trace_id(struct rmd_request *req)
         text[given.len] = '\0';
         req->trace_id = str_make(text, given.len);
     } else {
-        memcpy(text, req->conn->env->trace_seed_text, TRACE_WORD_LEN);
+        memcpy(text, req->env->trace_seed_text, TRACE_WORD_LEN);
         trace_put_word(text + TRACE_WORD_LEN, req->trace[1]);
         text[TRACE_ID_LEN] = '\0';
         req->trace_id = str_make(text, TRACE_ID_LEN);

@@ -23,7 +23,7 @@ struct peer {
     } address; /* sa_family AF_UNIX: no more is known */
 };
 
-struct conn;
+struct conn_env;
 
 struct rmd_request {
     uint32_t magic;
@@ -44,7 +44,7 @@ struct rmd_request {
     int n_parts;                       /* or a negative errno */
     bool has_read_parts;
     struct rmd_deferred *deferred; /* the ticket that its answer hangs on; NULL: none */
-    struct conn *conn;             /* that it came on */
+    struct conn_env *env;          /* of its loop: only what does not change is read by threads */
     struct arena *arena;           /* lives as long as the request */
     struct peer peer;
     struct rmd_response *res;

@@ -76,6 +76,8 @@ struct router_override {
     const char *route;   /* "POST /upload": method, blank, pattern with its group's prefix */
     uint64_t body_limit; /* bytes; 0: as declared */
     unsigned timeout_ms; /* up to an hour; 0: as declared */
+    bool has_lane;       /* else as declared */
+    enum rmd_lane lane;
 };
 
 /* Puts an override into the router's copy of the row; before the router serves anything.

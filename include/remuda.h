@@ -15,7 +15,12 @@
  * Text that a function returns is NUL-terminated and lives, like everything that belongs to a
  * request, until its answer has been sent; the request's arena holds it. The comment of each
  * function says in its Safe line in which lanes and threads it may be called. Usable from C11
- * and from C++17. */
+ * and from C++17.
+ *
+ * A route's lane says on which thread everything of its requests runs that the app is called for:
+ * filters, handler, consumer, producer, callbacks of tickets. Inline that is the worker's own
+ * thread, which serves everybody else; in the io lane it is one of several, never two at a time for
+ * one request. What requests share the app must protect, once a route is in io. */
 #ifndef REMUDA_H
 #define REMUDA_H
 
@@ -60,29 +65,31 @@ typedef struct rmd_slice {
 enum rmd_lane {
     RMD_INLINE,  /* on the worker's event loop: short handlers that never block */
     RMD_IO,      /* on a thread of the worker: handlers that wait */
-    RMD_COMPUTE, /* in a process of the compute pool: handlers that burn CPU or memory */
-    RMD_AUTO     /* starts in io; the server moves it by what it measures */
+    RMD_COMPUTE, /* handlers that burn CPU or memory; this version runs them as RMD_IO */
+    RMD_AUTO     /* not decided; this version runs them as RMD_IO */
 };
 
 /* Fills res, exactly once. A handler that returns without an answer gets 500, unless it has put the
  * answer off (rmd_defer()) or waits for the body (rmd_receive()). */
 typedef void (*rmd_handler)(rmd_request *req, rmd_response *res);
 
-/* Runs before the handler. 0: go on; anything else: res holds the answer, the handler is skipped
- * (filters `after` still run). */
+/* Runs before the handler, on its thread. 0: go on; anything else: res holds the answer, the
+ * handler is skipped (filters `after` still run). */
 typedef int (*rmd_before)(rmd_request *req, rmd_response *res);
 
-/* Runs when the answer is complete but not yet sent: may add headers, change the status, log. */
+/* Runs when the answer is complete but not yet sent, on the thread that gave it: may add headers,
+ * change the status, log. */
 typedef void (*rmd_after)(rmd_request *req, rmd_response *res);
 
 /* Makes the body of an error that the server answers by itself (404, 405, 413, 500 …). res already
  * has the status; leaving it without a body gives the server's own page. Not called for requests
  * that could not be parsed. Filters `after` do not run behind an error that comes before or instead
- * of the handler's answer: 408, 413, 503, 504, 507. */
+ * of the handler's answer: 408, 413, 503, 504, 507. Those are made on the worker's own thread, also
+ * for routes of the io lane, and the request of a 504 may be a copy without body and user data. */
 typedef void (*rmd_error_page)(rmd_request *req, rmd_response *res, int status);
 
-/* One row of the route table; the last row is all zeros. The setting `routes` wins over timeout_ms
- * and body_limit. */
+/* One row of the route table; the last row is all zeros. The setting `routes` wins over lane,
+ * timeout_ms and body_limit. */
 typedef struct rmd_route {
     const char *method;  /* "GET" …; "*": any method. GET also answers HEAD */
     const char *pattern; /* "/users/:id" one segment; "/files/" + "*rest" the rest of the path;
@@ -264,10 +271,11 @@ typedef void (*rmd_consumer)(rmd_request *req, rmd_response *res, rmd_slice piec
  * handler is called when the head is there and nothing of the body is kept; without it, or without
  * a body, the pieces are there at once. 100 Continue is sent now, if the client waits for it; a
  * handler with stream_body that answers without rmd_receive() refuses the body unread.
- * consume  called after the handler has returned, never before
- * done     called exactly once with state, also when the client goes away; NULL: none
+ * consume  called after the handler has returned, never before, in the route's lane
+ * done     called exactly once with state, also when the client goes away, on the worker's own
+ *          thread; NULL: none
  * Returns  0; -EBUSY it was asked for already (done is not called)
- * Safe     lanes: inline; consume and done run on the worker's own thread */
+ * Safe     lanes: inline, io · threads: the one that runs the handler */
 RMD_API int rmd_receive(rmd_request *req, rmd_consumer consume, void *state,
                         void (*done)(void *state));
 
@@ -378,7 +386,8 @@ RMD_API void rmd_send(rmd_response *res, int status, const char *type, const voi
                       size_t len);
 
 /* Answers bytes without copying them. They stay untouched until done(arg) is called, which happens
- * exactly once, when they have been sent or are no longer wanted, on the worker's own thread.
+ * exactly once, when they have been sent or are no longer wanted, on the worker's own thread; or by
+ * a function that gives another answer in place of this one.
  * done     NULL: static data, or memory of this request (rmd_alloc(), rmd_body())
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API void rmd_send_ref(rmd_response *res, int status, const char *type, const void *data,
@@ -449,9 +458,12 @@ RMD_API void rmd_allow_ranges(rmd_request *req, rmd_response *res);
 /* Answers a stream: head now, body from produce(), which is called when the wait that it asked for
  * is over and no more than 64 KiB are gathered or unsent (so a slow client holds up its own stream
  * only). HTTP/1.1 clients get it chunked, 1.0 clients until close. A client that ends its side of
- * the connection is taken to have left.
- * done     called exactly once with state, also when the client goes away; NULL: none
- * Safe     lanes: inline; produce and done run on the worker's own thread */
+ * the connection is taken to have left. In the io lane produce() runs on a thread, may block as
+ * long as request_timeout allows, and is called several times in a row while it does not ask to
+ * wait.
+ * done     called exactly once with state, also when the client goes away, on the worker's own
+ *          thread; NULL: none
+ * Safe     lanes: inline, io · threads: the one that runs the handler */
 RMD_API void rmd_stream(rmd_response *res, int status, const char *type, rmd_producer produce,
                         void *state, void (*done)(void *state));
 
@@ -471,7 +483,7 @@ RMD_API int rmd_write_event(rmd_writer *out, const char *event, const char *data
 
 /* Gives the answer that was put off: fills res as a handler does, or puts it off once more. When
  * the request has ended without it (the client left, or had to wait too long) req and res are NULL:
- * then it only frees what arg holds. */
+ * then it only frees what arg holds, on the worker's own thread. */
 typedef void (*rmd_answer)(rmd_request *req, rmd_response *res, void *arg);
 
 /* Puts the answer off: the handler returns, the connection waits, the worker serves others, and
@@ -481,17 +493,23 @@ typedef void (*rmd_answer)(rmd_request *req, rmd_response *res, void *arg);
  * A client that ends its side of the connection meanwhile is taken to have left.
  * Returns  the ticket; NULL when there is one already, when the answer is there already (in filters
  *          `after`), or when memory is refused
- * Safe     lanes: inline · threads: the one that runs the handler */
+ * Safe     lanes: inline, io · threads: the one that runs the handler */
 RMD_API rmd_deferred *rmd_defer(rmd_request *req);
 
 /* Turns a ticket in, which then is no longer the caller's. answer(req, res, arg) is called soon,
- * exactly once, on the worker's own thread and never from within this function.
+ * exactly once, in the route's lane and never from within this function.
  * Safe     everywhere but in signal handlers; any thread */
 RMD_API void rmd_complete(rmd_deferred *ticket, rmd_answer answer, void *arg);
 
 /* Is somebody still waiting for this answer? For work that may be given up half-way.
  * Safe     any thread that holds the ticket */
 RMD_API bool rmd_is_wanted(const rmd_deferred *ticket);
+
+/* Does nobody wait for this request's answer any more: has its client left, or its time passed? For
+ * handlers of the io lane that may give up half-way; what they answer then goes nowhere.
+ * Returns  true: it may. Always false inline, where nobody can notice
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API bool rmd_cancelled(const rmd_request *req);
 
 /* ---- settings, process, log --------------------------------------------------------------- */
 

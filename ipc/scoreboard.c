@@ -20,10 +20,9 @@ _Static_assert(sizeof(struct scoreboard_head) <= PAGE, "one page");
 _Static_assert(sizeof(struct seat_head) <= PAGE, "one page");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a dead process must not hold a lock");
 
-const char *const scoreboard_phase_names[ENTRY_PHASES] = {[ENTRY_FREE] = "free",
-                                                          [ENTRY_HANDLER] = "handler",
-                                                          [ENTRY_STREAM] = "stream",
-                                                          [ENTRY_DEFERRED] = "deferred"};
+const char *const scoreboard_phase_names[ENTRY_PHASES] = {
+    [ENTRY_FREE] = "free",         [ENTRY_HANDLER] = "handler", [ENTRY_STREAM] = "stream",
+    [ENTRY_DEFERRED] = "deferred", [ENTRY_QUEUED] = "queued",   [ENTRY_IO] = "io"};
 
 const char *const scoreboard_state_names[SEAT_STATES] = {[SEAT_STATE_BOOTING] = "booting",
                                                          [SEAT_STATE_READY] = "ready",

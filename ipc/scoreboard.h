@@ -34,6 +34,8 @@ enum entry_phase {
     ENTRY_HANDLER,  /* its handler runs */
     ENTRY_STREAM,   /* its answer is being produced or sent */
     ENTRY_DEFERRED, /* the app has put its answer off */
+    ENTRY_QUEUED,   /* it waits for a thread */
+    ENTRY_IO,       /* its handler runs on a thread */
     ENTRY_PHASES
 };
 extern const char *const scoreboard_phase_names[ENTRY_PHASES];
@@ -80,6 +82,9 @@ struct seat_head {
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;
     _Atomic uint64_t log_dropped; /* access-log bytes that did not fit */
+    _Atomic uint64_t slow;        /* handlers that held the loop for slow_callback */
+    _Atomic uint64_t refused;     /* requests answered 503 since the io queue was full */
+    _Atomic uint64_t overdue;     /* threads left behind by request_timeout */
     char last_words[256];         /* of a failed assertion, NUL-terminated */
     struct request_entry current; /* the request whose handler runs */
     _Atomic uint32_t batch_len;   /* access-log bytes not yet written */

@@ -141,7 +141,7 @@ bool rmd_form_next(rmd_request *req, size_t *at, const char **out_name, const ch
 
 int rmd_body_fd(const rmd_request *req)
 {
-    return req->conn->ex->body.fd;
+    return exchange_of(req)->body.fd;
 }
 
 int rmd_receive(rmd_request *req, rmd_consumer consume, void *state, void (*done)(void *state))
@@ -156,16 +156,21 @@ int rmd_receive(rmd_request *req, rmd_consumer consume, void *state, void (*done
 
 rmd_deferred *rmd_defer(rmd_request *req)
 {
-    struct deferred_box *box = req->conn->env->box;
+    struct deferred_box *box = req->env->box;
     if (req->deferred || req->is_answered || !box)
         return NULL;
-    req->deferred = deferred_new(box, req->conn);
+    req->deferred = deferred_new(box, exchange_of(req));
     return req->deferred;
 }
 
 void rmd_complete(rmd_deferred *ticket, rmd_answer answer, void *arg)
 {
     deferred_turn_in(ticket, answer, arg);
+}
+
+bool rmd_cancelled(const rmd_request *req)
+{
+    return atomic_load_explicit(&exchange_of(req)->is_cancelled, memory_order_relaxed);
 }
 
 bool rmd_is_wanted(const rmd_deferred *ticket)

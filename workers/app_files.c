@@ -3,17 +3,17 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "http/conn.h"
 #include "http/files.h"
 #include "http/opened.h"
 #include "include/remuda.h"
 #include "workers/chain.h"
 
-static int64_t now_seconds(const rmd_request *req)
+static int64_t now_seconds(void)
 {
-    return req->conn->env->common_second;
+    return (int64_t)(clock_wall_us() / CLOCK_US_PER_S);
 }
 
 void rmd_send_file(rmd_request *req, rmd_response *res, const char *folder, const char *path)
@@ -33,7 +33,7 @@ void rmd_send_file(rmd_request *req, rmd_response *res, const char *folder, cons
     else if (!path)
         status = 404; /* as rmd_param() says that it was malformed */
     else
-        status = files_answer_one(&files, path, now_seconds(req), req, res, &err);
+        status = files_answer_one(&files, path, now_seconds(), req, res, &err);
     fd_close(&files.root_fd);
     chain_finish_file(req, res, status, &err);
 }
@@ -65,6 +65,6 @@ void rmd_send_fd(rmd_request *req, rmd_response *res, const char *type, int fd)
     if (status > 0)
         fd_close(&fd);
     else
-        status = opened_answer(&file, now_seconds(req), req, res, &err);
+        status = opened_answer(&file, now_seconds(), req, res, &err);
     chain_finish_file(req, res, status, &err);
 }

@@ -2,8 +2,8 @@
  * preconditions, ranges. */
 #include <errno.h>
 
+#include "base/clock.h"
 #include "http/conditional.h"
-#include "http/conn.h"
 #include "http/date.h"
 #include "http/negotiate.h"
 #include "http/range.h"
@@ -43,9 +43,9 @@ int rmd_accept_language(rmd_request *req, const char *const *offers)
 
 /* ---- preconditions ---- */
 
-static int64_t now_seconds(const rmd_request *req)
+static int64_t now_seconds(void)
 {
-    return req->conn->env->common_second;
+    return (int64_t)(clock_wall_us() / CLOCK_US_PER_S);
 }
 
 static struct conditional_verdict judge(rmd_request *req, const struct conditional_current *current)
@@ -57,7 +57,7 @@ static struct conditional_verdict judge(rmd_request *req, const struct condition
         .if_unmodified_since = list_of(req, "If-Unmodified-Since"),
         .if_range = list_of(req, "If-Range"),
     };
-    return conditional_judge(str_of(req->method), &fields, current, now_seconds(req));
+    return conditional_judge(str_of(req->method), &fields, current, now_seconds());
 }
 
 static void set_validators(rmd_request *req, rmd_response *res, const char *etag,
@@ -71,7 +71,7 @@ static void set_validators(rmd_request *req, rmd_response *res, const char *etag
         chain_complain(req, "an entity tag is text in quotes, or W/ and text in quotes");
     if (modified < 0)
         return;
-    date_format(date, modified < now_seconds(req) ? modified : now_seconds(req));
+    date_format(date, modified < now_seconds() ? modified : now_seconds());
     (void)rmd_set_header(res, "Last-Modified", date);
 }
 
@@ -94,14 +94,14 @@ bool rmd_precondition(rmd_request *req, rmd_response *res, const char *etag, lon
 
 /* ---- ranges ---- */
 
-static struct conditional_current current_of(const rmd_request *req, const rmd_response *res)
+static struct conditional_current current_of(const rmd_response *res)
 {
     struct conditional_current current = {.modified_seconds = CONDITIONAL_NO_DATE};
     const struct response_field *etag = response_find(res, STR("etag"));
     const struct response_field *date = response_find(res, STR("last-modified"));
     if (etag)
         current.etag = etag->value;
-    if (date && date_parse(date->value, now_seconds(req), &current.modified_seconds) < 0)
+    if (date && date_parse(date->value, now_seconds(), &current.modified_seconds) < 0)
         current.modified_seconds = CONDITIONAL_NO_DATE;
     return current;
 }
@@ -114,7 +114,7 @@ void rmd_allow_ranges(rmd_request *req, rmd_response *res)
     struct str value = list_of(req, "Range");
     if (rc < 0 || !value.p)
         return;
-    struct conditional_current current = current_of(req, res);
+    struct conditional_current current = current_of(res);
     struct range_set set;
     char boundary[RANGE_BOUNDARY_LEN + 1];
     if (!judge(req, &current).takes_range)

@@ -341,7 +341,8 @@ static void on_client(struct ev_loop *loop, ev_io *watcher, int events)
     (void)loop;
     struct client *client = (struct client *)(void *)watcher;
     /* Not conn_wait(): the stream's time may have come a moment before its timer. */
-    bool is_waiting = client->conn.state == CONN_STREAM || client->conn.state == CONN_DEFERRED;
+    uint8_t state = client->conn.state;
+    bool is_waiting = state == CONN_STREAM || state == CONN_DEFERRED || state == CONN_AWAY;
     if ((events & EV_READ) && is_waiting)
         client_peek(client);
     else if (events & EV_READ)
@@ -375,8 +376,8 @@ static void on_tickets(struct ev_loop *loop, ev_io *watcher, int events)
     struct rmd_deferred *next;
     for (struct rmd_deferred *d = deferred_take(&all->web->box); d; d = next) {
         next = d->next;
-        struct conn *conn = d->conn;
-        if (conn_on_ticket(d))
+        struct conn *conn = conn_on_ticket(&all->web->env, d);
+        if (conn)
             (void)client_turn(client_of(conn));
     }
 }

@@ -133,7 +133,7 @@ static void wait_for_ticket(struct conn *c)
     struct rmd_deferred *next;
     for (struct rmd_deferred *d = deferred_take(env->box); d; d = next) {
         next = d->next;
-        (void)conn_on_ticket(d);
+        (void)conn_on_ticket(env, d);
     }
 }
 

@@ -111,15 +111,23 @@ static void set_process(const char *role, int generation, const struct settings 
                                               .app = app});
 }
 
-/* A route that declares a lane for waiting or heavy work holds up its worker's loop in this
- * version. */
+/* Where a route runs in this version. A class without threads has but one lane. */
+static enum rmd_lane lane_in_effect(const struct route *route)
+{
+    return route->lane == RMD_INLINE ? RMD_INLINE : RMD_IO;
+}
+
+/* Heavy handlers do the least harm where those are that wait. */
 static void tell_of_lanes(void)
 {
     size_t n = 0;
-    for (size_t i = 0; i < router_count(room.app.router); i++)
-        n += router_route(room.app.router, i)->lane != RMD_INLINE;
+    for (size_t i = 0; i < router_count(room.app.router); i++) {
+        const struct route *route = router_route(room.app.router, i);
+        n += lane_in_effect(route) != route->lane;
+    }
     if (n > 0)
-        log_notice("lanes other than inline run inline in this version", "routes=%zu", n);
+        log_notice("routes of the lanes compute and auto run in lane io in this version",
+                   "routes=%zu", n);
 }
 
 _Noreturn static void fail(const char *reason)
@@ -290,6 +298,8 @@ static int override_routes(const struct settings *settings, const struct app *ap
             .route = item->route,
             .body_limit = item->limit_request_body_bytes,
             .timeout_ms = (unsigned)(item->request_timeout_us / CLOCK_US_PER_MS),
+            .has_lane = item->lane != SETTING_LANE_DECLARED,
+            .lane = item->lane == SETTING_LANE_IO ? RMD_IO : RMD_INLINE,
         };
         if (router_override(app->router, &override, err) == 0)
             continue;
@@ -350,7 +360,7 @@ int loader_run_single(const struct settings *settings, int access_fd, void (*reo
         rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
     if (rc == 0)
         rc = web_event_run_single(settings, &app, access_fd, reopen_logs, fds, n_fds, err);
-    unload(handle, &app);
+    unload(NULL, &app); /* its code stays: threads of its own may still be in it */
     return rc;
 }
 
@@ -429,9 +439,14 @@ static const char *lane_name(enum rmd_lane lane)
     return names[lane];
 }
 
-/* The limits of a route that are its own, be they declared or set. */
-static void print_limits(const rmd_route *row, FILE *out)
+/* What of a route is not as usual, or not as declared. */
+static void print_notes(const struct route *route, FILE *out)
 {
+    const rmd_route *row = route->decl;
+    if (lane_in_effect(route) != route->lane)
+        (void)fprintf(out, " lane=%s, which this version runs in io", lane_name(route->lane));
+    else if (route->lane != row->lane)
+        (void)fprintf(out, " declared=%s", lane_name(row->lane));
     if (row->body_limit > 0)
         (void)fprintf(out, " limit_request_body=%zu", row->body_limit);
     if (row->timeout_ms > 0)
@@ -456,11 +471,9 @@ int loader_print_routes(const struct settings *settings, FILE *out, struct err *
     (void)fprintf(out, "%-8s %-*s %-8s %s\n", "METHOD", (int)widest, "PATTERN", "LANE", "NOTE");
     for (size_t i = 0; i < n; i++) {
         const struct route *route = router_route(app.router, i);
-        (void)fprintf(out, "%-8s %-*s %-8s%s", route->method, (int)widest, route->pattern,
-                      lane_name(route->lane),
-                      route->lane == RMD_INLINE ? ""
-                                                : " runs inline: this version has no other lane");
-        print_limits(route->decl, out);
+        (void)fprintf(out, "%-8s %-*s %-8s", route->method, (int)widest, route->pattern,
+                      lane_name(lane_in_effect(route)));
+        print_notes(route, out);
         (void)fputc('\n', out);
     }
     (void)fprintf(out, "%zu routes of %s\n", n, app.decl->name ? app.decl->name : settings->app);

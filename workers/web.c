@@ -16,9 +16,9 @@
 #include "base/log.h"
 #include "base/title.h"
 #include "workers/crash.h"
+#include "workers/web_io.h"
 
 #define IN_BYTES 32768U
-#define NO_ENTRY UINT32_MAX
 #define LINE_BYTES 16384U /* of a line of the access log in a file: a target and some fields */
 
 void web_fill_limits(struct http_limits *limits, const struct settings *settings)
@@ -85,14 +85,33 @@ static inline void enter_app(struct web *web, struct rmd_request *req)
     title_mark(true);
     if (__builtin_expect(web->is_path_shown, false))
         show_path(req);
+    web->entered_us = clock_coarse_us();
 }
 
-static inline void leave_app(struct web *web)
+/* It had the loop for longer than others should have to wait. */
+static void tell_slow(struct web *web, struct rmd_request *req, uint64_t held_us)
 {
+    char target[LOG_QUOTE_MAX + 8];
+    struct str raw = request_target(req);
+    web_count(&web->part.head->slow, 1);
+    log_warn("handler held the loop",
+             "held_ms=%llu slow_callback_ms=%llu route=\"%s\" method=%s "
+             "target=%s trace=%s",
+             (unsigned long long)(held_us / CLOCK_US_PER_MS),
+             (unsigned long long)(web->settings->slow_callback_us / CLOCK_US_PER_MS),
+             rmd_route_pattern(req), req->method, log_quote(target, raw.p, raw.len),
+             rmd_trace_id(req));
+}
+
+static inline void leave_app(struct web *web, struct rmd_request *req)
+{
+    uint64_t held_us = clock_coarse_us() - web->entered_us;
     atomic_store_explicit(&web->part.head->current.phase, ENTRY_FREE, memory_order_release);
     show_business(web);
     if (__builtin_expect(web->is_path_shown, false))
         title_set_detail((struct str){0}, (struct str){0});
+    if (__builtin_expect(held_us > web->slow_us, 0))
+        tell_slow(web, req, held_us);
 }
 
 static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
@@ -100,7 +119,7 @@ static void on_handle(void *owner, struct rmd_request *req, struct rmd_response 
     struct web *web = owner;
     enter_app(web, req);
     chain_handle(web->app, req, res);
-    leave_app(web);
+    leave_app(web, req);
 }
 
 static void on_consume(void *owner, struct rmd_request *req, struct rmd_response *res,
@@ -109,7 +128,7 @@ static void on_consume(void *owner, struct rmd_request *req, struct rmd_response
     struct web *web = owner;
     enter_app(web, req);
     chain_consume(web->app, req, res, piece);
-    leave_app(web);
+    leave_app(web, req);
 }
 
 static void on_answer(void *owner, struct rmd_request *req, struct rmd_response *res,
@@ -118,7 +137,7 @@ static void on_answer(void *owner, struct rmd_request *req, struct rmd_response 
     struct web *web = owner;
     enter_app(web, req);
     chain_answer(web->app, req, res, ticket);
-    leave_app(web);
+    leave_app(web, req);
 }
 
 static void on_error(void *owner, struct rmd_request *req, struct rmd_response *res, int status)
@@ -126,7 +145,7 @@ static void on_error(void *owner, struct rmd_request *req, struct rmd_response *
     struct web *web = owner;
     enter_app(web, req);
     chain_error(web->app, req, res, status);
-    leave_app(web);
+    leave_app(web, req);
 }
 
 static void on_spool_failed(void *owner, struct rmd_request *req, int error)
@@ -162,11 +181,13 @@ static void on_proxy_refused(void *owner, const struct peer *peer, const char *r
 static void on_parked(void *owner, struct rmd_request *req)
 {
     struct web *web = owner;
-    if (web->n_free_entries == 0)
-        return; /* more requests wait than the table can name: served all the same */
-    req->board_entry = web->free_entries[--web->n_free_entries];
+    if (req->board_entry == WEB_NO_ENTRY) {
+        if (web->n_free_entries == 0)
+            return; /* more requests wait than the table can name: served all the same */
+        req->board_entry = web->free_entries[--web->n_free_entries];
+        fill_entry(&web->part.inflight[req->board_entry], req);
+    }
     struct request_entry *entry = &web->part.inflight[req->board_entry];
-    fill_entry(entry, req);
     atomic_store_explicit(&entry->phase, req->deferred ? ENTRY_DEFERRED : ENTRY_STREAM,
                           memory_order_release);
     show_business(web);
@@ -266,11 +287,11 @@ static void on_finished(void *owner, struct rmd_request *req, struct rmd_respons
         if (res->status >= 500 || res->status == 0)
             web_count(&stats->errors, 1);
     }
-    if (req->board_entry != NO_ENTRY) {
+    if (req->board_entry != WEB_NO_ENTRY) {
         atomic_store_explicit(&web->part.inflight[req->board_entry].phase, ENTRY_FREE,
                               memory_order_release);
         web->free_entries[web->n_free_entries++] = req->board_entry;
-        req->board_entry = NO_ENTRY;
+        req->board_entry = WEB_NO_ENTRY;
         show_business(web);
     }
     if (web->access)
@@ -356,7 +377,11 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
                                             .proxy_refused = on_proxy_refused,
                                             .given_up = on_given_up,
                                             .finished = on_finished,
-                                            .parked = on_parked};
+                                            .parked = on_parked,
+                                            .choose = web_io_choose,
+                                            .send = web_io_send,
+                                            .recall = web_io_recall,
+                                            .overdue = web_io_overdue};
     *web = (struct web){.settings = settings,
                         .app = app,
                         .part = *part,
@@ -403,6 +428,7 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
         seed = clock_now_us() ^ ((uint64_t)getpid() << 32);
     conn_env_set_seed(&web->env, seed);
     web->env.is_keep_alive_off = settings->keepalive_us == 0;
+    web->slow_us = settings->slow_callback_us > 0 ? settings->slow_callback_us : UINT64_MAX;
     name_routes(web);
     web_on_tick(web);
     web_on_turn(web, clock_now_us());
@@ -428,6 +454,7 @@ void web_fini(struct web *web)
 void web_on_tick(struct web *web)
 {
     web->wall_offset_us = (int64_t)clock_wall_us() - (int64_t)clock_now_us();
+    web_io_on_tick(web);
 }
 
 void web_on_turn(struct web *web, uint64_t now_us)

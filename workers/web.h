@@ -3,6 +3,8 @@
 #ifndef REMUDA_WORKERS_WEB_H
 #define REMUDA_WORKERS_WEB_H
 
+#define WEB_NO_ENTRY UINT32_MAX /* of the table: req->board_entry */
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,6 +14,7 @@
 #include "ipc/heritage.h"
 #include "ipc/scoreboard.h"
 #include "workers/chain.h"
+#include "workers/iopool.h"
 #include "workers/mounts.h"
 
 struct err;
@@ -25,16 +28,22 @@ struct web {
     struct mounts mounts;             /* folders that are served */
     bool has_warned_proxy;            /* of a PROXY protocol header that did not come */
     struct forwarded_scheme *schemes; /* of the YAML; NULL: the usual ones */
-    struct scoreboard_part part;      /* this worker's, writable */
-    uint32_t n_inflight;              /* entries in part */
-    uint32_t n_routes;                /* blocks in part */
-    uint32_t *free_entries;           /* stack of free inflight entries */
+    struct iopool *pool; /* of the io lane; NULL: no route is in it, or all run on the loop */
+    void (*wear)(const char *why); /* the worker wants to be replaced; NULL: nobody to tell */
+    bool is_worn;                  /* said so */
+    bool is_io_full;               /* told in the log */
+    struct scoreboard_part part;   /* this worker's, writable */
+    uint32_t n_inflight;           /* entries in part */
+    uint32_t n_routes;             /* blocks in part */
+    uint32_t *free_entries;        /* stack of free inflight entries */
     uint32_t n_free_entries;
     struct access_format *access; /* NULL: off */
     int access_fd;                /* -1: off */
     uint32_t access_line_bytes;   /* longer lines are cut */
     int64_t wall_offset_us;       /* wall clock - monotonic clock */
     bool is_path_shown;           /* in the title: proc_title says path */
+    uint64_t slow_us;             /* slow_callback; UINT64_MAX: never */
+    uint64_t entered_us;          /* when the app got the loop, by the coarse clock */
 };
 
 void web_fill_limits(struct http_limits *limits, const struct settings *settings);

@@ -1,7 +1,8 @@
 /* ROOM: the event worker.
  *
  * What it does: accepts connections from the listening sockets that the master hands it, drives one
- * connection machine (http/conn.h) per connection, runs handlers of the inline lane on this loop.
+ * connection machine (http/conn.h) per connection, runs handlers of the inline lane on this loop
+ * and those of the io lane on threads (workers/web_io.h).
  * Who starts it: the loader forks it on the master's word; the master adopts it.
  * Inherits: standard streams, log, access log, its channel; the app's memory as the loader left it.
  * Gets over the channel: the shared table, listening sockets (its own, those it covers).
@@ -37,6 +38,7 @@
 #include "workers/crash.h"
 #include "workers/drain.h"
 #include "workers/web.h"
+#include "workers/web_io.h"
 
 #define TICK_S 0.5         /* heartbeat and time-outs; the master calls 1 s without one hung */
 #define ACCEPT_BATCH 64    /* connections a turn from one socket, so that others get theirs */
@@ -236,6 +238,8 @@ static int set_up(const struct settings *settings, const struct app *app,
     static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGHUP, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
     const unsigned n_obeyed = sizeof obeyed / sizeof obeyed[0];
     int rc = web_init(&room.web, settings, app, part, n_inflight, n_routes, access_fd, err);
+    if (rc == 0)
+        rc = web_io_open(&room.web, err);
     if (rc < 0)
         return rc;
     room.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
@@ -318,9 +322,11 @@ static void end_loop(const char *why)
     ev_break(room.loop, EVBREAK_ALL);
 }
 
+/* Also when a handler of the io lane still runs whose client has left: it is let finish. */
 static void end_if_drained(void)
 {
-    if (room.is_draining && room.n_listeners == 0 && room.clients.n == 0)
+    if (room.is_draining && room.n_listeners == 0 && room.clients.n == 0 &&
+        web_io_count(&room.web) == 0)
         end_loop("drained");
 }
 
@@ -494,6 +500,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
     web_on_tick(&room.web);
     client_expire(&room.clients);
     give_up_accepting();
+    end_if_drained();
 }
 
 /* ---- the drain ---- */
@@ -679,6 +686,12 @@ static void tear_down(void)
     while (room.n_listeners > 0)
         remove_listener_at(0);
     client_close_all(&room.clients, room.why_cut);
+    uint32_t n_left = web_io_close(&room.web);
+    if (n_left > 0) { /* they look at what would be freed here, and at what the app frees */
+        log_warn("handlers of the io lane are cut off with their worker", "handlers=%u", n_left);
+        web_flush_access(&room.web);
+        _exit(EXIT_SUCCESS);
+    }
     web_fini(&room.web);
     ev_loop_destroy(room.loop);
     room.loop = NULL;

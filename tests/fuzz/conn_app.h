@@ -208,7 +208,7 @@ static void put_off(struct task *task, char c)
     struct rmd_request *req = task->req;
     if (req->deferred || !world.env.box || world.n_held == N_TICKETS)
         return;
-    req->deferred = deferred_new(world.env.box, req->conn);
+    req->deferred = deferred_new(world.env.box, exchange_of(req));
     if (!req->deferred)
         return;
     task_owe(task);
@@ -526,7 +526,7 @@ static void on_finished(void *owner, struct rmd_request *req, struct rmd_respons
     if (req->base)
         (void)request_find(req, STR("x-request-id"), NULL);
     struct client *client = world.now;
-    RMD_ASSERT(req->conn == &client->conn);
+    RMD_ASSERT(exchange_of(req)->conn == &client->conn);
     struct outcome *outcome = outcome_new(client);
     *outcome = (struct outcome){.status = res->status, .is_head = strcmp(req->method, "HEAD") == 0};
     if (res->status > 0)

@@ -152,8 +152,8 @@ static bool deliver(void)
     struct rmd_deferred *next;
     for (struct rmd_deferred *d = first; d; d = next) {
         next = d->next;
-        struct conn *c = d->conn;
-        if (conn_on_ticket(d))
+        struct conn *c = conn_on_ticket(&world.env, d);
+        if (c)
             turn(c == &world.clients[0].conn ? &world.clients[0] : &world.clients[1]);
     }
     return first != NULL;

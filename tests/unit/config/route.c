@@ -39,10 +39,15 @@ static void a_map_says_what_holds_for_each_route(void **state)
                               "    limit_request_body: \"1\"\n"
                               "  GET /least: {request_timeout: 1ms}\n"
                               "  GET /most: {request_timeout: 1h, limit_request_body: 1TiB}\n"
-                              "  GET /nothing: {}\n");
+                              "  GET /nothing: {}\n"
+                              "  GET /waits: {lane: io}\n"
+                              "  GET /quick: {lane: \"inline\"}\n");
     assert_int_equal(tool_merge_nothing(&r, NULL), 0);
     const struct setting_routes *routes = routes_of(&r);
-    assert_int_equal(routes->n, 5);
+    assert_int_equal(routes->n, 7);
+    assert_int_equal(routes->items[4].lane, SETTING_LANE_DECLARED);
+    assert_int_equal(routes->items[5].lane, SETTING_LANE_IO);
+    assert_int_equal(routes->items[6].lane, SETTING_LANE_INLINE);
     expect_route(&routes->items[0], "POST /upload", UINT64_C(1) << 30, 0);
     assert_int_equal(routes->items[0].line, 2);
     assert_int_equal(routes->items[0].column, 3);
@@ -85,7 +90,7 @@ static void mistakes_of_other_layers_are_told(void **state)
                       "command line: --set routes.POST /a.limit_request_body: \"much\" is not a "
                       "size in bytes; allowed: 1 to 1TiB, such as 8190 or 64KiB\n"
                       "command line: --set routes.GET /a.txt: no such key; allowed: "
-                      "limit_request_body, request_timeout\n"
+                      "lane, limit_request_body, request_timeout\n"
                       "command line: --set routes: \"GET\" is no route; allowed: METHOD PATTERN as "
                       "remuda routes prints them, such as \"POST /upload\" or \"* /echo\"\n");
     merge_fini(&r);

@@ -38,7 +38,7 @@ static void look_at_spool(int fd)
 /* Answers the body as it came, and checks that descriptor and view are the same octets. */
 static void keep(rmd_request *req, rmd_response *res)
 {
-    int fd = req->conn->ex->body.fd;
+    int fd = exchange_of(req)->body.fd;
     look_at_spool(fd);
     CHECK(req->is_body_complete);
     for (size_t at = 0; fd >= 0 && at < req->body.len;) {

@@ -28,7 +28,7 @@ static void count_done(void *state)
 static void put_off(rmd_request *req)
 {
     CHECK(app.n_tickets < TICKETS_MAX);
-    struct rmd_deferred *ticket = deferred_new(req->conn->env->box, req->conn);
+    struct rmd_deferred *ticket = deferred_new(req->env->box, exchange_of(req));
     CHECK(ticket != NULL);
     CHECK(atomic_load(&ticket->is_wanted));
     req->deferred = app.tickets[app.n_tickets++] = ticket;
@@ -142,7 +142,7 @@ static void a_ticket_may_come_in_at_once(void **state)
     conn_on_input(&wire.conn, strlen(GET("/later")));
     conn_process(&wire.conn);
     turn_in(0);
-    CHECK(conn_on_ticket(deferred_take(&wire.box)));
+    CHECK(conn_on_ticket(&wire.env, deferred_take(&wire.box)) == &wire.conn);
     CHECK(conn_can_go_on(&wire.conn));
     CHECK_EQ(wire_turn(&wire), CONN_WAIT_REQUEST);
     WIRE_ANSWERED(&wire, 200);
@@ -229,7 +229,7 @@ static void a_waiting_request_keeps_its_octets(void **state)
         int n = snprintf(body, sizeof body, "later: /later body of %u\n", i);
         struct wire_answer given;
         wire.conn = waiting[i];
-        app.tickets[i]->conn = &wire.conn; /* connections don't move but here */
+        wire.conn.ex->conn = &wire.conn; /* connections don't move but here */
         wire.sent.len = 0;
         turn_in(i);
         CHECK_EQ(wire_take_tickets(&wire), 1);

@@ -83,7 +83,7 @@ static void take(rmd_request *req, rmd_response *res, rmd_slice piece, void *sta
     if (app.n_pieces == app.answer_at)
         give_answer(req, res);
     if (app.n_pieces == app.defer_at) {
-        app.ticket = req->deferred = deferred_new(req->conn->env->box, req->conn);
+        app.ticket = req->deferred = deferred_new(req->env->box, exchange_of(req));
         app.n_tickets++;
     }
 }
@@ -120,7 +120,7 @@ static void handle(rmd_request *req, rmd_response *res)
     if (app.never_asks) {
         give_answer(req, res);
     } else if (app.defers_first) {
-        app.ticket = req->deferred = deferred_new(req->conn->env->box, req->conn);
+        app.ticket = req->deferred = deferred_new(req->env->box, exchange_of(req));
         app.n_tickets++;
     } else {
         ask(req);

@@ -43,7 +43,7 @@ static int teardown(void **state)
 
 static struct rmd_deferred *new_ticket(void)
 {
-    struct rmd_deferred *d = deferred_new(&box, (struct conn *)(void *)&box);
+    struct rmd_deferred *d = deferred_new(&box, (struct exchange *)(void *)&box);
     CHECK(d != NULL);
     return d;
 }
@@ -73,7 +73,7 @@ static void tickets_come_out_in_the_order_in_which_they_came_in(void **state)
         struct rmd_deferred *next = d->next;
         CHECK(d == tickets[i]);
         CHECK(d->answer == answer && d->arg == &numbers[i]);
-        CHECK(d->conn == (struct conn *)(void *)&box);
+        CHECK(d->ex == (struct exchange *)(void *)&box);
         deferred_give_back(d, true);
         d = next;
     }
@@ -90,7 +90,7 @@ static void who_turns_in_too_late_is_told(void **state)
     struct rmd_deferred *d = new_ticket();
     deferred_drop(d);
     CHECK(!atomic_load(&d->is_wanted));
-    CHECK(d->conn == NULL);
+    CHECK(d->ex == NULL);
     deferred_turn_in(d, answer, &something);
     CHECK_EQ(n_nobody, 0); /* on the loop's thread, not from within */
     CHECK(deferred_take(&box) == d);
@@ -108,7 +108,7 @@ static void a_ticket_may_be_dropped_in_the_box(void **state)
     deferred_turn_in(d, answer, NULL);
     deferred_drop(d);
     CHECK(deferred_take(&box) == d);
-    CHECK(d->conn == NULL);
+    CHECK(d->ex == NULL);
     deferred_give_back(d, false);
     CHECK_EQ(n_nobody, 1);
 }
@@ -159,8 +159,8 @@ static void take_all(int *n, unsigned *n_dropped)
         CHECK_EQ(errand->written, errand->number + 1);
         CHECK_EQ(first_of_thread[errand->thread], errand->number); /* in the thread's order */
         first_of_thread[errand->thread]++;
-        *n_dropped += d->conn == NULL;
-        deferred_give_back(d, d->conn != NULL);
+        *n_dropped += d->ex == NULL;
+        deferred_give_back(d, d->ex != NULL);
         ++*n;
     }
 }

@@ -153,7 +153,7 @@ static void each_debt_is_paid_once(void **state)
             expected[strlen(expected)] = 'c';
         }
         if (debts & 8) {
-            out = deferred_new(&box, (struct conn *)(void *)&box);
+            out = deferred_new(&box, ex);
             CHECK(out != NULL);
             ex->req.deferred = out;
             if (debts & 16) { /* it has come in */
@@ -170,7 +170,7 @@ static void each_debt_is_paid_once(void **state)
         exchange_settle(ex);
         CHECK_TEXT(paid, expected);
         if (out && !(debts & 16)) {
-            CHECK(!atomic_load(&out->is_wanted) && out->conn == NULL);
+            CHECK(!atomic_load(&out->is_wanted) && out->ex == NULL);
             deferred_give_back(out, false); /* never turned in: nobody to tell */
             CHECK_TEXT(paid, expected);
         }

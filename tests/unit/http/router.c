@@ -582,11 +582,12 @@ static void router_overrides_only_the_row_that_is_named(void **state)
     (void)state;
     static const rmd_route admin[] = {{"GET", "/users/:id", handler, .timeout_ms = 9}, {0}};
     static const rmd_group groups[] = {{"/admin", admin, NULL, NULL}, {0}};
-    static const rmd_route own[] = {{"GET", "/a", handler, .timeout_ms = 7, .body_limit = 5},
-                                    {"*", "/a", handler, .timeout_ms = 8},
-                                    {0}};
+    static const rmd_route own[] = {
+        {"GET", "/a", handler, .lane = RMD_IO, .timeout_ms = 7, .body_limit = 5},
+        {"*", "/a", handler, .timeout_ms = 8},
+        {0}};
     static const struct router_override overrides[] = {
-        {"* /a", .body_limit = UINT64_C(1) << 40},
+        {"* /a", .body_limit = UINT64_C(1) << 40, .has_lane = true, .lane = RMD_IO},
         {"GET /admin/users/:id", .timeout_ms = 3600000},
         {"GET /a"}, /* nothing: what the app has declared stays */
     };
@@ -597,10 +598,12 @@ static void router_overrides_only_the_row_that_is_named(void **state)
     static const struct {
         unsigned timeout_ms;
         size_t body_limit;
-    } rows[] = {{7, 5}, {8, (size_t)1 << 40}, {3600000, 0}};
+        enum rmd_lane lane;
+    } rows[] = {{7, 5, RMD_IO}, {8, (size_t)1 << 40, RMD_IO}, {3600000, 0, RMD_INLINE}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(router_route(router, i)->decl->timeout_ms, rows[i].timeout_ms);
         assert_int_equal(router_route(router, i)->decl->body_limit, rows[i].body_limit);
+        assert_int_equal(router_route(router, i)->lane, rows[i].lane);
     }
     assert_int_equal(own[1].body_limit, 0); /* the app's own table is not touched */
 }

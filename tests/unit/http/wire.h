@@ -214,8 +214,10 @@ static void wire_on_finished(void *owner, struct rmd_request *req, struct rmd_re
 static void wire_on_parked(void *owner, struct rmd_request *req)
 {
     struct wire *w = owner;
-    CHECK_EQ(req->board_entry, UINT32_MAX);
-    req->board_entry = w->n_parked++;
+    if (req->board_entry == UINT32_MAX)
+        req->board_entry = w->n_parked++;
+    else
+        CHECK(exchange_of(req)->is_io); /* whose place in the table is looked at again */
 }
 
 /* ---- the connection ---- */
@@ -369,7 +371,7 @@ __attribute__((unused)) static unsigned wire_take_tickets(struct wire *w)
     struct rmd_deferred *next;
     for (struct rmd_deferred *d = deferred_take(&w->box); d; d = next, n++) {
         next = d->next;
-        if (conn_on_ticket(d))
+        if (conn_on_ticket(&w->env, d))
             (void)wire_turn(w);
     }
     return n;

@@ -368,12 +368,12 @@ int merge_settings(const struct merge_input *in, struct merge_result *out)
         mistakes_fini(&out->mistakes); /* who asks for help may have written anything */
     if (rc == -ENOMEM)
         out->mistakes.is_memory_out = true;
-    if (rc < 0) {
-        settings_free(m.s);
-    } else {
-        out->settings = m.s;
+    if (rc == 0)
         out->exit_code = 0;
-    }
+    if (rc == 0 || (rc == -EINVAL && in->keeps_settings))
+        out->settings = m.s;
+    else
+        settings_free(m.s);
     arena_fini(&arena);
     return rc;
 }

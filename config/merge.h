@@ -54,10 +54,12 @@ struct merge_input {
     char **environment;            /* NAME=VALUE …, ended by NULL; NULL: none */
     struct merge_option *options;  /* ended by a zeroed one; NULL: none */
     const struct machine *machine; /* NULL: this one (tests bring their own) */
+    bool keeps_settings; /* there are settings also after mistakes in the file or the environment:
+                            what was refused has the value of the layer below */
 };
 
 struct merge_result {
-    struct settings *settings; /* NULL after a mistake */
+    struct settings *settings; /* NULL after a mistake, but see keeps_settings */
     struct mistakes mistakes;  /* empty on success */
     struct mistakes warnings;  /* may be there on success */
     const char **rest;         /* arguments that are no option and not the app, from argv */

@@ -36,6 +36,38 @@ void scoreboard_peer(const struct request_entry *entry, char out[SCOREBOARD_PEER
         out[0] = '\0';
 }
 
+/* A–Z a–z 0–9 . _ - = */
+static bool is_trace(const char *text, size_t len)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-=";
+    for (size_t i = 0; i < len; i++)
+        if (!memchr(allowed, text[i], sizeof allowed - 1))
+            return false;
+    return true;
+}
+
+bool scoreboard_read_entry(const struct request_entry *shared, struct request_entry *out)
+{
+    uint32_t phase = atomic_load_explicit(&shared->phase, memory_order_acquire);
+    if (phase == ENTRY_FREE)
+        return false;
+    memcpy(out, shared, sizeof *out);
+    out->phase = phase < ENTRY_PHASES ? phase : ENTRY_PHASES;
+    out->method[sizeof out->method - 1] = '\0';
+    if (out->target_len > sizeof out->target)
+        out->target_len = sizeof out->target;
+    if (out->trace_len > sizeof out->trace || !is_trace(out->trace, out->trace_len))
+        out->trace_len = 0;
+    return true;
+}
+
+const char *scoreboard_phase(const struct request_entry *entry)
+{
+    uint32_t phase = atomic_load_explicit(&entry->phase, memory_order_relaxed);
+    return phase < ENTRY_PHASES ? scoreboard_phase_names[phase] : "?";
+}
+
 static size_t round_up(size_t bytes)
 {
     return (bytes + PAGE - 1) & ~(size_t)(PAGE - 1);

@@ -7,14 +7,17 @@
 #define REMUDA_IPC_SCOREBOARD_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/meter.h"
+
 struct err;
 struct remains; /* ipc/remains.h */
 
-#define SCOREBOARD_LAYOUT 3U
+#define SCOREBOARD_LAYOUT 4U
 #define SCOREBOARD_TARGET_MAX 200
 #define SCOREBOARD_TRACE_MAX 128
 #define SCOREBOARD_BATCH_BYTES (64U * 1024U)
@@ -76,6 +79,10 @@ struct seat_head {
     _Atomic uint32_t is_full;      /* at worker_connections */
     _Atomic uint64_t heartbeat_us; /* last turn of its loop */
     _Atomic uint64_t connections;  /* open now */
+    _Atomic uint32_t n_inflight;   /* entries in use of those for requests that wait */
+    _Atomic uint32_t lag_us;       /* longest turn of its loop in the last second */
+    _Atomic uint32_t io_threads;   /* of the io lane, living */
+    _Atomic uint32_t io_queued;    /* requests that wait for one of them */
     _Atomic uint64_t accepted;     /* counters from here on, never falling in one life */
     _Atomic uint64_t requests;     /* answered */
     _Atomic uint64_t responses[6]; /* by class: [0] cut off without an answer, [1] … [5] */
@@ -85,6 +92,8 @@ struct seat_head {
     _Atomic uint64_t slow;        /* handlers that held the loop for slow_callback */
     _Atomic uint64_t refused;     /* requests answered 503 since the io queue was full */
     _Atomic uint64_t overdue;     /* threads left behind by request_timeout */
+    /* Answers by the time from their request's first byte to the end of the loop's turn. */
+    _Atomic uint64_t latency[METER_BUCKETS];
     char last_words[256];         /* of a failed assertion, NUL-terminated */
     struct request_entry current; /* the request whose handler runs */
     _Atomic uint32_t batch_len;   /* access-log bytes not yet written */
@@ -112,6 +121,14 @@ struct scoreboard_part {
 
 /* "192.0.2.1", "2001:db8::1", or "" when no address is known. Trusts nothing in the entry. */
 void scoreboard_peer(const struct request_entry *entry, char out[SCOREBOARD_PEER_MAX]);
+
+/* Copies an entry of another process: text ends and lengths are within their fields, whatever that
+ * process has written; a phase that there is not becomes ENTRY_PHASES.
+ * Returns  false: nobody uses it, *out means nothing */
+bool scoreboard_read_entry(const struct request_entry *shared, struct request_entry *out);
+
+/* Its name, "?" for nonsense. */
+const char *scoreboard_phase(const struct request_entry *entry);
 
 /* Makes the table; the master keeps *out_fd to hand it on and maps everything read-only.
  * n_seats 1 …, n_inflight 1 …, n_routes 1 …

@@ -17,6 +17,13 @@ struct command {
     bool has_settings;     /* takes -c, --set and a flag for each setting */
 };
 
+/* Of all commands that talk to a running server. */
+#define FINDING                                                                                    \
+    "The server is found by what it was started with: the same -c, or the same folder, or\n"       \
+    "--control-socket PATH.\n"                                                                     \
+    "Exit codes: 0 done, 1 refused or failed (the reason is on standard error), 2 usage,\n"        \
+    "5 no server is running.\n"
+
 static const struct command commands[] = {
     {"run", cmd_run, "[-c FILE] [--bind ADDR]... [--workers N] [--set KEY=VALUE]... [APP.so]",
      "serve an app",
@@ -43,6 +50,16 @@ static const struct command commands[] = {
      "  --reference      the manual of all settings, in Markdown\n",
      true},
     {"routes", cmd_routes, "[-c FILE] [APP.so]", "list the app's routes and their lanes", "", true},
+    {"status", cmd_status, "[--json] [-c FILE]", "what the running server is doing",
+     "  --json           as one JSON object, whose members docs/control.md lists\n\n" FINDING,
+     true},
+    {"stop", cmd_stop, "[--quick] [--no-wait] [-c FILE]",
+     "stop the running server, when requests in flight are finished",
+     "  --quick          at once, whatever is in flight\n"
+     "  --no-wait        come back when it has been told, not when it has gone\n\n" FINDING,
+     true},
+    {"reopen", cmd_reopen, "[-c FILE]",
+     "have the running server open its log files anew, after logrotate moved them", FINDING, true},
     {"version", cmd_version, "", "print versions of the server and of the libraries it uses", "",
      false},
 };

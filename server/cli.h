@@ -7,10 +7,12 @@
 /* Exit codes of `remuda`, all of them. */
 enum cli_exit {
     CLI_OK = 0,      /* done, or stopped as asked */
-    CLI_CONFIG = 1,  /* invalid configuration or app; `call`: answered 400 or above */
+    CLI_CONFIG = 1,  /* invalid configuration or app; `call`: answered 400 or above; commands to a
+                        running server: it refused, or the order failed */
     CLI_USAGE = 2,   /* wrong arguments */
     CLI_BIND = 3,    /* cannot listen */
     CLI_NO_BOOT = 4, /* workers cannot boot */
+    CLI_NOBODY = 5,  /* no server is running that could be asked */
 };
 
 /* What main() does. Returns an exit code. */
@@ -26,8 +28,12 @@ int cli_refuse_argument(const char *name, const char *argument);
 int cmd_call(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_config(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
+int cmd_reopen(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* Everything that `check` finds and `run` refuses besides what merge_settings() told: files that

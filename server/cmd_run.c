@@ -10,6 +10,7 @@
 #include "config/merge.h"
 #include "ipc/signals.h"
 #include "server/cli.h"
+#include "server/control_path.h"
 #include "server/daemon.h"
 #include "server/inherit.h"
 #include "server/listen.h"
@@ -90,12 +91,26 @@ static int run_single(struct settings *settings, struct inherit *inherit, int lo
     return rc < 0 ? cannot_start(CLI_CONFIG, &err) : CLI_OK;
 }
 
+/* Before the folder is changed, since it may name the socket. Without a path the server runs all
+ * the same. */
+static void find_control(const struct settings *settings, struct control_path *out)
+{
+    struct err err;
+    char quoted[LOG_QUOTE_MAX + 8];
+    if (control_path_find(settings, out, &err) == 0)
+        return;
+    log_warn("no control socket", "why=%s", log_quote(quoted, err.text, strlen(err.text)));
+    *out = (struct control_path){.is_off = true};
+}
+
 static int serve(struct settings *settings, struct inherit *inherit,
                  const struct mistakes *warnings, bool is_single)
 {
     struct err err;
     int log_fd = -1;
     int access_fd = -1;
+    struct control_path control_path;
+    find_control(settings, &control_path);
     if (settings->chdir && chdir(settings->chdir) < 0) {
         (void)err_set(&err, errno, "chdir %s: %s", settings->chdir, strerror(errno));
         return refuse(CLI_CONFIG, err.text);
@@ -111,7 +126,10 @@ static int serve(struct settings *settings, struct inherit *inherit,
         code = cannot_start(CLI_CONFIG, &err);
     else
         code = is_single ? run_single(settings, inherit, log_fd, access_fd)
-                         : master_run(settings, inherit, log_fd, access_fd);
+                         : master_run(settings, &(struct master_start){.inherit = inherit,
+                                                                       .control = &control_path,
+                                                                       .log_fd = log_fd,
+                                                                       .access_fd = access_fd});
     logfile_close(&access_fd);
     log_init(STDERR_FILENO, settings->loglevel, settings->log_format);
     logfile_close(&log_fd);

@@ -31,32 +31,14 @@ struct quoted {
     char trace[SCOREBOARD_TRACE_MAX + 16]; /* a pair with a blank in front, or "" */
 };
 
-static struct str read_trace(const struct request_entry *entry)
-{
-    static const char allowed[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-=";
-    size_t len = entry->trace_len;
-    if (len > sizeof entry->trace)
-        return STR("");
-    for (size_t i = 0; i < len; i++)
-        if (!memchr(allowed, entry->trace[i], sizeof allowed - 1))
-            return STR("");
-    return str_make(entry->trace, len);
-}
-
 static bool read_entry(const struct request_entry *shared, uint64_t now_us, struct request *out)
 {
-    uint32_t phase = atomic_load_explicit(&shared->phase, memory_order_acquire);
-    if (phase == ENTRY_FREE)
-        return false;
     struct request_entry *entry = &out->entry;
-    memcpy(entry, shared, sizeof *entry);
-    entry->method[sizeof entry->method - 1] = '\0';
-    if (entry->target_len > sizeof entry->target)
-        entry->target_len = sizeof entry->target;
+    if (!scoreboard_read_entry(shared, entry))
+        return false;
     scoreboard_peer(entry, out->peer);
-    out->trace = read_trace(entry);
-    out->phase = phase < ENTRY_PHASES ? scoreboard_phase_names[phase] : "?";
+    out->trace = str_make(entry->trace, entry->trace_len);
+    out->phase = scoreboard_phase(entry);
     bool is_past = entry->started_us != 0 && entry->started_us <= now_us;
     out->elapsed_us = is_past ? now_us - entry->started_us : 0;
     out->route = entry->route == UINT16_MAX ? -1 : entry->route;

@@ -31,6 +31,7 @@
 #include "ipc/signals.h"
 #include "ipc/spawn.h"
 #include "server/cli.h"
+#include "server/control.h"
 #include "server/daemon.h"
 #include "server/herd.h"
 #include "server/inherit.h"
@@ -39,6 +40,7 @@
 #include "server/notify.h"
 #include "server/pidfile.h"
 #include "server/reopen.h"
+#include "server/status.h"
 #include "server/steer.h"
 #include "server/strangers.h"
 #include "workers/loader.h"
@@ -46,6 +48,9 @@
 #define FRAMES_A_TURN 64         /* of one channel, so that no child keeps us busy */
 #define AWAY_US CLOCK_US_PER_S   /* a turn that begins so late: we were stopped or suspended */
 #define EXCUSE_US CLOCK_US_PER_S /* one heartbeat period, then all have had their chance */
+
+#define FIRST_CONTROL 1 /* in struct master.polls */
+#define FIRST_CHANNEL (FIRST_CONTROL + CONTROL_POLLS)
 
 struct master {
     struct settings *settings;
@@ -56,9 +61,10 @@ struct master {
     struct reopen reopen;
     struct notify notify;
     struct pidfile pidfile;
+    struct control control;
     int signal_fd;
-    struct pollfd *polls; /* [0] signals, then channels; n_seats + 1 */
-    struct seat **polled; /* whose channel each is */
+    struct pollfd *polls; /* [0] signals, then the control socket's, then channels */
+    struct seat **polled; /* whose channel each is; n_seats + FIRST_CHANNEL both */
     nfds_t n_polls;
     uint64_t wake_us; /* when the present wait was to end at the latest; SEAT_NEVER: open end */
 };
@@ -67,7 +73,7 @@ static const int heard_signals[] = {SIGTERM, SIGINT,  SIGQUIT, SIGCHLD, SIGHUP,
                                     SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
 
 /* Set-up and tear-down. */
-static int set_up(struct master *m, int log_fd, int access_fd);
+static int set_up(struct master *m, const struct master_start *start);
 static void tear_down(struct master *m);
 /* One turn, in order. */
 static void wait_for_events(struct master *m);
@@ -79,20 +85,24 @@ static void close_listeners(struct master *m);
 static void tell_manager(struct master *m);
 static enum notify_phase phase_of(const struct master *m);
 static bool has_ended(const struct master *m);
+/* Orders, by signal or over the control socket. */
+static void stop(struct master *m, enum decide_stage stage, const char *why);
 
-int master_run(struct settings *settings, struct inherit *inherit, int log_fd, int access_fd)
+int master_run(struct settings *settings, const struct master_start *start)
 {
     struct master m = {.settings = settings,
-                       .inherit = inherit,
+                       .inherit = start->inherit,
                        .notify = {.fd = -1},
                        .pidfile = {.fd = -1},
+                       .control = {.listen_fd = -1},
                        .signal_fd = -1,
                        .herd = {.board_fd = -1}};
-    m.herd.exit_code = set_up(&m, log_fd, access_fd);
+    m.herd.exit_code = set_up(&m, start);
     bool is_running = m.herd.exit_code == CLI_OK;
     while (is_running) {
         wait_for_events(&m);
         hear_signals(&m);
+        control_serve(&m.control, m.polls + FIRST_CONTROL, m.herd.now_us);
         hear_channels(&m);
         judge_seats(&m);
         reap_children(&m); /* behind all that may still name a seat */
@@ -101,6 +111,7 @@ int master_run(struct settings *settings, struct inherit *inherit, int log_fd, i
         reopen_tell(&m.reopen, &m.herd);
         close_listeners(&m);
         tell_manager(&m);
+        control_report(&m.control, m.herd.now_us);
         is_running = !has_ended(&m);
     }
     tear_down(&m);
@@ -153,7 +164,55 @@ static int open_signals(struct master *m, struct err *err)
     return rc < 0 ? err_set(err, -rc, "prctl(PR_SET_CHILD_SUBREAPER): %s", strerror(-rc)) : 0;
 }
 
-static int set_up(struct master *m, int log_fd, int access_fd)
+/* ---- Control */
+
+static void host_status(void *context, struct json_out *out)
+{
+    const struct master *m = context;
+    const struct status_about about = {&m->herd, &m->listeners, m->control.path};
+    status_tell(&about, out);
+}
+
+static int host_stop(void *context, bool is_quick, struct err *err)
+{
+    struct master *m = context;
+    (void)err;
+    stop(m, is_quick ? DECIDE_QUICK : DECIDE_GRACEFUL, "control");
+    return 0;
+}
+
+static int host_reopen(void *context, struct err *err)
+{
+    struct master *m = context;
+    (void)err;
+    reopen_logs(&m->reopen, &m->herd);
+    return 0;
+}
+
+static int init_control(struct master *m)
+{
+    const struct control_host host = {
+        .context = m, .status = host_status, .stop = host_stop, .reopen = host_reopen};
+    return control_init(&m->control, &host);
+}
+
+/* A server that cannot be asked serves all the same. */
+static void open_control(struct master *m, const struct control_path *places)
+{
+    struct err err;
+    char quoted[LOG_QUOTE_MAX + 8];
+    if (places->is_off)
+        return;
+    const char *path = control_path_prepare(places, &err);
+    if (path && control_open(&m->control, path, &err) == 0) {
+        log_info("control socket", "path=%s", log_quote(quoted, path, strlen(path)));
+        return;
+    }
+    log_warn("no control socket", "why=%s does=\"serve without; name another: control_socket\"",
+             log_quote(quoted, err.text, strlen(err.text)));
+}
+
+static int set_up(struct master *m, const struct master_start *start)
 {
     struct err err;
     struct settings *s = m->settings;
@@ -164,7 +223,7 @@ static int set_up(struct master *m, int log_fd, int access_fd)
     log_identify("master", -1, 1);
     title_set(s->proc_name, NULL, "master");
     m->herd.now_us = now_us;
-    m->herd.heritage = (struct heritage){.log_fd = log_fd, .access_fd = access_fd};
+    m->herd.heritage = (struct heritage){.log_fd = start->log_fd, .access_fd = start->access_fd};
     if (nofile_raise(s, n_files, &err) < 0 ||
         generation_open(&m->herd.generation, 1, s, now_us, &err) < 0)
         return refuse_start(CLI_CONFIG, &err);
@@ -176,14 +235,15 @@ static int set_up(struct master *m, int log_fd, int access_fd)
         return refuse_start(CLI_BIND, &err);
     if (open_signals(m, &err) < 0 || herd_init(&m->herd, s, n_seats, m->listeners.n, &err) < 0)
         return refuse_start(CLI_NO_BOOT, &err);
-    if (access_fd >= 0 && loader_open_format(s, &m->herd.access, &err) < 0)
+    if (start->access_fd >= 0 && loader_open_format(s, &m->herd.access, &err) < 0)
         return refuse_start(CLI_CONFIG, &err);
-    m->polls = calloc(n_seats + 1, sizeof *m->polls);
-    m->polled = calloc(n_seats + 1, sizeof *m->polled);
-    if (!m->polls || !m->polled || steer_init(&m->steer, n_slots) < 0) {
+    m->polls = calloc(n_seats + FIRST_CHANNEL, sizeof *m->polls);
+    m->polled = calloc(n_seats + FIRST_CHANNEL, sizeof *m->polled);
+    if (!m->polls || !m->polled || steer_init(&m->steer, n_slots) < 0 || init_control(m) < 0) {
         (void)err_set(&err, ENOMEM, "out of memory");
         return refuse_start(CLI_NO_BOOT, &err);
     }
+    open_control(m, start->control);
     announce(m);
     herd_fill(&m->herd);
     tell_manager(m);
@@ -198,6 +258,7 @@ static void tear_down(struct master *m)
         log_notice("stopped", "exit=%d requests=%" PRIu64 " strangers_killed=%u", m->herd.exit_code,
                    m->herd.totals.requests, strangers);
     }
+    control_fini(&m->control); /* who waits for the end sees it, now that all is gone */
     steer_fini(&m->steer);
     herd_fini(&m->herd);
     loader_close_format(m->herd.access);
@@ -215,13 +276,20 @@ static void excuse_heartbeats(struct master *m, const char *why)
     log_warn("master was away", "why=%s does=\"judges no heartbeat for a second\"", why);
 }
 
+static void forget_events(struct master *m)
+{
+    for (nfds_t i = 0; i < m->n_polls; i++)
+        m->polls[i].revents = 0;
+}
+
 static void wait_for_events(struct master *m)
 {
     uint64_t before_us = clock_now_us();
     if (before_us > m->herd.now_us + AWAY_US && m->wake_us != 0)
         excuse_heartbeats(m, "turn");
     uint64_t next_us[] = {herd_next_us(&m->herd), steer_next_us(&m->steer, &m->herd),
-                          reopen_next_us(&m->reopen), notify_next_us(&m->notify, phase_of(m))};
+                          reopen_next_us(&m->reopen), notify_next_us(&m->notify, phase_of(m)),
+                          control_next_us(&m->control)};
     m->wake_us = SEAT_NEVER;
     for (size_t i = 0; i < sizeof next_us / sizeof next_us[0]; i++)
         m->wake_us = next_us[i] < m->wake_us ? next_us[i] : m->wake_us;
@@ -229,7 +297,8 @@ static void wait_for_events(struct master *m)
     struct timespec timeout = {.tv_sec = (time_t)(wait_us / CLOCK_US_PER_S),
                                .tv_nsec = (long)(wait_us % CLOCK_US_PER_S * 1000)};
     m->polls[0] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
-    m->n_polls = 1;
+    control_watch(&m->control, before_us, m->polls + FIRST_CONTROL);
+    m->n_polls = FIRST_CHANNEL;
     for (uint32_t i = 0; i < m->herd.slots.n_seats; i++) {
         struct seat *seat = &m->herd.slots.seats[i];
         if (seat->channel_fd < 0)
@@ -238,7 +307,7 @@ static void wait_for_events(struct master *m)
         m->polled[m->n_polls++] = seat;
     }
     if (ppoll(m->polls, m->n_polls, m->wake_us == SEAT_NEVER ? NULL : &timeout, NULL) < 0)
-        m->n_polls = 0; /* EINTR: the next turn asks again; the signal itself is in the pipe */
+        forget_events(m); /* EINTR: the next turn asks again; the signal itself is in the pipe */
     m->herd.now_us = clock_now_us();
     if (m->wake_us < SEAT_NEVER - AWAY_US && m->herd.now_us > m->wake_us + AWAY_US)
         excuse_heartbeats(m, "stopped");
@@ -373,7 +442,7 @@ static void hear_seat(struct master *m, struct seat *seat)
 
 static void hear_channels(struct master *m)
 {
-    for (nfds_t i = 1; i < m->n_polls; i++)
+    for (nfds_t i = FIRST_CHANNEL; i < m->n_polls; i++)
         if (m->polls[i].revents != 0 && m->polls[i].fd == m->polled[i]->channel_fd)
             hear_seat(m, m->polled[i]);
 }

@@ -178,6 +178,12 @@ static void on_proxy_refused(void *owner, const struct peer *peer, const char *r
     web->has_warned_proxy = true;
 }
 
+static void show_inflight(struct web *web)
+{
+    atomic_store_explicit(&web->part.head->n_inflight, web->n_inflight - web->n_free_entries,
+                          memory_order_relaxed);
+}
+
 static void on_parked(void *owner, struct rmd_request *req)
 {
     struct web *web = owner;
@@ -191,6 +197,7 @@ static void on_parked(void *owner, struct rmd_request *req)
     atomic_store_explicit(&entry->phase, req->deferred ? ENTRY_DEFERRED : ENTRY_STREAM,
                           memory_order_release);
     show_business(web);
+    show_inflight(web);
 }
 
 /* ---- the access log ---- */
@@ -274,10 +281,37 @@ void web_flush_access(struct web *web)
 
 /* ---- an answer is complete ---- */
 
+static void count_latency(struct web *web, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < web->n_answered; i++) {
+        uint64_t began_us = web->answered_us[i];
+        if (began_us > 0 && began_us <= now_us)
+            web_count(&web->part.head->latency[meter_bucket(now_us - began_us)], 1);
+    }
+    web->n_answered = 0;
+}
+
+static inline void note_answered(struct web *web, const struct rmd_request *req)
+{
+    if (web->n_answered == WEB_ANSWERED_MAX)
+        count_latency(web, clock_now_us());
+    web->answered_us[web->n_answered++] = req->started_us;
+}
+
+void web_on_turn_ended(struct web *web, uint64_t now_us)
+{
+    uint64_t turn_us = now_us > web->env.now_us ? now_us - web->env.now_us : 0;
+    if (turn_us > web->longest_turn_us)
+        web->longest_turn_us = turn_us;
+    if (web->n_answered > 0)
+        count_latency(web, now_us);
+}
+
 static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
 {
     struct web *web = owner;
     struct seat_head *head = web->part.head;
+    note_answered(web, req);
     web_count(&head->requests, 1);
     web_count(&head->responses[res->status / 100], 1);
     const struct route *route = req->match.route;
@@ -293,6 +327,7 @@ static void on_finished(void *owner, struct rmd_request *req, struct rmd_respons
         web->free_entries[web->n_free_entries++] = req->board_entry;
         req->board_entry = WEB_NO_ENTRY;
         show_business(web);
+        show_inflight(web);
     }
     if (web->access)
         log_access(web, req, res);
@@ -453,8 +488,15 @@ void web_fini(struct web *web)
 
 void web_on_tick(struct web *web)
 {
+    uint64_t longest_us = web->longest_turn_us > web->longest_before_us ? web->longest_turn_us
+                                                                        : web->longest_before_us;
     web->wall_offset_us = (int64_t)clock_wall_us() - (int64_t)clock_now_us();
     web_io_on_tick(web);
+    atomic_store_explicit(&web->part.head->lag_us,
+                          longest_us < UINT32_MAX ? (uint32_t)longest_us : UINT32_MAX,
+                          memory_order_relaxed);
+    web->longest_before_us = web->longest_turn_us;
+    web->longest_turn_us = 0;
 }
 
 void web_on_turn(struct web *web, uint64_t now_us)

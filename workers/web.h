@@ -19,6 +19,8 @@
 
 struct err;
 
+#define WEB_ANSWERED_MAX 64 /* that are counted together, so that the clock is read once for them */
+
 struct web {
     const struct settings *settings;
     const struct app *app;
@@ -37,13 +39,17 @@ struct web {
     uint32_t n_routes;             /* blocks in part */
     uint32_t *free_entries;        /* stack of free inflight entries */
     uint32_t n_free_entries;
-    struct access_format *access; /* NULL: off */
-    int access_fd;                /* -1: off */
-    uint32_t access_line_bytes;   /* longer lines are cut */
-    int64_t wall_offset_us;       /* wall clock - monotonic clock */
-    bool is_path_shown;           /* in the title: proc_title says path */
-    uint64_t slow_us;             /* slow_callback; UINT64_MAX: never */
-    uint64_t entered_us;          /* when the app got the loop, by the coarse clock */
+    struct access_format *access;           /* NULL: off */
+    int access_fd;                          /* -1: off */
+    uint32_t access_line_bytes;             /* longer lines are cut */
+    int64_t wall_offset_us;                 /* wall clock - monotonic clock */
+    bool is_path_shown;                     /* in the title: proc_title says path */
+    uint64_t slow_us;                       /* slow_callback; UINT64_MAX: never */
+    uint64_t entered_us;                    /* when the app got the loop, by the coarse clock */
+    uint32_t n_answered;                    /* in this turn */
+    uint64_t answered_us[WEB_ANSWERED_MAX]; /* when their requests began */
+    uint64_t longest_turn_us;               /* since the last tick */
+    uint64_t longest_before_us;             /* between the two ticks before */
 };
 
 void web_fill_limits(struct http_limits *limits, const struct settings *settings);
@@ -65,6 +71,9 @@ void web_show_state(const struct settings *settings, const struct heritage *heri
 
 /* Once per turn of the loop, before any connection: the clock, the Date line, the heartbeat. */
 void web_on_turn(struct web *web, uint64_t now_us);
+
+/* At the end of each turn: how long it took, and with it the answers that it gave. */
+void web_on_turn_ended(struct web *web, uint64_t now_us);
 
 /* Now and then (half a second): the wall clock may have been set. */
 void web_on_tick(struct web *web);

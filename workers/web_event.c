@@ -61,6 +61,7 @@ static struct {
     ev_timer accept_pause;
     ev_check turn_begins;
     ev_prepare turn_ends;
+    double turn_began; /* by libev's clock */
     struct listener *listeners[LISTENERS_MAX];
     size_t n_listeners;
     struct clients clients;
@@ -85,6 +86,7 @@ static int set_up(const struct settings *settings, const struct app *app,
 static void tear_down(void);
 static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events);
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events);
+static void on_wait_begins(struct ev_loop *loop);
 static void on_accept(struct ev_loop *loop, ev_io *watcher, int events);
 static void look_last(void);
 static void on_client_closed(void);
@@ -265,6 +267,8 @@ static int set_up(const struct settings *settings, const struct app *app,
         ev_prepare_init(&room.turn_ends, on_turn_ends);
         ev_prepare_start(room.loop, &room.turn_ends);
     }
+    room.turn_began = ev_now(room.loop);
+    ev_set_loop_release_cb(room.loop, on_wait_begins, NULL);
     ev_timer_init(&room.tick, on_tick, TICK_S, TICK_S);
     ev_timer_start(room.loop, &room.tick);
     ev_timer_init(&room.accept_pause, on_accept_pause, ACCEPT_PAUSE_S, 0);
@@ -287,6 +291,7 @@ static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events)
     (void)watcher;
     (void)events;
     web_on_turn(&room.web, clock_now_us());
+    room.turn_began = ev_now(room.loop);
 }
 
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events)
@@ -295,6 +300,15 @@ static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events)
     (void)watcher;
     (void)events;
     web_flush_access(&room.web);
+}
+
+/* libev has just read the clock, after all that there was to do: reading it again would cost as
+ * much as the rest of what is measured. */
+static void on_wait_begins(struct ev_loop *loop)
+{
+    double turn_s = ev_now(loop) - room.turn_began;
+    uint64_t turn_us = turn_s > 0 ? (uint64_t)(turn_s * 1e6) : 0;
+    web_on_turn_ended(&room.web, room.web.env.now_us + turn_us);
 }
 
 /* ---- connections ---- */

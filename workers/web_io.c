@@ -103,8 +103,13 @@ uint32_t web_io_close(struct web *web)
 
 void web_io_on_tick(struct web *web)
 {
-    if (web->pool)
-        iopool_on_tick(web->pool);
+    struct iopool_state state;
+    if (!web->pool)
+        return;
+    iopool_on_tick(web->pool);
+    iopool_peek(web->pool, &state);
+    atomic_store_explicit(&web->part.head->io_threads, state.n_threads, memory_order_relaxed);
+    atomic_store_explicit(&web->part.head->io_queued, state.n_queued, memory_order_relaxed);
 }
 
 uint32_t web_io_count(struct web *web)

@@ -127,6 +127,9 @@ _Noreturn static void become(const struct server *s, const struct server_options
         _exit(126);
     (void)signal(SIGPIPE, SIG_DFL);
     clean_environment();
+    char control[128]; /* not where those of real servers are */
+    (void)snprintf(control, sizeof control, "REMUDA_CONTROL_SOCKET=%s/control", s->folder);
+    (void)putenv(control);
     for (size_t i = 0; o->env && o->env[i]; i++)
         (void)putenv((char *)o->env[i]);
     for (size_t i = 0; o->args && o->args[i] && i < 62; i++)

@@ -1,0 +1,263 @@
+/* The status of the server. Process: master, on a control client's request.
+ *
+ * Counters of the living are read from the shared table while they change; each stands for itself,
+ * so sums may be off by the requests of this moment. What the master knows itself (pids, phases,
+ * slots) comes from its private memory. */
+#include "server/status.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json_out.h"
+#include "config/settings.h"
+#include "server/listen.h"
+#include "server/usage.h"
+
+/* What all workers, living and dead, have counted. */
+struct sums {
+    uint64_t connections;
+    uint64_t accepted;
+    uint64_t requests;
+    uint64_t responses[6];
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t log_dropped;
+    uint32_t n_workers;
+    uint32_t n_ready;
+};
+
+static uint64_t read_u64(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static struct sums add_up(const struct herd *herd)
+{
+    const struct totals *dead = &herd->totals;
+    struct sums sums = {.accepted = dead->accepted,
+                        .requests = dead->requests,
+                        .bytes_in = dead->bytes_in,
+                        .bytes_out = dead->bytes_out,
+                        .log_dropped = dead->log_dropped};
+    memcpy(sums.responses, dead->responses, sizeof sums.responses);
+    for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (seat->phase == SEAT_FREE || seat->role != ROLE_WEB)
+            continue;
+        const struct seat_head *head = scoreboard_peek(&herd->board, i).head;
+        sums.n_workers++;
+        sums.n_ready += seat->phase == SEAT_READY;
+        sums.connections += read_u64(&head->connections);
+        sums.accepted += read_u64(&head->accepted);
+        sums.requests += read_u64(&head->requests);
+        for (size_t k = 0; k < 6; k++)
+            sums.responses[k] += read_u64(&head->responses[k]);
+        sums.bytes_in += read_u64(&head->bytes_in);
+        sums.bytes_out += read_u64(&head->bytes_out);
+        sums.log_dropped += read_u64(&head->log_dropped);
+    }
+    return sums;
+}
+
+static void tell_responses(struct json_out *out, const uint64_t responses[6])
+{
+    static const char *const names[6] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    json_out_open(out, "responses", '{');
+    for (size_t i = 0; i < 6; i++)
+        json_out_u64(out, names[i], responses[i]);
+    json_out_close(out, '}');
+}
+
+static void tell_server(const struct status_about *about, struct json_out *out)
+{
+    static const char *const stages[] = {[DECIDE_RUNNING] = "running",
+                                         [DECIDE_GRACEFUL] = "stopping gracefully",
+                                         [DECIDE_QUICK] = "stopping",
+                                         [DECIDE_AT_ONCE] = "killing"};
+    const struct herd *herd = about->herd;
+    const struct settings *settings = herd->generation.settings;
+    const struct scoreboard_head *board = (const void *)herd->board.base;
+    struct sums sums = add_up(herd);
+    struct usage usage;
+    if (usage_read(getpid(), &usage) < 0)
+        usage = (struct usage){0}; /* no /proc */
+    json_out_u64(out, "pid", (uint64_t)getpid());
+    json_out_text(out, "state", str_of(stages[herd->stage]));
+    json_out_u64(out, "uptime_ms", (herd->now_us - board->started_us) / CLOCK_US_PER_MS);
+    json_out_u64(out, "generation", (uint64_t)herd->generation.number);
+    json_out_text(out, "app", str_of(settings->app));
+    if (settings->file)
+        json_out_text(out, "config", str_of(settings->file));
+    else
+        json_out_null(out, "config");
+    json_out_text(out, "control_socket", str_of(about->control_path));
+    json_out_open(out, "binds", '[');
+    for (uint32_t i = 0; i < about->listeners->n_addresses; i++)
+        if (about->listeners->addresses[i].text[0])
+            json_out_text(out, NULL, str_of(about->listeners->addresses[i].text));
+    json_out_close(out, ']');
+    json_out_u64(out, "workers_wanted", herd->generation.n_workers);
+    json_out_u64(out, "workers_ready", sums.n_ready);
+    json_out_u64(out, "rss_bytes", usage.rss_bytes);
+    json_out_u64(out, "cpu_ms", usage.cpu_ms);
+    json_out_u64(out, "connections", sums.connections);
+    json_out_u64(out, "accepted", sums.accepted);
+    json_out_u64(out, "requests", sums.requests);
+    tell_responses(out, sums.responses);
+    json_out_u64(out, "bytes_in", sums.bytes_in);
+    json_out_u64(out, "bytes_out", sums.bytes_out);
+    json_out_u64(out, "log_dropped_bytes", sums.log_dropped);
+}
+
+/* ---- One worker */
+
+const char *status_word(const struct seat *seat, bool has_request)
+{
+    switch (seat->phase) {
+    case SEAT_FORKING:
+    case SEAT_BOOTING:
+        return "booting";
+    case SEAT_READY:
+        return seat->is_hung ? "hung" : seat->is_full ? "full" : has_request ? "busy" : "idle";
+    case SEAT_DRAINING:
+    case SEAT_DRAINED:
+        return "draining";
+    case SEAT_ABORTED:
+    case SEAT_KILLED:
+        return "killed";
+    default:
+        return "ending";
+    }
+}
+
+/* The request that is in hand: the one whose handler runs, else the oldest that waits. Returns
+ * false: there is none */
+static bool find_request(const struct herd *herd, const struct scoreboard_part *part,
+                         struct request_entry *out)
+{
+    if (scoreboard_read_entry(&part->head->current, out))
+        return true;
+    uint32_t n_left = atomic_load_explicit(&part->head->n_inflight, memory_order_relaxed);
+    bool is_found = false;
+    for (uint32_t i = 0; n_left > 0 && i < herd->board.n_inflight; i++) {
+        struct request_entry entry;
+        if (!scoreboard_read_entry(&part->inflight[i], &entry))
+            continue;
+        n_left--;
+        if (!is_found || entry.started_us < out->started_us)
+            *out = entry;
+        is_found = true;
+    }
+    return is_found;
+}
+
+static void tell_request(const struct herd *herd, const struct scoreboard_part *part,
+                         const struct request_entry *entry, struct json_out *out)
+{
+    char peer[SCOREBOARD_PEER_MAX];
+    char route[sizeof part->routes->name] = "";
+    if (entry->route < herd->board.n_routes) {
+        memcpy(route, part->routes[entry->route].name, sizeof route);
+        route[sizeof route - 1] = '\0';
+    }
+    scoreboard_peer(entry, peer);
+    bool is_past = entry->started_us != 0 && entry->started_us <= herd->now_us;
+    uint64_t elapsed_us = is_past ? herd->now_us - entry->started_us : 0;
+    json_out_open(out, "request", '{');
+    json_out_text(out, "route", str_of(route));
+    json_out_text(out, "method", str_of(entry->method));
+    json_out_text(out, "target", str_make(entry->target, entry->target_len));
+    json_out_text(out, "peer", str_of(peer));
+    json_out_text(out, "trace", str_make(entry->trace, entry->trace_len));
+    json_out_text(out, "phase", str_of(scoreboard_phase(entry)));
+    json_out_u64(out, "elapsed_ms", elapsed_us / CLOCK_US_PER_MS);
+    json_out_close(out, '}');
+}
+
+static void tell_latency(const struct seat_head *head, struct json_out *out)
+{
+    json_out_open(out, "latency_counts", '[');
+    for (size_t i = 0; i < METER_BUCKETS; i++)
+        json_out_u64(out, NULL, read_u64(&head->latency[i]));
+    json_out_close(out, ']');
+}
+
+static void tell_worker(const struct herd *herd, const struct seat *seat, struct json_out *out)
+{
+    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    const struct seat_head *head = part.head;
+    struct request_entry request;
+    struct usage usage;
+    bool has_request = find_request(herd, &part, &request);
+    uint64_t silent_us = seat->heartbeat_us > 0 ? herd->now_us - seat->heartbeat_us : 0;
+    if (seat->pid == 0 || usage_read(seat->pid, &usage) < 0)
+        usage = (struct usage){0}; /* it is gone, or there is no /proc */
+    json_out_open(out, NULL, '{');
+    json_out_u64(out, "slot", (uint64_t)seat->slot);
+    json_out_u64(out, "pid", (uint64_t)seat->pid);
+    json_out_u64(out, "generation", (uint64_t)seat->generation);
+    json_out_u64(out, "seat", seat->number);
+    json_out_u64(out, "epoch", seat->epoch);
+    json_out_text(out, "state", str_of(status_word(seat, has_request)));
+    json_out_u64(out, "uptime_ms", (herd->now_us - seat->born_us) / CLOCK_US_PER_MS);
+    json_out_u64(out, "silent_ms", silent_us / CLOCK_US_PER_MS);
+    json_out_u64(out, "rss_bytes", usage.rss_bytes);
+    json_out_u64(out, "cpu_ms", usage.cpu_ms);
+    json_out_u64(out, "connections", read_u64(&head->connections));
+    json_out_u64(out, "accepted", read_u64(&head->accepted));
+    json_out_u64(out, "requests", read_u64(&head->requests));
+    json_out_u64(out, "inflight", atomic_load_explicit(&head->n_inflight, memory_order_relaxed));
+    json_out_u64(out, "bytes_in", read_u64(&head->bytes_in));
+    json_out_u64(out, "bytes_out", read_u64(&head->bytes_out));
+    json_out_u64(out, "lag_us", atomic_load_explicit(&head->lag_us, memory_order_relaxed));
+    json_out_u64(out, "io_threads", atomic_load_explicit(&head->io_threads, memory_order_relaxed));
+    json_out_u64(out, "io_queued", atomic_load_explicit(&head->io_queued, memory_order_relaxed));
+    tell_latency(head, out);
+    if (has_request)
+        tell_request(herd, &part, &request, out);
+    else
+        json_out_null(out, "request");
+    json_out_close(out, '}');
+}
+
+/* In the order of slots; of one slot the oldest first, so that lines keep their places. */
+static void tell_workers(const struct herd *herd, struct json_out *out)
+{
+    const struct slots *slots = &herd->slots;
+    int n_slots = 0;
+    for (uint32_t i = 0; i < slots->n_seats; i++)
+        if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].slot >= n_slots)
+            n_slots = slots->seats[i].slot + 1;
+    json_out_open(out, "workers", '[');
+    for (int slot = 0; slot < n_slots; slot++)
+        for (uint32_t i = 0; i < slots->n_seats; i++)
+            if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].role == ROLE_WEB &&
+                slots->seats[i].slot == slot)
+                tell_worker(herd, &slots->seats[i], out);
+    json_out_close(out, ']');
+}
+
+static void tell_loaders(const struct herd *herd, struct json_out *out)
+{
+    json_out_open(out, "loaders", '[');
+    for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (seat->phase == SEAT_FREE || seat->role != ROLE_LOADER)
+            continue;
+        json_out_open(out, NULL, '{');
+        json_out_u64(out, "pid", (uint64_t)seat->pid);
+        json_out_u64(out, "generation", (uint64_t)seat->generation);
+        json_out_text(out, "state",
+                      str_of(seat->phase == SEAT_READY ? "ready" : status_word(seat, false)));
+        json_out_close(out, '}');
+    }
+    json_out_close(out, ']');
+}
+
+void status_tell(const struct status_about *about, struct json_out *out)
+{
+    tell_server(about, out);
+    tell_loaders(about->herd, out);
+    tell_workers(about->herd, out);
+}

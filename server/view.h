@@ -1,0 +1,53 @@
+/* The status of a server as the commands hold it: read from the JSON of the control socket, with
+ * rates worked out from two of them. */
+#ifndef REMUDA_SERVER_VIEW_H
+#define REMUDA_SERVER_VIEW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/meter.h"
+#include "base/str.h"
+
+struct view_worker {
+    uint64_t slot, pid, generation, epoch;
+    char state[16];
+    uint64_t uptime_ms, silent_ms, rss_bytes, cpu_ms;
+    uint64_t connections, requests, inflight, lag_us, io_threads, io_queued;
+    uint64_t latency[METER_BUCKETS]; /* answers by time, since its start */
+    uint64_t recent[METER_BUCKETS]; /* after view_compare(): those of the interval; else the same */
+    bool has_request;
+    char request[160]; /* "GET /hello/:name", or the target where no route matched */
+    uint64_t elapsed_ms;
+    /* By view_compare(): of the interval, else 0. */
+    uint64_t rps, cpu_percent;
+};
+
+struct view {
+    char version[32], state[32], app[256], config[256], binds[256];
+    uint64_t pid, uptime_ms, generation, workers_wanted, workers_ready;
+    uint64_t rss_bytes, cpu_ms, connections, requests, errors, log_dropped;
+    bool has_reload;
+    char reload_outcome[16], reload_why[256];
+    uint64_t reload_age_ms;
+    struct view_worker *workers; /* heap, n_workers */
+    size_t n_workers;
+    /* By view_compare(). */
+    uint64_t interval_ms; /* 0: there is no interval */
+    uint64_t rps, errors_per_s;
+};
+
+/* Reads an answer to "status". Members that are missing are 0 or "".
+ * Returns  0; -ENOMEM */
+int view_read(struct view *view, struct str answer) __attribute__((warn_unused_result));
+void view_fini(struct view *view);
+
+/* Fills the rates of `now` from what has changed since `before`. A worker that was not there before
+ * counts from its start. */
+void view_compare(struct view *now, const struct view *before);
+
+/* Of all workers together: the sum of their `recent`. */
+void view_sum_latency(const struct view *view, uint64_t out[METER_BUCKETS]);
+
+#endif

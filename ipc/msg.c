@@ -22,7 +22,7 @@ static const struct {
     [MSG_DRAINED] = {1, 0, 0},  [MSG_REOPENED] = {1, 0, 0},    [MSG_APP] = {0, 0, 1},
     [MSG_BOARD] = {0, 1, 1},    [MSG_FORK] = {0, 1, 1},        [MSG_LISTEN] = {0, 1, 1},
     [MSG_UNLISTEN] = {0, 0, 0}, [MSG_START] = {0, 0, 0},       [MSG_DRAIN] = {0, 0, 0},
-    [MSG_STOP] = {0, 0, 0},     [MSG_LOGS] = {0, 1, 2},
+    [MSG_RETIRE] = {0, 0, 0},   [MSG_STOP] = {0, 0, 0},        [MSG_LOGS] = {0, 1, 2},
 };
 
 const char *const msg_names[MSG_TYPE_COUNT] = {
@@ -41,6 +41,7 @@ const char *const msg_names[MSG_TYPE_COUNT] = {
     [MSG_LISTEN] = "listen",
     [MSG_UNLISTEN] = "unlisten",
     [MSG_START] = "start",
+    [MSG_RETIRE] = "retire",
     [MSG_DRAIN] = "drain",
     [MSG_STOP] = "stop",
     [MSG_LOGS] = "logs",

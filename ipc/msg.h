@@ -26,12 +26,19 @@ enum msg_type {
     MSG_LISTEN,   /* web: value = listener id, slot = whose it is; fd = listening socket */
     MSG_UNLISTEN, /* web: value = listener id: stop accepting from it, close your copy */
     MSG_START,    /* web: everything was sent; accept from now on */
-    MSG_DRAIN,    /* web: close listeners, say DRAINED, finish, exit 0. value 0: the server stops,
-                     so accept until they are empty; 1: others go on with them, so at once */
+    MSG_RETIRE,   /* web: value = listener id, of an address that is given up: accept what waits
+                     there, then close your copy */
+    MSG_DRAIN,    /* web: give up your listeners, say DRAINED, finish, exit 0. value MSG_DRAIN_…:
+                     what becomes of the listeners */
     MSG_STOP,     /* everyone: end now, exit 0 */
     MSG_LOGS,     /* everyone: value = its number; fds = what to write logs to from now on, those of
                      heritage_log_files(). Say REOPENED */
     MSG_TYPE_COUNT
+};
+
+enum {
+    MSG_DRAIN_EMPTY, /* the server stops: accept until they are empty, then close them */
+    MSG_DRAIN_LEAVE, /* others go on with them: close your copies at once */
 };
 
 struct msg {

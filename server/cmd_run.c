@@ -17,6 +17,7 @@
 #include "server/logfile.h"
 #include "server/master.h"
 #include "server/nofile.h"
+#include "server/origin.h"
 #include "server/reopen.h"
 #include "workers/loader.h"
 
@@ -103,8 +104,24 @@ static void find_control(const struct settings *settings, struct control_path *o
     *out = (struct control_path){.is_off = true};
 }
 
+static int run_master(struct settings *settings, struct inherit *inherit,
+                      const struct origin *origin, int *log_fd, int *access_fd,
+                      const struct control_path *control)
+{
+    struct master_start start = {.inherit = inherit,
+                                 .origin = origin,
+                                 .control = control,
+                                 .log_fd = *log_fd,
+                                 .access_fd = *access_fd};
+    int code = master_run(settings, &start);
+    *log_fd = start.log_fd;
+    *access_fd = start.access_fd;
+    return code;
+}
+
+/* origin NULL: --single */
 static int serve(struct settings *settings, struct inherit *inherit,
-                 const struct mistakes *warnings, bool is_single)
+                 const struct mistakes *warnings, const struct origin *origin)
 {
     struct err err;
     int log_fd = -1;
@@ -125,11 +142,8 @@ static int serve(struct settings *settings, struct inherit *inherit,
     if (logfile_open(settings->accesslog, STDOUT_FILENO, &access_fd, &err) < 0)
         code = cannot_start(CLI_CONFIG, &err);
     else
-        code = is_single ? run_single(settings, inherit, log_fd, access_fd)
-                         : master_run(settings, &(struct master_start){.inherit = inherit,
-                                                                       .control = &control_path,
-                                                                       .log_fd = log_fd,
-                                                                       .access_fd = access_fd});
+        code = origin ? run_master(settings, inherit, origin, &log_fd, &access_fd, &control_path)
+                      : run_single(settings, inherit, log_fd, access_fd);
     logfile_close(&access_fd);
     log_init(STDERR_FILENO, settings->loglevel, settings->log_format);
     logfile_close(&log_fd);
@@ -138,7 +152,8 @@ static int serve(struct settings *settings, struct inherit *inherit,
 
 /* In the background, unless this is a successor, which is there already. Whoever started us waits
  * in here, and returns what to exit with. */
-static int serve_detached(struct merge_result *r, struct inherit *inherit)
+static int serve_detached(struct merge_result *r, struct inherit *inherit,
+                          const struct origin *origin)
 {
     struct err err;
     int code = CLI_OK;
@@ -150,12 +165,12 @@ static int serve_detached(struct merge_result *r, struct inherit *inherit)
         return refuse(CLI_NO_BOOT, err.text);
     if (rc > 0)
         return code;
-    code = serve(r->settings, inherit, &r->warnings, false);
+    code = serve(r->settings, inherit, &r->warnings, origin);
     daemon_fail(code, "stopped before it was ready");
     return code;
 }
 
-static int run(struct merge_result *r, struct inherit *inherit, bool is_single)
+static int run(struct merge_result *r, const struct merge_input *in, struct inherit *inherit)
 {
     if (r->is_help_wanted) {
         cli_print_help("run", stdout);
@@ -171,11 +186,22 @@ static int run(struct merge_result *r, struct inherit *inherit, bool is_single)
         mistakes_print(&r->mistakes, "", stderr);
         return CLI_CONFIG;
     }
+    bool is_single = in->options[SINGLE].n_given > 0;
     if (r->settings->daemon && is_single)
         return refuse(CLI_USAGE, "daemon: is on, but --single serves in the foreground; say no, or "
                                  "leave --single out");
-    return r->settings->daemon ? serve_detached(r, inherit)
-                               : serve(r->settings, inherit, &r->warnings, is_single);
+    if (is_single)
+        return serve(r->settings, inherit, &r->warnings, NULL);
+    struct err err;
+    struct origin origin;
+    int code;
+    if (origin_init(&origin, in->argc, in->argv, in->environment, in->options, &err) < 0)
+        code = refuse(CLI_NO_BOOT, err.text);
+    else
+        code = r->settings->daemon ? serve_detached(r, inherit, &origin)
+                                   : serve(r->settings, inherit, &r->warnings, &origin);
+    origin_fini(&origin);
+    return code;
 }
 
 int cmd_run(int argc, char **argv)
@@ -195,7 +221,7 @@ int cmd_run(int argc, char **argv)
         merge_print(&r, stderr);
         code = r.exit_code;
     } else {
-        code = run(&r, &inherit, options[SINGLE].n_given > 0);
+        code = run(&r, &in, &inherit);
     }
     merge_fini(&r);
     inherit_fini(&inherit);

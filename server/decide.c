@@ -199,7 +199,7 @@ static uint64_t backoff_us(unsigned step, uint64_t limit_us)
 struct decide_replacement decide_replace(const struct decide_loss *loss)
 {
     struct decide_replacement r = {.fate = DECIDE_REPLACE};
-    if (loss->was_ready && loss->ready_us >= DECIDE_STEADY_US)
+    if (!loss->is_candidate && loss->was_ready && loss->ready_us >= DECIDE_STEADY_US)
         return r; /* it served well: at once, and the count starts anew */
     r.failures = loss->failures < 1000 ? loss->failures + 1 : loss->failures;
     /* Once ready, the first death is no reason to wait: whoever killed it may not do it again. And
@@ -208,13 +208,33 @@ struct decide_replacement decide_replace(const struct decide_loss *loss)
     r.delay_us = loss->was_ready ? backoff_us(r.failures - 1, DECIDE_BACKOFF_READY_MAX_US)
                                  : backoff_us(r.failures, DECIDE_BACKOFF_MAX_US);
     bool is_hopeless = r.failures >= DECIDE_TRIES;
-    if (loss->is_first_start && loss->role == ROLE_LOADER && !loss->was_refused && !loss->was_ready)
+    if (loss->is_candidate)
+        r.fate = DECIDE_REFUSED;
+    else if (loss->is_first_start && loss->role == ROLE_LOADER && !loss->was_refused &&
+             !loss->was_ready)
         r.fate = DECIDE_NO_APP;
     else if (loss->is_first_start && is_hopeless && !loss->is_anyone_serving)
         r.fate = DECIDE_NO_BOOT;
     else if (is_hopeless)
         r.fate = DECIDE_DEGRADED;
     return r;
+}
+
+const char *const decide_step_names[DECIDE_STEPS] = {[DECIDE_STAY] = "stay",
+                                                     [DECIDE_BEGIN] = "begin",
+                                                     [DECIDE_COMMIT] = "commit",
+                                                     [DECIDE_DISCARD] = "discard",
+                                                     [DECIDE_SWEEP] = "sweep"};
+
+enum decide_step decide_turnover(const struct decide_turnover *t)
+{
+    if (t->has_leaving)
+        return t->is_leaving_gone ? DECIDE_SWEEP : DECIDE_STAY;
+    if (t->has_candidate && (t->has_failed || t->is_stopping))
+        return DECIDE_DISCARD;
+    if (t->has_candidate)
+        return t->is_candidate_ready ? DECIDE_COMMIT : DECIDE_STAY;
+    return t->is_asked && t->is_current_up && !t->is_stopping ? DECIDE_BEGIN : DECIDE_STAY;
 }
 
 enum decide_stage decide_stage(enum decide_stage stage, int signal_number)

@@ -82,6 +82,7 @@ struct decide_loss {
     bool was_refused;       /* it was never made: fork or another system call failed */
     bool is_first_start;    /* the generation has never been ready as a whole */
     bool is_anyone_serving; /* another web worker is ready */
+    bool is_candidate;      /* its generation does not serve yet: a reload is on its way */
 };
 
 enum decide_fate {
@@ -89,6 +90,7 @@ enum decide_fate {
     DECIDE_DEGRADED, /* keep trying, but tell that this doesn't heal by itself */
     DECIDE_NO_APP,   /* first start: the app can't be served; stop */
     DECIDE_NO_BOOT,  /* first start: workers can't boot; stop */
+    DECIDE_REFUSED,  /* a candidate: one failure is enough, the running generation goes on */
 };
 
 struct decide_replacement {
@@ -98,6 +100,34 @@ struct decide_replacement {
 };
 
 struct decide_replacement decide_replace(const struct decide_loss *loss);
+
+/* ---- Generations */
+
+enum decide_step {
+    DECIDE_STAY,
+    DECIDE_BEGIN,   /* build a candidate */
+    DECIDE_COMMIT,  /* the candidate serves from now on, the current one leaves */
+    DECIDE_DISCARD, /* the candidate leaves, the current one goes on */
+    DECIDE_SWEEP,   /* nobody of the leaving one is left: forget it */
+    DECIDE_STEPS
+};
+extern const char *const decide_step_names[DECIDE_STEPS];
+
+/* How things stand between generations. */
+struct decide_turnover {
+    bool is_stopping;        /* the server: nothing new is begun */
+    bool is_asked;           /* somebody wants a reload */
+    bool is_current_up;      /* the current one has got so far that workers serve, or once did */
+    bool has_candidate;      /* one is being built up beside it */
+    bool is_candidate_ready; /* all its workers are */
+    bool has_failed;         /* the candidate: something of it failed */
+    bool has_leaving;        /* one is on its way out: drains, or was thrown away */
+    bool is_leaving_gone;    /* its last process has been buried */
+};
+
+/* At most one generation comes and at most one leaves, never both: a reload that is asked for
+ * meanwhile begins when that is over. */
+enum decide_step decide_turnover(const struct decide_turnover *t);
 
 /* ---- The stop */
 

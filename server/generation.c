@@ -1,4 +1,5 @@
-/* Building a generation and filling its posts. Process: master.
+/* Building a generation and filling its posts. Process: master. Nothing here changes the running
+ * one: a generation is built beside it, and what can't be built is freed again.
  *
  * The app is copied into a sealed memfd, once: whatever happens to the file, restarted loaders load
  * the same octets. (Overwriting a mapped file in place would be SIGBUS in every worker.) The loader
@@ -7,6 +8,7 @@
 #include "server/generation.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,34 +42,69 @@ static int copy_app(struct generation *g, struct err *err)
     return 0;
 }
 
-int generation_open(struct generation *g, int number, const struct settings *settings,
-                    uint64_t now_us, struct err *err)
+static void set_up_posts(struct generation *g, uint64_t now_us)
 {
-    *g = (struct generation){.number = number,
-                             .settings = settings,
-                             .app_fd = -1,
-                             .loader = {.role = ROLE_LOADER, .slot = -1, .due_us = now_us},
-                             .n_workers = settings->workers.n,
-                             .started_us = now_us};
-    int rc = copy_app(g, err);
-    if (rc < 0)
-        return rc;
-    g->workers = calloc(g->n_workers, sizeof *g->workers);
-    if (!g->workers) {
-        generation_close(g);
+    g->loader = (struct post){.role = ROLE_LOADER, .slot = -1, .due_us = now_us};
+    for (uint32_t i = 0; i < GENERATION_WORKERS_MAX; i++)
+        g->workers[i] = (struct post){.role = ROLE_WEB, .slot = (int)i, .due_us = now_us};
+}
+
+int generation_new(const struct generation_plan *plan, struct generation **out, struct err *err)
+{
+    const struct settings *s = plan->settings;
+    struct generation *g = calloc(1, sizeof *g);
+    if (!g) {
+        settings_free(plan->owned);
         return err_set(err, ENOMEM, "out of memory");
     }
-    for (uint32_t i = 0; i < g->n_workers; i++)
-        g->workers[i] = (struct post){.role = ROLE_WEB, .slot = (int)i, .due_us = now_us};
+    *g = (struct generation){
+        .number = plan->number,
+        .settings = s,
+        .owned = plan->owned,
+        .heritage = {.generation = plan->number,
+                     .master_pid = getpid(),
+                     .log_fd = plan->log_fd,
+                     .access_fd = plan->access_fd,
+                     .board = *plan->board,
+                     .settings = s},
+        .rules = {.graceful_us = s->graceful_timeout_us, .timeout_us = s->timeout_us},
+        .folder_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC),
+        .app_fd = -1,
+        .n_workers = s->workers.n,
+        .started_us = plan->now_us};
+    int rc = copy_app(g, err);
+    if (rc == 0 && plan->access_fd >= 0)
+        rc = loader_open_format(s, &g->access, err);
+    if (rc == 0) {
+        g->workers = calloc(GENERATION_WORKERS_MAX, sizeof *g->workers);
+        rc = g->workers ? 0 : err_set(err, ENOMEM, "out of memory");
+    }
+    if (rc < 0) {
+        generation_free(g);
+        return rc;
+    }
+    set_up_posts(g, plan->now_us);
+    *out = g;
     return 0;
 }
 
-void generation_close(struct generation *g)
+void generation_free(struct generation *g)
 {
+    if (!g)
+        return;
+    loader_close_format(g->access);
     fd_close(&g->app_fd);
+    fd_close(&g->folder_fd);
     free(g->workers);
-    g->workers = NULL;
-    g->n_workers = 0;
+    settings_free(g->owned);
+    free(g);
+}
+
+void generation_enter_folder(const struct generation *g)
+{
+    if (g->folder_fd >= 0 && fchdir(g->folder_fd) < 0)
+        log_warn("working folder not entered", "generation=%d why=\"%s\"", g->number,
+                 strerror(errno));
 }
 
 /* A seat with a channel; *out_child_fd is the other end. */
@@ -105,13 +142,13 @@ int generation_hire_loader(struct generation *g, const struct generation_means *
     int rc = prepare_seat(g, &g->loader, means, &seat, &child_fd, err);
     if (rc < 0)
         return rc;
-    struct heritage heritage = *means->heritage;
+    struct heritage heritage = g->heritage;
     heritage.role = ROLE_LOADER;
     heritage.seat = seat->number;
     heritage.epoch = seat->epoch;
     heritage.slot = -1;
-    heritage.generation = g->number;
     heritage.channel_fd = child_fd;
+    generation_enter_folder(g); /* inherited */
     rc = spawn_child(&heritage, loader_main, &seat->pid, err);
     fd_close(&child_fd);
     if (rc < 0) {
@@ -159,6 +196,11 @@ int generation_hire_worker(struct generation *g, struct post *post,
     seat->logs = loader->logs_sent != 0 ? loader->logs_sent : loader->logs;
     post->seat = seat;
     return 0;
+}
+
+struct seat *generation_worker(const struct generation *g, uint32_t slot)
+{
+    return slot < g->n_workers ? g->workers[slot].seat : NULL;
 }
 
 struct post *generation_find_post(struct generation *g, const struct seat *seat)

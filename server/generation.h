@@ -7,11 +7,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/err.h"
 #include "config/settings.h"
 #include "ipc/heritage.h"
+#include "server/decide.h"
 #include "server/slots.h"
 
-struct err;
+struct access_format; /* http/access.h; here only carried */
 
 struct post {
     enum role role;
@@ -24,30 +26,48 @@ struct post {
 
 struct generation {
     int number;                      /* 1 … */
-    const struct settings *settings; /* borrowed from the master */
+    const struct settings *settings; /* what it runs by */
+    struct settings *owned;          /* the same, where they go with it; NULL: the caller's */
+    struct heritage heritage;        /* what all its processes inherit alike */
+    struct access_format *access;    /* lines of its access log; NULL: it has none */
+    struct decide_rules rules;       /* for its processes; excuse_us is the herd's */
+    int folder_fd;                   /* where its processes are born (`chdir`); -1: anywhere */
     int app_fd;                      /* sealed copy of the app; -1: loaded from its path */
     struct post loader;
-    struct post *workers; /* n_workers, index is the slot */
-    uint32_t n_workers;
-    bool has_been_ready; /* all workers were ready at the same time once */
+    struct post *workers; /* room for GENERATION_WORKERS_MAX; index is the slot */
+    uint32_t n_workers;   /* that there should be; 0: none, on somebody's word */
+    bool has_been_ready;  /* all workers were ready at the same time once */
     uint64_t started_us;
+    struct err failure; /* a candidate's first one, which costs it its chance; code 0: none */
+};
+
+#define GENERATION_WORKERS_MAX 512 /* as the schema allows */
+
+/* What a generation is made from. */
+struct generation_plan {
+    int number;
+    const struct settings *settings;
+    struct settings *owned; /* NULL, or settings: freed with it, or at once when it can't be made */
+    int log_fd, access_fd;  /* borrowed; access_fd -1: no access log */
+    const struct scoreboard *board;
+    uint64_t now_us;
 };
 
 /* What is needed to fill a post. */
 struct generation_means {
     struct slots *slots;
-    const struct heritage *heritage; /* what all processes inherit alike */
-    uint32_t logs;                   /* number of the reopening whose log files that has */
+    uint32_t logs; /* number of the reopening whose log files there are */
     int board_fd;
     uint64_t now_us;
 };
 
-/* Copies the app and sets up the posts, all due at once. Logs when the app can't be copied and is
- * loaded from its path.
- * Returns  0; -errno, *err: the app can't be read, or no memory */
-int generation_open(struct generation *g, int number, const struct settings *settings,
-                    uint64_t now_us, struct err *err) __attribute__((warn_unused_result));
-void generation_close(struct generation *g);
+/* Copies the app and sets up the posts, all due at once; remembers the present working folder.
+ * Logs when the app can't be copied and is loaded from its path.
+ * Returns  0, to be given to generation_free(); -errno, *err: the app can't be read, its access log
+ *          can't be written in that format, or no memory */
+int generation_new(const struct generation_plan *plan, struct generation **out, struct err *err)
+    __attribute__((warn_unused_result));
+void generation_free(struct generation *g);
 
 /* Forks the loader into a seat and sends it the shared table and the app.
  * Returns  0; -errno, *err: nobody was forked */
@@ -63,7 +83,13 @@ int generation_hire_worker(struct generation *g, struct post *post,
 /* The post that a seat fills; NULL: none, it has been relieved. */
 struct post *generation_find_post(struct generation *g, const struct seat *seat);
 
+/* Who works in a slot; NULL: nobody, or there is no such post. */
+struct seat *generation_worker(const struct generation *g, uint32_t slot);
+
 /* Workers in READY. */
 uint32_t generation_count_ready(const struct generation *g);
+
+/* Makes its `chdir` the working folder of this process, where its relative paths begin. */
+void generation_enter_folder(const struct generation *g);
 
 #endif

@@ -30,16 +30,11 @@
 int herd_init(struct herd *herd, const struct settings *settings, uint32_t n_seats,
               uint32_t n_listeners, struct err *err)
 {
-    herd->rules = (struct decide_rules){.graceful_us = settings->graceful_timeout_us,
-                                        .timeout_us = settings->timeout_us};
     herd->due_us = SEAT_NEVER;
     int rc = scoreboard_create(n_seats, settings->inflight, settings->limit_routes, &herd->board_fd,
                                &herd->board, err);
     if (rc < 0)
         return rc;
-    herd->heritage.master_pid = getpid();
-    herd->heritage.board = herd->board;
-    herd->heritage.settings = settings;
     oom_open(&herd->oom, "/proc", "/sys/fs/cgroup");
     rc = coroners_init(&herd->coroners);
     if (rc == 0)
@@ -55,10 +50,39 @@ void herd_fini(struct herd *herd)
         (void)munmap((void *)(uintptr_t)herd->board.base, herd->board.bytes);
     herd->board.base = NULL;
     fd_close(&herd->board_fd);
-    generation_close(&herd->generation);
     coroners_fini(&herd->coroners);
+    generation_free(herd->candidate);
+    generation_free(herd->leaving);
+    generation_free(herd->current);
+    herd->current = herd->candidate = herd->leaving = NULL;
     totals_fini(&herd->totals);
     slots_fini(&herd->slots);
+}
+
+struct generation *herd_generation(const struct herd *herd, const struct seat *seat)
+{
+    struct generation *all[] = {herd->current, herd->candidate, herd->leaving};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i] && all[i]->number == seat->generation)
+            return all[i];
+    RMD_ASSERT(!"a generation outlives its seats");
+    return herd->current;
+}
+
+uint32_t herd_count(const struct herd *herd, const struct generation *g)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < herd->slots.n_used; i++)
+        n +=
+            herd->slots.seats[i].phase != SEAT_FREE && herd->slots.seats[i].generation == g->number;
+    return n;
+}
+
+struct decide_rules herd_rules(const struct herd *herd, const struct seat *seat)
+{
+    struct decide_rules rules = herd_generation(herd, seat)->rules;
+    rules.excuse_us = herd->excuse_us;
+    return rules;
 }
 
 /* ---- Acts */
@@ -80,9 +104,11 @@ tell(enum log_level level, const struct seat *seat, const char *verb, const char
     log_event(level, event, "%spid=%d%s", who, (int)seat->pid, pairs);
 }
 
-static void send_order(struct seat *seat, enum msg_type type)
+/* While the server goes on, others go on with the sockets of who drains. */
+static void send_order(const struct herd *herd, struct seat *seat, enum msg_type type)
 {
     struct msg msg = msg_make(type);
+    msg.value = type == MSG_DRAIN && herd->stage == DECIDE_RUNNING ? MSG_DRAIN_LEAVE : 0;
     seat->is_leaving = true;
     /* A channel that takes no more is that of a process that reads no more: its deadline runs. */
     int rc = msg_send(seat->channel_fd, &msg, NULL, 0);
@@ -110,7 +136,7 @@ static void send_signal(struct herd *herd, struct seat *seat, int number)
 
 static void welcome(struct herd *herd, struct seat *seat)
 {
-    struct generation *g = &herd->generation;
+    struct generation *g = herd_generation(herd, seat);
     seat->ready_us = herd->now_us;
     seat->heartbeat_us = herd->now_us;
     tell(LOG_LEVEL_INFO, seat, "ready", " boot_ms=%" PRIu64,
@@ -120,8 +146,8 @@ static void welcome(struct herd *herd, struct seat *seat)
         post->is_degraded = false;
         tell(LOG_LEVEL_NOTICE, seat, "recovered", " after=%u", post->failures);
     }
-    if (g->has_been_ready || generation_count_ready(g) < g->n_workers)
-        return;
+    if (g != herd->current || g->has_been_ready || generation_count_ready(g) < g->n_workers)
+        return; /* of a candidate it is told when it serves */
     g->has_been_ready = true;
     log_notice("ready", "workers=%" PRIu32 " generation=%d boot_ms=%" PRIu64, g->n_workers,
                g->number, (herd->now_us - g->started_us) / CLOCK_US_PER_MS);
@@ -130,7 +156,7 @@ static void welcome(struct herd *herd, struct seat *seat)
 /* It drains because somebody else told it to: its post gets another at once. */
 static void relieve(struct herd *herd, struct seat *seat)
 {
-    struct post *post = generation_find_post(&herd->generation, seat);
+    struct post *post = generation_find_post(herd_generation(herd, seat), seat);
     seat->is_leaving = true;
     if (!post)
         return;
@@ -139,20 +165,31 @@ static void relieve(struct herd *herd, struct seat *seat)
     tell(LOG_LEVEL_INFO, seat, "leaves", " why=\"it drains of its own accord\"");
 }
 
+void herd_dismiss(struct herd *herd, struct seat *seat, const char *why)
+{
+    struct post *post = generation_find_post(herd_generation(herd, seat), seat);
+    if (post) {
+        post->seat = NULL;
+        post->due_us = SEAT_NEVER;
+    }
+    seat->dismissed_us = herd->now_us;
+    herd->is_changed = true;
+    tell(LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\"", why);
+}
+
 /* ---- Vacancies */
 
 /* Takes the loss of a post's process in. *out_ms gets the delay, for the log; what it means for the
  * whole comes back, to be acted on when the log has been written. */
-static enum decide_fate vacate(struct herd *herd, struct post *post, const struct seat *seat,
-                               bool was_refused, uint64_t *out_ms)
+static enum decide_fate vacate(struct herd *herd, const struct generation *g, struct post *post,
+                               const struct seat *seat, bool was_refused, uint64_t *out_ms)
 {
-    struct generation *g = &herd->generation;
     *out_ms = 0;
     if (!post)
         return DECIDE_REPLACE;
     post->seat = NULL;
     post->due_us = SEAT_NEVER;
-    if (herd->stage != DECIDE_RUNNING)
+    if (herd->stage != DECIDE_RUNNING || g == herd->leaving)
         return DECIDE_REPLACE;
     struct decide_loss loss = {.role = post->role,
                                .failures = post->failures,
@@ -160,15 +197,17 @@ static enum decide_fate vacate(struct herd *herd, struct post *post, const struc
                                .ready_us = seat ? herd->now_us - seat->ready_us : 0,
                                .was_refused = was_refused,
                                .is_first_start = !g->has_been_ready,
-                               .is_anyone_serving = generation_count_ready(g) > 0};
+                               .is_anyone_serving = generation_count_ready(g) > 0,
+                               .is_candidate = g == herd->candidate};
     struct decide_replacement next = decide_replace(&loss);
     post->failures = next.failures;
-    post->due_us = herd->now_us + next.delay_us;
+    post->due_us = next.fate == DECIDE_REFUSED ? SEAT_NEVER : herd->now_us + next.delay_us;
     *out_ms = next.delay_us / CLOCK_US_PER_MS;
     return next.fate;
 }
 
-static void take_fate(struct herd *herd, struct post *post, enum decide_fate fate)
+static void take_fate(struct herd *herd, struct generation *g, struct post *post,
+                      enum decide_fate fate)
 {
     char quoted[LOG_QUOTE_MAX + 8];
     switch (fate) {
@@ -178,9 +217,12 @@ static void take_fate(struct herd *herd, struct post *post, enum decide_fate fat
         if (!post->is_degraded)
             log_error("generation degraded",
                       "generation=%d missing=%s slot=%d failures=%u does=\"keep trying\"",
-                      herd->generation.number, role_table[post->role].name, post->slot,
-                      post->failures);
+                      g->number, role_table[post->role].name, post->slot, post->failures);
         post->is_degraded = true;
+        break;
+    case DECIDE_REFUSED:
+        if (g->failure.code == 0)
+            (void)err_set(&g->failure, ECANCELED, "%s", herd->reason);
         break;
     case DECIDE_NO_APP:
         log_error("cannot start", "exit=%d why=%s", CLI_CONFIG,
@@ -212,32 +254,34 @@ static void release(struct herd *herd, struct seat *seat)
 static void forget(struct herd *herd, struct seat *seat)
 {
     uint64_t ms;
-    struct post *post = generation_find_post(&herd->generation, seat);
-    enum decide_fate fate = vacate(herd, post, seat, false, &ms);
+    struct generation *g = herd_generation(herd, seat);
+    struct post *post = generation_find_post(g, seat);
+    enum decide_fate fate = vacate(herd, g, post, seat, false, &ms);
     (void)snprintf(herd->reason, sizeof herd->reason, "a process was lost before it had a pid");
     tell(LOG_LEVEL_WARN, seat, "lost", " why=\"%s\" respawn_ms=%" PRIu64,
          seat->doom ? seat->doom : "its channel ended before it had a pid", ms);
     release(herd, seat);
-    take_fate(herd, post, fate);
+    take_fate(herd, g, post, fate);
 }
 
-static void refused(struct herd *herd, struct post *post, const char *why)
+static void refused(struct herd *herd, struct generation *g, struct post *post, const char *why)
 {
     uint64_t ms;
     char quoted[LOG_QUOTE_MAX + 8];
     (void)snprintf(herd->reason, sizeof herd->reason, "cannot fork: %s", why);
-    enum decide_fate fate = vacate(herd, post, NULL, true, &ms);
+    enum decide_fate fate = vacate(herd, g, post, NULL, true, &ms);
     log_warn("fork refused", "for=%s slot=%d why=%s respawn_ms=%" PRIu64,
              role_table[post->role].name, post->slot, log_quote(quoted, why, strlen(why)), ms);
-    take_fate(herd, post, fate);
+    take_fate(herd, g, post, fate);
 }
 
 void herd_refuse(struct herd *herd, struct seat *seat, int code)
 {
-    struct post *post = generation_find_post(&herd->generation, seat);
+    struct generation *g = herd_generation(herd, seat);
+    struct post *post = generation_find_post(g, seat);
     release(herd, seat);
     if (post)
-        refused(herd, post, strerror(code));
+        refused(herd, g, post, strerror(code));
 }
 
 static void print_end(char out[32], int status)
@@ -296,8 +340,9 @@ void herd_bury(struct herd *herd, struct seat *seat)
     char words[LAST_WORDS_BYTES];
     char note[96];
     uint64_t ms;
-    struct post *post = generation_find_post(&herd->generation, seat);
-    enum decide_fate fate = vacate(herd, post, seat, false, &ms);
+    struct generation *g = herd_generation(herd, seat);
+    struct post *post = generation_find_post(g, seat);
+    enum decide_fate fate = vacate(herd, g, post, seat, false, &ms);
     struct obituary obituary;
     obituary_open(&obituary, herd, seat);
     print_end(end, seat->status);
@@ -308,8 +353,7 @@ void herd_bury(struct herd *herd, struct seat *seat)
                : seat->doom    ? seat->doom
                                : obituary.why);
     print_pair(panic, "last_words", last_words_panic(&herd->board, seat->number, words));
-    bool is_replaced =
-        post && herd->stage == DECIDE_RUNNING && fate != DECIDE_NO_APP && fate != DECIDE_NO_BOOT;
+    bool is_replaced = post && post->due_us != SEAT_NEVER && fate <= DECIDE_DEGRADED;
     if (seat->is_leaving && seat->status == 0)
         tell(LOG_LEVEL_INFO, seat, "ended", "%s", end);
     else if (!is_replaced)
@@ -321,8 +365,8 @@ void herd_bury(struct herd *herd, struct seat *seat)
                                      .slot = seat->slot,
                                      .pid = seat->pid,
                                      .note = note,
-                                     .access_fd = herd->heritage.access_fd,
-                                     .access = herd->access,
+                                     .access_fd = g->heritage.access_fd,
+                                     .access = g->access,
                                      .now_us = herd->now_us};
     (void)last_words_write(&about);
     obituary_close(&obituary, herd, seat);
@@ -330,14 +374,15 @@ void herd_bury(struct herd *herd, struct seat *seat)
     totals_add(&herd->totals, &part, herd->board.n_routes);
     release(herd, seat);
     if (post)
-        take_fate(herd, post, fate);
+        take_fate(herd, g, post, fate);
 }
 
 /* ---- Events */
 
 void herd_happen(struct herd *herd, struct seat *seat, enum decide_event event)
 {
-    struct decide_verdict verdict = decide(seat, event, herd->now_us, &herd->rules);
+    struct decide_rules rules = herd_rules(herd, seat);
+    struct decide_verdict verdict = decide(seat, event, herd->now_us, &rules);
     herd->is_changed |= seat->phase != verdict.phase;
     seat->phase = verdict.phase;
     seat->deadline_us = verdict.deadline_us;
@@ -351,10 +396,10 @@ void herd_happen(struct herd *herd, struct seat *seat, enum decide_event event)
         relieve(herd, seat);
         break;
     case DECIDE_ASK_DRAIN:
-        send_order(seat, MSG_DRAIN);
+        send_order(herd, seat, MSG_DRAIN);
         break;
     case DECIDE_ASK_STOP:
-        send_order(seat, MSG_STOP);
+        send_order(herd, seat, MSG_STOP);
         break;
     case DECIDE_ABORT:
         send_signal(herd, seat, SIGABRT);
@@ -394,21 +439,16 @@ bool herd_name(struct herd *herd, struct seat *seat, pid_t pid)
     return true;
 }
 
-void herd_fill(struct herd *herd)
+static void fill_generation(struct herd *herd, struct generation *g)
 {
-    struct generation *g = &herd->generation;
-    struct generation_means means = {&herd->slots, &herd->heritage, herd->logs, herd->board_fd,
-                                     herd->now_us};
+    struct generation_means means = {&herd->slots, herd->logs, herd->board_fd, herd->now_us};
     struct err err;
-    herd->due_us = SEAT_NEVER;
-    if (herd->stage == DECIDE_RUNNING && !g->loader.seat && g->loader.due_us <= herd->now_us &&
+    if (!g->loader.seat && g->loader.due_us <= herd->now_us &&
         generation_hire_loader(g, &means, &err) < 0)
-        refused(herd, &g->loader, err.text);
-    for (uint32_t i = 0; i < g->n_workers; i++) {
+        refused(herd, g, &g->loader, err.text);
+    bool has_loader = g->loader.seat && g->loader.seat->phase == SEAT_READY;
+    for (uint32_t i = 0; has_loader && i < g->n_workers && herd->stage == DECIDE_RUNNING; i++) {
         struct post *post = &g->workers[i];
-        bool has_loader = g->loader.seat && g->loader.seat->phase == SEAT_READY;
-        if (herd->stage != DECIDE_RUNNING || !has_loader)
-            return;
         if (post->seat || post->due_us > herd->now_us)
             continue;
         int rc = generation_hire_worker(g, post, &means, &err);
@@ -417,9 +457,19 @@ void herd_fill(struct herd *herd)
             return;
         }
         if (rc < 0)
-            refused(herd, post, err.text);
+            refused(herd, g, post, err.text);
         herd->is_changed = true;
     }
+}
+
+void herd_fill(struct herd *herd)
+{
+    herd->due_us = SEAT_NEVER;
+    if (herd->stage == DECIDE_RUNNING)
+        fill_generation(herd, herd->current);
+    if (herd->stage == DECIDE_RUNNING && herd->candidate && herd->candidate->failure.code == 0)
+        fill_generation(herd, herd->candidate);
+    generation_enter_folder(herd->current);
 }
 
 void herd_stop(struct herd *herd, enum decide_stage stage, const char *why)
@@ -434,7 +484,7 @@ void herd_stop(struct herd *herd, enum decide_stage stage, const char *why)
     if (stage != herd->stage)
         log_notice("stopping", "how=\"%s\" why=%s", how[stage], why);
     herd->stage = stage;
-    for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         struct seat *seat = &herd->slots.seats[i];
         bool can_drain = role_table[seat->role].gets_listeners;
         if (seat->phase != SEAT_FREE)
@@ -443,24 +493,36 @@ void herd_stop(struct herd *herd, enum decide_stage stage, const char *why)
     }
 }
 
+/* When a post of a generation is to be filled. */
+static uint64_t next_vacancy_us(const struct generation *g)
+{
+    uint64_t next = SEAT_NEVER;
+    if (!g || g->failure.code != 0)
+        return SEAT_NEVER;
+    if (!g->loader.seat)
+        return g->loader.due_us;
+    for (uint32_t i = 0; g->loader.seat->phase == SEAT_READY && i < g->n_workers; i++)
+        if (!g->workers[i].seat && g->workers[i].due_us < next)
+            next = g->workers[i].due_us;
+    return next;
+}
+
 uint64_t herd_next_us(const struct herd *herd)
 {
-    const struct generation *g = &herd->generation;
     uint64_t next = coroners_next_us(&herd->coroners);
     next = herd->due_us < next ? herd->due_us : next;
-    for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
-        uint64_t at = SEAT_NEVER;
-        if (seat->phase != SEAT_FREE)
-            at = seat->is_dead ? 0 : decide_next_us(seat, &herd->rules); /* to be buried */
+        if (seat->phase == SEAT_FREE)
+            continue;
+        struct decide_rules rules = herd_rules(herd, seat);
+        uint64_t at = seat->is_dead ? 0 : decide_next_us(seat, &rules); /* dead: to be buried */
         next = at < next ? at : next;
     }
     if (herd->stage != DECIDE_RUNNING)
         return next;
-    if (!g->loader.seat)
-        return g->loader.due_us < next ? g->loader.due_us : next;
-    for (uint32_t i = 0; g->loader.seat->phase == SEAT_READY && i < g->n_workers; i++)
-        if (!g->workers[i].seat && g->workers[i].due_us < next)
-            next = g->workers[i].due_us;
+    uint64_t vacancies[] = {next_vacancy_us(herd->current), next_vacancy_us(herd->candidate)};
+    for (size_t i = 0; i < 2; i++)
+        next = vacancies[i] < next ? vacancies[i] : next;
     return next;
 }

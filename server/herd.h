@@ -16,22 +16,27 @@
 #include "server/slots.h"
 #include "server/totals.h"
 
-struct access_format; /* http/access.h; here only carried */
 struct err;
 struct settings;
 
+/* Room for the most workers that there may be: an old and a new one for each slot, loaders, strays.
+ * The table is that large from the start, since it can't grow once children have mapped it; only
+ * seats that are taken cost memory. */
+#define HERD_SEATS (2 * GENERATION_WORKERS_MAX + 8)
+
 struct herd {
-    struct generation generation;
+    struct generation *current;   /* serves; always there */
+    struct generation *candidate; /* comes up beside it, accepts nothing yet; NULL: none */
+    struct generation *leaving;   /* drains, or was thrown away; NULL: none */
+    int n_generations;            /* numbers given out */
     struct slots slots;
     struct totals totals;
     struct scoreboard board; /* mapped read-only; base NULL: none */
     int board_fd;
-    struct heritage heritage;     /* what every child inherits alike */
-    uint32_t logs;                /* how often its log files were reopened */
-    struct access_format *access; /* how lines of the access log look; NULL: there is none */
-    struct coroners coroners;     /* who look into deaths */
-    struct oom oom;               /* kills by the kernel that deaths account for */
-    struct decide_rules rules;
+    uint32_t logs;            /* how often log files were reopened */
+    struct coroners coroners; /* who look into deaths */
+    struct oom oom;           /* kills by the kernel that deaths account for */
+    uint64_t excuse_us;       /* heartbeats are not judged before this time: the master was away */
     enum decide_stage stage;
     int exit_code;    /* what the master will exit with */
     uint64_t now_us;  /* of this turn, set by the loop */
@@ -41,11 +46,21 @@ struct herd {
 };
 
 /* Allocates the tables: the last allocation before the first fork.
- * settings, log_fd, access_fd  for the children; must stay
+ * settings     for `inflight` and `limit_routes`, which shape the shared table
+ * n_listeners  listening sockets that there will be at first
  * Returns  0; -errno, *err; then herd_fini() is due all the same */
 int herd_init(struct herd *herd, const struct settings *settings, uint32_t n_seats,
               uint32_t n_listeners, struct err *err) __attribute__((warn_unused_result));
 void herd_fini(struct herd *herd);
+
+/* The generation of a seat that is taken. */
+struct generation *herd_generation(const struct herd *herd, const struct seat *seat);
+
+/* Seats of a generation that are taken. */
+uint32_t herd_count(const struct herd *herd, const struct generation *g);
+
+/* By what rules a seat that is taken is judged. */
+struct decide_rules herd_rules(const struct herd *herd, const struct seat *seat);
 
 /* Something happened to a seat: decides and carries it out. The seat may be free afterwards only
  * for DECIDE_TIME and DECIDE_LATE. */
@@ -61,6 +76,11 @@ void herd_refuse(struct herd *herd, struct seat *seat, int code);
 /* A seat's occupant has been reaped and its channel read to the end: writes what it could not,
  * frees the seat, has it replaced. */
 void herd_bury(struct herd *herd, struct seat *seat);
+
+/* A seat's occupant leaves its post, to be drained when its slot is looked after by another; see
+ * server/relief.h. Its post is vacant, and not due.
+ * why      for the log, static text */
+void herd_dismiss(struct herd *herd, struct seat *seat, const char *why);
 
 /* Has every post filled that is due. */
 void herd_fill(struct herd *herd);

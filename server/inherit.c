@@ -155,7 +155,9 @@ void inherit_fini(struct inherit *in)
 static int adopt_all(struct inherit *in, struct listen_set *out, struct err *err)
 {
     struct listen_set set = {.items = calloc(in->n, sizeof *set.items),
-                             .addresses = calloc(in->n, sizeof *set.addresses)};
+                             .cap = in->n,
+                             .addresses = calloc(in->n, sizeof *set.addresses),
+                             .cap_addresses = in->n};
     if (!set.items || !set.addresses) {
         free(set.items);
         free(set.addresses);
@@ -171,6 +173,9 @@ static int adopt_all(struct inherit *in, struct listen_set *out, struct err *err
         struct listen_address *about = &set.addresses[set.n_addresses++];
         (void)snprintf(about->text, sizeof about->text, "%s",
                        endpoint_print(text, &item->address, item->address_len));
+        about->where = item->address;
+        about->where_len = item->address_len;
+        about->is_new = true;
         item->fd = -1;
     }
     *out = set;

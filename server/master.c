@@ -4,9 +4,10 @@
  * listening sockets, the seats and the signals, has children forked (through the loader), lends
  * them sockets, watches their heartbeats, kills what hangs, replaces what died, and writes down
  * what a dead worker could not. It never loads app code, never reads HTTP, never waits for anything
- * but its one ppoll(2), and allocates nothing after set-up. What happens is heard here; what
- * follows is decided in decide.c and done by herd.c; who watches which socket is planned in cover.c
- * and sent by steer.c.
+ * but its one ppoll(2), and needs no memory after set-up but for a reload, which is refused where
+ * there is none. What happens is heard here; what follows is decided in decide.c and done by herd.c
+ * and reload.c; who watches which socket is planned in cover.c and sent by steer.c; who goes when
+ * others have come, relief.c knows.
  *
  * When it dies, however, all others die: by the parent-death signal, and because their channels
  * end. */
@@ -39,11 +40,12 @@
 #include "server/nofile.h"
 #include "server/notify.h"
 #include "server/pidfile.h"
+#include "server/relief.h"
+#include "server/reload.h"
 #include "server/reopen.h"
 #include "server/status.h"
 #include "server/steer.h"
 #include "server/strangers.h"
-#include "workers/loader.h"
 
 #define FRAMES_A_TURN 64         /* of one channel, so that no child keeps us busy */
 #define AWAY_US CLOCK_US_PER_S   /* a turn that begins so late: we were stopped or suspended */
@@ -53,12 +55,13 @@
 #define FIRST_CHANNEL (FIRST_CONTROL + CONTROL_POLLS)
 
 struct master {
-    struct settings *settings;
+    struct settings *settings; /* of the first start */
     struct inherit *inherit;
     struct herd herd;
     struct listen_set listeners;
     struct steer steer;
     struct reopen reopen;
+    struct reload reload;
     struct notify notify;
     struct pidfile pidfile;
     struct control control;
@@ -74,7 +77,7 @@ static const int heard_signals[] = {SIGTERM, SIGINT,  SIGQUIT, SIGCHLD, SIGHUP,
 
 /* Set-up and tear-down. */
 static int set_up(struct master *m, const struct master_start *start);
-static void tear_down(struct master *m);
+static void tear_down(struct master *m, struct master_start *start);
 /* One turn, in order. */
 static void wait_for_events(struct master *m);
 static void hear_signals(struct master *m);
@@ -88,7 +91,7 @@ static bool has_ended(const struct master *m);
 /* Orders, by signal or over the control socket. */
 static void stop(struct master *m, enum decide_stage stage, const char *why);
 
-int master_run(struct settings *settings, const struct master_start *start)
+int master_run(struct settings *settings, struct master_start *start)
 {
     struct master m = {.settings = settings,
                        .inherit = start->inherit,
@@ -97,6 +100,7 @@ int master_run(struct settings *settings, const struct master_start *start)
                        .control = {.listen_fd = -1},
                        .signal_fd = -1,
                        .herd = {.board_fd = -1}};
+    reload_init(&m.reload, start->origin, settings);
     m.herd.exit_code = set_up(&m, start);
     bool is_running = m.herd.exit_code == CLI_OK;
     while (is_running) {
@@ -106,15 +110,17 @@ int master_run(struct settings *settings, const struct master_start *start)
         hear_channels(&m);
         judge_seats(&m);
         reap_children(&m); /* behind all that may still name a seat */
+        reload_turn(&m.reload, &m.herd, &m.listeners);
         herd_fill(&m.herd);
         steer_workers(&m.steer, &m.herd, &m.listeners);
+        relief_workers(&m.herd, &m.steer);
         reopen_tell(&m.reopen, &m.herd);
         close_listeners(&m);
         tell_manager(&m);
         control_report(&m.control, m.herd.now_us);
         is_running = !has_ended(&m);
     }
-    tear_down(&m);
+    tear_down(&m, start);
     return m.herd.exit_code;
 }
 
@@ -136,7 +142,7 @@ static const char *explain_workers(const struct settings *s)
     return source->derived ? source->derived : source->where ? source->where : "default";
 }
 
-static void announce(const struct master *m)
+static void announce(struct master *m)
 {
     const struct settings *s = m->settings;
     char why[LOG_QUOTE_MAX + 8];
@@ -146,9 +152,8 @@ static void announce(const struct master *m)
                "version=" REMUDA_VERSION " workers=%" PRIu32
                " workers_from=%s app=%s generation=%d",
                s->workers.n, log_quote(why, source, strlen(source)),
-               log_quote(app, s->app, strlen(s->app)), m->herd.generation.number);
-    for (uint32_t i = 0; i < m->listeners.n_addresses; i++)
-        log_notice("listening", "address=%s", m->listeners.addresses[i].text);
+               log_quote(app, s->app, strlen(s->app)), m->herd.current->number);
+    listen_announce(&m->listeners);
     if (geteuid() == 0 && !s->user)
         log_warn("workers run as root", "capabilities=%s does=\"set user\"",
                  s->capabilities == CAPABILITIES_DROP ? "none" : "kept");
@@ -212,20 +217,32 @@ static void open_control(struct master *m, const struct control_path *places)
              log_quote(quoted, err.text, strlen(err.text)));
 }
 
+/* The first generation. */
+static int build(struct master *m, int log_fd, int access_fd, struct err *err)
+{
+    struct generation_plan plan = {.number = ++m->herd.n_generations,
+                                   .settings = m->settings,
+                                   .log_fd = log_fd,
+                                   .access_fd = access_fd,
+                                   .board = &m->herd.board,
+                                   .now_us = m->herd.now_us};
+    return generation_new(&plan, &m->herd.current, err);
+}
+
 static int set_up(struct master *m, const struct master_start *start)
 {
     struct err err;
     struct settings *s = m->settings;
     uint32_t n_slots = s->workers.n;
-    uint32_t n_seats = 2 * n_slots + 8; /* an old and a new worker for each, loaders, strays */
-    uint32_t n_files = n_slots * (uint32_t)s->bind.n + n_seats;
-    uint64_t now_us = clock_now_us();
+    uint32_t n_files = n_slots * (uint32_t)s->bind.n + 2 * n_slots + 8; /* sockets, channels */
     log_identify("master", -1, 1);
     title_set(s->proc_name, NULL, "master");
-    m->herd.now_us = now_us;
-    m->herd.heritage = (struct heritage){.log_fd = start->log_fd, .access_fd = start->access_fd};
-    if (nofile_raise(s, n_files, &err) < 0 ||
-        generation_open(&m->herd.generation, 1, s, now_us, &err) < 0)
+    m->herd.now_us = clock_now_us();
+    if (nofile_raise(s, n_files, &err) < 0)
+        return refuse_start(CLI_CONFIG, &err);
+    if (herd_init(&m->herd, s, HERD_SEATS, n_slots * (uint32_t)s->bind.n, &err) < 0)
+        return refuse_start(CLI_NO_BOOT, &err);
+    if (build(m, start->log_fd, start->access_fd, &err) < 0)
         return refuse_start(CLI_CONFIG, &err);
     if (notify_open(&m->notify, &err) < 0)
         log_warn("service manager not told", "why=\"%s\"", err.text);
@@ -233,13 +250,12 @@ static int set_up(struct master *m, const struct master_start *start)
         return refuse_start(err.code == EEXIST ? CLI_BIND : CLI_CONFIG, &err);
     if (inherit_listen(m->inherit, s, n_slots, &m->listeners, &err) < 0)
         return refuse_start(CLI_BIND, &err);
-    if (open_signals(m, &err) < 0 || herd_init(&m->herd, s, n_seats, m->listeners.n, &err) < 0)
+    if (open_signals(m, &err) < 0)
         return refuse_start(CLI_NO_BOOT, &err);
-    if (start->access_fd >= 0 && loader_open_format(s, &m->herd.access, &err) < 0)
-        return refuse_start(CLI_CONFIG, &err);
-    m->polls = calloc(n_seats + FIRST_CHANNEL, sizeof *m->polls);
-    m->polled = calloc(n_seats + FIRST_CHANNEL, sizeof *m->polled);
-    if (!m->polls || !m->polled || steer_init(&m->steer, n_slots) < 0 || init_control(m) < 0) {
+    m->polls = calloc(HERD_SEATS + FIRST_CHANNEL, sizeof *m->polls);
+    m->polled = calloc(HERD_SEATS + FIRST_CHANNEL, sizeof *m->polled);
+    if (!m->polls || !m->polled || steer_init(&m->steer, LISTEN_SLOTS_MAX) < 0 ||
+        slots_grow(&m->herd.slots, m->listeners.n) < 0 || init_control(m) < 0) {
         (void)err_set(&err, ENOMEM, "out of memory");
         return refuse_start(CLI_NO_BOOT, &err);
     }
@@ -250,18 +266,22 @@ static int set_up(struct master *m, const struct master_start *start)
     return m->herd.exit_code;
 }
 
-static void tear_down(struct master *m)
+static void tear_down(struct master *m, struct master_start *start)
 {
     listen_close(&m->listeners);
+    reload_fini(&m->reload, &m->herd);
     if (m->herd.stage != DECIDE_RUNNING) {
         unsigned strangers = strangers_kill_all();
         log_notice("stopped", "exit=%d requests=%" PRIu64 " strangers_killed=%u", m->herd.exit_code,
                    m->herd.totals.requests, strangers);
     }
     control_fini(&m->control); /* who waits for the end sees it, now that all is gone */
+    if (m->herd.current) {
+        start->log_fd = m->herd.current->heritage.log_fd;
+        start->access_fd = m->herd.current->heritage.access_fd;
+    }
     steer_fini(&m->steer);
     herd_fini(&m->herd);
-    loader_close_format(m->herd.access);
     free(m->polls);
     free(m->polled);
     pidfile_close(&m->pidfile);
@@ -272,7 +292,7 @@ static void tear_down(struct master *m)
 
 static void excuse_heartbeats(struct master *m, const char *why)
 {
-    m->herd.rules.excuse_us = m->herd.now_us + EXCUSE_US;
+    m->herd.excuse_us = m->herd.now_us + EXCUSE_US;
     log_warn("master was away", "why=%s does=\"judges no heartbeat for a second\"", why);
 }
 
@@ -287,8 +307,12 @@ static void wait_for_events(struct master *m)
     uint64_t before_us = clock_now_us();
     if (before_us > m->herd.now_us + AWAY_US && m->wake_us != 0)
         excuse_heartbeats(m, "turn");
-    uint64_t next_us[] = {herd_next_us(&m->herd), steer_next_us(&m->steer, &m->herd),
-                          reopen_next_us(&m->reopen), notify_next_us(&m->notify, phase_of(m)),
+    uint64_t next_us[] = {herd_next_us(&m->herd),
+                          steer_next_us(&m->steer, &m->herd),
+                          reopen_next_us(&m->reopen),
+                          relief_next_us(&m->herd),
+                          reload_next_us(&m->reload, &m->herd),
+                          notify_next_us(&m->notify, phase_of(m)),
                           control_next_us(&m->control)};
     m->wake_us = SEAT_NEVER;
     for (size_t i = 0; i < sizeof next_us / sizeof next_us[0]; i++)
@@ -299,7 +323,7 @@ static void wait_for_events(struct master *m)
     m->polls[0] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
     control_watch(&m->control, before_us, m->polls + FIRST_CONTROL);
     m->n_polls = FIRST_CHANNEL;
-    for (uint32_t i = 0; i < m->herd.slots.n_seats; i++) {
+    for (uint32_t i = 0; i < m->herd.slots.n_used; i++) {
         struct seat *seat = &m->herd.slots.seats[i];
         if (seat->channel_fd < 0)
             continue;
@@ -320,7 +344,6 @@ static const struct {
     int number;
     const char *what;
 } later_signals[] = {
-    {SIGHUP, "reload"},
     {SIGUSR2, "upgrade"},
     {SIGTTIN, "more workers"},
     {SIGTTOU, "fewer workers"},
@@ -340,6 +363,8 @@ static void hear_signals(struct master *m)
     uint64_t taken = signals_take();
     if (signals_has(taken, SIGUSR1))
         reopen_logs(&m->reopen, &m->herd);
+    if (signals_has(taken, SIGHUP))
+        (void)reload_ask(&m->reload, signals_name(SIGHUP));
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
         if (signals_has(taken, stops[i]))
             stop(m, decide_stage(m->herd.stage, stops[i]), signals_name(stops[i]));
@@ -368,7 +393,7 @@ static bool hear_forked(struct master *m, const struct seat *loader, const struc
     if (!is_from(loader, ROLE_LOADER))
         return false;
     struct seat *seat = slots_find_occupant(&m->herd.slots, msg->seat, msg->epoch);
-    if (seat && seat->role != ROLE_LOADER)
+    if (seat && seat->role != ROLE_LOADER && seat->generation == loader->generation)
         return herd_name(&m->herd, seat, msg->pid);
     int status;
     if (!slots_take_unclaimed(&m->herd.slots, msg->pid, &status) &&
@@ -382,7 +407,8 @@ static bool hear_fork_failed(struct master *m, const struct seat *loader, const 
     if (!is_from(loader, ROLE_LOADER))
         return false;
     struct seat *seat = slots_find_occupant(&m->herd.slots, msg->seat, msg->epoch);
-    if (seat && seat->role != ROLE_LOADER && seat->pid == 0)
+    if (seat && seat->role != ROLE_LOADER && seat->generation == loader->generation &&
+        seat->pid == 0)
         herd_refuse(&m->herd, seat, msg->value > 0 && msg->value < 4096 ? (int)msg->value : EIO);
     return true;
 }
@@ -462,12 +488,13 @@ static void read_heartbeat(struct master *m, struct seat *seat)
 
 /* A loader that forks nothing any more (stopped, or stuck in the app's atfork handler) shows by its
  * oldest order that nobody has answered. */
-static uint64_t oldest_order_us(const struct master *m)
+static uint64_t oldest_order_us(const struct master *m, const struct seat *loader)
 {
     uint64_t oldest_us = m->herd.now_us;
-    for (uint32_t i = 0; i < m->herd.slots.n_seats; i++) {
+    for (uint32_t i = 0; i < m->herd.slots.n_used; i++) {
         const struct seat *seat = &m->herd.slots.seats[i];
-        if (seat->phase == SEAT_FORKING && seat->born_us < oldest_us)
+        if (seat->phase == SEAT_FORKING && seat->generation == loader->generation &&
+            seat->born_us < oldest_us)
             oldest_us = seat->born_us;
     }
     return oldest_us;
@@ -475,12 +502,12 @@ static uint64_t oldest_order_us(const struct master *m)
 
 static void judge_seats(struct master *m)
 {
-    for (uint32_t i = 0; i < m->herd.slots.n_seats; i++) {
+    for (uint32_t i = 0; i < m->herd.slots.n_used; i++) {
         struct seat *seat = &m->herd.slots.seats[i];
         if (seat->phase == SEAT_FREE)
             continue;
         if (seat->phase == SEAT_READY && seat->role == ROLE_LOADER)
-            seat->heartbeat_us = oldest_order_us(m);
+            seat->heartbeat_us = oldest_order_us(m, seat);
         else if (seat->phase == SEAT_READY && role_table[seat->role].owes_heartbeat)
             read_heartbeat(m, seat);
         herd_happen(&m->herd, seat, DECIDE_TIME);
@@ -509,7 +536,7 @@ static void reap_children(struct master *m)
         if (forgotten > 0)
             log_debug("stranger gone", "pid=%d", (int)forgotten);
     }
-    for (uint32_t i = 0; i < m->herd.slots.n_seats; i++) {
+    for (uint32_t i = 0; i < m->herd.slots.n_used; i++) {
         struct seat *seat = &m->herd.slots.seats[i];
         if (!seat->is_dead)
             continue;
@@ -537,7 +564,9 @@ static enum notify_phase phase_of(const struct master *m)
 {
     if (m->herd.stage != DECIDE_RUNNING)
         return NOTIFY_STOPPING;
-    return m->herd.generation.has_been_ready ? NOTIFY_READY : NOTIFY_BOOTING;
+    if (reload_is_building(&m->herd))
+        return NOTIFY_RELOADING;
+    return m->herd.current->has_been_ready ? NOTIFY_READY : NOTIFY_BOOTING;
 }
 
 static void tell_manager(struct master *m)
@@ -548,7 +577,7 @@ static void tell_manager(struct master *m)
                                         [NOTIFY_RELOADING] = "reloading",
                                         [NOTIFY_STOPPING] = "stopping"};
     char status[NOTIFY_STATUS_MAX];
-    const struct generation *g = &m->herd.generation;
+    const struct generation *g = m->herd.current;
     enum notify_phase phase = phase_of(m);
     (void)snprintf(status, sizeof status,
                    "%s, %" PRIu32 " of %" PRIu32 " workers ready, generation %d", words[phase],

@@ -147,7 +147,7 @@ void obituary_close(const struct obituary *obituary, struct herd *herd, const st
                                          [CAUSE_IS_ASSERTION] = true,
                                          [CAUSE_IS_CRASH] = true,
                                          [CAUSE_IS_EXIT] = true};
+    const struct generation *g = herd_generation(herd, seat);
     if (obituary->has_remains && is_told[obituary->cause])
-        coroners_send(&herd->coroners, &herd->heritage, herd->generation.app_fd, seat,
-                      herd->now_us);
+        coroners_send(&herd->coroners, &g->heritage, g->app_fd, seat, herd->now_us);
 }

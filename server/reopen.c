@@ -35,16 +35,31 @@ unsigned reopen_files(const struct settings *settings, int log_fd, int access_fd
     return reopen_file(settings->errorlog, log_fd) + reopen_file(settings->accesslog, access_fd);
 }
 
+/* A generation whose settings name other files has them open beside the others'. */
+static unsigned reopen_generation(const struct generation *g, const struct generation *current)
+{
+    if (!g)
+        return 0;
+    const struct heritage *h = &g->heritage;
+    bool is_current = g == current;
+    bool has_log = is_current || h->log_fd != current->heritage.log_fd;
+    bool has_access = is_current || h->access_fd != current->heritage.access_fd;
+    return reopen_files(g->settings, has_log ? h->log_fd : -1, has_access ? h->access_fd : -1);
+}
+
 void reopen_logs(struct reopen *reopen, struct herd *herd)
 {
-    const struct heritage *h = &herd->heritage;
     int files[HERITAGE_LOGS_MAX];
-    if (heritage_log_files(h, files) == 0) {
+    if (heritage_log_files(&herd->current->heritage, files) == 0 && !herd->candidate &&
+        !herd->leaving) {
         log_notice("no log is a file, nothing to reopen", "%s", "");
         return;
     }
     log_notice("reopening logs", "%s", ""); /* the last line of the old file */
-    if (reopen_files(h->settings, h->log_fd, h->access_fd) == 0)
+    if (reopen_generation(herd->current, herd->current) +
+            reopen_generation(herd->candidate, herd->current) +
+            reopen_generation(herd->leaving, herd->current) ==
+        0)
         return;
     herd->logs++;
     reopen->since_us = herd->now_us;
@@ -53,9 +68,14 @@ void reopen_logs(struct reopen *reopen, struct herd *herd)
 static void send_logs(struct reopen *reopen, const struct herd *herd, struct seat *seat)
 {
     int files[HERITAGE_LOGS_MAX];
+    size_t n_files = heritage_log_files(&herd_generation(herd, seat)->heritage, files);
     struct msg msg = msg_make(MSG_LOGS);
     msg.value = (int64_t)herd->logs;
-    int rc = msg_send(seat->channel_fd, &msg, files, heritage_log_files(&herd->heritage, files));
+    if (n_files == 0) { /* its logs are no files, only another generation's are */
+        seat->logs = herd->logs;
+        return;
+    }
+    int rc = msg_send(seat->channel_fd, &msg, files, n_files);
     if (rc == 0)
         seat->logs_sent = herd->logs;
     else if (rc == -EAGAIN)
@@ -69,16 +89,16 @@ void reopen_tell(struct reopen *reopen, struct herd *herd)
     if (reopen->since_us == 0)
         return;
     reopen->retry_us = SEAT_NEVER;
-    for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         struct seat *seat = &herd->slots.seats[i];
         if (seat->phase == SEAT_FREE || seat->channel_fd < 0)
             continue;
         n_processes++;
         if (seat->logs == herd->logs)
             continue;
-        n_behind++;
         if (seat->logs_sent == 0)
             send_logs(reopen, herd, seat);
+        n_behind += seat->logs != herd->logs;
     }
     if (n_behind > 0)
         return;

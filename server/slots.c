@@ -3,7 +3,9 @@
  * A seat is taken when a process is asked for and freed when it has been reaped, so between the two
  * its pid cannot be another's: nothing here ever signals a pid that the kernel may have given away.
  * The lowest free seat is taken first, which keeps the pages of the shared table that are in use
- * together; the epoch tells occupants apart.
+ * together, and lets a walk over the table end at the highest that is taken: it has room for the
+ * most workers that there may ever be, since a reload may ask for more. The epoch tells occupants
+ * apart.
  *
  * A worker is a grandchild, so its death can be seen before anybody has said which seat it sits in.
  * Such statuses wait in a short list until HELLO or FORKED names them. Orphans that app code leaves
@@ -42,6 +44,25 @@ int slots_init(struct slots *slots, uint32_t n_seats, uint32_t n_listeners)
     return 0;
 }
 
+int slots_grow(struct slots *slots, uint32_t n_listeners)
+{
+    uint32_t n_words = (n_listeners + 63) / 64;
+    if (n_words <= slots->n_words)
+        return 0;
+    uint64_t *holds = calloc((size_t)slots->n_seats * n_words, sizeof *holds);
+    if (!holds)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < slots->n_seats; i++) {
+        uint64_t *moved = holds + (size_t)i * n_words;
+        memcpy(moved, slots->seats[i].holds, slots->n_words * sizeof *moved);
+        slots->seats[i].holds = moved;
+    }
+    free(slots->holds);
+    slots->holds = holds;
+    slots->n_words = n_words;
+    return 0;
+}
+
 void slots_fini(struct slots *slots)
 {
     for (uint32_t i = 0; slots->seats && i < slots->n_seats; i++)
@@ -74,6 +95,8 @@ struct seat *slots_take(struct slots *slots, enum role role, int slot, uint64_t 
         seat->role = role;
         seat->slot = slot;
         seat->born_us = now_us;
+        if (i >= slots->n_used)
+            slots->n_used = i + 1;
         return seat;
     }
     return NULL;
@@ -83,11 +106,13 @@ void slots_release(struct slots *slots, struct seat *seat)
 {
     fd_close(&seat->channel_fd);
     empty_seat(slots, seat);
+    while (slots->n_used > 0 && slots->seats[slots->n_used - 1].phase == SEAT_FREE)
+        slots->n_used--;
 }
 
 struct seat *slots_find_by_pid(struct slots *slots, pid_t pid)
 {
-    for (uint32_t i = 0; i < slots->n_seats; i++)
+    for (uint32_t i = 0; i < slots->n_used; i++)
         if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].pid == pid)
             return &slots->seats[i];
     return NULL;
@@ -104,7 +129,7 @@ struct seat *slots_find_occupant(struct slots *slots, uint32_t number, uint32_t 
 uint32_t slots_count(const struct slots *slots)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < slots->n_seats; i++)
+    for (uint32_t i = 0; i < slots->n_used; i++)
         count += slots->seats[i].phase != SEAT_FREE;
     return count;
 }

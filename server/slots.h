@@ -49,6 +49,9 @@ struct seat {
     uint32_t logs;      /* number of the reopening whose log files it has; see server/reopen.h */
     uint32_t logs_sent; /* of the one on its way to it; 0: none */
 
+    uint64_t dismissed_us; /* when its post was given to another; 0: it was not. Then it drains as
+                              soon as its slot is looked after: server/relief.h */
+
     bool is_full;              /* at worker_connections, as it says */
     bool is_hung;              /* its heartbeat is old enough for a neighbour to cover it */
     bool is_started;           /* MSG_START is on its way or was received */
@@ -65,6 +68,7 @@ struct seat {
 struct slots {
     struct seat *seats; /* n_seats */
     uint32_t n_seats;
+    uint32_t n_used;  /* all that are taken are below; who looks at all of them ends here */
     uint32_t n_words; /* of each seat's holds */
     uint64_t *holds;  /* memory of all seats' bits */
     uint32_t n_unclaimed;
@@ -80,6 +84,10 @@ struct slots {
 int slots_init(struct slots *slots, uint32_t n_seats, uint32_t n_listeners)
     __attribute__((warn_unused_result));
 void slots_fini(struct slots *slots);
+
+/* Makes room for ids up to n_listeners - 1; what is held stays held. Fewer than before: nothing.
+ * Returns  0; -ENOMEM, then all is as it was */
+int slots_grow(struct slots *slots, uint32_t n_listeners) __attribute__((warn_unused_result));
 
 /* Takes a free seat for a new occupant: phase FORKING, next epoch, all else as for nobody.
  * Returns  the seat; NULL when all are taken */

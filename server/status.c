@@ -41,7 +41,7 @@ static struct sums add_up(const struct herd *herd)
                         .bytes_out = dead->bytes_out,
                         .log_dropped = dead->log_dropped};
     memcpy(sums.responses, dead->responses, sizeof sums.responses);
-    for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
         if (seat->phase == SEAT_FREE || seat->role != ROLE_WEB)
             continue;
@@ -76,7 +76,7 @@ static void tell_server(const struct status_about *about, struct json_out *out)
                                          [DECIDE_QUICK] = "stopping",
                                          [DECIDE_AT_ONCE] = "killing"};
     const struct herd *herd = about->herd;
-    const struct settings *settings = herd->generation.settings;
+    const struct settings *settings = herd->current->settings;
     const struct scoreboard_head *board = (const void *)herd->board.base;
     struct sums sums = add_up(herd);
     struct usage usage;
@@ -85,7 +85,7 @@ static void tell_server(const struct status_about *about, struct json_out *out)
     json_out_u64(out, "pid", (uint64_t)getpid());
     json_out_text(out, "state", str_of(stages[herd->stage]));
     json_out_u64(out, "uptime_ms", (herd->now_us - board->started_us) / CLOCK_US_PER_MS);
-    json_out_u64(out, "generation", (uint64_t)herd->generation.number);
+    json_out_u64(out, "generation", (uint64_t)herd->current->number);
     json_out_text(out, "app", str_of(settings->app));
     if (settings->file)
         json_out_text(out, "config", str_of(settings->file));
@@ -97,7 +97,7 @@ static void tell_server(const struct status_about *about, struct json_out *out)
         if (about->listeners->addresses[i].text[0])
             json_out_text(out, NULL, str_of(about->listeners->addresses[i].text));
     json_out_close(out, ']');
-    json_out_u64(out, "workers_wanted", herd->generation.n_workers);
+    json_out_u64(out, "workers_wanted", herd->current->n_workers);
     json_out_u64(out, "workers_ready", sums.n_ready);
     json_out_u64(out, "rss_bytes", usage.rss_bytes);
     json_out_u64(out, "cpu_ms", usage.cpu_ms);
@@ -226,12 +226,12 @@ static void tell_workers(const struct herd *herd, struct json_out *out)
 {
     const struct slots *slots = &herd->slots;
     int n_slots = 0;
-    for (uint32_t i = 0; i < slots->n_seats; i++)
+    for (uint32_t i = 0; i < slots->n_used; i++)
         if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].slot >= n_slots)
             n_slots = slots->seats[i].slot + 1;
     json_out_open(out, "workers", '[');
     for (int slot = 0; slot < n_slots; slot++)
-        for (uint32_t i = 0; i < slots->n_seats; i++)
+        for (uint32_t i = 0; i < slots->n_used; i++)
             if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].role == ROLE_WEB &&
                 slots->seats[i].slot == slot)
                 tell_worker(herd, &slots->seats[i], out);
@@ -241,7 +241,7 @@ static void tell_workers(const struct herd *herd, struct json_out *out)
 static void tell_loaders(const struct herd *herd, struct json_out *out)
 {
     json_out_open(out, "loaders", '[');
-    for (uint32_t i = 0; i < herd->slots.n_seats; i++) {
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
         if (seat->phase == SEAT_FREE || seat->role != ROLE_LOADER)
             continue;

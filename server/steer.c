@@ -17,17 +17,17 @@
 #define RETRY_US (10 * CLOCK_US_PER_MS)     /* a full channel empties in less, usually */
 #define BOOT_EXCUSE_US (CLOCK_US_PER_S / 4) /* at the first start, before a slot is covered */
 
-int steer_init(struct steer *steer, uint32_t n_slots)
+int steer_init(struct steer *steer, uint32_t max_slots)
 {
-    *steer = (struct steer){.n_slots = n_slots, .retry_us = SEAT_NEVER};
-    steer->workers = calloc(n_slots, sizeof *steer->workers);
-    steer->duties = calloc(n_slots, sizeof *steer->duties);
-    steer->before = calloc(n_slots, sizeof *steer->before);
+    *steer = (struct steer){.cap = max_slots, .retry_us = SEAT_NEVER};
+    steer->workers = calloc(max_slots, sizeof *steer->workers);
+    steer->duties = calloc(max_slots, sizeof *steer->duties);
+    steer->before = calloc(max_slots, sizeof *steer->before);
     if (!steer->workers || !steer->duties || !steer->before) {
         steer_fini(steer);
         return -ENOMEM;
     }
-    for (uint32_t i = 0; i < n_slots; i++)
+    for (uint32_t i = 0; i < max_slots; i++)
         steer->duties[i].covered_by = COVER_NOBODY;
     return 0;
 }
@@ -46,7 +46,7 @@ void steer_fini(struct steer *steer)
  * behind would only make frames. */
 static bool is_excused(const struct herd *herd, const struct seat *seat)
 {
-    return !herd->generation.has_been_ready && seat && seat->phase <= SEAT_BOOTING &&
+    return !herd->current->has_been_ready && seat && seat->phase <= SEAT_BOOTING &&
            herd->now_us < seat->born_us + BOOT_EXCUSE_US;
 }
 
@@ -75,7 +75,7 @@ static void log_changes(const struct steer *steer, const struct herd *herd)
 {
     for (uint32_t i = 0; i < steer->n_slots; i++) {
         int32_t by = steer->duties[i].covered_by;
-        const struct seat *seat = herd->generation.workers[i].seat;
+        const struct seat *seat = generation_worker(herd->current, i);
         if (by == steer->before[i].covered_by)
             continue;
         if (by == COVER_NOBODY)
@@ -125,6 +125,8 @@ int steer_seat(struct seat *seat, const struct listen_set *listeners,
 {
     for (uint32_t id = 0; id < listeners->n; id++) {
         const struct listener *listener = &listeners->items[id];
+        if (listener->fd < 0)
+            continue;
         bool wanted = is_wanted(seat, listener, duties);
         if (wanted == slots_holds(seat, id))
             continue;
@@ -144,12 +146,24 @@ int steer_seat(struct seat *seat, const struct listen_set *listeners,
 
 /* ---- All of them */
 
+/* Those that have sockets, and those that have workers: it never falls, since a slot that had a
+ * worker still has its sockets. */
+static uint32_t count_slots(const struct steer *steer, const struct herd *herd,
+                            const struct listen_set *listeners)
+{
+    uint32_t n = steer->n_slots;
+    n = listeners->n_slots > n ? listeners->n_slots : n;
+    n = herd->current->n_workers > n ? herd->current->n_workers : n;
+    return n < steer->cap ? n : steer->cap;
+}
+
 void steer_workers(struct steer *steer, struct herd *herd, const struct listen_set *listeners)
 {
     if (herd->stage != DECIDE_RUNNING)
         return; /* who drains keeps what it has and gives it back by itself */
+    steer->n_slots = count_slots(steer, herd, listeners);
     for (uint32_t i = 0; i < steer->n_slots; i++)
-        steer->workers[i] = inspect(herd, herd->generation.workers[i].seat);
+        steer->workers[i] = inspect(herd, generation_worker(herd->current, i));
     memcpy(steer->before, steer->duties, steer->n_slots * sizeof *steer->duties);
     if (cover_plan(steer->workers, steer->duties, steer->n_slots)) {
         log_changes(steer, herd);
@@ -160,7 +174,7 @@ void steer_workers(struct steer *steer, struct herd *herd, const struct listen_s
     herd->is_changed = false;
     steer->retry_us = SEAT_NEVER;
     for (uint32_t i = 0; i < steer->n_slots; i++) {
-        struct seat *seat = herd->generation.workers[i].seat;
+        struct seat *seat = generation_worker(herd->current, i);
         if (seat && seat->phase <= SEAT_READY &&
             steer_seat(seat, listeners, steer->duties) == -EAGAIN)
             steer->retry_us = herd->now_us + RETRY_US;
@@ -171,7 +185,7 @@ void steer_workers(struct steer *steer, struct herd *herd, const struct listen_s
 static uint64_t hung_at(const struct herd *herd, const struct seat *seat)
 {
     uint64_t at = seat->heartbeat_us + HUNG_US;
-    return at < herd->rules.excuse_us ? herd->rules.excuse_us : at;
+    return at < herd->excuse_us ? herd->excuse_us : at;
 }
 
 uint64_t steer_next_us(const struct steer *steer, const struct herd *herd)
@@ -180,7 +194,7 @@ uint64_t steer_next_us(const struct steer *steer, const struct herd *herd)
     if (herd->stage != DECIDE_RUNNING)
         return SEAT_NEVER;
     for (uint32_t i = 0; i < steer->n_slots; i++) {
-        const struct seat *seat = herd->generation.workers[i].seat;
+        const struct seat *seat = generation_worker(herd->current, i);
         uint64_t at = SEAT_NEVER;
         if (seat && seat->phase == SEAT_READY)
             at = seat->is_hung ? herd->now_us + LOOK_AGAIN_US : hung_at(herd, seat);
@@ -194,4 +208,12 @@ uint64_t steer_next_us(const struct steer *steer, const struct herd *herd)
 bool steer_is_hung(const struct herd *herd, const struct seat *seat)
 {
     return herd->now_us >= hung_at(herd, seat);
+}
+
+bool steer_is_looked_after(const struct steer *steer, const struct herd *herd, uint32_t slot)
+{
+    const struct seat *seat = generation_worker(herd->current, slot);
+    if (seat && seat->phase == SEAT_READY && seat->is_started)
+        return true;
+    return slot < steer->n_slots && steer->duties[slot].covered_by != COVER_NOBODY;
 }

@@ -10,15 +10,17 @@ struct steer {
     struct cover_worker *workers; /* a slot each: what its worker can do, filled every turn */
     struct cover_duty *duties;    /* a slot each: who watches what */
     struct cover_duty *before;    /* a slot each: who did */
-    uint32_t n_slots;
+    uint32_t n_slots;             /* in use, ≤ cap */
+    uint32_t cap;
     uint64_t retry_us; /* a channel was full: try again then; SEAT_NEVER: none was */
 };
 
-/* Returns 0; -ENOMEM */
-int steer_init(struct steer *steer, uint32_t n_slots) __attribute__((warn_unused_result));
+/* max_slots: as many as there may ever be. Returns 0; -ENOMEM */
+int steer_init(struct steer *steer, uint32_t max_slots) __attribute__((warn_unused_result));
 void steer_fini(struct steer *steer);
 
-/* Plans anew and lends and takes back what the plan changed. */
+/* Plans anew for the workers of the current generation, and lends and takes back what the plan
+ * changed. */
 void steer_workers(struct steer *steer, struct herd *herd, const struct listen_set *listeners);
 
 /* When steer_workers() must look again though nothing was heard: a heartbeat may be too old by
@@ -27,6 +29,10 @@ uint64_t steer_next_us(const struct steer *steer, const struct herd *herd);
 
 /* Whether a ready worker's heartbeat is so old that its slot is covered. */
 bool steer_is_hung(const struct herd *herd, const struct seat *seat);
+
+/* Whether somebody of the current generation accepts from a slot's sockets: its own worker, or who
+ * covers it. As of the last steer_workers(). */
+bool steer_is_looked_after(const struct steer *steer, const struct herd *herd, uint32_t slot);
 
 /* Sends a web worker the sockets it should watch and does not hold, takes back those it should not
  * watch any more, and tells a new one to start when it has its own.

@@ -141,6 +141,7 @@ void loader_main(const struct heritage *heritage)
     struct err err = {0};
     int app_fd = -1;
     room.heritage = heritage;
+    log_init(heritage->log_fd, heritage->settings->loglevel, heritage->settings->log_format);
     log_identify("loader", -1, heritage->generation);
     title_set_comm("remuda-loader");
     title_set(heritage->settings->proc_name, NULL, "loader gen %d", heritage->generation);

@@ -599,6 +599,18 @@ static void on_cut(struct ev_loop *loop, ev_timer *watcher, int events)
 
 /* ---- the master's word ---- */
 
+/* Its address is given up, and nobody takes over what waits there. */
+static void retire_listener(int64_t id)
+{
+    for (size_t i = room.n_listeners; i-- > 0;) {
+        if (room.listeners[i]->id != id)
+            continue;
+        while (accept_one(room.listeners[i]->io.fd) == ACCEPTED)
+            ;
+        remove_listener_at(i);
+    }
+}
+
 /* Between two batches: what was gathered goes where it was meant to go. */
 static void take_logs(const struct msg *msg, const int *fds, size_t n_fds)
 {
@@ -628,13 +640,16 @@ static void obey(const struct msg *msg, int *fds, size_t n_fds)
             if (room.listeners[i]->id == msg->value)
                 remove_listener_at(i--);
         break;
+    case MSG_RETIRE:
+        retire_listener(msg->value);
+        break;
     case MSG_START:
         room.is_started = true;
         if (can_accept())
             watch_listeners(true);
         break;
     case MSG_DRAIN:
-        start_draining(msg->value != 0);
+        start_draining(msg->value == MSG_DRAIN_LEAVE);
         break;
     case MSG_STOP:
         end_loop("stop");

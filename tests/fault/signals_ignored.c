@@ -14,11 +14,7 @@ static void each_is_told_and_harms_nobody(void **state)
     static const struct {
         int number;
         const char *name;
-    } rows[] = {{SIGHUP, "HUP"},
-                {SIGUSR2, "USR2"},
-                {SIGTTIN, "TTIN"},
-                {SIGTTOU, "TTOU"},
-                {SIGWINCH, "WINCH"}};
+    } rows[] = {{SIGUSR2, "USR2"}, {SIGTTIN, "TTIN"}, {SIGTTOU, "TTOU"}, {SIGWINCH, "WINCH"}};
     struct server *s = server_start_app(REMUDA_DEMO_SO, NULL);
     pid_t pids[2] = {server_worker_pid(s, 0), server_worker_pid(s, 1)};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -340,6 +340,141 @@ static void a_loader_that_fails_later_degrades_the_generation(void **state)
     assert_int_equal(fate_of(loss), DECIDE_DEGRADED);
 }
 
+static void one_failure_costs_a_candidate_its_chance(void **state)
+{
+    (void)state;
+    struct decide_loss loss = {.role = ROLE_WEB, .is_candidate = true, .is_first_start = true};
+    assert_int_equal(fate_of(loss), DECIDE_REFUSED);
+    loss.role = ROLE_LOADER;
+    assert_int_equal(fate_of(loss), DECIDE_REFUSED);
+    loss.was_refused = true;
+    assert_int_equal(fate_of(loss), DECIDE_REFUSED);
+    loss = lost_worker(0, true, DECIDE_STEADY_US); /* one that was ready for long, too */
+    loss.is_candidate = true;
+    assert_int_equal(fate_of(loss), DECIDE_REFUSED);
+}
+
+static void a_reload_goes_from_begin_to_sweep(void **state)
+{
+    (void)state;
+    struct decide_turnover t = {.is_current_up = true};
+    assert_int_equal(decide_turnover(&t), DECIDE_STAY);
+    t.is_asked = true;
+    assert_int_equal(decide_turnover(&t), DECIDE_BEGIN);
+    t = (struct decide_turnover){.is_current_up = true, .has_candidate = true};
+    assert_int_equal(decide_turnover(&t), DECIDE_STAY);
+    t.is_candidate_ready = true;
+    assert_int_equal(decide_turnover(&t), DECIDE_COMMIT);
+    t = (struct decide_turnover){.is_current_up = true, .has_leaving = true};
+    assert_int_equal(decide_turnover(&t), DECIDE_STAY);
+    t.is_leaving_gone = true;
+    assert_int_equal(decide_turnover(&t), DECIDE_SWEEP);
+}
+
+static void a_reload_waits_until_there_is_something_to_reload(void **state)
+{
+    (void)state;
+    struct decide_turnover t = {.is_asked = true};
+    assert_int_equal(decide_turnover(&t), DECIDE_STAY);
+}
+
+/* All combinations: what must hold everywhere. */
+static void no_turnover_breaks_what_must_always_hold(void **state)
+{
+    (void)state;
+    for (unsigned bits = 0; bits < 256; bits++) {
+        struct decide_turnover t = {.is_stopping = bits & 1,
+                                    .is_asked = bits & 2,
+                                    .is_current_up = bits & 4,
+                                    .has_candidate = bits & 8,
+                                    .is_candidate_ready = bits & 16,
+                                    .has_failed = bits & 32,
+                                    .has_leaving = bits & 64,
+                                    .is_leaving_gone = bits & 128};
+        enum decide_step step = decide_turnover(&t);
+        if (step == DECIDE_BEGIN)
+            assert_true(t.is_asked && !t.is_stopping && !t.has_candidate && !t.has_leaving);
+        if (step == DECIDE_COMMIT)
+            assert_true(t.has_candidate && t.is_candidate_ready && !t.has_failed &&
+                        !t.is_stopping && !t.has_leaving);
+        if (step == DECIDE_DISCARD)
+            assert_true(t.has_candidate && !t.has_leaving && (t.has_failed || t.is_stopping));
+        if (step == DECIDE_SWEEP)
+            assert_true(t.has_leaving && t.is_leaving_gone);
+        if (t.has_candidate && !t.has_leaving && t.is_stopping) /* a stop wins */
+            assert_int_equal(step, DECIDE_DISCARD);
+    }
+}
+
+struct world {
+    struct decide_turnover t;
+    unsigned n_asked_since_begin, n_begun;
+};
+
+static void take_step(struct world *w, enum decide_step step)
+{
+    switch (step) {
+    case DECIDE_BEGIN:
+        w->t.is_asked = false;
+        w->t.has_candidate = true;
+        w->t.is_candidate_ready = w->t.has_failed = false;
+        w->n_asked_since_begin = 0;
+        w->n_begun++;
+        break;
+    case DECIDE_COMMIT:
+    case DECIDE_DISCARD:
+        w->t.has_candidate = false;
+        w->t.has_leaving = true;
+        w->t.is_leaving_gone = false;
+        break;
+    case DECIDE_SWEEP:
+        w->t.has_leaving = w->t.is_leaving_gone = false;
+        break;
+    case DECIDE_STAY:
+    case DECIDE_STEPS:
+        break;
+    }
+}
+
+/* Whatever order things happen in: a reload that was asked for begins in the end, and a stop leaves
+ * no candidate. */
+static void no_request_for_a_reload_is_lost(void **state)
+{
+    (void)state;
+    uint64_t seed = 7;
+    for (int walk = 0; walk < 20000; walk++) {
+        struct world w = {.t = {.is_current_up = true}};
+        for (int i = 0; i < 30; i++) {
+            switch (next_random(&seed) % 4) {
+            case 0:
+                w.t.is_asked = true;
+                w.n_asked_since_begin++;
+                break;
+            case 1:
+                w.t.is_candidate_ready = w.t.has_candidate;
+                break;
+            case 2:
+                w.t.has_failed = w.t.has_candidate;
+                break;
+            default:
+                w.t.is_leaving_gone = w.t.has_leaving;
+                break;
+            }
+            take_step(&w, decide_turnover(&w.t));
+        }
+        w.t.is_stopping = walk % 2 == 1;
+        unsigned n_begun = w.n_begun;
+        bool is_due = w.n_asked_since_begin > 0;
+        for (int i = 0; i < 6; i++) {
+            w.t.is_candidate_ready = w.t.has_candidate;
+            w.t.is_leaving_gone = w.t.has_leaving;
+            take_step(&w, decide_turnover(&w.t));
+        }
+        assert_int_equal(w.n_begun - n_begun, is_due && !w.t.is_stopping);
+        assert_false(w.t.is_stopping && w.t.has_candidate);
+    }
+}
+
 static void signals_only_make_the_stop_more_urgent(void **state)
 {
     (void)state;
@@ -379,6 +514,11 @@ int main(void)
         cmocka_unit_test(a_first_start_gives_up_when_nothing_boots),
         cmocka_unit_test(a_first_start_gives_up_when_the_app_is_refused),
         cmocka_unit_test(a_loader_that_fails_later_degrades_the_generation),
+        cmocka_unit_test(one_failure_costs_a_candidate_its_chance),
+        cmocka_unit_test(a_reload_goes_from_begin_to_sweep),
+        cmocka_unit_test(a_reload_waits_until_there_is_something_to_reload),
+        cmocka_unit_test(no_turnover_breaks_what_must_always_hold),
+        cmocka_unit_test(no_request_for_a_reload_is_lost),
         cmocka_unit_test(signals_only_make_the_stop_more_urgent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

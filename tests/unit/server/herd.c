@@ -48,6 +48,20 @@ void coroner_main(const struct heritage *heritage)
     _exit(0);
 }
 
+int loader_open_format(const struct settings *settings, struct access_format **out_format,
+                       struct err *err)
+{
+    (void)settings;
+    (void)out_format;
+    (void)err;
+    return 0;
+}
+
+void loader_close_format(struct access_format *format)
+{
+    (void)format;
+}
+
 /* The loader of these tests: lives until its channel ends. */
 void loader_main(const struct heritage *heritage)
 {
@@ -76,11 +90,15 @@ static int set_up(void **state)
     scene.settings->app = "/dev/null";
     scene.settings->app_copy = false;
     scene.log_fd = memfd_create("log", MFD_CLOEXEC);
-    scene.herd.heritage.log_fd = STDERR_FILENO;
-    scene.herd.heritage.access_fd = -1;
     log_init(scene.log_fd, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
     if (herd_init(&scene.herd, scene.settings, 8, 2, &err) < 0 ||
-        generation_open(&scene.herd.generation, 1, scene.settings, NOW, &err) < 0)
+        generation_new(&(struct generation_plan){.number = 1,
+                                                 .settings = scene.settings,
+                                                 .log_fd = STDERR_FILENO,
+                                                 .access_fd = -1,
+                                                 .board = &scene.herd.board,
+                                                 .now_us = NOW},
+                       &scene.herd.current, &err) < 0)
         return -1;
     *state = &scene;
     return 0;
@@ -122,7 +140,7 @@ static pid_t make_child(struct scene *scene, spawn_main what)
 {
     struct err err;
     pid_t pid = 0;
-    struct heritage heritage = scene->herd.heritage;
+    struct heritage heritage = scene->herd.current->heritage;
     heritage.channel_fd = -1;
     assert_int_equal(spawn_child(&heritage, what, &pid, &err), 0);
     return pid;
@@ -133,8 +151,9 @@ static struct seat *order_worker(struct scene *scene, uint32_t slot)
 {
     struct seat *seat = slots_take(&scene->herd.slots, ROLE_WEB, (int)slot, NOW);
     assert_non_null(seat);
+    seat->generation = 1;
     seat->deadline_us = NOW + 60 * S;
-    scene->herd.generation.workers[slot].seat = seat;
+    scene->herd.current->workers[slot].seat = seat;
     return seat;
 }
 
@@ -179,7 +198,7 @@ static void a_death_that_was_seen_before_its_name_counts(void **state)
     herd_happen(&scene->herd, seat, DECIDE_KILL);    /* must not signal a pid that is gone */
     herd_bury(&scene->herd, seat);
     assert_int_equal(seat->phase, SEAT_FREE);
-    assert_null(scene->herd.generation.workers[0].seat);
+    assert_null(scene->herd.current->workers[0].seat);
     assert_non_null(strstr(log_of(scene), "worker died slot=0"));
     assert_non_null(strstr(log_of(scene), "exit=5"));
 }
@@ -196,7 +215,7 @@ static void a_ready_worker_that_dies_is_due_at_once(void **state)
     assert_int_equal(waitpid(seat->pid, &seat->status, 0), seat->pid);
     seat->is_dead = true;
     herd_bury(&scene->herd, seat);
-    assert_int_equal(scene->herd.generation.workers[1].due_us, NOW);
+    assert_int_equal(scene->herd.current->workers[1].due_us, NOW);
     assert_non_null(strstr(log_of(scene), "signal=KILL why=\"killed from outside\" respawn_ms=0"));
 }
 
@@ -225,7 +244,7 @@ static void a_loader_whose_app_fails_stops_the_first_start(void **state)
 {
     struct scene *scene = *state;
     herd_fill(&scene->herd);
-    struct seat *loader = scene->herd.generation.loader.seat;
+    struct seat *loader = scene->herd.current->loader.seat;
     assert_non_null(loader);
     (void)memcpy(loader->reason, "no such symbol", 15);
     herd_happen(&scene->herd, loader, DECIDE_FAILED);
@@ -260,8 +279,8 @@ static void a_worker_that_drains_unasked_leaves_its_post(void **state)
     assert_true(herd_name(&scene->herd, seat, make_child(scene, idle_main)));
     herd_happen(&scene->herd, seat, DECIDE_READY);
     herd_happen(&scene->herd, seat, DECIDE_DRAINED);
-    assert_null(scene->herd.generation.workers[0].seat);
-    assert_int_equal(scene->herd.generation.workers[0].due_us, NOW);
+    assert_null(scene->herd.current->workers[0].seat);
+    assert_int_equal(scene->herd.current->workers[0].due_us, NOW);
     assert_int_equal(seat->phase, SEAT_DRAINED);
     assert_true(seat->is_leaving);
 }

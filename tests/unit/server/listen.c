@@ -297,6 +297,8 @@ static void a_stale_unix_socket_is_replaced(void **state)
     assert_int_equal(open_all(scene), 0);
     (void)close(scene->set.items[0].fd); /* as if the server had been killed */
     free(scene->set.items);
+    free(scene->set.addresses[0].bind);
+    free(scene->set.addresses[0].path);
     free(scene->set.addresses);
     assert_int_equal(access(scene->path, F_OK), 0);
     assert_int_equal(connect_unix(scene->path), -ECONNREFUSED);
@@ -406,6 +408,147 @@ static void an_unknown_name_is_told(void **state)
     assert_non_null(strstr(scene->err.text, "\"not a name\" has no address"));
 }
 
+/* ---- Changes */
+
+static int prepare(struct scene *scene, struct listen_change *change)
+{
+    return listen_prepare(&scene->set, &scene->settings, change, &scene->err);
+}
+
+/* As a reload would, with nobody to be told. */
+static void change_to(struct scene *scene, uint32_t n_slots)
+{
+    struct listen_change change;
+    assert_int_equal(prepare(scene, &change), 0);
+    assert_int_equal(listen_commit(&scene->set, &change, n_slots, &scene->err), 0);
+    (void)listen_retire(&scene->set);
+    listen_close_leaving(&scene->set);
+}
+
+static uint32_t count_open(const struct listen_set *set)
+{
+    uint32_t n = 0;
+    for (uint32_t id = 0; id < set->n; id++)
+        n += set->items[id].fd >= 0;
+    return n;
+}
+
+static void what_stays_keeps_its_sockets_and_ids(void **state)
+{
+    struct scene *scene = *state;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    bind_unix(scene);
+    assert_int_equal(open_all(scene), 0);
+    uint32_t n = scene->set.n;
+    int fds[N_SLOTS + 1];
+    for (uint32_t id = 0; id < n; id++)
+        fds[id] = scene->set.items[id].fd;
+    change_to(scene, N_SLOTS - 1); /* fewer workers close nothing */
+    assert_int_equal(scene->set.n, n);
+    assert_int_equal(count_open(&scene->set), n);
+    for (uint32_t id = 0; id < n; id++)
+        assert_int_equal(scene->set.items[id].fd, fds[id]);
+    change_to(scene, N_SLOTS + 2);
+    assert_int_equal(count_open(&scene->set), n + 2);
+    for (uint32_t id = 0; id < n; id++)
+        assert_int_equal(scene->set.items[id].fd, fds[id]);
+    assert_int_equal(scene->set.n_slots, N_SLOTS + 2);
+}
+
+static void an_added_bind_is_reachable_only_after_the_commit(void **state)
+{
+    struct scene *scene = *state;
+    struct listen_change change;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    assert_int_equal(open_all(scene), 0);
+    bind_unix(scene);
+    assert_int_equal(prepare(scene, &change), 0);
+    assert_int_equal(connect_unix(scene->path), -ECONNREFUSED);
+    listen_discard(&change);
+    listen_discard(&change); /* twice is fine */
+    assert_int_equal(access(scene->path, F_OK), -1);
+    assert_int_equal(prepare(scene, &change), 0);
+    assert_int_equal(listen_commit(&scene->set, &change, N_SLOTS, &scene->err), 0);
+    int client = connect_unix(scene->path);
+    assert_true(client >= 0);
+    (void)close(client);
+}
+
+static void a_bind_that_leaves_is_closed_and_its_ids_are_used_again(void **state)
+{
+    struct scene *scene = *state;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    bind_unix(scene);
+    assert_int_equal(open_all(scene), 0);
+    uint16_t port = port_of(scene->set.items[0].fd);
+    scene->binds[0] = scene->binds[1];
+    scene->settings.bind.n = 1;
+    change_to(scene, N_SLOTS);
+    assert_int_equal(count_open(&scene->set), 1);
+    assert_true(connect_to(AF_INET, port) < 0);
+    uint32_t n = scene->set.n;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    change_to(scene, N_SLOTS);
+    assert_int_equal(scene->set.n, n);
+    assert_int_equal(count_open(&scene->set), n);
+    scene->binds[0] = scene->binds[1];
+    scene->settings.bind.n = 1;
+    change_to(scene, N_SLOTS);
+    assert_int_equal(access(scene->path, F_OK), -1);
+}
+
+static void a_bind_that_is_taken_changes_nothing(void **state)
+{
+    struct scene *scene = *state;
+    struct listen_change change;
+    struct listen_set other = {0};
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    assert_int_equal(open_all(scene), 0);
+    assert_int_equal(listen_open(&scene->settings, 1, &other, &scene->err), 0);
+    uint16_t port = port_of(other.items[0].fd);
+    bind_unix(scene);
+    bind_tcp(scene, "taken", "127.0.0.1", port);
+    assert_int_equal(prepare(scene, &change), -EADDRINUSE);
+    assert_non_null(strstr(scene->err.text, "cannot listen on taken: the port is in use"));
+    assert_int_equal(count_open(&scene->set), N_SLOTS);
+    assert_int_equal(access(scene->path, F_OK), -1);
+    listen_close(&other);
+}
+
+/* From one address to all of them and back, on one port: there is no moment without a listener. */
+static void a_bind_moves_between_one_address_and_all(void **state)
+{
+    struct scene *scene = *state;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    assert_int_equal(open_all(scene), 0);
+    uint16_t port = port_of(scene->set.items[0].fd);
+    scene->binds[0] = (struct setting_bind){
+        .kind = SETTING_BIND_TCP, .text = "all", .host = "0.0.0.0", .port = port};
+    change_to(scene, N_SLOTS);
+    int client = connect_to(AF_INET, port);
+    assert_true(client >= 0);
+    (void)close(client);
+    scene->binds[0].text = "one";
+    scene->binds[0].host = "127.0.0.1";
+    change_to(scene, N_SLOTS);
+    client = connect_to(AF_INET, port);
+    assert_true(client >= 0);
+    (void)close(client);
+    assert_int_equal(count_open(&scene->set), N_SLOTS);
+}
+
+static void one_more_slot_is_opened_once(void **state)
+{
+    struct scene *scene = *state;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    assert_int_equal(open_all(scene), 0);
+    assert_int_equal(listen_open_slot(&scene->set, N_SLOTS + 1, &scene->err), 0);
+    assert_int_equal(listen_open_slot(&scene->set, N_SLOTS + 1, &scene->err), 0);
+    assert_int_equal(count_open(&scene->set), N_SLOTS + 1);
+    assert_int_equal(port_of(scene->set.items[N_SLOTS].fd), port_of(scene->set.items[0].fd));
+    assert_int_equal(scene->set.items[N_SLOTS].slot, N_SLOTS + 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -426,6 +569,12 @@ int main(void)
         TEST(a_file_that_is_no_socket_is_left_alone),
         TEST(before_a_stop_old_connections_arrive_and_new_ones_do_not),
         TEST(an_unknown_name_is_told),
+        TEST(what_stays_keeps_its_sockets_and_ids),
+        TEST(an_added_bind_is_reachable_only_after_the_commit),
+        TEST(a_bind_that_leaves_is_closed_and_its_ids_are_used_again),
+        TEST(a_bind_that_is_taken_changes_nothing),
+        TEST(a_bind_moves_between_one_address_and_all),
+        TEST(one_more_slot_is_opened_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

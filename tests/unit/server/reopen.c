@@ -26,6 +26,7 @@
 
 struct scene {
     struct settings settings;
+    struct generation generation;
     struct herd herd;
     struct reopen reopen;
     int child_fds[N_SEATS]; /* the other ends of the seats' channels */
@@ -45,8 +46,11 @@ static int set_up(void **state)
     (void)snprintf(scene.access_log, sizeof scene.access_log, "%s/access", scene.folder);
     scene.settings.errorlog = scene.error_log;
     scene.settings.accesslog = scene.access_log;
-    struct heritage *h = &scene.herd.heritage;
+    struct heritage *h = &scene.generation.heritage;
     h->settings = &scene.settings;
+    scene.generation.number = 1;
+    scene.generation.settings = &scene.settings;
+    scene.herd.current = &scene.generation;
     if (logfile_open(scene.error_log, STDERR_FILENO, &h->log_fd, &err) < 0 ||
         logfile_open(scene.access_log, STDOUT_FILENO, &h->access_fd, &err) < 0 ||
         slots_init(&scene.herd.slots, N_SEATS, 1) < 0)
@@ -59,6 +63,7 @@ static int set_up(void **state)
             socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
             return -1;
         seat->phase = SEAT_READY;
+        seat->generation = 1;
         seat->channel_fd = ends[0];
         scene.child_fds[i] = ends[1];
     }
@@ -78,8 +83,8 @@ static int tear_down(void **state)
         fd_close(&scene->child_fds[i]);
     }
     slots_fini(&scene->herd.slots);
-    logfile_close(&scene->herd.heritage.log_fd);
-    logfile_close(&scene->herd.heritage.access_fd);
+    logfile_close(&scene->generation.heritage.log_fd);
+    logfile_close(&scene->generation.heritage.access_fd);
     fd_close(&scene->log_fd);
     (void)snprintf(command, sizeof command, "rm -r %s", scene->folder);
     return system(command) == 0 ? 0 : -1; /* NOLINT: the folder is our own */
@@ -138,7 +143,7 @@ static bool answer(struct scene *scene, int i, int64_t number)
 static void files_are_reopened_under_their_numbers(void **state)
 {
     struct scene *scene = *state;
-    struct heritage *h = &scene->herd.heritage;
+    struct heritage *h = &scene->generation.heritage;
     int log_fd = h->log_fd;
     assert_int_equal(write(h->access_fd, "old\n", 4), 4);
     move(scene->access_log);
@@ -156,7 +161,7 @@ static void files_are_reopened_under_their_numbers(void **state)
 static void file_that_can_not_be_opened_stays_as_it_is(void **state)
 {
     struct scene *scene = *state;
-    struct heritage *h = &scene->herd.heritage;
+    struct heritage *h = &scene->generation.heritage;
     struct err err = {0};
     char old[80];
     move(scene->access_log);
@@ -173,7 +178,7 @@ static void file_that_can_not_be_opened_stays_as_it_is(void **state)
 static void standard_streams_are_left_alone(void **state)
 {
     struct scene *scene = *state;
-    struct heritage *h = &scene->herd.heritage;
+    struct heritage *h = &scene->generation.heritage;
     int access_fd = h->access_fd, log_fd = h->log_fd;
     struct err err;
     assert_int_equal(logfile_reopen("-", STDOUT_FILENO, &err), 0);

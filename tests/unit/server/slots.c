@@ -139,6 +139,43 @@ static void the_oldest_dead_pid_is_forgotten_when_there_is_no_room(void **state)
     slots_fini(&slots);
 }
 
+static void what_is_held_stays_held_when_there_is_room_for_more(void **state)
+{
+    (void)state;
+    struct slots slots;
+    assert_int_equal(slots_init(&slots, 2, 3), 0);
+    struct seat *a = slots_take(&slots, ROLE_WEB, 0, 1);
+    struct seat *b = slots_take(&slots, ROLE_WEB, 1, 1);
+    slots_set_held(a, 2, true);
+    slots_set_held(b, 63, true);
+    assert_int_equal(slots_grow(&slots, 200), 0);
+    assert_int_equal(slots_grow(&slots, 10), 0); /* never fewer */
+    assert_true(slots_holds(a, 2) && slots_holds(b, 63));
+    assert_false(slots_holds(a, 63) || slots_holds(b, 199) || slots_holds(a, 199));
+    slots_set_held(b, 199, true);
+    assert_true(slots_holds(b, 199) && !slots_holds(a, 199));
+    slots_fini(&slots);
+}
+
+static void all_that_are_taken_are_below_the_end_of_a_walk(void **state)
+{
+    (void)state;
+    struct slots slots;
+    assert_int_equal(slots_init(&slots, 4, 1), 0);
+    assert_int_equal(slots.n_used, 0);
+    struct seat *seats[3];
+    for (int i = 0; i < 3; i++)
+        seats[i] = slots_take(&slots, ROLE_WEB, i, 1);
+    assert_int_equal(slots.n_used, 3);
+    slots_release(&slots, seats[1]);
+    assert_int_equal(slots.n_used, 3);
+    slots_release(&slots, seats[2]);
+    assert_int_equal(slots.n_used, 1);
+    assert_ptr_equal(slots_take(&slots, ROLE_WEB, 1, 1), seats[1]);
+    assert_int_equal(slots.n_used, 2);
+    slots_fini(&slots);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +185,8 @@ int main(void)
         cmocka_unit_test(an_occupant_is_found_by_seat_and_epoch),
         cmocka_unit_test(held_sockets_are_kept_apart_bit_by_bit),
         cmocka_unit_test(a_dead_pid_waits_for_its_name),
+        cmocka_unit_test(what_is_held_stays_held_when_there_is_room_for_more),
+        cmocka_unit_test(all_that_are_taken_are_below_the_end_of_a_walk),
         cmocka_unit_test(the_oldest_dead_pid_is_forgotten_when_there_is_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

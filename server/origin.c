@@ -1,0 +1,93 @@
+/* Keeping what the server was started with. Process: master. */
+#include "server/origin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "server/cli.h"
+
+static void free_texts(char **texts)
+{
+    for (char **text = texts; text && *text; text++)
+        free(*text);
+    free(texts);
+}
+
+/* n texts and a NULL behind them; NULL when memory is refused. */
+static char **copy_texts(char *const *texts, size_t n)
+{
+    char **copy = calloc(n + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < n; i++) {
+        copy[i] = strdup(texts[i]);
+        if (!copy[i]) {
+            free_texts(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+int origin_init(struct origin *origin, int argc, char **argv, char **environment,
+                const struct merge_option *options, struct err *err)
+{
+    size_t n = 0;
+    while (environment[n])
+        n++;
+    *origin = (struct origin){.argc = argc,
+                              .argv = copy_texts(argv, (size_t)argc),
+                              .environment = copy_texts(environment, n),
+                              .options = options,
+                              .folder_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    if (!origin->argv || !origin->environment)
+        return err_set(err, ENOMEM, "out of memory");
+    if (origin->folder_fd < 0)
+        return err_set(err, errno, "the working folder can't be opened: %s", strerror(errno));
+    return 0;
+}
+
+void origin_fini(struct origin *origin)
+{
+    free_texts(origin->argv);
+    free_texts(origin->environment);
+    fd_close(&origin->folder_fd);
+    *origin = (struct origin){.folder_fd = -1};
+}
+
+static void check(const struct settings *start, struct merge_result *r)
+{
+    struct settings *s = r->settings;
+    if (start->file && !s->file)
+        mistakes_add(&r->mistakes, "%s: this file was read at the start, and is gone", start->file);
+    if (!s->app)
+        mistakes_add(&r->mistakes, "app: no app is named any more");
+    cmd_check_settings(s, &r->mistakes);
+    if (mistakes_is_empty(&r->mistakes) && s->chdir && chdir(s->chdir) < 0)
+        mistakes_add(&r->mistakes, "chdir: %s: %s", s->chdir, strerror(errno));
+}
+
+int origin_read(const struct origin *origin, const struct settings *start, struct merge_result *out)
+{
+    struct merge_option options[ORIGIN_OPTIONS_MAX + 1] = {0};
+    for (size_t i = 0; i < ORIGIN_OPTIONS_MAX && origin->options[i].name; i++)
+        options[i] = (struct merge_option){.name = origin->options[i].name,
+                                           .letter = origin->options[i].letter,
+                                           .takes_value = origin->options[i].takes_value};
+    struct merge_input in = {.argc = origin->argc,
+                             .argv = origin->argv,
+                             .environment = origin->environment,
+                             .options = options};
+    if (fchdir(origin->folder_fd) < 0) {
+        *out = (struct merge_result){0};
+        mistakes_add(&out->mistakes, "the folder that the server was started in: %s",
+                     strerror(errno));
+        return -EINVAL;
+    }
+    if (merge_settings(&in, out) == 0)
+        check(start, out);
+    return mistakes_is_empty(&out->mistakes) ? 0 : -EINVAL;
+}

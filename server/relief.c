@@ -1,0 +1,79 @@
+/* Who may go, and when. Process: master. A worker of a slot that the current generation has no able
+ * worker for stays, since it is better than nobody; but not for longer than a moment, because the
+ * sockets are the master's and what waits in them waits for the next worker. */
+#include "server/relief.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "ipc/msg.h"
+
+#define PATIENCE_US CLOCK_US_PER_S /* what is not looked after by then hardly will be */
+
+static bool is_going(const struct herd *herd, const struct seat *seat)
+{
+    bool is_of_leaving = herd->leaving && seat->generation == herd->leaving->number;
+    return seat->phase != SEAT_FREE && !seat->is_leaving &&
+           (is_of_leaving || seat->dismissed_us != 0);
+}
+
+static bool may_go(const struct herd *herd, const struct steer *steer, const struct seat *seat)
+{
+    if (seat->role != ROLE_WEB || seat->phase != SEAT_READY || herd->current->n_workers == 0)
+        return true;
+    return herd->now_us >= seat->dismissed_us + PATIENCE_US ||
+           steer_is_looked_after(steer, herd, (uint32_t)seat->slot);
+}
+
+void relief_workers(struct herd *herd, const struct steer *steer)
+{
+    if (herd->stage != DECIDE_RUNNING)
+        return;
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        struct seat *seat = &herd->slots.seats[i];
+        if (!is_going(herd, seat))
+            continue;
+        if (seat->dismissed_us == 0)
+            seat->dismissed_us = herd->now_us;
+        if (may_go(herd, steer, seat))
+            herd_happen(herd, seat, seat->role == ROLE_WEB ? DECIDE_DRAIN : DECIDE_STOP);
+    }
+}
+
+uint64_t relief_next_us(const struct herd *herd)
+{
+    uint64_t next = SEAT_NEVER;
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (seat->phase == SEAT_READY && is_going(herd, seat) &&
+            seat->dismissed_us + PATIENCE_US < next)
+            next = seat->dismissed_us + PATIENCE_US;
+    }
+    return next;
+}
+
+void relief_retire(struct herd *herd, const struct listen_set *listeners)
+{
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        struct seat *seat = &herd->slots.seats[i];
+        for (uint32_t id = 0; seat->phase != SEAT_FREE && id < listeners->n; id++) {
+            if (!listen_is_leaving(listeners, id) || !slots_holds(seat, id))
+                continue;
+            struct msg msg = msg_make(MSG_RETIRE);
+            msg.value = (int64_t)id;
+            /* A worker that reads no more closes it by ending, as it is told next. */
+            int rc = seat->channel_fd >= 0 ? msg_send(seat->channel_fd, &msg, NULL, 0) : 0;
+            if (rc < 0)
+                log_debug("socket not given up", "seat=%u id=%u", seat->number, id);
+            slots_set_held(seat, id, false);
+        }
+    }
+}
+
+void relief_discard(struct herd *herd, const struct generation *g)
+{
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        struct seat *seat = &herd->slots.seats[i];
+        if (seat->phase != SEAT_FREE && seat->generation == g->number && !seat->is_leaving)
+            herd_happen(herd, seat, DECIDE_STOP);
+    }
+}

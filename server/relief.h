@@ -1,0 +1,24 @@
+/* Sending home whose work is done by others: workers and loader of a generation that leaves, and
+ * workers that were dismissed (herd_dismiss()). Nobody goes before somebody else looks after the
+ * sockets of its slot, so no connection ever waits in a queue without a reader. */
+#ifndef REMUDA_SERVER_RELIEF_H
+#define REMUDA_SERVER_RELIEF_H
+
+#include "server/herd.h"
+#include "server/listen.h"
+#include "server/steer.h"
+
+/* Drains who may go. To be called after steer_workers(). */
+void relief_workers(struct herd *herd, const struct steer *steer);
+
+/* When relief_workers() must look again though nothing was heard; SEAT_NEVER: no need. */
+uint64_t relief_next_us(const struct herd *herd);
+
+/* Tells everyone that holds sockets of an address that is given up to accept what waits there and
+ * close them. They are nobody's afterwards. */
+void relief_retire(struct herd *herd, const struct listen_set *listeners);
+
+/* What a generation has of a process is told to end, ready or not: it was thrown away. */
+void relief_discard(struct herd *herd, const struct generation *g);
+
+#endif

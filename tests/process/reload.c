@@ -1,0 +1,244 @@
+/* HUP: a new generation takes the old one's place, and no client notices. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/harness/client.h"
+#include "tests/harness/json.h"
+#include "tests/harness/load.h"
+#include "tests/harness/patience.h"
+#include "tests/harness/procs.h"
+#include "tests/harness/server.h"
+
+#define CLIENTS 8
+
+/* Serves `app` by the file remuda.yaml in the server's folder. */
+static struct server *start(const char *app, const char *yaml)
+{
+    struct server *s = server_new();
+    const char *args[] = {"run", "-c", server_write_file(s, "remuda.yaml", yaml), app, NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    server_wait_ready(s);
+    return s;
+}
+
+static void configure(struct server *s, const char *yaml)
+{
+    (void)server_write_file(s, "remuda.yaml", yaml);
+}
+
+/* Reloads, and waits until the old generation is gone. Returns the new one's number */
+static long reload(struct server *s)
+{
+    server_signal(s, SIGHUP);
+    long generation = lines_number(server_wait_log(s, "reloaded"), "generation");
+    (void)server_wait_log(s, "generation gone");
+    return generation;
+}
+
+static struct load *load_on(struct server *s, size_t address)
+{
+    struct load *l = load_start(server_address(s, address), CLIENTS, "/", "hello\n");
+    load_wait_settled(l);
+    return l;
+}
+
+static void end_load(struct load *l)
+{
+    load_wait_settled(l);
+    struct load_result result = load_finish(l);
+    load_check(&result, 0);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    static char block[65536];
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700); /* in place */
+    CHECK(in >= 0 && out >= 0);
+    for (ssize_t n = read(in, block, sizeof block); n > 0; n = read(in, block, sizeof block))
+        CHECK(write(out, block, (size_t)n) == n);
+    (void)close(in);
+    (void)close(out);
+}
+
+static void reloads_under_load_lose_nothing(void **state)
+{
+    (void)state;
+    struct server *s = start(REMUDA_TEST_APPS_DIR "/churn.so", "bind: 127.0.0.1:0\nworkers: 2\n");
+    struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 1, 500);
+    load_wait_answers(l, 100);
+    size_t fds = 0;
+    for (int i = 0; i < 10; i++) {
+        CHECK_EQ(reload(s), i + 2);
+        load_wait_generation(l, i + 2);
+        if (i == 0)
+            fds = procs_fd_count(s->pid);
+    }
+    struct load_result result = load_finish(l);
+    load_check(&result, 0);
+    CHECK_EQ(procs_fd_count(s->pid), fds);
+    pid_t below[PROCS_MAX];
+    CHECK_EQ(procs_below(s->pid, below), 3);
+}
+
+static void new_settings_hold_for_new_requests(void **state)
+{
+    (void)state;
+    struct server *s = start(REMUDA_DEMO_SO, "bind: 127.0.0.1:0\nworkers: 1\nserver_header: old\n");
+    configure(s, "bind: 127.0.0.1:0\nworkers: 1\nserver_header: new\n");
+    CHECK_EQ(reload(s), 2);
+    struct reply r;
+    reply_init(&r);
+    client_exchange(client_to(s), &r, "GET /info HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK_TEXT(reply_field(&r, "Server"), "new");
+    CHECK_EQ(json_number(r.body.data, "generation"), 2);
+    reply_fini(&r);
+}
+
+static void app_replaced_in_place_is_taken(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    const char *path = server_path(s, "app.so");
+    copy_file(REMUDA_DEMO_SO, path);
+    const char *args[] = {"run", path, "--bind", "127.0.0.1:0", "--workers", "2", NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    server_wait_ready(s);
+    free(client_get(s, "/json", 200));
+    copy_file(REMUDA_HELLO_SO, path);
+    free(client_get(s, "/json", 200)); /* nothing changes before the reload */
+    CHECK_EQ(reload(s), 2);
+    free(client_get(s, "/json", 404));
+}
+
+static void more_and_fewer_workers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *yaml;
+        int workers;
+    } steps[] = {{"bind: 127.0.0.1:0\nworkers: 4\n", 4},
+                 {"bind: 127.0.0.1:0\nworkers: 1\n", 1},
+                 {"bind: 127.0.0.1:0\nworkers: 3\n", 3}};
+    struct server *s = start(REMUDA_DEMO_SO, "bind: 127.0.0.1:0\nworkers: 2\n");
+    struct load *l = load_on(s, 0);
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        configure(s, steps[i].yaml);
+        (void)reload(s);
+        load_wait_answers(l, 100);
+        pid_t below[PROCS_MAX];
+        CHECK_EQ(procs_below(s->pid, below), (size_t)steps[i].workers + 1);
+        for (int k = 0; k < 20; k++) /* wherever the kernel puts them */
+            free(client_get(s, "/", 200));
+    }
+    end_load(l);
+}
+
+static void binds_are_added_and_removed(void **state)
+{
+    (void)state;
+    char both[200], path[100];
+    struct server *s = start(REMUDA_DEMO_SO, "bind: 127.0.0.1:0\nworkers: 2\n");
+    struct load *stays = load_on(s, 0);
+    (void)snprintf(path, sizeof path, "unix:%s", server_path(s, "socket"));
+    (void)snprintf(both, sizeof both, "bind: [\"127.0.0.1:0\", \"%s\"]\nworkers: 2\n", path);
+    configure(s, both);
+    (void)reload(s);
+    struct load *comes = load_start(path, CLIENTS, "/", "hello\n");
+    load_wait_settled(comes);
+    (void)reload(s);
+    load_wait_answers(comes, 50);
+    end_load(comes);
+    configure(s, "bind: 127.0.0.1:0\nworkers: 2\n");
+    (void)reload(s);
+    CHECK(client_try(path) < 0);
+    CHECK(access(server_path(s, "socket"), F_OK) != 0);
+    end_load(stays);
+}
+
+/* However many come while one is under way: exactly one more. */
+static void storm_makes_one_more(void **state)
+{
+    (void)state;
+    struct server *s = start(REMUDA_DEMO_SO, "bind: 127.0.0.1:0\nworkers: 2\n");
+    struct load *l = load_on(s, 0);
+    struct client *c = client_to(s); /* holds its worker in the drain */
+    client_send_text(c, "GET /stream?n=20&ms=50 HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)client_wait(c);
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloaded");
+    for (int i = 0; i < 50; i++)
+        server_signal(s, SIGHUP);
+    CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), 3);
+    struct reply r;
+    reply_init(&r);
+    client_read(c, &r, false);
+    CHECK_EQ(r.chunks, 20);
+    reply_fini(&r);
+    (void)server_wait_log(s, "generation gone");
+    load_wait_answers(l, 200);
+    (void)lines_take(&s->log);
+    CHECK_EQ(lines_count(&s->log, "reloading"), 2);
+    end_load(l);
+}
+
+static void stop_during_a_reload_wins(void **state)
+{
+    (void)state;
+    struct server *s = start(REMUDA_DEMO_SO, "bind: 127.0.0.1:0\nworkers: 2\n");
+    configure(s, "bind: 127.0.0.1:0\nworkers: 2\napp: " REMUDA_TEST_APPS_DIR "/init_hangs.so\n");
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloading");
+    server_signal(s, SIGTERM);
+    CHECK_EQ(server_wait_exit(s), 0);
+    server_check_gone(s, true);
+}
+
+static void log_files_change_with_a_reload(void **state)
+{
+    (void)state;
+    char yaml[300];
+    struct server *s = start(REMUDA_DEMO_SO, "bind: 127.0.0.1:0\nworkers: 1\n");
+    (void)snprintf(yaml, sizeof yaml, "bind: 127.0.0.1:0\nworkers: 1\naccesslog: %s\n",
+                   server_path(s, "access"));
+    configure(s, yaml);
+    (void)reload(s);
+    size_t fds = procs_fd_count(s->pid);
+    free(client_get(s, "/hello/ann", 200));
+    (void)snprintf(yaml, sizeof yaml, "bind: 127.0.0.1:0\nworkers: 1\naccesslog: %s\n",
+                   server_path(s, "other"));
+    configure(s, yaml);
+    (void)reload(s);
+    CHECK_EQ(procs_fd_count(s->pid), fds); /* the old one is closed */
+    free(client_get(s, "/hello/ben", 200));
+    configure(s, "bind: 127.0.0.1:0\nworkers: 1\n");
+    (void)reload(s);
+    CHECK_EQ(procs_fd_count(s->pid), fds - 1);
+    char text[2000] = "";
+    FILE *f = fopen(server_path(s, "access"), "re");
+    CHECK(f && fread(text, 1, sizeof text - 1, f) > 0);
+    (void)fclose(f);
+    CHECK_HAS(text, "/hello/ann");
+    CHECK_HAS_NOT(text, "/hello/ben");
+}
+
+static void settings_that_take_a_restart_are_named(void **state)
+{
+    (void)state;
+    struct server *s = start(REMUDA_DEMO_SO, "bind: 127.0.0.1:0\nworkers: 1\n");
+    configure(s, "bind: 127.0.0.1:0\nworkers: 1\nbacklog: 7\ninflight: 100\n");
+    server_signal(s, SIGHUP);
+    CHECK_HAS(server_wait_log(s, "settings that take a restart stay as they were"),
+              "\"backlog, inflight\"");
+    CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), 2);
+}
+
+SERVER_MAIN(SERVER_TEST(reloads_under_load_lose_nothing),
+            SERVER_TEST(new_settings_hold_for_new_requests),
+            SERVER_TEST(app_replaced_in_place_is_taken), SERVER_TEST(more_and_fewer_workers),
+            SERVER_TEST(binds_are_added_and_removed), SERVER_TEST(storm_makes_one_more),
+            SERVER_TEST(stop_during_a_reload_wins), SERVER_TEST(log_files_change_with_a_reload),
+            SERVER_TEST(settings_that_take_a_restart_are_named))

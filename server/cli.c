@@ -53,6 +53,13 @@ static const struct command commands[] = {
     {"status", cmd_status, "[--json] [-c FILE]", "what the running server is doing",
      "  --json           as one JSON object, whose members docs/control.md lists\n\n" FINDING,
      true},
+    {"top", cmd_top, "[--once | --batch] [--interval TIME] [-c FILE]",
+     "watch the running server: a live view, keys to reload, scale and stop",
+     "  --once           one plain table, and end; so also without a terminal\n"
+     "  --batch          plain tables for ever\n"
+     "  --interval TIME  between two looks, 100ms to 1h; else 1s\n\n"
+     "NO_COLOR in the environment leaves colours out.\n" FINDING,
+     true},
     {"stop", cmd_stop, "[--quick] [--no-wait] [-c FILE]",
      "stop the running server, when requests in flight are finished",
      "  --quick          at once, whatever is in flight\n"

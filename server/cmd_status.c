@@ -47,7 +47,7 @@ static void print_worker(const struct view_worker *w)
                  plain_bytes(rss, w->rss_bytes), plain_us(cpu, w->cpu_ms * 1000),
                  plain_age(up, w->uptime_ms));
     if (w->has_request)
-        (void)printf("  %s, since %s", w->request, plain_us(elapsed, w->elapsed_ms * 1000));
+        (void)printf("  %s, for %s", w->request, plain_us(elapsed, w->elapsed_ms * 1000));
     if (w->inflight > 1)
         (void)printf(" (%" PRIu64 " wait)", w->inflight);
     (void)putchar('\n');

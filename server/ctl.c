@@ -22,15 +22,15 @@
 
 #define ANSWER_MAX (64U << 20) /* of one answer; 512 workers need less than 1 MiB */
 
-__attribute__((format(printf, 3, 4))) static int refuse(const struct ctl *ctl, int code,
+__attribute__((format(printf, 3, 4))) static int refuse(struct ctl *ctl, int code,
                                                         const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    (void)fprintf(stderr, "remuda %s: ", ctl->command);
-    (void)vfprintf(stderr, format, args);
-    (void)fputc('\n', stderr);
+    (void)vsnprintf(ctl->why, sizeof ctl->why, format, args);
     va_end(args);
+    if (!ctl->is_quiet)
+        (void)fprintf(stderr, "remuda %s: %s\n", ctl->command, ctl->why);
     return code;
 }
 
@@ -140,7 +140,7 @@ int ctl_try_connect(struct ctl *ctl)
     return worst == 0 ? -ENOENT : worst;
 }
 
-static int explain(const struct ctl *ctl, int code)
+static int explain(struct ctl *ctl, int code)
 {
     const char *file = ctl->merge.settings->file;
     const char *with = file ? " -c " : " APP.so";
@@ -170,7 +170,7 @@ static int explain(const struct ctl *ctl, int code)
     default:
         return refuse(ctl, CLI_CONFIG, "%s: %s", ctl->socket, strerror(code));
     }
-    if (!mistakes_is_empty(&ctl->merge.mistakes)) {
+    if (!mistakes_is_empty(&ctl->merge.mistakes) && !ctl->is_quiet) {
         mistakes_print(&ctl->merge.mistakes, "", stderr);
         (void)refuse(ctl, CLI_NOBODY,
                      "if %s names a control_socket, that could not be read: say --control-socket "
@@ -283,19 +283,18 @@ int ctl_receive(struct ctl *ctl, uint64_t timeout_us, struct str *out_answer)
     return 0;
 }
 
-int ctl_check(const struct ctl *ctl, struct str answer)
+int ctl_check(struct ctl *ctl, struct str answer)
 {
-    char why[2048];
+    char why[sizeof ctl->why];
     char version[64];
     if (str_is_equal(json_value_find(answer, "ok"), STR("true")))
         return 0;
     (void)plain_text(why, sizeof why, json_value_find(answer, "error"), PLAIN_ANY);
-    (void)refuse(ctl, CLI_CONFIG, "%s", why[0] ? why : "refused, and it does not say why");
     (void)plain_text(version, sizeof version, json_value_find(answer, "version"), PLAIN_ANY);
-    if (version[0] && strcmp(version, REMUDA_VERSION) != 0)
-        (void)refuse(ctl, CLI_CONFIG,
-                     "the server is of version %s, this command of " REMUDA_VERSION, version);
-    return CLI_CONFIG;
+    bool is_other = version[0] && strcmp(version, REMUDA_VERSION) != 0;
+    return refuse(ctl, CLI_CONFIG, "%s%s%s%s", why[0] ? why : "refused, and it does not say why",
+                  is_other ? " (the server is of version " : "", is_other ? version : "",
+                  is_other ? ", this command of " REMUDA_VERSION ")" : "");
 }
 
 int ctl_ask(struct ctl *ctl, const char *request, struct str *out_answer)

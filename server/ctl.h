@@ -24,6 +24,8 @@ struct ctl {
     char socket[CONTROL_PATH_MAX];
     struct buf in; /* what was received */
     size_t taken;  /* of in: behind the latest answer */
+    bool is_quiet; /* what goes wrong is not printed, only kept */
+    char why[512]; /* what went wrong last, for people; "" nothing did */
 };
 
 /* Reads the command line. Mistakes in the file are none of these commands' affair, as long as the
@@ -59,7 +61,7 @@ int ctl_ask(struct ctl *ctl, const char *request, struct str *out_answer)
     __attribute__((warn_unused_result));
 
 /* Whether an answer says that it went well; if not, prints why. Returns 0; an exit code */
-int ctl_check(const struct ctl *ctl, struct str answer) __attribute__((warn_unused_result));
+int ctl_check(struct ctl *ctl, struct str answer) __attribute__((warn_unused_result));
 
 /* Waits until the server has closed the connection and its process is gone.
  * Returns 0; an exit code */

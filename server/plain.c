@@ -29,15 +29,14 @@ static bool is_narrow(unsigned code)
            (code >= 0x2010 && code <= 0x2027);
 }
 
-const char *plain_text(char *out, size_t cap, struct str value, enum plain_width width)
+static const char *clean(char *out, size_t cap, struct str text, bool is_json,
+                         enum plain_width width)
 {
     size_t len = 0;
-    if (value.len < 2 || value.p[0] != '"')
-        value = STR("\"\"");
-    const char *p = value.p + 1;
-    const char *end = value.p + value.len - 1;
+    const char *p = text.p;
+    const char *end = text.p + text.len;
     while (p < end) {
-        if (*p == '\\' && p + 1 < end && (p[1] == '"' || p[1] == '\\' || p[1] == '/'))
+        if (is_json && *p == '\\' && p + 1 < end && (p[1] == '"' || p[1] == '\\' || p[1] == '/'))
             p++;
         size_t n = str_utf8_length(p, (size_t)(end - p));
         unsigned code = n > 0 ? decode(p, n) : 0;
@@ -51,6 +50,17 @@ const char *plain_text(char *out, size_t cap, struct str value, enum plain_width
     }
     out[len] = '\0';
     return out;
+}
+
+const char *plain_text(char *out, size_t cap, struct str value, enum plain_width width)
+{
+    bool is_text = value.len >= 2 && value.p[0] == '"';
+    return clean(out, cap, is_text ? str_make(value.p + 1, value.len - 2) : STR(""), true, width);
+}
+
+const char *plain_clean(char *out, size_t cap, const char *text, enum plain_width width)
+{
+    return clean(out, cap, str_of(text), false, width);
 }
 
 size_t plain_columns(const char *text)

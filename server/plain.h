@@ -19,6 +19,9 @@ enum plain_width {
  * Returns  out */
 const char *plain_text(char *out, size_t cap, struct str value, enum plain_width width);
 
+/* The same of text that is no JSON. Returns out */
+const char *plain_clean(char *out, size_t cap, const char *text, enum plain_width width);
+
 /* Columns that text of PLAIN_NARROW takes: its characters. */
 size_t plain_columns(const char *text);
 

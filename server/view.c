@@ -110,6 +110,7 @@ static void read_reload(struct view *view, struct str reload)
     text(view->reload_outcome, sizeof view->reload_outcome, reload, "outcome");
     text(view->reload_why, sizeof view->reload_why, reload, "error");
     view->reload_age_ms = number(reload, "age_ms");
+    view->reload_number = number(reload, "number");
 }
 
 int view_read(struct view *view, struct str answer)

@@ -30,7 +30,7 @@ struct view {
     uint64_t rss_bytes, cpu_ms, connections, requests, errors, log_dropped;
     bool has_reload;
     char reload_outcome[16], reload_why[256];
-    uint64_t reload_age_ms;
+    uint64_t reload_age_ms, reload_number;
     struct view_worker *workers; /* heap, n_workers */
     size_t n_workers;
     /* By view_compare(). */

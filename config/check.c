@@ -10,6 +10,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/fd.h"
+#include "base/safedir.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -305,6 +307,21 @@ static void check_pidfile(const struct settings *s, struct mistakes *m)
                        value_quote(quoted, str_of(folder)), strerror(errno));
 }
 
+/* Opened as it will be when there is something to write. */
+static void check_crash_dir(const struct settings *s, struct mistakes *m)
+{
+    char path[PATH_MAX];
+    struct err err;
+    int fd = -1;
+    if (s->crash_dir && safedir_open(from_chdir(path, s, s->crash_dir), &fd, &err) < 0)
+        check_complain(
+            s, SETTING_ID_crash_dir, m,
+            "%s; allowed: a folder that exists, is yours or root's, and that nobody else "
+            "can write to",
+            err.text);
+    fd_close(&fd);
+}
+
 void check_files(const struct settings *s, struct mistakes *mistakes)
 {
     struct stat st;
@@ -323,6 +340,7 @@ void check_files(const struct settings *s, struct mistakes *mistakes)
     static const enum setting_id logs[] = {SETTING_ID_errorlog, SETTING_ID_accesslog};
     check_app(s, mistakes);
     check_pidfile(s, mistakes);
+    check_crash_dir(s, mistakes);
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
         const char *const *path = schema_peek_field(s, &schema_specs[logs[i]]);
         check_folder_of(s, logs[i], *path, s->sources[logs[i]].line, s->sources[logs[i]].column,

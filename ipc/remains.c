@@ -23,7 +23,7 @@ static void end_text(char *text, size_t size)
     text[size - 1] = '\0';
 }
 
-static void bound_request(struct request_entry *entry)
+void remains_bound_request(struct request_entry *entry)
 {
     end_text(entry->method, sizeof entry->method);
     if (entry->target_len > sizeof entry->target)
@@ -35,7 +35,7 @@ static void bound_request(struct request_entry *entry)
 static void bound(struct remains *r)
 {
     end_text(r->thread, sizeof r->thread);
-    bound_request(&r->request);
+    remains_bound_request(&r->request);
     r->n_frames = at_most(r->n_frames, REMAINS_FRAMES);
     r->n_modules = at_most(r->n_modules, REMAINS_MODULES);
     r->n_limits = at_most(r->n_limits, REMAINS_LIMITS);

@@ -89,6 +89,9 @@ struct remains {
  * Returns  false: it left nothing; then only out->log is filled */
 bool remains_take(const struct remains *shared, struct remains *out);
 
+/* The same for an entry of the table: its numbers within bounds, its text ended. */
+void remains_bound_request(struct request_entry *entry);
+
 /* Where a frame is in its module: an address to give to addr2line(1) or gdb with that file. */
 uint64_t remains_offset(const struct remains *remains, const struct remains_frame *frame);
 

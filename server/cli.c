@@ -38,6 +38,8 @@ static const struct command commands[] = {
      "  -i, --include    print the head of the answer too\n"
      "  -H, --header     a header field\n"
      "  -d, --data       the body; @FILE: from a file, @-: from standard input\n"
+     "      --replay BUNDLE   no METHOD and TARGET, but the request that a crash left in\n"
+     "                   crash_dir: gdb --args remuda call --replay BUNDLE ./app.so\n"
      "\n"
      "Exit codes: 0 answered below 400, 1 answered 400 or above, or the app can't be loaded.\n",
      true},

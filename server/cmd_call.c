@@ -1,6 +1,7 @@
 /* `remuda call`: one request through connection machine, router, filters and handler of the app,
  * without a socket; the answer goes to standard output. Like `curl -f` it exits 1 when the answer's
- * status is 400 or above, so that scripts can use it as a check. */
+ * status is 400 or above, so that scripts can use it as a check. With --replay the request is that
+ * of a crash bundle, and the process may well crash again: under a debugger, say. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 
 #define BODY_MAX (256U * 1024U * 1024U) /* of a file; more is not for one call (a guess) */
 
-enum { INCLUDE, HEADER, DATA };
+enum { INCLUDE, HEADER, DATA, REPLAY };
 
 static int usage(const char *what)
 {
@@ -81,9 +82,15 @@ static int call(const struct merge_result *r, const struct merge_option *options
         cli_print_help("call", stdout);
         return CLI_OK;
     }
+    const char *replay = options[REPLAY].n_given > 0 ? options[REPLAY].values[0] : NULL;
     if (!r->settings->app)
-        return usage("which app? remuda call ./app.so GET /");
-    if (r->n_rest < 2)
+        return usage(replay ? "which app? remuda call --replay BUNDLE ./app.so"
+                            : "which app? remuda call ./app.so GET /");
+    if (replay && (r->n_rest > 0 || options[HEADER].n_given > 0 || options[DATA].n_given > 0))
+        return usage("--replay has its request from the bundle: no METHOD, TARGET, -H or -d");
+    if (options[REPLAY].n_given > 1)
+        return usage("--replay is given twice");
+    if (!replay && r->n_rest < 2)
         return usage("METHOD and TARGET are missing, such as GET /");
     if (r->n_rest > 2)
         return cli_refuse_argument("call", r->rest[2]);
@@ -95,8 +102,9 @@ static int call(const struct merge_result *r, const struct merge_option *options
     if (code != CLI_OK)
         return code;
     struct err err;
-    struct loader_call request = {.method = r->rest[0],
-                                  .target = r->rest[1],
+    struct loader_call request = {.replay = replay,
+                                  .method = replay ? NULL : r->rest[0],
+                                  .target = replay ? NULL : r->rest[1],
                                   .headers = str_make(headers->data, headers->len),
                                   .body = str_make(body->data, body->len)};
     log_init(STDERR_FILENO, r->settings->loglevel, r->settings->log_format);
@@ -114,6 +122,7 @@ int cmd_call(int argc, char **argv)
         [INCLUDE] = {.name = "--include", .letter = 'i'},
         [HEADER] = {.name = "--header", .letter = 'H', .takes_value = true},
         [DATA] = {.name = "--data", .letter = 'd', .takes_value = true},
+        [REPLAY] = {.name = "--replay", .takes_value = true},
         {.name = NULL},
     };
     struct merge_input in = {

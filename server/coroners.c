@@ -22,11 +22,13 @@
 int coroners_init(struct coroners *coroners)
 {
     coroners->remains = calloc(1, sizeof *coroners->remains);
+    log_set_ring(&coroners->log);
     return coroners->remains ? 0 : -ENOMEM;
 }
 
 void coroners_fini(struct coroners *coroners)
 {
+    log_set_ring(NULL);
     free(coroners->remains);
     coroners->remains = NULL;
 }
@@ -41,7 +43,7 @@ bool coroners_take(struct coroners *coroners, const struct scoreboard_part *part
                   (r->kind == REMAINS_EXIT ? WIFEXITED(status)
                                            : WIFSIGNALED(status) && WTERMSIG(status) == r->signal);
     if (!is_its)
-        r->kind = REMAINS_NONE;
+        memset(r, 0, offsetof(struct remains, log)); /* of an earlier moment: it lived on */
     return is_its;
 }
 
@@ -75,7 +77,8 @@ void coroners_send(struct coroners *coroners, const struct heritage *heritage, i
 {
     struct err err;
     struct heritage child = *heritage;
-    coroners->inquest = (struct inquest){coroners->remains, seat->role, seat->pid};
+    coroners->inquest.remains = coroners->remains;
+    coroners->inquest.log = &coroners->log;
     child.role = ROLE_CORONER;
     child.slot = seat->slot;
     child.generation = seat->generation;

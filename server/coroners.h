@@ -18,6 +18,7 @@ struct scoreboard_part;
 struct coroners {
     struct remains *remains; /* a copy of those of the latest death, checked */
     struct inquest inquest;  /* of the latest one, which its coroner inherits */
+    struct log_ring log;     /* the master's own last lines */
     struct {
         pid_t pid; /* 0: free */
         pid_t subject;
@@ -34,8 +35,8 @@ void coroners_fini(struct coroners *coroners);
 bool coroners_take(struct coroners *coroners, const struct scoreboard_part *part, pid_t pid,
                    int status);
 
-/* Sends a coroner to the death that was taken last. Without one (fork refused, too many) the frames
- * are logged here, without names.
+/* Sends a coroner to the death that was taken last and that coroners->inquest tells of (but for
+ * remains and log). Without one (fork refused, too many) the frames are logged here, without names.
  * heritage  what every child inherits alike, of the seat's generation
  * app_fd    sealed copy of the app; -1: none */
 void coroners_send(struct coroners *coroners, const struct heritage *heritage, int app_fd,

@@ -127,10 +127,10 @@ static void send_signal(struct herd *herd, struct seat *seat, int number)
         obituary_tell_hang(herd, seat);
     else if (seat->doom)
         tell(LOG_LEVEL_WARN, seat, "killed", " signal=%s why=\"%s\"%s%s%s", signals_name(number),
-             seat->doom, seat->is_aborted ? " backtrace=\"none: SIGABRT did not end it\"" : "",
+             seat->doom, seat->was_aborted ? " backtrace=\"none: SIGABRT did not end it\"" : "",
              obituary_print_state(seat->pid, state),
              last_words_request(&herd->board, seat->number, herd->now_us, request));
-    seat->is_aborted = number == SIGABRT;
+    seat->was_aborted |= number == SIGABRT;
     (void)kill(seat->pid, number); /* ours and not reaped yet, so it is there */
 }
 

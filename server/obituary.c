@@ -141,6 +141,31 @@ void obituary_open(struct obituary *obituary, struct herd *herd, const struct se
         tell_crash(herd, seat, obituary->has_remains);
 }
 
+/* Everything about it that is not in the remains. */
+static void fill_inquest(const struct obituary *obituary, struct herd *herd,
+                         const struct seat *seat)
+{
+    static const char *const events[CAUSES] = {[CAUSE_IS_MASTER] = "hung",
+                                               [CAUSE_IS_ASSERTION] = "crashed",
+                                               [CAUSE_IS_CRASH] = "crashed",
+                                               [CAUSE_IS_EXIT] = "exited"};
+    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    struct inquest *q = &herd->coroners.inquest;
+    *q = (struct inquest){.role = seat->role,
+                          .pid = seat->pid,
+                          .status = seat->status,
+                          .uptime_us = herd->now_us - seat->born_us,
+                          .event = events[obituary->cause]};
+    memcpy(&q->head, part.head, sizeof q->head);
+    q->request = obituary->has_remains ? herd->coroners.remains->request : q->head.current;
+    remains_bound_request(&q->request);
+    if (q->request.route < herd->board.n_routes)
+        memcpy(q->route, part.routes[q->request.route].name, sizeof q->route);
+    if (q->request.started_us > 0 && q->request.started_us < herd->now_us)
+        q->elapsed_us = herd->now_us - q->request.started_us;
+    (void)snprintf(q->why, sizeof q->why, "%s", seat->doom ? seat->doom : obituary->why);
+}
+
 void obituary_close(const struct obituary *obituary, struct herd *herd, const struct seat *seat)
 {
     static const bool is_told[CAUSES] = {[CAUSE_IS_MASTER] = true,
@@ -148,6 +173,10 @@ void obituary_close(const struct obituary *obituary, struct herd *herd, const st
                                          [CAUSE_IS_CRASH] = true,
                                          [CAUSE_IS_EXIT] = true};
     const struct generation *g = herd_generation(herd, seat);
-    if (obituary->has_remains && is_told[obituary->cause])
-        coroners_send(&herd->coroners, &g->heritage, g->app_fd, seat, herd->now_us);
+    bool leaves_bundle =
+        g->settings->crash_dir && (obituary->cause != CAUSE_IS_MASTER || seat->was_aborted);
+    if (!is_told[obituary->cause] || (!obituary->has_remains && !leaves_bundle))
+        return;
+    fill_inquest(obituary, herd, seat);
+    coroners_send(&herd->coroners, &g->heritage, g->app_fd, seat, herd->now_us);
 }

@@ -56,7 +56,7 @@ struct seat {
     bool is_hung;              /* its heartbeat is old enough for a neighbour to cover it */
     bool is_started;           /* MSG_START is on its way or was received */
     bool is_leaving;           /* was told to go, or goes of its own accord: exit 0 is in order */
-    bool is_aborted;           /* the last signal that it was sent was SIGABRT */
+    bool was_aborted;          /* it was sent SIGABRT */
     bool is_dead;              /* was reaped in this turn, to be buried at its end */
     int status;                /* with is_dead: of waitpid(2) */
     const char *doom;          /* why it was killed, for the log; NULL: it was not. Static text */

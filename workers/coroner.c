@@ -1,6 +1,7 @@
 /* ROOM: the coroner.
  *
- * What it does: tells in the log through which calls a dead process came to its end.
+ * What it does: tells in the log through which calls a dead process came to its end, and leaves all
+ * that is known of it in crash_dir.
  * Who starts it: the master, one for each such death, with a single fork.
  * Inherits: standard streams, log, a copy of what the dead process left, the app's sealed copy.
  * May never: read a file whose contents an app can choose. Names come out of such files, so they
@@ -26,6 +27,7 @@
 #include "config/settings.h"
 #include "ipc/inquest.h"
 #include "ipc/spawn.h"
+#include "workers/bundle.h"
 #include "workers/privileges.h"
 #include "workers/symbols.h"
 
@@ -43,6 +45,7 @@ static struct {
 
 static void find_names(void);
 static void tell_backtrace(void);
+static void leave_bundle(void);
 static void read_names(const struct heritage *heritage);
 
 void coroner_main(const struct heritage *heritage)
@@ -51,8 +54,13 @@ void coroner_main(const struct heritage *heritage)
     room.inquest = heritage->inquest;
     room.remains = heritage->inquest->remains;
     log_identify("coroner", heritage->slot, heritage->generation);
-    find_names();
-    tell_backtrace();
+    log_set_ring(NULL); /* the master's, which goes into the bundle as it was */
+    if (room.remains->kind != REMAINS_NONE) {
+        find_names();
+        tell_backtrace();
+    }
+    if (heritage->settings->crash_dir)
+        leave_bundle();
     _exit(EXIT_SUCCESS);
 }
 
@@ -215,22 +223,25 @@ static uint32_t count_same(uint32_t i, uint32_t end)
     return n;
 }
 
-static void tell_frame(uint32_t i, uint32_t times)
+static const char *print_frame(uint32_t i, char out[REMAINS_LINE_MAX])
 {
     const struct symbols_place *place = &room.places[i];
-    char line[REMAINS_LINE_MAX];
     char function[SYMBOLS_NAME_MAX + 16] = "";
     char at[SYMBOLS_FILE_MAX + 16] = "";
-    char more[32] = "";
     if (i < room.n_named && place->function[0])
         (void)snprintf(function, sizeof function, "%s+0x%x", place->function, place->offset);
     if (i < room.n_named && place->file[0])
         (void)snprintf(at, sizeof at, "%s:%u", place->file, place->line);
+    return remains_print_frame(room.remains, i, room.heritage->settings->app, function, at, out);
+}
+
+static void tell_frame(uint32_t i, uint32_t times)
+{
+    char line[REMAINS_LINE_MAX];
+    char more[32] = "";
     if (times > 1)
         (void)snprintf(more, sizeof more, " times=%u", times);
-    const char *app = room.heritage->settings->app;
-    log_error("frame", "pid=%d %s%s", (int)room.inquest->pid,
-              remains_print_frame(room.remains, i, app, function, at, line), more);
+    log_error("frame", "pid=%d %s%s", (int)room.inquest->pid, print_frame(i, line), more);
 }
 
 static void tell_backtrace(void)
@@ -253,4 +264,28 @@ static void tell_backtrace(void)
               room.n_named < r->n_frames ? " names=no" : "");
     for (uint32_t i = first; i < end; i += count_same(i, end))
         tell_frame(i, count_same(i, end));
+}
+
+/* ---- the bundle ---- */
+
+static void leave_bundle(void)
+{
+    struct err err;
+    struct buf backtrace = {0};
+    char line[REMAINS_LINE_MAX];
+    char name[64];
+    char quoted[LOG_QUOTE_MAX + 8];
+    int rc = 0;
+    const struct remains *r = room.remains;
+    for (uint32_t i = remains_first_frame(r); rc == 0 && i < r->n_frames; i++)
+        rc = buf_printf(&backtrace, "%s\n", print_frame(i, line));
+    rc = bundle_write(room.heritage, &backtrace, name, sizeof name, &err);
+    buf_fini(&backtrace);
+    const char *folder = room.heritage->settings->crash_dir;
+    if (rc < 0)
+        log_error("crash bundle not written", "pid=%d crash_dir=\"%s\" why=%s",
+                  (int)room.inquest->pid, folder, log_quote(quoted, err.text, strlen(err.text)));
+    else
+        log_notice("crash bundle written", "pid=%d path=\"%s/%s\"", (int)room.inquest->pid, folder,
+                   name);
 }

@@ -35,6 +35,7 @@
 #include "workers/inproc.h"
 #include "workers/mounts.h"
 #include "workers/privileges.h"
+#include "workers/replay.h"
 #include "workers/symbols.h"
 #include "workers/web.h"
 #include "workers/web_event.h"
@@ -376,37 +377,47 @@ static int write_out(const struct buf *head, const struct buf *body, int is_head
     return 0;
 }
 
-static int call_app(const struct settings *settings, const struct app *app,
-                    const struct loader_call *call, int is_head_shown, FILE *out, struct err *err)
+/* Has the request answered, here. Returns 0; -errno, *err */
+static int exchange(const struct settings *settings, const struct app *app,
+                    const struct loader_call *call, struct buf *answer, struct err *err)
 {
     struct buf octets = {0};
-    struct buf answer = {0};
-    struct buf head = {0};
-    struct buf body = {0};
     bool is_closing = false;
     struct http_limits limits;
     web_fill_limits(&limits, settings);
     struct inproc_request request = {call->method, call->target, call->headers, call->body};
+    int rc = call->replay ? replay_read(call->replay, &octets, stderr, err)
+                          : inproc_write_request(&request, &octets);
+    if (rc == 0)
+        rc = inproc_exchange(app, &limits, str_make(octets.data, octets.len), answer, &is_closing);
+    if (rc == -ENOMEM)
+        rc = err_set(err, ENOMEM, "no memory for the request");
+    buf_fini(&octets);
+    return rc;
+}
+
+static int call_app(const struct settings *settings, const struct app *app,
+                    const struct loader_call *call, int is_head_shown, FILE *out, struct err *err)
+{
+    struct buf answer = {0};
+    struct buf head = {0};
+    struct buf body = {0};
     struct mounts mounts;
     int rc = mounts_open(&mounts, settings, &app->mime, err);
     if (rc < 0)
         return rc;
     chain_set_mounts(&mounts);
-    rc = inproc_write_request(&request, &octets);
-    if (rc == 0)
-        rc = inproc_exchange(app, &limits, str_make(octets.data, octets.len), &answer, &is_closing);
-    int status = rc;
+    int status = rc = exchange(settings, app, call, &answer, err);
     if (rc == 0)
         status = inproc_read_answer(str_make(answer.data, answer.len), &head, &body);
-    if (status < 0)
-        rc = err_set(err, ENOMEM, "no memory for the request");
-    else if (status == 0)
+    if (rc == 0 && status < 0)
+        rc = err_set(err, ENOMEM, "no memory for the answer");
+    else if (rc == 0 && status == 0)
         rc = err_set(err, EPIPE, "the connection closed without an answer");
-    else
+    else if (rc == 0)
         rc = write_out(&head, &body, is_head_shown, out, err);
     chain_set_mounts(NULL);
     mounts_close(&mounts);
-    buf_fini(&octets);
     buf_fini(&answer);
     buf_fini(&head);
     buf_fini(&body);

@@ -26,6 +26,7 @@ int loader_run_single(const struct settings *settings, int access_fd, void (*reo
     __attribute__((warn_unused_result));
 
 struct loader_call {
+    const char *replay; /* a crash bundle, whose request it is; NULL: what follows */
     const char *method;
     const char *target;
     struct str headers; /* further fields, each "Name: value\r\n" */

@@ -186,6 +186,24 @@ static void handler_of_the_apps_own_wins(void **state)
     CHECK_EQ(lines_count(&s->log, "worker crashed"), 0);
 }
 
+/* So does a sanitizer's, which is there before anybody else: it reports, and ends the process. */
+static void handler_of_a_sanitizer_wins(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__)
+    (void)unsetenv("ASAN_OPTIONS");
+    struct server *s = server_start_app(CRASHES_SO, "--workers", "1", NULL);
+    s->is_violent = true;
+    send_fatal(s, "/null");
+    CHECK_HAS(server_wait_log(s, "worker died"), "called _exit(1)");
+    CHECK_HAS(lines_text(&s->log), "AddressSanitizer");
+    CHECK_HAS(lines_text(&s->log), "dereference_nothing");
+    CHECK_EQ(lines_count(&s->log, "worker crashed"), 0);
+#else
+    skip();
+#endif
+}
+
 static void child_of_the_app_that_crashes_is_no_worker(void **state)
 {
     (void)state;
@@ -238,7 +256,7 @@ SERVER_MAIN(SERVER_TEST(each_crash_names_function_request_and_cause),
             SERVER_TEST(stopped_worker_is_killed_and_its_state_told),
             SERVER_TEST(exit_by_the_app_is_told_with_its_caller),
             SERVER_TEST(handler_survives_what_the_app_destroyed),
-            SERVER_TEST(handler_of_the_apps_own_wins),
+            SERVER_TEST(handler_of_the_apps_own_wins), SERVER_TEST(handler_of_a_sanitizer_wins),
             SERVER_TEST(child_of_the_app_that_crashes_is_no_worker),
             SERVER_TEST(crash_in_init_is_told_by_the_loader),
             SERVER_TEST(crash_in_worker_init_is_told))

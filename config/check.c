@@ -213,6 +213,11 @@ void check_settings(const struct settings *s, struct mistakes *mistakes, struct 
     check_part(s, SETTING_ID_limit_request_line, SETTING_ID_limit_request_head, mistakes);
     check_part(s, SETTING_ID_limit_request_field_size, SETTING_ID_limit_request_head, mistakes);
 
+    if (s->max_requests_jitter > 0 && s->max_requests == 0 &&
+        are_good(s, SETTING_ID_max_requests_jitter, SETTING_ID_max_requests))
+        check_complain(s, SETTING_ID_max_requests_jitter, warnings,
+                       "has no effect, since max_requests is 0; set max_requests as well");
+
     /* The default, written out, is no mistake: `remuda config` does that. */
     const char *usual = schema_specs[SETTING_ID_access_log_format].default_text;
     if (strcmp(s->access_log_format, usual) != 0 && !s->accesslog &&

@@ -17,12 +17,13 @@ static const struct {
     size_t fds_min;
     size_t fds_max;
 } rules[MSG_TYPE_COUNT] = {
-    [MSG_HELLO] = {1, 0, 0},    [MSG_READY] = {1, 0, 0},       [MSG_FAILED] = {1, 0, 0},
-    [MSG_FORKED] = {1, 0, 0},   [MSG_FORK_FAILED] = {1, 0, 0}, [MSG_FULL] = {1, 0, 0},
-    [MSG_DRAINED] = {1, 0, 0},  [MSG_REOPENED] = {1, 0, 0},    [MSG_APP] = {0, 0, 1},
-    [MSG_BOARD] = {0, 1, 1},    [MSG_FORK] = {0, 1, 1},        [MSG_LISTEN] = {0, 1, 1},
-    [MSG_UNLISTEN] = {0, 0, 0}, [MSG_START] = {0, 0, 0},       [MSG_DRAIN] = {0, 0, 0},
-    [MSG_RETIRE] = {0, 0, 0},   [MSG_STOP] = {0, 0, 0},        [MSG_LOGS] = {0, 1, 2},
+    [MSG_HELLO] = {1, 0, 0},   [MSG_READY] = {1, 0, 0},       [MSG_FAILED] = {1, 0, 0},
+    [MSG_FORKED] = {1, 0, 0},  [MSG_FORK_FAILED] = {1, 0, 0}, [MSG_FULL] = {1, 0, 0},
+    [MSG_DRAINED] = {1, 0, 0}, [MSG_WORN] = {1, 0, 0},        [MSG_REOPENED] = {1, 0, 0},
+    [MSG_APP] = {0, 0, 1},     [MSG_BOARD] = {0, 1, 1},       [MSG_FORK] = {0, 1, 1},
+    [MSG_LISTEN] = {0, 1, 1},  [MSG_UNLISTEN] = {0, 0, 0},    [MSG_START] = {0, 0, 0},
+    [MSG_DRAIN] = {0, 0, 0},   [MSG_RETIRE] = {0, 0, 0},      [MSG_STOP] = {0, 0, 0},
+    [MSG_LOGS] = {0, 1, 2},
 };
 
 const char *const msg_names[MSG_TYPE_COUNT] = {
@@ -34,6 +35,7 @@ const char *const msg_names[MSG_TYPE_COUNT] = {
     [MSG_FORK_FAILED] = "fork_failed",
     [MSG_FULL] = "full",
     [MSG_DRAINED] = "drained",
+    [MSG_WORN] = "worn",
     [MSG_REOPENED] = "reopened",
     [MSG_APP] = "app",
     [MSG_BOARD] = "board",

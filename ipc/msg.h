@@ -18,6 +18,7 @@ enum msg_type {
     MSG_FORK_FAILED, /* loader: seat, epoch, value = errno */
     MSG_FULL,        /* web: value 1 at worker_connections, 0 again below */
     MSG_DRAINED,     /* web: no longer accepts; its listeners are empty and closed here */
+    MSG_WORN,        /* web: text = why I want to be replaced; I serve on until MSG_DRAIN */
     MSG_REOPENED,    /* everyone: value = number of the MSG_LOGS that it obeyed */
     /* from the master */
     MSG_APP,      /* loader: fd = sealed copy of the app (none: load it from its path) */

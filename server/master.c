@@ -436,6 +436,8 @@ static bool hear_frame(struct master *m, struct seat *seat, const struct msg *ms
     case MSG_DRAINED:
         herd_happen(&m->herd, seat, DECIDE_DRAINED);
         return is_from(seat, ROLE_WEB);
+    case MSG_WORN: /* it serves on, so nothing is lost by waiting */
+        return is_from(seat, ROLE_WEB);
     case MSG_REOPENED:
         return reopen_hear(seat, msg);
     default:

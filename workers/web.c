@@ -462,6 +462,7 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
     if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
         seed = clock_now_us() ^ ((uint64_t)getpid() << 32);
     conn_env_set_seed(&web->env, seed);
+    recycle_init(&web->recycle, settings, clock_now_us(), seed);
     web->env.is_keep_alive_off = settings->keepalive_us == 0;
     web->slow_us = settings->slow_callback_us > 0 ? settings->slow_callback_us : UINT64_MAX;
     name_routes(web);

@@ -16,6 +16,7 @@
 #include "workers/chain.h"
 #include "workers/iopool.h"
 #include "workers/mounts.h"
+#include "workers/recycle.h"
 
 struct err;
 
@@ -50,6 +51,7 @@ struct web {
     uint64_t answered_us[WEB_ANSWERED_MAX]; /* when their requests began */
     uint64_t longest_turn_us;               /* since the last tick */
     uint64_t longest_before_us;             /* between the two ticks before */
+    struct recycle recycle;                 /* when it wants to be replaced */
 };
 
 void web_fill_limits(struct http_limits *limits, const struct settings *settings);
@@ -90,6 +92,12 @@ static inline void web_count(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
                           memory_order_relaxed);
+}
+
+/* Requests answered so far. */
+static inline uint64_t web_count_requests(const struct web *web)
+{
+    return atomic_load_explicit(&web->part.head->requests, memory_order_relaxed);
 }
 
 #endif

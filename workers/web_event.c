@@ -93,6 +93,7 @@ static void on_client_closed(void);
 static void on_client_idle(void);
 static void say_drained(void);
 static void give_up_accepting(void);
+static void look_worn(uint64_t rss_bytes);
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events);
@@ -292,6 +293,8 @@ static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events)
     (void)events;
     web_on_turn(&room.web, clock_now_us());
     room.turn_began = ev_now(room.loop);
+    if (web_count_requests(&room.web) >= room.web.recycle.requests)
+        look_worn(0);
 }
 
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events)
@@ -514,7 +517,20 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
     web_on_tick(&room.web);
     client_expire(&room.clients);
     give_up_accepting();
+    look_worn(room.web.settings->max_rss_bytes > 0 ? recycle_read_rss() : 0);
     end_if_drained();
+}
+
+/* Who wants to be replaced says so once, and serves on until it is told to drain. */
+static void look_worn(uint64_t rss_bytes)
+{
+    char why[MSG_TEXT_MAX];
+    if (room.is_draining || !recycle_judge(&room.web.recycle, web_count_requests(&room.web),
+                                           rss_bytes, room.web.env.now_us, why))
+        return;
+    log_notice("worker is worn", "why=\"%s\" does=\"%s\"", why,
+               room.heritage ? "ask to be replaced" : "nothing: there is no other process");
+    tell_master(MSG_WORN, 0, why);
 }
 
 /* ---- the drain ---- */

@@ -1,5 +1,5 @@
 /* When a web worker has done enough and wants to be replaced. It only wishes: the master, told once
- * (MSG_WORN), brings the replacement first and then drains the worn one; until that it serves on. */
+ * (MSG_WORN), brings the replacement first and then drains the worn one; until then it serves. */
 #ifndef REMUDA_WORKERS_RECYCLE_H
 #define REMUDA_WORKERS_RECYCLE_H
 

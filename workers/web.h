@@ -32,13 +32,11 @@ struct web {
     bool has_warned_proxy;            /* of a PROXY protocol header that did not come */
     struct forwarded_scheme *schemes; /* of the YAML; NULL: the usual ones */
     struct iopool *pool; /* of the io lane; NULL: no route is in it, or all run on the loop */
-    void (*wear)(const char *why); /* the worker wants to be replaced; NULL: nobody to tell */
-    bool is_worn;                  /* said so */
-    bool is_io_full;               /* told in the log */
-    struct scoreboard_part part;   /* this worker's, writable */
-    uint32_t n_inflight;           /* entries in part */
-    uint32_t n_routes;             /* blocks in part */
-    uint32_t *free_entries;        /* stack of free inflight entries */
+    bool is_io_full;     /* told in the log */
+    struct scoreboard_part part; /* this worker's, writable */
+    uint32_t n_inflight;         /* entries in part */
+    uint32_t n_routes;           /* blocks in part */
+    uint32_t *free_entries;      /* stack of free inflight entries */
     uint32_t n_free_entries;
     struct access_format *access;           /* NULL: off */
     int access_fd;                          /* -1: off */

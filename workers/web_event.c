@@ -17,10 +17,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <ev.h>
@@ -37,18 +35,11 @@
 #include "workers/client.h"
 #include "workers/crash.h"
 #include "workers/drain.h"
+#include "workers/listeners.h"
 #include "workers/web.h"
 #include "workers/web_io.h"
 
-#define TICK_S 0.5         /* heartbeat and time-outs; the master calls 1 s without one hung */
-#define ACCEPT_BATCH 64    /* connections a turn from one socket, so that others get theirs */
-#define LISTENERS_MAX 1024 /* own slots and covered ones */
-#define ACCEPT_PAUSE_S 0.1 /* after the descriptors ran out */
-
-struct listener {
-    ev_io io;
-    int64_t id; /* the master's name for it */
-};
+#define TICK_S 0.5 /* heartbeat and time-outs; the master calls 1 s without one hung */
 
 static struct {
     struct ev_loop *loop;
@@ -58,22 +49,14 @@ static struct {
     ev_io channel_io;
     ev_io signal_io;
     ev_timer tick;
-    ev_timer accept_pause;
     ev_check turn_begins;
     ev_prepare turn_ends;
     double turn_began; /* by libev's clock */
-    struct listener *listeners[LISTENERS_MAX];
-    size_t n_listeners;
     struct clients clients;
-    size_t max_clients;
-    bool is_started; /* the master has sent everything */
-    bool is_full;    /* at worker_connections */
-    bool has_warned_full;
+    struct listeners listeners;
     bool is_draining;
-    bool is_last_look;       /* in a drain: a socket is closed as soon as its queue is empty */
-    bool has_said_drained;   /* all of them are */
+    bool has_said_drained;   /* all listening sockets are closed */
     uint64_t drain_began_us; /* valid in a drain */
-    ev_timer last_look;
     ev_timer cut;
     const char *why_cut;       /* for the log, when the loop ends with requests under way */
     void (*reopen_logs)(void); /* single mode: at USR1 */
@@ -87,8 +70,7 @@ static void tear_down(void);
 static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events);
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events);
 static void on_wait_begins(struct ev_loop *loop);
-static void on_accept(struct ev_loop *loop, ev_io *watcher, int events);
-static void look_last(void);
+static void on_full(bool is_full);
 static void on_client_closed(void);
 static void on_client_idle(void);
 static void say_drained(void);
@@ -97,8 +79,6 @@ static void look_worn(uint64_t rss_bytes);
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events);
-static void on_accept_pause(struct ev_loop *loop, ev_timer *watcher, int events);
-static void on_last_look(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_cut(struct ev_loop *loop, ev_timer *watcher, int events);
 
 /* ---- main ---- */
@@ -192,14 +172,11 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
     exit(EXIT_SUCCESS);
 }
 
-static void add_listener(int fd, int64_t id);
-
 int web_event_run_single(const struct settings *settings, const struct app *app, int access_fd,
                          void (*reopen_logs)(void), const int *fds, size_t n_fds, struct err *err)
 {
     room.channel_fd = -1;
     room.reopen_logs = reopen_logs;
-    room.is_started = true;
     struct scoreboard_part part = {
         .head = calloc(1, sizeof *part.head),
         .inflight = calloc(settings->inflight, sizeof *part.inflight),
@@ -214,7 +191,8 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
                     err);
     if (rc == 0) {
         for (size_t i = 0; i < n_fds; i++)
-            add_listener(fds[i], (int64_t)i);
+            listeners_add(&room.listeners, fds[i], (int64_t)i);
+        listeners_open(&room.listeners);
         log_notice("ready", "workers=1");
         run_loop();
         tear_down();
@@ -258,9 +236,10 @@ static int set_up(const struct settings *settings, const struct app *app,
         (void)sigaction(ignored[i], &ignore, NULL);
     for (unsigned i = 1; room.heritage && i < n_obeyed; i++)
         (void)sigaction(obeyed[i], &ignore, NULL);
-    if (client_init(&room.clients, room.loop, &room.web, on_client_closed, on_client_idle) < 0)
+    if (client_init(&room.clients, room.loop, &room.web, on_client_closed, on_client_idle) < 0 ||
+        listeners_init(&room.listeners, &room.clients, settings->worker_connections, on_full,
+                       say_drained) < 0)
         return err_set(err, ENOMEM, "no memory for the worker's connections");
-    room.max_clients = settings->worker_connections;
     ev_check_init(&room.turn_begins, on_turn_begins);
     ev_set_priority(&room.turn_begins, EV_MAXPRI); /* before the connections of the turn */
     ev_check_start(room.loop, &room.turn_begins);
@@ -272,8 +251,6 @@ static int set_up(const struct settings *settings, const struct app *app,
     ev_set_loop_release_cb(room.loop, on_wait_begins, NULL);
     ev_timer_init(&room.tick, on_tick, TICK_S, TICK_S);
     ev_timer_start(room.loop, &room.tick);
-    ev_timer_init(&room.accept_pause, on_accept_pause, ACCEPT_PAUSE_S, 0);
-    ev_timer_init(&room.last_look, on_last_look, (double)DRAIN_LAST_LOOK_US / 1e6, 0);
     ev_timer_init(&room.cut, on_cut, (double)drain_cut_us(settings) / 1e6, 0);
     ev_io_init(&room.signal_io, on_signal, signal_fd, EV_READ);
     ev_io_start(room.loop, &room.signal_io);
@@ -314,24 +291,7 @@ static void on_wait_begins(struct ev_loop *loop)
     web_on_turn_ended(&room.web, room.web.env.now_us + turn_us);
 }
 
-/* ---- connections ---- */
-
-static void watch_listeners(bool is_on)
-{
-    for (size_t i = 0; i < room.n_listeners; i++) {
-        if (is_on)
-            ev_io_start(room.loop, &room.listeners[i]->io);
-        else
-            ev_io_stop(room.loop, &room.listeners[i]->io);
-    }
-}
-
-/* A drain takes what is in the queue also when it is full. */
-static bool can_accept(void)
-{
-    return room.is_started && (!room.is_full || room.is_draining) &&
-           !ev_is_active(&room.accept_pause);
-}
+/* ---- connections and their sockets ---- */
 
 static void end_loop(const char *why)
 {
@@ -342,171 +302,24 @@ static void end_loop(const char *why)
 /* Also when a handler of the io lane still runs whose client has left: it is let finish. */
 static void end_if_drained(void)
 {
-    if (room.is_draining && room.n_listeners == 0 && room.clients.n == 0 &&
-        web_io_count(&room.web) == 0)
+    if (room.has_said_drained && room.clients.n == 0 && web_io_count(&room.web) == 0)
         end_loop("drained");
 }
 
-/* ---- accepting ---- */
-
 static void on_client_closed(void)
 {
-    if (room.is_full && room.clients.n <= room.max_clients - room.max_clients / 8 - 1) {
-        room.is_full = false;
-        room.clients.wants_idle = false;
-        atomic_store_explicit(&room.web.part.head->is_full, 0, memory_order_relaxed);
-        tell_master(MSG_FULL, 0, NULL);
-        if (can_accept())
-            watch_listeners(true);
-    } else if (room.is_full) {
-        on_client_idle(); /* one place, for whoever waits; the neighbours still cover */
-    }
+    listeners_on_client_closed(&room.listeners);
     end_if_drained();
 }
 
-/* Someone may be waiting for a place: looks, and is full again if it finds no idle one then. */
 static void on_client_idle(void)
 {
-    if (room.is_started && !ev_is_active(&room.accept_pause))
-        watch_listeners(true);
+    listeners_on_client_idle(&room.listeners);
 }
 
-static void become_full(void)
+static void on_full(bool is_full)
 {
-    room.clients.wants_idle = true;
-    if (room.is_full) {
-        watch_listeners(false);
-        return;
-    }
-    room.is_full = true;
-    atomic_store_explicit(&room.web.part.head->is_full, 1, memory_order_relaxed);
-    watch_listeners(false);
-    tell_master(MSG_FULL, 1, NULL);
-    if (!room.has_warned_full)
-        log_warn("worker is full: it accepts no more until connections close",
-                 "worker_connections=%zu", room.max_clients);
-    room.has_warned_full = true;
-}
-
-/* At worker_connections the connection that has been idle longest makes room, if there is one. */
-static bool has_room(void)
-{
-    if (room.clients.n < room.max_clients || room.is_draining)
-        return true;
-    if (client_has_idle(&room.clients))
-        return true;
-    become_full();
-    return false;
-}
-
-static void make_room(void)
-{
-    while (room.clients.n >= room.max_clients && client_has_idle(&room.clients))
-        client_close_oldest_idle(&room.clients);
-}
-
-enum accepted {
-    ACCEPTED,       /* one, or one that is gone already: there may be more */
-    ACCEPTED_EMPTY, /* nobody waits */
-    ACCEPTED_ALL,   /* nor will anybody come in time: the socket can be closed */
-    ACCEPTED_NOT    /* nothing can be accepted now */
-};
-
-/* In a stop the master shuts unix sockets (server/listen.h): no use in waiting for more, and no way
- * to do so without spinning, since they count as readable. */
-static bool is_shut(int fd)
-{
-    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-    return room.is_draining && poll(&look, 1, 0) == 1 && (look.revents & POLLRDHUP);
-}
-
-static enum accepted accept_one(int fd)
-{
-    if (!has_room())
-        return ACCEPTED_NOT;
-    struct sockaddr_storage address;
-    socklen_t len = sizeof address;
-    address.ss_family = AF_UNSPEC;
-    int client_fd = accept4(fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (client_fd >= 0) {
-        make_room();
-        client_open(&room.clients, client_fd, &address);
-        return ACCEPTED;
-    }
-    switch (errno) {
-    case EAGAIN:
-        return room.is_last_look || is_shut(fd) ? ACCEPTED_ALL : ACCEPTED_EMPTY;
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO:
-    case EPERM: /* a firewall's word */
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENONET:
-    case ENOPROTOOPT:
-    case EOPNOTSUPP:
-    case ETIMEDOUT:
-        return ACCEPTED; /* this connection is gone (accept(2)): the next may be well */
-    default:             /* descriptors or memory ran out, or the socket is no longer one */
-        log_error("can't accept, trying again in a moment", "reason=\"%s\" connections=%zu",
-                  strerror(errno), room.clients.n);
-        ev_timer_set(&room.accept_pause, ACCEPT_PAUSE_S, 0);
-        ev_timer_start(room.loop, &room.accept_pause);
-        watch_listeners(false);
-        return ACCEPTED_NOT;
-    }
-}
-
-/* Returns whether the socket can be closed */
-static bool accept_some(int fd)
-{
-    enum accepted last = ACCEPTED;
-    for (int i = 0; i < ACCEPT_BATCH && last == ACCEPTED; i++)
-        last = accept_one(fd);
-    return last == ACCEPTED_ALL;
-}
-
-static void on_accept(struct ev_loop *loop, ev_io *watcher, int events)
-{
-    (void)loop;
-    (void)events;
-    if (accept_some(watcher->fd))
-        look_last();
-}
-
-static void on_accept_pause(struct ev_loop *loop, ev_timer *watcher, int events)
-{
-    (void)events;
-    ev_timer_stop(loop, watcher);
-    if (can_accept())
-        watch_listeners(true);
-}
-
-static void add_listener(int fd, int64_t id)
-{
-    struct listener *listener =
-        room.n_listeners < LISTENERS_MAX ? calloc(1, sizeof *listener) : NULL;
-    if (!listener) {
-        log_error("no room for a listening socket", "id=%lld", (long long)id);
-        (void)close(fd);
-        return;
-    }
-    listener->id = id;
-    ev_io_init(&listener->io, on_accept, fd, EV_READ);
-    room.listeners[room.n_listeners++] = listener;
-    if (can_accept())
-        ev_io_start(room.loop, &listener->io);
-}
-
-static void remove_listener_at(size_t i)
-{
-    struct listener *listener = room.listeners[i];
-    ev_io_stop(room.loop, &listener->io);
-    (void)close(listener->io.fd);
-    free(listener);
-    room.listeners[i] = room.listeners[--room.n_listeners];
+    tell_master(MSG_FULL, is_full, NULL);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -535,70 +348,40 @@ static void look_worn(uint64_t rss_bytes)
 
 /* ---- the drain ---- */
 
-static void begin_drain(void)
-{
-    room.is_draining = true;
-    room.web.env.is_draining = true;
-    web_show_state(room.web.settings, room.heritage, "draining");
-    room.drain_began_us = room.web.env.now_us;
-    atomic_store_explicit(&room.web.part.head->state, SEAT_STATE_DRAINING, memory_order_relaxed);
-    client_drain(&room.clients, drain_last_chance_us(room.web.settings));
-    ev_timer_start(room.loop, &room.last_look);
-    ev_timer_start(room.loop, &room.cut);
-}
-
-/* When others go on with our sockets we only close our copies. When nobody does, each is accepted
- * from for a moment more, then until it is empty: who is in its queue was promised an answer. */
+/* When others go on with our sockets we only close our copies; when nobody does, who is in their
+ * queues was promised an answer. */
 static void start_draining(bool do_others_go_on)
 {
-    if (!room.is_draining)
-        begin_drain();
-    while (do_others_go_on && room.n_listeners > 0)
-        remove_listener_at(0);
-    look_last();
-    if (can_accept())
-        watch_listeners(true);
+    if (!room.is_draining) {
+        room.is_draining = true;
+        room.web.env.is_draining = true;
+        web_show_state(room.web.settings, room.heritage, "draining");
+        room.drain_began_us = room.web.env.now_us;
+        atomic_store_explicit(&room.web.part.head->state, SEAT_STATE_DRAINING,
+                              memory_order_relaxed);
+        client_drain(&room.clients, drain_last_chance_us(room.web.settings));
+        ev_timer_start(room.loop, &room.cut);
+    }
+    listeners_drain(&room.listeners, do_others_go_on);
 }
 
 static void say_drained(void)
 {
-    if (!room.is_draining || room.n_listeners > 0)
-        return;
     if (!room.has_said_drained)
         tell_master(MSG_DRAINED, 0, NULL);
     room.has_said_drained = true;
     end_if_drained();
 }
 
-/* From the end of the list, since removing one puts the last in its place. */
-static void look_last(void)
-{
-    for (size_t i = room.n_listeners; i-- > 0;)
-        if (accept_some(room.listeners[i]->io.fd))
-            remove_listener_at(i);
-    say_drained();
-}
-
-static void on_last_look(struct ev_loop *loop, ev_timer *watcher, int events)
-{
-    (void)loop;
-    (void)watcher;
-    (void)events;
-    room.is_last_look = true;
-    look_last();
-}
-
 /* More come than can be accepted: whoever is still in the queue then finds the port closed, while
  * those who were accepted have time to be answered. */
 static void give_up_accepting(void)
 {
-    if (!room.is_draining || room.n_listeners == 0 ||
+    if (!room.is_draining || room.listeners.n == 0 ||
         room.web.env.now_us < room.drain_began_us + drain_cut_us(room.web.settings) / 2)
         return;
-    log_warn("sockets closed with connections waiting", "sockets=%zu", room.n_listeners);
-    while (room.n_listeners > 0)
-        remove_listener_at(0);
-    say_drained();
+    log_warn("sockets closed with connections waiting", "sockets=%zu", room.listeners.n);
+    listeners_drain(&room.listeners, true);
 }
 
 static void on_cut(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -609,23 +392,11 @@ static void on_cut(struct ev_loop *loop, ev_timer *watcher, int events)
     log_warn("graceful_timeout is over, what remains is cut",
              "graceful_timeout_ms=%" PRIu64 " connections=%zu sockets=%zu",
              room.web.settings->graceful_timeout_us / CLOCK_US_PER_MS, room.clients.n,
-             room.n_listeners);
+             room.listeners.n);
     end_loop("graceful_timeout");
 }
 
 /* ---- the master's word ---- */
-
-/* Its address is given up, and nobody takes over what waits there. */
-static void retire_listener(int64_t id)
-{
-    for (size_t i = room.n_listeners; i-- > 0;) {
-        if (room.listeners[i]->id != id)
-            continue;
-        while (accept_one(room.listeners[i]->io.fd) == ACCEPTED)
-            ;
-        remove_listener_at(i);
-    }
-}
 
 /* Between two batches: what was gathered goes where it was meant to go. */
 static void take_logs(const struct msg *msg, const int *fds, size_t n_fds)
@@ -647,22 +418,18 @@ static void obey(const struct msg *msg, int *fds, size_t n_fds)
     switch ((enum msg_type)msg->type) {
     case MSG_LISTEN:
         if (n_fds == 1 && !room.is_draining) {
-            add_listener(fds[0], msg->value);
+            listeners_add(&room.listeners, fds[0], msg->value);
             fds[0] = -1;
         }
         break;
     case MSG_UNLISTEN:
-        for (size_t i = 0; i < room.n_listeners; i++)
-            if (room.listeners[i]->id == msg->value)
-                remove_listener_at(i--);
+        listeners_remove(&room.listeners, msg->value);
         break;
     case MSG_RETIRE:
-        retire_listener(msg->value);
+        listeners_retire(&room.listeners, msg->value);
         break;
     case MSG_START:
-        room.is_started = true;
-        if (can_accept())
-            watch_listeners(true);
+        listeners_open(&room.listeners);
         break;
     case MSG_DRAIN:
         start_draining(msg->value == MSG_DRAIN_LEAVE);
@@ -728,8 +495,7 @@ const char *web_event_library(void)
 
 static void tear_down(void)
 {
-    while (room.n_listeners > 0)
-        remove_listener_at(0);
+    listeners_close(&room.listeners);
     client_close_all(&room.clients, room.why_cut);
     uint32_t n_left = web_io_close(&room.web);
     if (n_left > 0) { /* they look at what would be freed here, and at what the app frees */

@@ -174,7 +174,5 @@ void web_io_overdue(void *owner, struct exchange *ex)
              "trace=%.*s",
              rmd_route_pattern(&ex->req), ex->req.method, log_quote(target, raw.p, raw.len),
              (unsigned long long)(elapsed_us / CLOCK_US_PER_MS), STR_ARG(trace));
-    if (!web->is_worn && web->wear)
-        web->wear("request_timeout left a thread behind");
-    web->is_worn = true;
+    recycle_wear(&web->recycle, "request_timeout left a thread behind");
 }

@@ -13,10 +13,12 @@
 
 static int pipe_fds[2] = {-1, -1};
 static atomic_ullong pending;
+static atomic_uint counts[64]; /* by number */
 
 static void on_signal(int number)
 {
     int saved_errno = errno;
+    atomic_fetch_add(&counts[number], 1);
     atomic_fetch_or(&pending, 1ULL << number);
     if (write(pipe_fds[1], "", 1) < 0)
         errno = saved_errno; /* full: the loop is awake already */
@@ -70,6 +72,11 @@ static bool is_fault(int number)
         if (faults[i] == number)
             return true;
     return false;
+}
+
+unsigned signals_count(int number)
+{
+    return number > 0 && number < 64 ? atomic_exchange(&counts[number], 0) : 0;
 }
 
 void signals_reset(void)

@@ -20,6 +20,10 @@ void signals_hold(void);
  * Returns  bit n set: signal n came at least once (n < 64) */
 uint64_t signals_take(void);
 
+/* How often a signal came since this was last asked, for those that count: each is one worker more,
+ * say. The kernel may still make one of several that it holds back at the same time (signal(7)). */
+unsigned signals_count(int number);
+
 static inline bool signals_has(uint64_t taken, int number)
 {
     return (taken >> number) & 1U;

@@ -196,6 +196,11 @@ static uint64_t backoff_us(unsigned step, uint64_t limit_us)
     return us < limit_us ? us : limit_us;
 }
 
+uint64_t decide_backoff_us(unsigned step)
+{
+    return backoff_us(step, DECIDE_BACKOFF_MAX_US);
+}
+
 struct decide_replacement decide_replace(const struct decide_loss *loss)
 {
     struct decide_replacement r = {.fate = DECIDE_REPLACE};

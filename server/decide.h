@@ -101,6 +101,9 @@ struct decide_replacement {
 
 struct decide_replacement decide_replace(const struct decide_loss *loss);
 
+/* How long to wait before try number `step`, 1 …: 100 ms, 200 ms … 30 s. 0: not at all. */
+uint64_t decide_backoff_us(unsigned step);
+
 /* ---- Generations */
 
 enum decide_step {

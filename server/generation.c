@@ -194,7 +194,10 @@ int generation_hire_worker(struct generation *g, struct post *post,
     /* The loader takes what is in its channel in order: it will have them when it forks. */
     const struct seat *loader = g->loader.seat;
     seat->logs = loader->logs_sent != 0 ? loader->logs_sent : loader->logs;
-    post->seat = seat;
+    if (post->seat)
+        post->next = seat;
+    else
+        post->seat = seat;
     return 0;
 }
 
@@ -207,10 +210,10 @@ struct post *generation_find_post(struct generation *g, const struct seat *seat)
 {
     if (g->loader.seat == seat)
         return &g->loader;
-    if (seat->role == ROLE_WEB && seat->slot >= 0 && (uint32_t)seat->slot < g->n_workers &&
-        g->workers[seat->slot].seat == seat)
-        return &g->workers[seat->slot];
-    return NULL;
+    if (seat->role != ROLE_WEB || seat->slot < 0 || (uint32_t)seat->slot >= g->n_workers)
+        return NULL;
+    struct post *post = &g->workers[seat->slot];
+    return post->seat == seat || post->next == seat ? post : NULL;
 }
 
 uint32_t generation_count_ready(const struct generation *g)

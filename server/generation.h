@@ -19,6 +19,7 @@ struct post {
     enum role role;
     int slot;          /* web workers: 0 … n_workers - 1; else -1 */
     struct seat *seat; /* who fills it; NULL: nobody */
+    struct seat *next; /* who boots to take over from it, since it is worn; NULL: nobody */
     unsigned failures; /* in a row; see decide_replace() */
     uint64_t due_us;   /* nobody fills it: not to be filled before; SEAT_NEVER: no more */
     bool is_degraded;  /* it was told that this doesn't heal by itself */
@@ -74,13 +75,14 @@ void generation_free(struct generation *g);
 int generation_hire_loader(struct generation *g, const struct generation_means *means,
                            struct err *err) __attribute__((warn_unused_result));
 
-/* Asks the loader for a worker and puts the shared table into its channel.
+/* Asks the loader for a worker and puts the shared table into its channel. For a post that is
+ * filled it will be the next one.
  * Returns  0; -EAGAIN the loader has too much to do, ask later; -errno, *err */
 int generation_hire_worker(struct generation *g, struct post *post,
                            const struct generation_means *means, struct err *err)
     __attribute__((warn_unused_result));
 
-/* The post that a seat fills; NULL: none, it has been relieved. */
+/* The post that a seat fills, or will fill next; NULL: none, it has been relieved. */
 struct post *generation_find_post(struct generation *g, const struct seat *seat);
 
 /* Who works in a slot; NULL: nobody, or there is no such post. */

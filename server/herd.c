@@ -134,6 +134,36 @@ static void send_signal(struct herd *herd, struct seat *seat, int number)
     (void)kill(seat->pid, number); /* ours and not reaped yet, so it is there */
 }
 
+void herd_dismiss(struct herd *herd, struct seat *seat, const char *why)
+{
+    struct post *post = generation_find_post(herd_generation(herd, seat), seat);
+    if (post && post->next == seat) {
+        post->next = NULL;
+    } else if (post) {
+        post->seat = NULL;
+        post->due_us = SEAT_NEVER;
+    }
+    seat->dismissed_us = herd->now_us;
+    herd->is_changed = true;
+    tell(LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\"", why);
+}
+
+/* Who was to come next has the post to itself; else nobody has it. */
+static void succeed(struct post *post)
+{
+    post->seat = post->next;
+    post->next = NULL;
+    post->due_us = SEAT_NEVER;
+}
+
+/* The next one is ready, so the worn one may go. */
+static void take_over(struct herd *herd, struct post *post)
+{
+    struct seat *worn = post->seat;
+    succeed(post);
+    herd_dismiss(herd, worn, "worn, and replaced");
+}
+
 static void welcome(struct herd *herd, struct seat *seat)
 {
     struct generation *g = herd_generation(herd, seat);
@@ -146,6 +176,8 @@ static void welcome(struct herd *herd, struct seat *seat)
         post->is_degraded = false;
         tell(LOG_LEVEL_NOTICE, seat, "recovered", " after=%u", post->failures);
     }
+    if (post && post->next == seat)
+        take_over(herd, post);
     if (g != herd->current || g->has_been_ready || generation_count_ready(g) < g->n_workers)
         return; /* of a candidate it is told when it serves */
     g->has_been_ready = true;
@@ -160,21 +192,10 @@ static void relieve(struct herd *herd, struct seat *seat)
     seat->is_leaving = true;
     if (!post)
         return;
-    post->seat = NULL;
-    post->due_us = herd->stage == DECIDE_RUNNING ? herd->now_us : SEAT_NEVER;
+    succeed(post);
+    if (!post->seat && herd->stage == DECIDE_RUNNING)
+        post->due_us = herd->now_us;
     tell(LOG_LEVEL_INFO, seat, "leaves", " why=\"it drains of its own accord\"");
-}
-
-void herd_dismiss(struct herd *herd, struct seat *seat, const char *why)
-{
-    struct post *post = generation_find_post(herd_generation(herd, seat), seat);
-    if (post) {
-        post->seat = NULL;
-        post->due_us = SEAT_NEVER;
-    }
-    seat->dismissed_us = herd->now_us;
-    herd->is_changed = true;
-    tell(LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\"", why);
 }
 
 /* ---- Vacancies */
@@ -187,9 +208,12 @@ static enum decide_fate vacate(struct herd *herd, const struct generation *g, st
     *out_ms = 0;
     if (!post)
         return DECIDE_REPLACE;
-    post->seat = NULL;
-    post->due_us = SEAT_NEVER;
-    if (herd->stage != DECIDE_RUNNING || g == herd->leaving)
+    if (seat && post->next == seat) {
+        post->next = NULL; /* the worn one goes on: server/renew.c tries again */
+        return DECIDE_REPLACE;
+    }
+    succeed(post);
+    if (post->seat || herd->stage != DECIDE_RUNNING || g == herd->leaving)
         return DECIDE_REPLACE;
     struct decide_loss loss = {.role = post->role,
                                .failures = post->failures,
@@ -279,8 +303,13 @@ void herd_refuse(struct herd *herd, struct seat *seat, int code)
 {
     struct generation *g = herd_generation(herd, seat);
     struct post *post = generation_find_post(g, seat);
+    bool is_next = post && post->next == seat;
+    if (is_next)
+        post->next = NULL;
     release(herd, seat);
-    if (post)
+    if (is_next)
+        log_warn("fork refused", "for=worker slot=%d why=\"%s\"", post->slot, strerror(code));
+    else if (post)
         refused(herd, g, post, strerror(code));
 }
 
@@ -353,7 +382,7 @@ void herd_bury(struct herd *herd, struct seat *seat)
                : seat->doom    ? seat->doom
                                : obituary.why);
     print_pair(panic, "last_words", last_words_panic(&herd->board, seat->number, words));
-    bool is_replaced = post && post->due_us != SEAT_NEVER && fate <= DECIDE_DEGRADED;
+    bool is_replaced = post && !post->seat && post->due_us != SEAT_NEVER && fate <= DECIDE_DEGRADED;
     if (seat->is_leaving && seat->status == 0)
         tell(LOG_LEVEL_INFO, seat, "ended", "%s", end);
     else if (!is_replaced)

@@ -42,7 +42,9 @@
 #include "server/pidfile.h"
 #include "server/relief.h"
 #include "server/reload.h"
+#include "server/renew.h"
 #include "server/reopen.h"
+#include "server/scale.h"
 #include "server/status.h"
 #include "server/steer.h"
 #include "server/strangers.h"
@@ -62,6 +64,8 @@ struct master {
     struct steer steer;
     struct reopen reopen;
     struct reload reload;
+    struct scale scale;
+    struct renew renew;
     struct notify notify;
     struct pidfile pidfile;
     struct control control;
@@ -84,12 +88,14 @@ static void hear_signals(struct master *m);
 static void hear_channels(struct master *m);
 static void judge_seats(struct master *m);
 static void reap_children(struct master *m);
+static void turn_generations(struct master *m);
 static void close_listeners(struct master *m);
 static void tell_manager(struct master *m);
 static enum notify_phase phase_of(const struct master *m);
 static bool has_ended(const struct master *m);
 /* Orders, by signal or over the control socket. */
 static void stop(struct master *m, enum decide_stage stage, const char *why);
+static unsigned ask_reload(struct master *m, const char *who);
 
 int master_run(struct settings *settings, struct master_start *start)
 {
@@ -110,7 +116,7 @@ int master_run(struct settings *settings, struct master_start *start)
         hear_channels(&m);
         judge_seats(&m);
         reap_children(&m); /* behind all that may still name a seat */
-        reload_turn(&m.reload, &m.herd, &m.listeners);
+        turn_generations(&m);
         herd_fill(&m.herd);
         steer_workers(&m.steer, &m.herd, &m.listeners);
         relief_workers(&m.herd, &m.steer);
@@ -194,10 +200,57 @@ static int host_reopen(void *context, struct err *err)
     return 0;
 }
 
+/* Upgrades are none of ours yet: refused. */
+static int host_begin(void *context, enum control_order order, uint64_t *out_number,
+                      struct err *err)
+{
+    struct master *m = context;
+    if (order != CONTROL_RELOAD)
+        return err_set(err, ENOTSUP, "this version can't do that");
+    if (m->herd.stage != DECIDE_RUNNING)
+        return err_set(err, ECANCELED, "the server stops");
+    *out_number = ask_reload(m, "control");
+    return 0;
+}
+
+static bool host_outcome(void *context, enum control_order order, uint64_t number,
+                         struct control_outcome *out)
+{
+    const struct master *m = context;
+    const struct reload_result *last = reload_last(&m->reload);
+    (void)order;
+    if (last->number < number)
+        return false;
+    *out = (struct control_outcome){.is_done = last->outcome == RELOAD_DONE,
+                                    .generation = m->herd.current->number,
+                                    .ms = last->took_us / CLOCK_US_PER_MS,
+                                    .why = last->why};
+    return true;
+}
+
+static int host_scale(void *context, bool is_relative, int workers, uint32_t *out_workers,
+                      struct err *err)
+{
+    struct master *m = context;
+    struct scale_wish wish = {is_relative, workers};
+    if (m->herd.stage != DECIDE_RUNNING)
+        return err_set(err, ECANCELED, "the server stops");
+    if (workers > SCALE_MOST || workers < (is_relative ? -SCALE_MOST : SCALE_LEAST))
+        return err_set(err, EINVAL, "workers: %d; allowed: %d to %d", workers, SCALE_LEAST,
+                       SCALE_MOST);
+    *out_workers = scale_workers(&m->scale, &m->herd, wish, "control");
+    return 0;
+}
+
 static int init_control(struct master *m)
 {
-    const struct control_host host = {
-        .context = m, .status = host_status, .stop = host_stop, .reopen = host_reopen};
+    const struct control_host host = {.context = m,
+                                      .status = host_status,
+                                      .begin = host_begin,
+                                      .outcome = host_outcome,
+                                      .stop = host_stop,
+                                      .reopen = host_reopen,
+                                      .scale = host_scale};
     return control_init(&m->control, &host);
 }
 
@@ -312,6 +365,7 @@ static void wait_for_events(struct master *m)
                           reopen_next_us(&m->reopen),
                           relief_next_us(&m->herd),
                           reload_next_us(&m->reload, &m->herd),
+                          renew_next_us(&m->renew, &m->herd),
                           notify_next_us(&m->notify, phase_of(m)),
                           control_next_us(&m->control)};
     m->wake_us = SEAT_NEVER;
@@ -339,22 +393,27 @@ static void wait_for_events(struct master *m)
 
 /* ---- Signals */
 
-/* What will come with a later version is said, so that nobody waits for it; it never kills. */
-static const struct {
-    int number;
-    const char *what;
-} later_signals[] = {
-    {SIGUSR2, "upgrade"},
-    {SIGTTIN, "more workers"},
-    {SIGTTOU, "fewer workers"},
-    {SIGWINCH, "stopping of workers"},
-};
-
 static void stop(struct master *m, enum decide_stage stage, const char *why)
 {
     if (stage == DECIDE_GRACEFUL)
         listen_refuse_new(&m->listeners);
     herd_stop(&m->herd, stage, why);
+}
+
+static unsigned ask_reload(struct master *m, const char *who)
+{
+    scale_on_reload_asked(&m->scale);
+    return reload_ask(&m->reload, who);
+}
+
+/* Each of them is one worker, also in a storm. */
+static void hear_scaling(struct master *m)
+{
+    int more = (int)signals_count(SIGTTIN);
+    int fewer = (int)signals_count(SIGTTOU);
+    struct scale_wish wish = {.is_relative = true, .n = more - fewer};
+    if (more != fewer)
+        (void)scale_workers(&m->scale, &m->herd, wish, more > fewer ? "TTIN" : "TTOU");
 }
 
 static void hear_signals(struct master *m)
@@ -364,20 +423,17 @@ static void hear_signals(struct master *m)
     if (signals_has(taken, SIGUSR1))
         reopen_logs(&m->reopen, &m->herd);
     if (signals_has(taken, SIGHUP))
-        (void)reload_ask(&m->reload, signals_name(SIGHUP));
+        (void)ask_reload(m, signals_name(SIGHUP));
+    if (signals_has(taken, SIGTTIN) || signals_has(taken, SIGTTOU))
+        hear_scaling(m);
+    /* A terminal sends WINCH whenever its window changes. */
+    if (signals_has(taken, SIGWINCH) && !isatty(STDIN_FILENO))
+        scale_to_nothing(&m->scale, &m->herd, signals_name(SIGWINCH));
+    if (signals_has(taken, SIGUSR2))
+        log_warn("signal USR2 ignored: upgrade comes with a later version", "%s", "");
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
         if (signals_has(taken, stops[i]))
             stop(m, decide_stage(m->herd.stage, stops[i]), signals_name(stops[i]));
-    for (size_t i = 0; i < sizeof later_signals / sizeof later_signals[0]; i++) {
-        int number = later_signals[i].number;
-        /* A terminal sends WINCH whenever its window changes: not worth a line. */
-        if (!signals_has(taken, number) || (number == SIGWINCH && isatty(STDIN_FILENO)))
-            continue;
-        char event[96];
-        (void)snprintf(event, sizeof event, "signal %s ignored: %s comes with a later version",
-                       signals_name(number), later_signals[i].what);
-        log_warn(event, "%s", "");
-    }
 }
 
 /* ---- Channels */
@@ -436,8 +492,8 @@ static bool hear_frame(struct master *m, struct seat *seat, const struct msg *ms
     case MSG_DRAINED:
         herd_happen(&m->herd, seat, DECIDE_DRAINED);
         return is_from(seat, ROLE_WEB);
-    case MSG_WORN: /* it serves on, so nothing is lost by waiting */
-        return is_from(seat, ROLE_WEB);
+    case MSG_WORN:
+        return renew_hear(&m->herd, seat, msg);
     case MSG_REOPENED:
         return reopen_hear(seat, msg);
     default:
@@ -545,6 +601,16 @@ static void reap_children(struct master *m)
         hear_seat(m, seat); /* what it said before it died, FAILED above all */
         herd_bury(&m->herd, seat);
     }
+}
+
+/* ---- Generations, and how many workers */
+
+static void turn_generations(struct master *m)
+{
+    if (reload_turn(&m->reload, &m->herd, &m->listeners))
+        scale_on_commit(&m->scale, &m->herd);
+    scale_open_slots(&m->herd, &m->listeners);
+    renew_turn(&m->renew, &m->herd);
 }
 
 /* ---- The stop */

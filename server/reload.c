@@ -250,7 +250,8 @@ static void discard(struct reload *reload, struct herd *herd)
 
 /* ---- Commit */
 
-static void commit(struct reload *reload, struct herd *herd, struct listen_set *listeners)
+/* Returns whether it is done. */
+static bool commit(struct reload *reload, struct herd *herd, struct listen_set *listeners)
 {
     struct generation *g = herd->candidate;
     struct generation *old = herd->current;
@@ -263,7 +264,7 @@ static void commit(struct reload *reload, struct herd *herd, struct listen_set *
     if (rc < 0) {
         g->failure = err;
         discard(reload, herd);
-        return;
+        return false;
     }
     /* commit */
     herd->current = g;
@@ -284,6 +285,7 @@ static void commit(struct reload *reload, struct herd *herd, struct listen_set *
     title_set(s->proc_name, NULL, "master");
     listen_announce(listeners);
     listen_close_leaving(listeners);
+    return true;
 }
 
 /* ---- Sweep */
@@ -318,15 +320,14 @@ static enum decide_step next_step(const struct reload *reload, const struct herd
     return decide_turnover(&t);
 }
 
-void reload_turn(struct reload *reload, struct herd *herd, struct listen_set *listeners)
+bool reload_turn(struct reload *reload, struct herd *herd, struct listen_set *listeners)
 {
     switch (next_step(reload, herd)) {
     case DECIDE_BEGIN:
         begin(reload, herd, listeners);
         break;
     case DECIDE_COMMIT:
-        commit(reload, herd, listeners);
-        break;
+        return commit(reload, herd, listeners);
     case DECIDE_DISCARD:
         discard(reload, herd);
         break;
@@ -337,6 +338,7 @@ void reload_turn(struct reload *reload, struct herd *herd, struct listen_set *li
     case DECIDE_STEPS:
         break;
     }
+    return false;
 }
 
 uint64_t reload_next_us(const struct reload *reload, const struct herd *herd)

@@ -52,8 +52,9 @@ const struct reload_result *reload_last(const struct reload *reload);
 bool reload_is_building(const struct herd *herd);
 
 /* Does what is due: begins, commits, throws away, forgets. At most one of these a turn; after a
- * commit the sockets are to be lent in the same turn (steer_workers(), relief_workers()). */
-void reload_turn(struct reload *reload, struct herd *herd, struct listen_set *listeners);
+ * commit the sockets are to be lent in the same turn (steer_workers(), relief_workers()).
+ * Returns  whether a new generation serves since */
+bool reload_turn(struct reload *reload, struct herd *herd, struct listen_set *listeners);
 
 /* 0: reload_turn() has something to do without waiting; else SEAT_NEVER. */
 uint64_t reload_next_us(const struct reload *reload, const struct herd *herd);

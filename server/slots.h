@@ -49,6 +49,7 @@ struct seat {
     uint32_t logs;      /* number of the reopening whose log files it has; see server/reopen.h */
     uint32_t logs_sent; /* of the one on its way to it; 0: none */
 
+    uint64_t worn_us;      /* when it said that it wants to be replaced; 0: it did not */
     uint64_t dismissed_us; /* when its post was given to another; 0: it was not. Then it drains as
                               soon as its slot is looked after: server/relief.h */
 

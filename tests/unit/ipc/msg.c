@@ -77,8 +77,8 @@ static const struct {
     {MSG_DRAINED, 1, 0, 0},  {MSG_APP, 0, 0, 1},         {MSG_BOARD, 0, 1, 1},
     {MSG_FORK, 0, 1, 1},     {MSG_LISTEN, 0, 1, 1},      {MSG_UNLISTEN, 0, 0, 0},
     {MSG_START, 0, 0, 0},    {MSG_DRAIN, 0, 0, 0},       {MSG_STOP, 0, 0, 0},
-    {MSG_REOPENED, 1, 0, 0}, {MSG_LOGS, 0, 1, 2},        {MSG_RETIRE, 0, 0, 0},
-    {MSG_WORN, 1, 0, 0},
+    {MSG_REOPENED, 1, 0, 0}, {MSG_WORN, 1, 0, 0},        {MSG_LOGS, 0, 1, 2},
+    {MSG_RETIRE, 0, 0, 0},
 };
 
 static void frames_go_one_way_with_the_descriptors_they_need(void **state)

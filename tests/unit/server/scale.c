@@ -1,0 +1,206 @@
+/* Tests of server/scale.c: wishes, and what they do to posts. */
+#include "server/scale.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+/* No app here. */
+struct settings;
+struct access_format;
+
+static struct scale_wish relative(int n)
+{
+    return (struct scale_wish){true, n};
+}
+
+static struct scale_wish absolute(int n)
+{
+    return (struct scale_wish){false, n};
+}
+
+static void texts_are_numbers_or_differences(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_relative;
+        int n;
+    } good[] = {{"1", false, 1},  {"4", false, 4},     {"512", false, 512},  {"+1", true, 1},
+                {"-1", true, -1}, {"+512", true, 512}, {"-512", true, -512}, {"+0", true, 0}};
+    static const char *const bad[] = {
+        "",   "0",   "513", "+513", "-513", "many", "1.5", "1 ",
+        " 1", "++1", "+-1", "-",    "+",    "1e2",  "0x4", "99999999999999999999999"};
+    struct scale_wish wish;
+    struct err err;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(scale_parse(good[i].text, &wish, &err), 0);
+        assert_int_equal(wish.is_relative, good[i].is_relative);
+        assert_int_equal(wish.n, good[i].n);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(scale_parse(bad[i], &wish, &err), -EINVAL);
+        assert_non_null(strstr(err.text, "allowed: 1 to 512, or +N or -N"));
+    }
+}
+
+static void a_target_stays_within_what_is_allowed(void **state)
+{
+    (void)state;
+    assert_int_equal(scale_target(relative(1), 2), 3);
+    assert_int_equal(scale_target(relative(-1), 2), 1);
+    assert_int_equal(scale_target(relative(-1), 1), 1);
+    assert_int_equal(scale_target(relative(-100), 5), 1);
+    assert_int_equal(scale_target(relative(1), SCALE_MOST), SCALE_MOST);
+    assert_int_equal(scale_target(absolute(7), 2), 7);
+    assert_int_equal(scale_target(absolute(7), 0), 7);
+}
+
+static void from_nothing_only_more_begins(void **state)
+{
+    (void)state;
+    assert_int_equal(scale_target(relative(1), 0), 1);
+    assert_int_equal(scale_target(relative(-1), 0), 0);
+    assert_int_equal(scale_target(relative(0), 0), 0);
+}
+
+static void wishes_that_follow_each_other_come_to_one(void **state)
+{
+    (void)state;
+    for (uint32_t present = 5; present < 20; present++)
+        for (int a = -4; a <= 4; a++)
+            for (int b = -4; b <= 4; b++) {
+                if ((int)present + a < 1 || (int)present + a + b < 1)
+                    continue; /* the bounds make a difference of the order */
+                struct scale_wish both = scale_join(relative(a), relative(b));
+                assert_int_equal(scale_target(both, present),
+                                 scale_target(relative(b), scale_target(relative(a), present)));
+                both = scale_join(absolute(5), relative(b));
+                assert_int_equal(scale_target(both, present), scale_target(relative(b), 5));
+                both = scale_join(relative(a), absolute(6));
+                assert_int_equal(scale_target(both, present), 6);
+            }
+    assert_int_equal(scale_join(absolute(0), relative(-1)).n, 0);
+    assert_int_equal(scale_join(absolute(0), relative(2)).n, 2);
+}
+
+struct scene {
+    struct generation generation;
+    struct post posts[GENERATION_WORKERS_MAX];
+    struct herd herd;
+    struct scale scale;
+};
+
+static int set_up(void **state)
+{
+    static struct scene scene;
+    memset(&scene, 0, sizeof scene);
+    scene.generation.number = 1;
+    scene.generation.workers = scene.posts;
+    scene.generation.n_workers = 2;
+    scene.herd.current = &scene.generation;
+    scene.herd.now_us = 1000;
+    log_init(2, LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    if (slots_init(&scene.herd.slots, 8, 1) < 0)
+        return -1;
+    for (int i = 0; i < 2; i++) {
+        struct seat *seat = slots_take(&scene.herd.slots, ROLE_WEB, i, 1);
+        seat->phase = SEAT_READY;
+        seat->generation = 1;
+        scene.posts[i] = (struct post){.role = ROLE_WEB, .slot = i, .seat = seat};
+    }
+    *state = &scene;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct scene *scene = *state;
+    slots_fini(&scene->herd.slots);
+    return 0;
+}
+
+static void more_workers_are_due_at_once(void **state)
+{
+    struct scene *scene = *state;
+    assert_int_equal(scale_workers(&scene->scale, &scene->herd, relative(2), "test"), 4);
+    assert_int_equal(scene->generation.n_workers, 4);
+    for (int i = 2; i < 4; i++) {
+        assert_null(scene->posts[i].seat);
+        assert_int_equal(scene->posts[i].due_us, 1000);
+        assert_int_equal(scene->posts[i].slot, i);
+        assert_int_equal(scene->posts[i].role, ROLE_WEB);
+    }
+    assert_true(scene->herd.is_changed);
+}
+
+static void who_has_the_highest_slot_is_dismissed(void **state)
+{
+    struct scene *scene = *state;
+    struct seat *seats[] = {scene->posts[0].seat, scene->posts[1].seat};
+    assert_int_equal(scale_workers(&scene->scale, &scene->herd, relative(-1), "test"), 1);
+    assert_int_equal(seats[0]->dismissed_us, 0);
+    assert_int_equal(seats[1]->dismissed_us, 1000);
+    assert_int_equal(seats[1]->phase, SEAT_READY); /* it drains when somebody covers its slot */
+    assert_int_equal(scale_workers(&scene->scale, &scene->herd, relative(-1), "test"), 1);
+    assert_int_equal(seats[0]->dismissed_us, 0);
+}
+
+static void what_was_asked_for_during_a_reload_holds_behind_it(void **state)
+{
+    struct scene *scene = *state;
+    (void)scale_workers(&scene->scale, &scene->herd, relative(3), "test");
+    scale_on_reload_asked(&scene->scale);
+    (void)scale_workers(&scene->scale, &scene->herd, relative(1), "test");
+    assert_int_equal(scene->generation.n_workers, 6);
+    scene->generation.n_workers = 2; /* as the settings of the next one say */
+    scale_on_commit(&scene->scale, &scene->herd);
+    assert_int_equal(scene->generation.n_workers, 3);
+    scale_on_reload_asked(&scene->scale);
+    scale_on_commit(&scene->scale, &scene->herd);
+    assert_int_equal(scene->generation.n_workers, 3);
+}
+
+static void nothing_is_left_until_somebody_asks(void **state)
+{
+    struct scene *scene = *state;
+    scale_to_nothing(&scene->scale, &scene->herd, "test");
+    assert_int_equal(scene->generation.n_workers, 0);
+    assert_int_equal(scale_workers(&scene->scale, &scene->herd, relative(-1), "test"), 0);
+    assert_int_equal(scale_workers(&scene->scale, &scene->herd, relative(1), "test"), 1);
+}
+
+static void a_server_that_stops_is_not_scaled(void **state)
+{
+    struct scene *scene = *state;
+    scene->herd.stage = DECIDE_GRACEFUL;
+    assert_int_equal(scale_workers(&scene->scale, &scene->herd, relative(2), "test"), 2);
+    scale_to_nothing(&scene->scale, &scene->herd, "test");
+    assert_int_equal(scene->generation.n_workers, 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_are_numbers_or_differences),
+        cmocka_unit_test(a_target_stays_within_what_is_allowed),
+        cmocka_unit_test(from_nothing_only_more_begins),
+        cmocka_unit_test(wishes_that_follow_each_other_come_to_one),
+        TEST(more_workers_are_due_at_once),
+        TEST(who_has_the_highest_slot_is_dismissed),
+        TEST(what_was_asked_for_during_a_reload_holds_behind_it),
+        TEST(nothing_is_left_until_somebody_asks),
+        TEST(a_server_that_stops_is_not_scaled),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -104,17 +104,31 @@ tell(enum log_level level, const struct seat *seat, const char *verb, const char
     log_event(level, event, "%spid=%d%s", who, (int)seat->pid, pairs);
 }
 
-/* While the server goes on, others go on with the sockets of who drains. */
-static void send_order(const struct herd *herd, struct seat *seat, enum msg_type type)
+/* While the server goes on, others go on with the sockets of who drains. A full channel is that of a
+ * process that is busy: it is asked again, while its deadline runs. */
+static void send_order(struct herd *herd, struct seat *seat, enum msg_type type)
 {
     struct msg msg = msg_make(type);
     msg.value = type == MSG_DRAIN && herd->stage == DECIDE_RUNNING ? MSG_DRAIN_LEAVE : 0;
     seat->is_leaving = true;
-    /* A channel that takes no more is that of a process that reads no more: its deadline runs. */
+    seat->owed_order = 0;
     int rc = msg_send(seat->channel_fd, &msg, NULL, 0);
-    if (rc < 0)
+    if (rc == -EAGAIN) {
+        seat->owed_order = type;
+        herd->due_us = herd->now_us + RETRY_US;
+    } else if (rc < 0) {
         log_debug("order not sent", "seat=%" PRIu32 " order=%s why=\"%s\"", seat->number,
-                  msg_names[type], strerror(-rc));
+                  msg_names[type], strerror(-rc)); /* its end will be seen */
+    }
+}
+
+static void send_owed(struct herd *herd)
+{
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        struct seat *seat = &herd->slots.seats[i];
+        if (seat->phase != SEAT_FREE && seat->owed_order != 0 && seat->channel_fd >= 0)
+            send_order(herd, seat, seat->owed_order);
+    }
 }
 
 static void send_signal(struct herd *herd, struct seat *seat, int number)
@@ -494,6 +508,7 @@ static void fill_generation(struct herd *herd, struct generation *g)
 void herd_fill(struct herd *herd)
 {
     herd->due_us = SEAT_NEVER;
+    send_owed(herd);
     if (herd->stage == DECIDE_RUNNING)
         fill_generation(herd, herd->current);
     if (herd->stage == DECIDE_RUNNING && herd->candidate && herd->candidate->failure.code == 0)

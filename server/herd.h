@@ -82,7 +82,7 @@ void herd_bury(struct herd *herd, struct seat *seat);
  * why      for the log, static text */
 void herd_dismiss(struct herd *herd, struct seat *seat, const char *why);
 
-/* Has every post filled that is due. */
+/* Has every post filled that is due, and orders sent that a full channel held up. */
 void herd_fill(struct herd *herd);
 
 /* Stops, or stops faster. A stage that is not beyond the present one does nothing, except that

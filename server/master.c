@@ -67,6 +67,7 @@ struct master {
     struct scale scale;
     struct renew renew;
     struct notify notify;
+    unsigned n_reloads_told; /* to the service manager */
     struct pidfile pidfile;
     struct control control;
     int signal_fd;
@@ -647,6 +648,9 @@ static void tell_manager(struct master *m)
     char status[NOTIFY_STATUS_MAX];
     const struct generation *g = m->herd.current;
     enum notify_phase phase = phase_of(m);
+    if (m->n_reloads_told != m->reload.n_begun && phase == NOTIFY_READY)
+        phase = NOTIFY_RELOADING; /* it has ended in the same turn: the next one says so */
+    m->n_reloads_told = m->reload.n_begun;
     (void)snprintf(status, sizeof status,
                    "%s, %" PRIu32 " of %" PRIu32 " workers ready, generation %d", words[phase],
                    generation_count_ready(g), g->n_workers, g->number);

@@ -53,6 +53,8 @@ struct seat {
     uint64_t dismissed_us; /* when its post was given to another; 0: it was not. Then it drains as
                               soon as its slot is looked after: server/relief.h */
 
+    enum msg_type owed_order; /* its channel was full: to be sent when there is room; 0: none */
+
     bool is_full;              /* at worker_connections, as it says */
     bool is_hung;              /* its heartbeat is old enough for a neighbour to cover it */
     bool is_started;           /* MSG_START is on its way or was received */

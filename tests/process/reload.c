@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/harness/client.h"
@@ -159,6 +161,76 @@ static void binds_are_added_and_removed(void **state)
     end_load(stays);
 }
 
+/* A TCP bind goes while clients connect to it: each request that began is answered in full, and a
+ * connect is refused at most. */
+static void bind_that_goes_under_load_cuts_nobody(void **state)
+{
+    (void)state;
+    char yaml[200];
+    struct server *s =
+        start(REMUDA_TEST_APPS_DIR "/churn.so", "bind: [127.0.0.1:0, localhost:0]\nworkers: 2\n");
+    struct load *stays = load_start_mixed(server_address(s, 0), LOAD_MANNERS, 1, 500);
+    (void)snprintf(yaml, sizeof yaml, "bind: 127.0.0.1:0\nworkers: 2\n");
+    for (size_t i = 1; i < s->n_addresses; i++) {
+        if (!strstr(server_address(s, i), "127.0.0.1"))
+            continue; /* the load speaks IPv4 */
+        struct load *goes = load_start_mixed(server_address(s, i), LOAD_MANNERS, 2, 500);
+        load_wait_answers(goes, 50);
+        configure(s, yaml);
+        (void)reload(s);
+        CHECK(client_try(server_address(s, i)) < 0);
+        struct load_result result = load_finish(goes);
+        CHECK_EQ(result.wrong, 0);
+        CHECK_EQ(result.truncated, 0);
+        for (size_t k = 0; k < result.broken && k < LOAD_BREAKS_MAX; k++)
+            CHECK_EQ(result.breaks[k].answers, 0); /* reset before it was accepted */
+    }
+    load_wait_generation(stays, 2);
+    struct load_result result = load_finish(stays);
+    load_check(&result, 0);
+}
+
+static void reload_asked_for_before_the_start_is_over_comes_after_it(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    const char *args[] = {"run", REMUDA_DEMO_SO, "--bind", "127.0.0.1:0", "--workers", "2", NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    (void)server_wait_log(s, "starting");
+    server_signal(s, SIGHUP);
+    CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), 2);
+    (void)server_wait_log(s, "generation gone");
+}
+
+/* Relative paths of the command line and of settings begin where they did at the start, whatever
+ * `chdir` says and has said. */
+static void relative_paths_mean_the_same_again(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    char yaml[300];
+    CHECK(mkdir(server_path(s, "one"), 0700) == 0 && mkdir(server_path(s, "two"), 0700) == 0);
+    copy_file(REMUDA_DEMO_SO, server_path(s, "one/app.so"));
+    copy_file(REMUDA_HELLO_SO, server_path(s, "two/app.so"));
+    (void)snprintf(yaml, sizeof yaml, "bind: 127.0.0.1:0\nworkers: 1\nchdir: one\n");
+    (void)server_write_file(s, "remuda.yaml", yaml);
+    const char *args[] = {"run", "-c", "remuda.yaml", "app.so", NULL};
+    server_launch(s, &(struct server_options){.args = args, .folder = s->folder});
+    server_wait_ready(s);
+    free(client_get(s, "/json", 200));
+    CHECK_EQ(reload(s), 2);
+    free(client_get(s, "/json", 200));
+    configure(s, "bind: 127.0.0.1:0\nworkers: 1\nchdir: two\n");
+    CHECK_EQ(reload(s), 3);
+    free(client_get(s, "/json", 404));
+    configure(s, "bind: 127.0.0.1:0\nworkers: 1\nchdir: three\n");
+    server_signal(s, SIGHUP);
+    CHECK_HAS(server_wait_log(s, "reload refused"), "chdir");
+    configure(s, "bind: 127.0.0.1:0\nworkers: 1\nchdir: one\n");
+    CHECK_EQ(reload(s), 5);
+    free(client_get(s, "/json", 200));
+}
+
 /* However many come while one is under way: exactly one more. */
 static void storm_makes_one_more(void **state)
 {
@@ -239,6 +311,9 @@ static void settings_that_take_a_restart_are_named(void **state)
 SERVER_MAIN(SERVER_TEST(reloads_under_load_lose_nothing),
             SERVER_TEST(new_settings_hold_for_new_requests),
             SERVER_TEST(app_replaced_in_place_is_taken), SERVER_TEST(more_and_fewer_workers),
-            SERVER_TEST(binds_are_added_and_removed), SERVER_TEST(storm_makes_one_more),
+            SERVER_TEST(binds_are_added_and_removed),
+            SERVER_TEST(bind_that_goes_under_load_cuts_nobody),
+            SERVER_TEST(reload_asked_for_before_the_start_is_over_comes_after_it),
+            SERVER_TEST(relative_paths_mean_the_same_again), SERVER_TEST(storm_makes_one_more),
             SERVER_TEST(stop_during_a_reload_wins), SERVER_TEST(log_files_change_with_a_reload),
             SERVER_TEST(settings_that_take_a_restart_are_named))

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -285,6 +286,35 @@ static void a_worker_that_drains_unasked_leaves_its_post(void **state)
     assert_true(seat->is_leaving);
 }
 
+/* A worker that is busy reads its channel later, but must not miss what it was told. */
+static void an_order_that_finds_no_room_is_sent_later(void **state)
+{
+    struct scene *scene = *state;
+    struct msg msg, filler = msg_make(MSG_UNLISTEN);
+    int ends[2], fds[FD_PASS_MAX], n_filled = 0;
+    size_t n_fds = 0;
+    struct seat *seat = order_worker(scene, 0);
+    assert_true(herd_name(&scene->herd, seat, make_child(scene, idle_main)));
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
+                     0);
+    seat->channel_fd = ends[0];
+    herd_happen(&scene->herd, seat, DECIDE_READY);
+    while (msg_send(seat->channel_fd, &filler, NULL, 0) == 0)
+        n_filled++;
+    herd_happen(&scene->herd, seat, DECIDE_DRAIN);
+    assert_int_equal(seat->phase, SEAT_DRAINING);
+    assert_true(herd_next_us(&scene->herd) < NOW + S);
+    while (n_filled-- > 0)
+        assert_int_equal(msg_receive(ends[1], 0, &msg, fds, &n_fds), 1);
+    herd_fill(&scene->herd);
+    assert_int_equal(msg_receive(ends[1], 0, &msg, fds, &n_fds), 1);
+    assert_int_equal(msg.type, MSG_DRAIN);
+    assert_int_equal(msg.value, MSG_DRAIN_LEAVE);
+    herd_fill(&scene->herd);
+    assert_int_equal(msg_receive(ends[1], 0, &msg, fds, &n_fds), -EAGAIN);
+    fd_close(&ends[1]);
+}
+
 static void strangers_are_known_by_birth(void **state)
 {
     struct scene *scene = *state;
@@ -312,6 +342,7 @@ int main(void)
         TEST(a_loader_whose_app_fails_stops_the_first_start),
         TEST(workers_that_cannot_boot_stop_the_first_start),
         TEST(a_worker_that_drains_unasked_leaves_its_post),
+        TEST(an_order_that_finds_no_room_is_sent_later),
         TEST(strangers_are_known_by_birth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,7 @@ struct master {
     struct renew renew;
     struct notify notify;
     unsigned n_reloads_told; /* to the service manager */
+    bool has_more_to_tell;   /* at once */
     struct pidfile pidfile;
     struct control control;
     int signal_fd;
@@ -368,7 +369,8 @@ static void wait_for_events(struct master *m)
                           reload_next_us(&m->reload, &m->herd),
                           renew_next_us(&m->renew, &m->herd),
                           notify_next_us(&m->notify, phase_of(m)),
-                          control_next_us(&m->control)};
+                          control_next_us(&m->control),
+                          m->has_more_to_tell ? 0 : SEAT_NEVER};
     m->wake_us = SEAT_NEVER;
     for (size_t i = 0; i < sizeof next_us / sizeof next_us[0]; i++)
         m->wake_us = next_us[i] < m->wake_us ? next_us[i] : m->wake_us;
@@ -648,7 +650,8 @@ static void tell_manager(struct master *m)
     char status[NOTIFY_STATUS_MAX];
     const struct generation *g = m->herd.current;
     enum notify_phase phase = phase_of(m);
-    if (m->n_reloads_told != m->reload.n_begun && phase == NOTIFY_READY)
+    m->has_more_to_tell = m->n_reloads_told != m->reload.n_begun && phase == NOTIFY_READY;
+    if (m->has_more_to_tell)
         phase = NOTIFY_RELOADING; /* it has ended in the same turn: the next one says so */
     m->n_reloads_told = m->reload.n_begun;
     (void)snprintf(status, sizeof status,

@@ -82,6 +82,28 @@ static void worker_that_dies_shows_in_the_status(void **state)
     (void)manager_wait(&manager, "STATUS=serving, 2 of 2 workers ready, generation 1");
 }
 
+/* A manager that asked for a reload waits for its end, also where it is refused at once. */
+static void reloads_are_told_however_they_end(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    const char *path = server_write_file(s, "remuda.yaml", "workers: 1\n");
+    const char *args[] = {"run", "-c", path, REMUDA_DEMO_SO, "--bind", "127.0.0.1:0", NULL};
+    manager_open(&manager, s);
+    const char *env[] = {manager.variable, NULL};
+    server_launch(s, &(struct server_options){.args = args, .env = env});
+    (void)manager_wait(&manager, "READY=1");
+    server_signal(s, SIGHUP);
+    (void)manager_wait(&manager, "RELOADING=1");
+    (void)manager_wait(&manager, "READY=1");
+    (void)server_wait_log(s, "generation gone");
+    (void)server_write_file(s, "remuda.yaml", "workers: none\n");
+    server_signal(s, SIGHUP);
+    (void)manager_wait(&manager, "RELOADING=1");
+    (void)manager_wait(&manager, "READY=1");
+    (void)server_wait_log(s, "reload refused");
+}
+
 static void app_cannot_speak_in_our_name(void **state)
 {
     (void)state;
@@ -116,5 +138,6 @@ SERVER_MAIN(MANAGER_TEST(ready_and_stopping_are_told_by_the_master),
             MANAGER_TEST(ready_is_not_told_before_it_is_so),
             MANAGER_TEST(start_that_fails_is_never_ready), MANAGER_TEST(watchdog_is_fed),
             MANAGER_TEST(worker_that_dies_shows_in_the_status),
+            MANAGER_TEST(reloads_are_told_however_they_end),
             MANAGER_TEST(app_cannot_speak_in_our_name),
             MANAGER_TEST(address_that_is_none_is_a_warning))

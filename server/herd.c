@@ -104,8 +104,8 @@ tell(enum log_level level, const struct seat *seat, const char *verb, const char
     log_event(level, event, "%spid=%d%s", who, (int)seat->pid, pairs);
 }
 
-/* While the server goes on, others go on with the sockets of who drains. A full channel is that of a
- * process that is busy: it is asked again, while its deadline runs. */
+/* While the server goes on, others go on with the sockets of who drains. A full channel is that of
+ * a process that is busy: it is asked again, while its deadline runs. */
 static void send_order(struct herd *herd, struct seat *seat, enum msg_type type)
 {
     struct msg msg = msg_make(type);

@@ -15,6 +15,7 @@
 #include "config/schema.h"
 #include "config/value.h"
 
+#define CHECK_HEALTH_MAX 100 /* fits limit_request_line, whatever that is */
 #define CHECK_SERVER_MAX 100 /* as http/conn.h, which has no room for more in the common fields */
 
 static void complain_at(const struct settings *s, enum setting_id id, unsigned line,
@@ -202,9 +203,25 @@ static void check_own_fields(const struct settings *s, struct mistakes *m)
                        "!#$%%&'*+-.^_`|~, or nothing");
 }
 
+static void check_health(const struct settings *s, struct mistakes *m)
+{
+    size_t len = strlen(s->health_check);
+    size_t n = 0;
+    while (n < len && s->health_check[n] > ' ' && s->health_check[n] < 0x7f &&
+           s->health_check[n] != '#')
+        n++;
+    if (len > 0 && (s->health_check[0] != '/' || n < len || len > CHECK_HEALTH_MAX))
+        check_complain(
+            s, SETTING_ID_health_check, m,
+            "is no path to ask for; allowed: one that begins with /, such as /health, of "
+            "at most %d visible ASCII characters without #",
+            CHECK_HEALTH_MAX);
+}
+
 void check_settings(const struct settings *s, struct mistakes *mistakes, struct mistakes *warnings)
 {
     check_own_fields(s, mistakes);
+    check_health(s, mistakes);
     check_daemon(s, mistakes);
     check_schemes(s, mistakes);
     check_user(s, mistakes);

@@ -307,9 +307,9 @@ void web_on_turn_ended(struct web *web, uint64_t now_us)
         count_latency(web, now_us);
 }
 
-static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
+static void count_answer(struct web *web, const struct rmd_request *req,
+                         const struct rmd_response *res)
 {
-    struct web *web = owner;
     struct seat_head *head = web->part.head;
     note_answered(web, req);
     web_count(&head->requests, 1);
@@ -321,6 +321,13 @@ static void on_finished(void *owner, struct rmd_request *req, struct rmd_respons
         if (res->status >= 500 || res->status == 0)
             web_count(&stats->errors, 1);
     }
+}
+
+static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
+{
+    struct web *web = owner;
+    if (!web->is_rehearsing)
+        count_answer(web, req, res);
     if (req->board_entry != WEB_NO_ENTRY) {
         atomic_store_explicit(&web->part.inflight[req->board_entry].phase, ENTRY_FREE,
                               memory_order_release);
@@ -329,8 +336,17 @@ static void on_finished(void *owner, struct rmd_request *req, struct rmd_respons
         show_business(web);
         show_inflight(web);
     }
-    if (web->access)
+    if (web->access && !web->is_rehearsing)
         log_access(web, req, res);
+}
+
+void web_end_rehearsal(struct web *web)
+{
+    struct seat_head *head = web->part.head;
+    web->is_rehearsing = false;
+    atomic_store_explicit(&head->accepted, 0, memory_order_relaxed);
+    atomic_store_explicit(&head->bytes_in, 0, memory_order_relaxed);
+    atomic_store_explicit(&head->bytes_out, 0, memory_order_relaxed);
 }
 
 /* ---- whom to believe ---- */

@@ -50,6 +50,7 @@ struct web {
     uint64_t longest_turn_us;               /* since the last tick */
     uint64_t longest_before_us;             /* between the two ticks before */
     struct recycle recycle;                 /* when it wants to be replaced */
+    bool is_rehearsing; /* the health check is on: not counted, not in the access log */
 };
 
 void web_fill_limits(struct http_limits *limits, const struct settings *settings);
@@ -81,6 +82,9 @@ void web_on_tick(struct web *web);
 /* access_fd leads elsewhere from now on. A line for a pipe, a socket or a terminal must fit
  * PIPE_BUF: what is longer is not written as a whole there (pipe(7)). */
 void web_on_access_opened(struct web *web);
+
+/* The health check is over: nothing of it stays in the counters. */
+void web_end_rehearsal(struct web *web);
 
 /* Writes what the access log has gathered; at the end of a turn, and before access_fd changes. */
 void web_flush_access(struct web *web);

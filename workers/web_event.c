@@ -19,6 +19,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <ev.h>
@@ -35,6 +36,7 @@
 #include "workers/client.h"
 #include "workers/crash.h"
 #include "workers/drain.h"
+#include "workers/health.h"
 #include "workers/listeners.h"
 #include "workers/web.h"
 #include "workers/web_io.h"
@@ -54,6 +56,10 @@ static struct {
     double turn_began; /* by libev's clock */
     struct clients clients;
     struct listeners listeners;
+    uint64_t born_us;
+    struct health health; /* the client of the health check, while that is on */
+    bool is_started;      /* the master has sent everything */
+    bool is_serving;      /* may accept: it has said that it is ready */
     bool is_draining;
     bool has_said_drained;   /* all listening sockets are closed */
     uint64_t drain_began_us; /* valid in a drain */
@@ -62,6 +68,7 @@ static struct {
     void (*reopen_logs)(void); /* single mode: at USR1 */
 } room;
 
+static bool check_health(char out_why[MSG_TEXT_MAX]);
 static void run_loop(void);
 static int set_up(const struct settings *settings, const struct app *app,
                   const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
@@ -70,6 +77,8 @@ static void tear_down(void);
 static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events);
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events);
 static void on_wait_begins(struct ev_loop *loop);
+static void on_health(struct ev_loop *loop, ev_io *watcher, int events);
+static void on_health_late(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_full(bool is_full);
 static void on_client_closed(void);
 static void on_client_idle(void);
@@ -139,6 +148,7 @@ static void end_app(const struct app *app)
 void web_event_main(const struct heritage *heritage, const struct app *app)
 {
     struct err err = {0};
+    room.born_us = clock_now_us();
     room.heritage = heritage;
     room.channel_fd = heritage->channel_fd;
     log_identify("web", heritage->slot, heritage->generation);
@@ -164,9 +174,14 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
         (void)snprintf(reason, sizeof reason, "the app's worker_init returned %d", rc);
         fail_boot(reason);
     }
-    atomic_store_explicit(&part.head->state, SEAT_STATE_READY, memory_order_relaxed);
-    tell_master(MSG_READY, 0, NULL);
-    run_loop();
+    char why[MSG_TEXT_MAX];
+    if (!check_health(why))
+        fail_boot(why);
+    if (!room.why_cut) {
+        atomic_store_explicit(&part.head->state, SEAT_STATE_READY, memory_order_relaxed);
+        tell_master(MSG_READY, 0, NULL);
+        run_loop();
+    }
     tear_down(); /* first: it pays what is owed to the app's streams and bodies */
     end_app(app);
     exit(EXIT_SUCCESS);
@@ -175,6 +190,7 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
 int web_event_run_single(const struct settings *settings, const struct app *app, int access_fd,
                          void (*reopen_logs)(void), const int *fds, size_t n_fds, struct err *err)
 {
+    room.born_us = clock_now_us();
     room.channel_fd = -1;
     room.reopen_logs = reopen_logs;
     struct scoreboard_part part = {
@@ -192,9 +208,17 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
     if (rc == 0) {
         for (size_t i = 0; i < n_fds; i++)
             listeners_add(&room.listeners, fds[i], (int64_t)i);
-        listeners_open(&room.listeners);
-        log_notice("ready", "workers=1");
-        run_loop();
+        room.is_started = true;
+        ev_io_start(room.loop, &room.signal_io); /* Ctrl-C ends the check as well */
+        char why[MSG_TEXT_MAX];
+        if (!check_health(why)) {
+            rc = err_set(err, ECANCELED, "%s", why);
+            room.why_cut = "health_check";
+        }
+        if (!room.why_cut) {
+            log_notice("ready", "workers=1");
+            run_loop();
+        }
         tear_down();
     }
     end_app(app);
@@ -208,6 +232,10 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
 static void run_loop(void)
 {
     web_show_state(room.web.settings, room.heritage, TITLE_IDLE);
+    room.is_serving = true;
+    ev_io_start(room.loop, &room.signal_io);
+    if (room.is_started)
+        listeners_open(&room.listeners);
     ev_run(room.loop, 0);
 }
 
@@ -252,13 +280,75 @@ static int set_up(const struct settings *settings, const struct app *app,
     ev_timer_init(&room.tick, on_tick, TICK_S, TICK_S);
     ev_timer_start(room.loop, &room.tick);
     ev_timer_init(&room.cut, on_cut, (double)drain_cut_us(settings) / 1e6, 0);
+    /* Watched when it serves: a worker that drains before it was ready would confuse the master. */
     ev_io_init(&room.signal_io, on_signal, signal_fd, EV_READ);
-    ev_io_start(room.loop, &room.signal_io);
     if (room.channel_fd >= 0) {
         ev_io_init(&room.channel_io, on_channel, room.channel_fd, EV_READ);
         ev_io_start(room.loop, &room.channel_io);
     }
     return 0;
+}
+
+/* ---- before it serves ---- */
+
+static void on_health(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)watcher;
+    (void)events;
+    if (health_read(&room.health))
+        ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_health_late(struct ev_loop *loop, ev_timer *watcher, int events)
+{
+    (void)watcher;
+    (void)events;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+/* The check's own connection is the only one, so the loop can be run for it alone; the master may
+ * say stop meanwhile. */
+static void run_health_check(int fd, uint64_t limit_us)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNIX};
+    const struct network_list *proxies = room.web.env.proxies;
+    ev_io answer;
+    ev_timer late;
+    ev_io_init(&answer, on_health, room.health.fd, EV_READ);
+    ev_io_start(room.loop, &answer);
+    ev_timer_init(&late, on_health_late, (double)limit_us / 1e6, 0);
+    ev_now_update(room.loop);
+    ev_timer_start(room.loop, &late);
+    web_on_turn(&room.web, clock_now_us());
+    room.web.env.proxies = NULL; /* it is no proxy, and sends no header of one's */
+    client_open(&room.clients, fd, &address);
+    room.web.env.proxies = proxies;
+    ev_run(room.loop, 0);
+    ev_io_stop(room.loop, &answer);
+    ev_timer_stop(room.loop, &late);
+}
+
+/* Returns whether the worker may serve, also when nobody asked. room.why_cut: it must stop first */
+static bool check_health(char out_why[MSG_TEXT_MAX])
+{
+    const struct settings *settings = room.web.settings;
+    int fd = -1;
+    if (settings->health_check[0] == '\0')
+        return true;
+    int rc = health_open(&room.health, settings->health_check, &fd);
+    if (rc < 0) {
+        (void)snprintf(out_why, MSG_TEXT_MAX, "health check: %s", strerror(-rc));
+        return false;
+    }
+    uint64_t limit_us = health_limit_us(settings, clock_now_us() - room.born_us);
+    room.web.is_rehearsing = true;
+    run_health_check(fd, limit_us);
+    bool is_good = room.why_cut || health_judge(&room.health, limit_us, out_why);
+    health_close(&room.health);
+    while (is_good && !room.why_cut && room.clients.n > 0) /* it finds its client gone */
+        ev_run(room.loop, EVRUN_ONCE);
+    web_end_rehearsal(&room.web);
+    return is_good;
 }
 
 /* ---- a turn ---- */
@@ -429,7 +519,9 @@ static void obey(const struct msg *msg, int *fds, size_t n_fds)
         listeners_retire(&room.listeners, msg->value);
         break;
     case MSG_START:
-        listeners_open(&room.listeners);
+        room.is_started = true;
+        if (room.is_serving)
+            listeners_open(&room.listeners);
         break;
     case MSG_DRAIN:
         start_draining(msg->value == MSG_DRAIN_LEAVE);

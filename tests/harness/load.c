@@ -196,7 +196,7 @@ static void hang_up(struct load *l, struct connection *c)
 static int write_ask(struct load *l, struct connection *c, struct ask *a)
 {
     if (l->target)
-        return ask_plain(a, l->target, l->body, false, &c->out);
+        return ask_plain(a, l->target, l->body, c->manner == LOAD_CLOSING, &c->out);
     uint64_t dice = ask_random(&l->dice);
     enum ask_kind kind = ASK_HELLO + (enum ask_kind)(dice % (ASK_KINDS - ASK_HELLO));
     return ask_begin(a, kind, l->next_id++, ask_random(&l->dice), c->manner == LOAD_CLOSING,
@@ -392,27 +392,28 @@ static void *run(void *arg)
 
 /* ---- For the test -------------------------------------------------------------------------- */
 
-static struct load *start(const char *address, unsigned count, const char *target, const char *body,
-                          uint64_t seed, unsigned pace_us)
+/* manner  of all its connections; LOAD_MANNERS: each has another */
+static struct load *start(const char *address, unsigned count, enum load_manner manner)
 {
     CHECK(count >= 1 && count <= LOAD_CONNECTIONS_MAX);
+    struct load *l = calloc(1, sizeof *l + count * sizeof l->connections[0]);
+    CHECK(l != NULL);
+    l->count = count;
+    (void)snprintf(l->address, sizeof l->address, "%s", address);
+    for (unsigned i = 0; i < count; i++) {
+        l->connections[i].fd = -1;
+        l->connections[i].manner =
+            manner == LOAD_MANNERS ? (enum load_manner)(i % LOAD_MANNERS) : manner;
+    }
+    return l;
+}
+
+static struct load *launch(struct load *l)
+{
     size_t at = 0;
     while (at < LOAD_LOADS_MAX && loads[at])
         at++;
     CHECK(at < LOAD_LOADS_MAX);
-    struct load *l = calloc(1, sizeof *l + count * sizeof l->connections[0]);
-    CHECK(l != NULL);
-    l->count = count;
-    l->target = target;
-    l->body = body;
-    l->dice = seed;
-    l->next_id = ask_random(&l->dice) & ~0xffffffffull; /* two loads never ask the same */
-    l->pace_us = pace_us;
-    (void)snprintf(l->address, sizeof l->address, "%s", address);
-    for (unsigned i = 0; i < count; i++) {
-        l->connections[i].fd = -1;
-        l->connections[i].manner = target ? LOAD_STEADY : (enum load_manner)(i % LOAD_MANNERS);
-    }
     CHECK(pthread_mutex_init(&l->lock, NULL) == 0);
     CHECK(pthread_create(&l->thread, NULL, run, l) == 0);
     loads[at] = l;
@@ -421,12 +422,28 @@ static struct load *start(const char *address, unsigned count, const char *targe
 
 struct load *load_start(const char *address, unsigned count, const char *target, const char *body)
 {
-    return start(address, count, target, body, 0, 0);
+    struct load *l = start(address, count, LOAD_STEADY);
+    l->target = target;
+    l->body = body;
+    return launch(l);
+}
+
+struct load *load_start_closing(const char *address, unsigned count, const char *target,
+                                const char *body)
+{
+    struct load *l = start(address, count, LOAD_CLOSING);
+    l->target = target;
+    l->body = body;
+    return launch(l);
 }
 
 struct load *load_start_mixed(const char *address, unsigned count, uint64_t seed, unsigned pace_us)
 {
-    return start(address, count, NULL, NULL, seed, pace_us);
+    struct load *l = start(address, count, LOAD_MANNERS);
+    l->dice = seed;
+    l->next_id = ask_random(&l->dice) & ~UINT64_C(0xffffffff); /* two loads never ask the same */
+    l->pace_us = pace_us;
+    return launch(l);
 }
 
 struct load_result load_peek(struct load *l)

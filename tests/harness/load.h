@@ -72,6 +72,10 @@ struct load_victim {
  * Returns   handle, never NULL */
 struct load *load_start(const char *address, unsigned count, const char *target, const char *body);
 
+/* The same with connections that ask once and are closed by the server. They never settle. */
+struct load *load_start_closing(const char *address, unsigned count, const char *target,
+                                const char *body);
+
 /* Starts a mixed load on tests/apps/churn.c.
  * seed      what is asked and when follows from it
  * pace_us   how long a connection waits after an answer, on average; a resting one 50 times that */

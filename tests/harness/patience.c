@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -29,6 +30,17 @@ unsigned patience_factor(void)
 uint64_t patience_until(unsigned ms)
 {
     return clock_now_us() + (uint64_t)ms * CLOCK_US_PER_MS * patience_factor();
+}
+
+bool patience_is_long(void)
+{
+    const char *text = getenv("REMUDA_TEST_LONG");
+    return text && strcmp(text, "1") == 0;
+}
+
+unsigned patience_times(unsigned few, unsigned many)
+{
+    return patience_is_long() ? many : few;
 }
 
 int patience_left_ms(uint64_t deadline_us)

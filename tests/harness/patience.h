@@ -15,6 +15,11 @@ uint64_t patience_until(unsigned ms);
  * very many things try that many fewer. ≥ 1 */
 unsigned patience_factor(void);
 
+/* Whether REMUDA_TEST_LONG=1 asks for tests as long as the promises are (tests/soak), and how often
+ * to do something: few times, or, then, many. */
+bool patience_is_long(void);
+unsigned patience_times(unsigned few, unsigned many);
+
 /* Milliseconds left for poll(2), rounded up; 0 when the deadline has passed. */
 int patience_left_ms(uint64_t deadline_us);
 

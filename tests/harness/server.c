@@ -203,6 +203,18 @@ struct server *server_start_app(const char *app, ...)
     return s;
 }
 
+void server_relaunch(struct server *s, const char *first, ...)
+{
+    const char *args[48] = {first};
+    va_list list;
+    va_start(list, first);
+    (void)collect(args, 1, 48, list);
+    va_end(list);
+    s->n_addresses = s->n_inodes = 0;
+    server_launch(s, &(struct server_options){.args = args});
+    server_wait_ready(s);
+}
+
 void server_let_crash(void)
 {
     char options[512];

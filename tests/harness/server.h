@@ -85,6 +85,10 @@ struct server *server_start_args(const char *first, ...) __attribute__((sentinel
  * follow (the last is NULL; a later --workers wins), and waits until it is ready. */
 struct server *server_start_app(const char *app, ...) __attribute__((sentinel));
 
+/* Starts it again, after it has ended, in the same folder, with the arguments given (the last is
+ * NULL), and waits until it is ready. Its log begins anew. */
+void server_relaunch(struct server *s, const char *first, ...) __attribute__((sentinel));
+
 /* Runs a command to its end, and reads all its output. Returns its exit code; -N: signal N */
 int server_run(struct server *s);
 

@@ -182,7 +182,10 @@ static int open_signals(struct master *m, struct err *err)
 static void host_status(void *context, struct json_out *out)
 {
     const struct master *m = context;
-    const struct status_about about = {&m->herd, &m->listeners, m->control.path};
+    const struct status_about about = {.herd = &m->herd,
+                                       .listeners = &m->listeners,
+                                       .reload = &m->reload,
+                                       .control_path = m->control.path};
     status_tell(&about, out);
 }
 
@@ -215,18 +218,23 @@ static int host_begin(void *context, enum control_order order, uint64_t *out_num
     return 0;
 }
 
+/* Of a reload that was asked for while another waited to begin, the other's is the outcome. */
 static bool host_outcome(void *context, enum control_order order, uint64_t number,
                          struct control_outcome *out)
 {
     const struct master *m = context;
-    const struct reload_result *last = reload_last(&m->reload);
+    const struct reload_result *reload = reload_last(&m->reload);
     (void)order;
-    if (last->number < number)
+    *out = (struct control_outcome){.generation = m->herd.current->number};
+    if (reload->number >= number) {
+        out->is_done = reload->outcome == RELOAD_DONE;
+        out->ms = reload->took_us / CLOCK_US_PER_MS;
+        out->why = reload->why;
+    } else if (m->herd.stage != DECIDE_RUNNING) {
+        out->why = "the server stops";
+    } else {
         return false;
-    *out = (struct control_outcome){.is_done = last->outcome == RELOAD_DONE,
-                                    .generation = m->herd.current->number,
-                                    .ms = last->took_us / CLOCK_US_PER_MS,
-                                    .why = last->why};
+    }
     return true;
 }
 

@@ -80,7 +80,7 @@ static int apply_list(struct merge *m, const struct setting_spec *spec,
         }
         texts[n++] = (struct value_text){str_make(item->text, item->len), item->line, item->column};
     }
-    if (n == 0 && n_bad == 0 && spec->type == SETTING_NETWORKS) {
+    if (n == 0 && n_bad == 0 && spec->type != SETTING_BINDS) {
         texts[0] = (struct value_text){STR(""), list->line, list->column};
         return set(m, spec, texts, 1, source);
     }

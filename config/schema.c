@@ -29,6 +29,7 @@
 #define FIELD_BINDS(name) name
 #define FIELD_NETWORKS(name) name
 #define FIELD_MOUNTS(name) name##_mounts /* `static` alone is a keyword */
+#define FIELD_PATHS(name) name
 #define FIELD_TREE(name) name
 
 const struct setting_spec schema_specs[SETTINGS_N] = {
@@ -136,7 +137,7 @@ const struct setting_spec *schema_nearest(struct str name)
 bool schema_is_list(const struct setting_spec *spec)
 {
     return spec->type == SETTING_BINDS || spec->type == SETTING_NETWORKS ||
-           spec->type == SETTING_MOUNTS;
+           spec->type == SETTING_MOUNTS || spec->type == SETTING_PATHS;
 }
 
 enum setting_id schema_id(const struct setting_spec *spec)

@@ -24,6 +24,7 @@ enum setting_type {
     SETTING_BINDS,
     SETTING_NETWORKS,
     SETTING_MOUNTS,
+    SETTING_PATHS,
     SETTING_TREE,
     SETTING_TYPES_N
 };

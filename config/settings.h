@@ -6,8 +6,9 @@
  * COUNT rows uint32_t NAME, COUNT_AUTO rows struct setting_auto NAME, MODE rows uint32_t NAME,
  * BOOL rows bool NAME, STRING rows a never-NULL text (may be ""), PATH, USER and GROUP rows a text
  * that is NULL for none, BINDS rows a list of parsed addresses, NETWORKS rows a struct
- * network_list, MOUNTS rows struct setting_mounts NAME_mounts (a list that may be empty), TREE rows
- * a map that is never NULL, enums their own type. */
+ * network_list, MOUNTS rows struct setting_mounts NAME_mounts (a list that may be empty), PATHS
+ * rows a struct setting_paths, which may be empty too, TREE rows a map that is never NULL, enums
+ * their own type. */
 #ifndef REMUDA_CONFIG_SETTINGS_H
 #define REMUDA_CONFIG_SETTINGS_H
 
@@ -85,6 +86,11 @@ struct setting_mounts {
 
 /* Lanes that `routes` may choose; the app may declare more. */
 enum setting_lane { SETTING_LANE_DECLARED, SETTING_LANE_INLINE, SETTING_LANE_IO };
+
+struct setting_paths {
+    const char *const *items; /* n of them, none empty */
+    size_t n;
+};
 
 /* What `routes` says of one route of the app. */
 struct setting_route {
@@ -169,6 +175,7 @@ enum setting_id {
 #define SETTINGS_FIELD_BINDS(name) struct setting_binds name;
 #define SETTINGS_FIELD_NETWORKS(name) struct network_list name;
 #define SETTINGS_FIELD_MOUNTS(name) struct setting_mounts name##_mounts;
+#define SETTINGS_FIELD_PATHS(name) struct setting_paths name;
 #define SETTINGS_FIELD_TREE(name) const struct settings_node *name;
 
 struct settings {

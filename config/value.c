@@ -209,6 +209,8 @@ int value_describe(struct buf *out, const struct setting_spec *spec)
         return buf_printf(out, NETWORK_FORMS ", or \"\" for none");
     case SETTING_MOUNTS:
         return buf_printf(out, MOUNT_FORMS);
+    case SETTING_PATHS:
+        return buf_printf(out, "a path or a list of them, or \"\" for none");
     case SETTING_TREE:
         return buf_printf(out, "a map");
     default:
@@ -442,6 +444,34 @@ static int set_mounts(struct settings *s, const struct setting_spec *spec,
     return 0;
 }
 
+static int set_paths(struct settings *s, const struct setting_spec *spec,
+                     const struct value_text *texts, size_t n, size_t *out_bad, struct err *err)
+{
+    const char **items = arena_alloc(&s->arena, n * sizeof *items);
+    if (!items)
+        return err_set(err, ENOMEM, "out of memory");
+    if (n == 1 && texts[0].text.len == 0)
+        n = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct str text = texts[i].text;
+        const char *copy = arena_strndup(&s->arena, text.p, text.len);
+        const char *wrong = !copy                   ? NULL
+                            : text.len == 0         ? "is empty"
+                            : text.len >= PATH_MAX  ? "is too long"
+                            : str_has_control(text) ? "contains a control character"
+                                                    : NULL;
+        if (wrong && out_bad)
+            *out_bad = i;
+        if (wrong)
+            return refuse(err, spec, text, wrong);
+        if (!copy)
+            return err_set(err, ENOMEM, "out of memory");
+        items[i] = copy;
+    }
+    *(struct setting_paths *)schema_field(s, spec) = (struct setting_paths){items, n};
+    return 0;
+}
+
 int value_set(struct settings *s, const struct setting_spec *spec, const struct value_text *texts,
               size_t n, size_t *out_bad, struct err *err)
 {
@@ -464,6 +494,8 @@ int value_set(struct settings *s, const struct setting_spec *spec, const struct 
         return set_networks(s, spec, texts, n, out_bad, err);
     case SETTING_MOUNTS:
         return set_mounts(s, spec, texts, n, out_bad, err);
+    case SETTING_PATHS:
+        return set_paths(s, spec, texts, n, out_bad, err);
     default:
         RMD_ASSERT(spec->type != SETTING_TREE);
         return set_text(s, spec, text, err);
@@ -480,6 +512,8 @@ size_t value_count(const struct settings *s, const struct setting_spec *spec)
         return ((const struct network_list *)field)->n;
     case SETTING_MOUNTS:
         return ((const struct setting_mounts *)field)->n;
+    case SETTING_PATHS:
+        return ((const struct setting_paths *)field)->n;
     default:
         return 1;
     }
@@ -527,6 +561,10 @@ int value_print(struct buf *out, const struct settings *s, const struct setting_
         return print_enum(out, spec, value);
     case SETTING_MOUNTS:
         return print_mount(out, field, i);
+    case SETTING_PATHS:
+        return i < value_count(s, spec)
+                   ? buf_printf(out, "%s", ((const struct setting_paths *)field)->items[i])
+                   : 0; /* of an empty list, too */
     case SETTING_BINDS:
         return buf_printf(out, "%s", ((const struct setting_binds *)field)->items[i].text);
     case SETTING_NETWORKS:

@@ -59,8 +59,8 @@ struct value_text {
 int value_set(struct settings *s, const struct setting_spec *spec, const struct value_text *texts,
               size_t n, size_t *out_bad, struct err *err) __attribute__((warn_unused_result));
 
-/* How many values a setting has now: 1, or the length of its list, which may be 0 for NETWORKS and
- * MOUNTS. */
+/* How many values a setting has now: 1, or the length of its list, which may be 0 for NETWORKS,
+ * MOUNTS and PATHS. */
 size_t value_count(const struct settings *s, const struct setting_spec *spec);
 
 /* Appends value number i, canonical, without YAML's quotes. COUNT_AUTO: "auto" when it is that.

@@ -27,6 +27,8 @@ struct command {
 static const struct command commands[] = {
     {"run", cmd_run, "[-c FILE] [--bind ADDR]... [--workers N] [--set KEY=VALUE]... [APP.so]",
      "serve an app",
+     "  --reload         reload when the app or the configuration has changed: for development\n"
+     "  --daemon         serve in the background, and come back when it is ready\n"
      "  --single         one process, no fork, no watchdog: for gdb, valgrind and sanitizers\n"
      "\n"
      "Stop it with TERM (requests in flight are finished) or INT, QUIT (at once).\n"
@@ -83,6 +85,7 @@ static const char common_options[] =
     "there)\n"
     "  -b, --bind ADDR       host:port, [ipv6]:port, :port or unix:/path; may be repeated\n"
     "  -w, --workers N       number of web workers, or auto\n"
+    "  -e, --env NAME=VALUE  a variable for the app; may be repeated\n"
     "      --set KEY=VALUE   any setting; also --KEY VALUE, or REMUDA_KEY in the environment\n"
     "  -h, --help            this text\n"
     "`remuda config --reference` explains every setting.\n";

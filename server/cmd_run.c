@@ -70,6 +70,8 @@ static int run_single(struct settings *settings, struct inherit *inherit, int lo
     single.log_fd = log_fd;
     single.access_fd = access_fd;
     log_identify("single", -1, 1);
+    if (settings->reload)
+        log_warn("reload has no effect with --single", "%s", "");
     if (nofile_raise(settings, 0, &err) < 0)
         return cannot_start(CLI_CONFIG, &err);
     if (inherit_listen(inherit, settings, 1, &listeners, &err) < 0)

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -48,6 +49,7 @@
 #include "server/status.h"
 #include "server/steer.h"
 #include "server/strangers.h"
+#include "server/watch.h"
 
 #define FRAMES_A_TURN 64         /* of one channel, so that no child keeps us busy */
 #define AWAY_US CLOCK_US_PER_S   /* a turn that begins so late: we were stopped or suspended */
@@ -72,7 +74,9 @@ struct master {
     struct pidfile pidfile;
     struct control control;
     int signal_fd;
-    struct pollfd *polls; /* [0] signals, then the control socket's, then channels */
+    struct watch watch;
+    int followed;         /* generation whose files and name these are */
+    struct pollfd *polls; /* [0] signals, then the control socket's, channels, watched files */
     struct seat **polled; /* whose channel each is; n_seats + FIRST_CHANNEL both */
     nfds_t n_polls;
     uint64_t wake_us; /* when the present wait was to end at the latest; SEAT_NEVER: open end */
@@ -91,6 +95,7 @@ static void hear_channels(struct master *m);
 static void judge_seats(struct master *m);
 static void reap_children(struct master *m);
 static void turn_generations(struct master *m);
+static void look_at_files(struct master *m);
 static void close_listeners(struct master *m);
 static void tell_manager(struct master *m);
 static enum notify_phase phase_of(const struct master *m);
@@ -107,6 +112,7 @@ int master_run(struct settings *settings, struct master_start *start)
                        .pidfile = {.fd = -1},
                        .control = {.listen_fd = -1},
                        .signal_fd = -1,
+                       .watch = {.fd = -1},
                        .herd = {.board_fd = -1}};
     reload_init(&m.reload, start->origin, settings);
     m.herd.exit_code = set_up(&m, start);
@@ -118,6 +124,7 @@ int master_run(struct settings *settings, struct master_start *start)
         hear_channels(&m);
         judge_seats(&m);
         reap_children(&m); /* behind all that may still name a seat */
+        look_at_files(&m);
         turn_generations(&m);
         herd_fill(&m.herd);
         steer_workers(&m.steer, &m.herd, &m.listeners);
@@ -315,7 +322,7 @@ static int set_up(struct master *m, const struct master_start *start)
         return refuse_start(CLI_BIND, &err);
     if (open_signals(m, &err) < 0)
         return refuse_start(CLI_NO_BOOT, &err);
-    m->polls = calloc(HERD_SEATS + FIRST_CHANNEL, sizeof *m->polls);
+    m->polls = calloc(HERD_SEATS + FIRST_CHANNEL + 1, sizeof *m->polls);
     m->polled = calloc(HERD_SEATS + FIRST_CHANNEL, sizeof *m->polled);
     if (!m->polls || !m->polled || steer_init(&m->steer, LISTEN_SLOTS_MAX) < 0 ||
         slots_grow(&m->herd.slots, m->listeners.n) < 0 || init_control(m) < 0) {
@@ -349,6 +356,7 @@ static void tear_down(struct master *m, struct master_start *start)
     free(m->polled);
     pidfile_close(&m->pidfile);
     notify_close(&m->notify);
+    watch_close(&m->watch);
 }
 
 /* ---- Waiting */
@@ -376,6 +384,7 @@ static void wait_for_events(struct master *m)
                           relief_next_us(&m->herd),
                           reload_next_us(&m->reload, &m->herd),
                           renew_next_us(&m->renew, &m->herd),
+                          watch_next_us(&m->watch),
                           notify_next_us(&m->notify, phase_of(m)),
                           control_next_us(&m->control),
                           m->has_more_to_tell ? 0 : SEAT_NEVER};
@@ -395,7 +404,8 @@ static void wait_for_events(struct master *m)
         m->polls[m->n_polls] = (struct pollfd){.fd = seat->channel_fd, .events = POLLIN};
         m->polled[m->n_polls++] = seat;
     }
-    if (ppoll(m->polls, m->n_polls, m->wake_us == SEAT_NEVER ? NULL : &timeout, NULL) < 0)
+    m->polls[m->n_polls] = (struct pollfd){.fd = m->watch.fd, .events = POLLIN};
+    if (ppoll(m->polls, m->n_polls + 1, m->wake_us == SEAT_NEVER ? NULL : &timeout, NULL) < 0)
         forget_events(m); /* EINTR: the next turn asks again; the signal itself is in the pipe */
     m->herd.now_us = clock_now_us();
     if (m->wake_us < SEAT_NEVER - AWAY_US && m->herd.now_us > m->wake_us + AWAY_US)
@@ -635,6 +645,37 @@ static void close_listeners(struct master *m)
         return;
     listen_close(&m->listeners);
     log_debug("sockets closed", "%s", "");
+}
+
+/* ---- Files that call for a reload */
+
+/* Another generation serves: its files are watched from now on, and its name is the server's. */
+static void follow_generation(struct master *m)
+{
+    const struct generation *g = m->herd.current;
+    char started_in[PATH_MAX] = ".";
+    m->followed = g->number;
+    title_set(g->settings->proc_name, NULL, "master");
+    if (fchdir(m->reload.origin->folder_fd) == 0 && !getcwd(started_in, sizeof started_in))
+        log_debug("folder of the start has no path", "why=\"%s\"", strerror(errno));
+    generation_enter_folder(g);
+    int rc = watch_set(&m->watch, g->settings, started_in, m->herd.now_us);
+    if (rc < 0)
+        log_warn("files of this generation are not watched", "why=\"%s\"", strerror(-rc));
+}
+
+static void look_at_files(struct master *m)
+{
+    char quoted[LOG_QUOTE_MAX + 8];
+    if (m->herd.stage != DECIDE_RUNNING)
+        return;
+    if (m->followed != m->herd.current->number)
+        follow_generation(m);
+    const char *changed = watch_turn(&m->watch, m->herd.now_us);
+    if (!changed)
+        return;
+    log_notice("file changed", "path=%s", log_quote(quoted, changed, strlen(changed)));
+    (void)reload_ask(&m->reload, "file");
 }
 
 /* ---- The service manager, and who waits for a daemon */

@@ -212,7 +212,7 @@ static int host_reopen(void *context, struct err *err)
     return 0;
 }
 
-/* Upgrades are none of ours yet: refused. */
+/* Of what takes a while: an upgrade is none of it yet. */
 static int host_begin(void *context, enum control_order order, uint64_t *out_number,
                       struct err *err)
 {
@@ -675,7 +675,7 @@ static void look_at_files(struct master *m)
     if (!changed)
         return;
     log_notice("file changed", "path=%s", log_quote(quoted, changed, strlen(changed)));
-    (void)reload_ask(&m->reload, "file");
+    (void)ask_reload(m, "file");
 }
 
 /* ---- The service manager, and who waits for a daemon */

@@ -62,6 +62,9 @@ static const struct command commands[] = {
      "  --interval TIME  between two looks, 100ms to 1h; else 1s\n\n"
      "NO_COLOR in the environment leaves colours out.\n" FINDING,
      true},
+    {"reload", cmd_reload, "[--no-wait] [-c FILE]",
+     "configuration and app anew, beside the running ones, which go on if that fails",
+     "  --no-wait        come back when it has begun, not when it has ended\n\n" FINDING, true},
     {"stop", cmd_stop, "[--quick] [--no-wait] [-c FILE]",
      "stop the running server, when requests in flight are finished",
      "  --quick          at once, whatever is in flight\n"

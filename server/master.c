@@ -174,7 +174,10 @@ static int open_signals(struct master *m, struct err *err)
 static void host_status(void *context, struct json_out *out)
 {
     const struct master *m = context;
-    const struct status_about about = {&m->herd, &m->listeners, m->control.path};
+    const struct status_about about = {.herd = &m->herd,
+                                       .listeners = &m->listeners,
+                                       .reload = &m->reload,
+                                       .control_path = m->control.path};
     status_tell(&about, out);
 }
 
@@ -194,10 +197,46 @@ static int host_reopen(void *context, struct err *err)
     return 0;
 }
 
+static int host_begin(void *context, enum control_order order, uint64_t *out_number,
+                      struct err *err)
+{
+    struct master *m = context;
+    if (order != CONTROL_RELOAD)
+        return err_set(err, ENOSYS, "this version cannot do that");
+    if (m->herd.stage != DECIDE_RUNNING)
+        return err_set(err, EBUSY, "the server is stopping");
+    *out_number = reload_ask(&m->reload, "control");
+    return 0;
+}
+
+/* Of a reload that was asked for while another waited to begin, the other's is the outcome. */
+static bool host_outcome(void *context, enum control_order order, uint64_t number,
+                         struct control_outcome *out)
+{
+    const struct master *m = context;
+    const struct reload_result *reload = reload_last(&m->reload);
+    (void)order;
+    *out = (struct control_outcome){.generation = m->herd.current->number};
+    if (reload->number >= number) {
+        out->is_done = reload->outcome == RELOAD_DONE;
+        out->ms = reload->took_us / CLOCK_US_PER_MS;
+        out->why = reload->why;
+    } else if (m->herd.stage != DECIDE_RUNNING) {
+        out->why = "the server stops";
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static int init_control(struct master *m)
 {
-    const struct control_host host = {
-        .context = m, .status = host_status, .stop = host_stop, .reopen = host_reopen};
+    const struct control_host host = {.context = m,
+                                      .status = host_status,
+                                      .begin = host_begin,
+                                      .outcome = host_outcome,
+                                      .stop = host_stop,
+                                      .reopen = host_reopen};
     return control_init(&m->control, &host);
 }
 

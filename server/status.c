@@ -12,6 +12,7 @@
 #include "base/json_out.h"
 #include "config/settings.h"
 #include "server/listen.h"
+#include "server/reload.h"
 #include "server/usage.h"
 
 /* What all workers, living and dead, have counted. */
@@ -23,8 +24,6 @@ struct sums {
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t log_dropped;
-    uint32_t n_workers;
-    uint32_t n_ready;
 };
 
 static uint64_t read_u64(const _Atomic uint64_t *counter)
@@ -46,8 +45,6 @@ static struct sums add_up(const struct herd *herd)
         if (seat->phase == SEAT_FREE || seat->role != ROLE_WEB)
             continue;
         const struct seat_head *head = scoreboard_peek(&herd->board, i).head;
-        sums.n_workers++;
-        sums.n_ready += seat->phase == SEAT_READY;
         sums.connections += read_u64(&head->connections);
         sums.accepted += read_u64(&head->accepted);
         sums.requests += read_u64(&head->requests);
@@ -98,7 +95,7 @@ static void tell_server(const struct status_about *about, struct json_out *out)
             json_out_text(out, NULL, str_of(about->listeners->addresses[i].text));
     json_out_close(out, ']');
     json_out_u64(out, "workers_wanted", herd->current->n_workers);
-    json_out_u64(out, "workers_ready", sums.n_ready);
+    json_out_u64(out, "workers_ready", generation_count_ready(herd->current));
     json_out_u64(out, "rss_bytes", usage.rss_bytes);
     json_out_u64(out, "cpu_ms", usage.cpu_ms);
     json_out_u64(out, "connections", sums.connections);
@@ -108,6 +105,32 @@ static void tell_server(const struct status_about *about, struct json_out *out)
     json_out_u64(out, "bytes_in", sums.bytes_in);
     json_out_u64(out, "bytes_out", sums.bytes_out);
     json_out_u64(out, "log_dropped_bytes", sums.log_dropped);
+}
+
+/* The latest: one that goes on, else the one that ended last. */
+static void tell_reload(const struct status_about *about, struct json_out *out)
+{
+    const struct reload_result *last = reload_last(about->reload);
+    bool is_running = reload_is_building(about->herd);
+    if (!is_running && last->number == 0) {
+        json_out_null(out, "last_reload");
+        return;
+    }
+    int64_t age_us = (int64_t)clock_wall_us() - last->ended_wall_us;
+    json_out_open(out, "last_reload", '{');
+    json_out_u64(out, "number", is_running ? about->reload->n_begun : last->number);
+    json_out_text(out, "outcome",
+                  is_running ? STR("running") : str_of(reload_outcome_names[last->outcome]));
+    if (is_running) {
+        json_out_u64(out, "generation", (uint64_t)about->herd->candidate->number);
+    } else {
+        json_out_u64(out, "generation", (uint64_t)last->generation);
+        json_out_u64(out, "ms", last->took_us / CLOCK_US_PER_MS);
+        json_out_u64(out, "age_ms", age_us > 0 ? (uint64_t)age_us / CLOCK_US_PER_MS : 0);
+        if (last->why[0])
+            json_out_text(out, "error", str_of(last->why));
+    }
+    json_out_close(out, '}');
 }
 
 /* ---- One worker */
@@ -258,6 +281,7 @@ static void tell_loaders(const struct herd *herd, struct json_out *out)
 void status_tell(const struct status_about *about, struct json_out *out)
 {
     tell_server(about, out);
+    tell_reload(about, out);
     tell_loaders(about->herd, out);
     tell_workers(about->herd, out);
 }

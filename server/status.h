@@ -9,10 +9,12 @@
 
 struct json_out;
 struct listen_set;
+struct reload;
 
 struct status_about {
     const struct herd *herd;
     const struct listen_set *listeners;
+    const struct reload *reload;
     const char *control_path; /* "" when there is none */
 };
 

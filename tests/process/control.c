@@ -380,6 +380,81 @@ static void a_broken_file_hides_no_server(void **state)
     CHECK_HAS(lines_text(&command->log), "--control-socket PATH");
 }
 
+/* ---- Reload ---- */
+
+/* Serves by a file in its own folder. */
+static struct server *start_by_file(const char *app)
+{
+    char yaml[400];
+    struct server *s = server_new();
+    (void)snprintf(yaml, sizeof yaml, "app: %s\nbind: 127.0.0.1:0\nworkers: 1\n", app);
+    (void)server_write_file(s, "remuda.yaml", yaml);
+    const char *args[] = {"run", NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    server_wait_ready(s);
+    return s;
+}
+
+static void a_reload_ends_with_its_outcome(void **state)
+{
+    (void)state;
+    char line[4096];
+    struct server *s = start_by_file(REMUDA_DEMO_SO);
+    int fd = control_connect(control_socket(s));
+    control_send(fd, "{\"request\":\"reload\"}\n" STATUS "\n");
+    CHECK(control_read_line(fd, line, sizeof line) > 0);
+    CHECK_TEXT(control_member(line, "outcome"), "accepted");
+    CHECK(control_read_line(fd, line, sizeof line) > 0);
+    CHECK_TEXT(control_member(line, "outcome"), "done");
+    CHECK_EQ(control_number(line, "generation"), 2);
+    CHECK(control_read_line(fd, line, sizeof line) > 0); /* the next request had to wait */
+    CHECK_TEXT(control_member(line, "last_reload.outcome"), "done");
+    (void)close(fd);
+    struct server *command = RUN_FOR(s, 0, "reload");
+    CHECK_HAS(lines_text(&command->out), "reloaded: generation 3 serves");
+    (void)RUN_FOR(s, 0, "reload", "--no-wait");
+    control_wait_member(s, "generation", "4");
+    control_wait_member(s, "last_reload.number", "3");
+}
+
+static void a_refused_reload_says_why_everywhere(void **state)
+{
+    (void)state;
+    struct server *s = start_by_file(REMUDA_DEMO_SO);
+    (void)server_write_file(s, "remuda.yaml", "workers: many\n");
+    struct server *command = RUN_FOR(s, 1, "reload");
+    CHECK_HAS(lines_text(&command->log), "refused, generation 1 serves on: ");
+    CHECK_HAS(lines_text(&command->log), "workers");
+    char *answer = control_ask(s, STATUS);
+    CHECK_TEXT(control_member(answer, "last_reload.outcome"), "refused");
+    CHECK_HAS(control_member(answer, "last_reload.error"), "workers");
+    CHECK_EQ(control_number(answer, "generation"), 1);
+    free(answer);
+    command = RUN_FOR(s, 0, "status");
+    CHECK_HAS(lines_text(&command->out), "refused");
+    free(client_get(s, "/", 200));
+}
+
+static void who_waits_for_a_reload_hears_of_a_stop(void **state)
+{
+    (void)state;
+    char line[4096], yaml[400];
+    struct server *s = start_by_file(REMUDA_DEMO_SO);
+    (void)snprintf(yaml, sizeof yaml, "app: %s\nbind: 127.0.0.1:0\nworkers: 1\n",
+                   REMUDA_TEST_APPS_DIR "/init_hangs.so");
+    (void)server_write_file(s, "remuda.yaml", yaml);
+    int fd = control_connect(control_socket(s));
+    control_send(fd, "{\"request\":\"reload\"}\n");
+    CHECK(control_read_line(fd, line, sizeof line) > 0);
+    control_wait_member(s, "last_reload.outcome", "running");
+    server_signal(s, SIGTERM);
+    CHECK(control_read_line(fd, line, sizeof line) > 0);
+    CHECK_TEXT(control_member(line, "outcome"), "refused");
+    CHECK_EQ(control_read_line(fd, line, sizeof line), -1);
+    (void)close(fd);
+    CHECK_EQ(server_wait_exit(s), 0);
+}
+
 SERVER_MAIN(SERVER_TEST(the_socket_is_the_owners_alone),
             SERVER_TEST(the_socket_goes_with_the_server),
             SERVER_TEST(a_file_that_is_no_longer_ours_stays),
@@ -397,4 +472,6 @@ SERVER_MAIN(SERVER_TEST(the_socket_is_the_owners_alone),
             SERVER_TEST(a_server_without_a_socket_is_said_to_have_none),
             SERVER_TEST(wrong_arguments_are_usage),
             SERVER_TEST(auto_leads_both_sides_to_the_same_place),
-            SERVER_TEST(a_broken_file_hides_no_server))
+            SERVER_TEST(a_broken_file_hides_no_server), SERVER_TEST(a_reload_ends_with_its_outcome),
+            SERVER_TEST(a_refused_reload_says_why_everywhere),
+            SERVER_TEST(who_waits_for_a_reload_hears_of_a_stop))

@@ -35,6 +35,7 @@
 #define GUARD_BYTES 4096U
 
 _Thread_local struct crash_subject crash_subject;
+static _Thread_local void *own_stack; /* NULL: the thread has none, or one of a sanitizer's */
 
 static const int fatal_signals[] = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
 
@@ -298,6 +299,7 @@ static int give_stack(void)
     if (memory == MAP_FAILED)
         return -ENOMEM;
     (void)mprotect(memory, GUARD_BYTES, PROT_NONE);
+    own_stack = memory;
     stack = (stack_t){.ss_sp = memory + GUARD_BYTES, .ss_size = bytes};
     return sigaltstack(&stack, NULL) < 0 ? -errno : 0;
 }
@@ -346,10 +348,11 @@ void crash_leave_thread(void)
 {
     stack_t stack;
     stack_t none = {.ss_flags = SS_DISABLE};
-    if (sigaltstack(NULL, &stack) < 0 || stack.ss_flags & SS_DISABLE ||
-        sigaltstack(&none, NULL) < 0)
+    if (!own_stack || sigaltstack(NULL, &stack) < 0 || sigaltstack(&none, NULL) < 0)
         return;
-    (void)munmap((char *)stack.ss_sp - GUARD_BYTES, GUARD_BYTES + stack.ss_size);
+    if (stack.ss_sp == (char *)own_stack + GUARD_BYTES) /* else the app has put its own there */
+        (void)munmap(own_stack, GUARD_BYTES + stack.ss_size);
+    own_stack = NULL;
 }
 
 void crash_set_farewell(const struct crash_farewell *farewell)

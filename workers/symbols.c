@@ -29,6 +29,11 @@
     X(dwfl_module_addrinfo)                                                                        \
     X(dwfl_module_getsrc)                                                                          \
     X(dwfl_lineinfo)                                                                               \
+    X(dwfl_module_nextcu)                                                                          \
+    X(dwarf_haspc)                                                                                 \
+    X(dwarf_getsrc_die)                                                                            \
+    X(dwarf_linesrc)                                                                               \
+    X(dwarf_lineno)                                                                                \
     X(dwfl_build_id_find_elf)                                                                      \
     X(dwfl_standard_find_debuginfo)                                                                \
     X(dwfl_offline_section_address)
@@ -104,6 +109,23 @@ static void copy_end(char *out, size_t cap, const char *text)
     (void)snprintf(out, cap, "%s", from);
 }
 
+/* clang writes no table of which unit an address is in (.debug_aranges), on which
+ * dwfl_module_getsrc() depends: so each unit is asked. */
+static const char *find_line_by_unit(Dwfl_Module *module, uint64_t address, int *out_number)
+{
+    Dwarf_Addr bias = 0;
+    Dwarf_Die *unit = NULL;
+    while ((unit = lib.dwfl_module_nextcu(module, unit, &bias))) {
+        if (lib.dwarf_haspc(unit, address - bias) <= 0)
+            continue;
+        Dwarf_Line *line = lib.dwarf_getsrc_die(unit, address - bias);
+        if (!line || lib.dwarf_lineno(line, out_number) != 0)
+            return NULL;
+        return lib.dwarf_linesrc(line, NULL, NULL);
+    }
+    return NULL;
+}
+
 void symbols_find(uint64_t address, struct symbols_place *out)
 {
     memset(out, 0, sizeof *out);
@@ -120,7 +142,8 @@ void symbols_find(uint64_t address, struct symbols_place *out)
     }
     Dwfl_Line *line = lib.dwfl_module_getsrc(module, address);
     int number = 0;
-    const char *file = line ? lib.dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
+    const char *file = line ? lib.dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL)
+                            : find_line_by_unit(module, address, &number);
     if (file) {
         copy_end(out->file, sizeof out->file, file);
         out->line = number > 0 ? (uint32_t)number : 0;

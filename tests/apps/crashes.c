@@ -179,6 +179,18 @@ static void echo_length(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "%zu\n", rmd_body(req).len);
 }
 
+/* Takes memory until somebody objects. */
+static NOINLINE void eats(rmd_request *req, rmd_response *res)
+{
+    for (int i = 0; i < 1024; i++) {
+        char *block = malloc(1 << 20);
+        if (block)
+            memset(block, i, 1 << 20);
+        counter += block ? (unsigned char)block[i] : 0;
+    }
+    rmd_text(res, 200, "all of it, for %s\n", rmd_method(req));
+}
+
 static const rmd_route routes[] = {
     {"GET", "/null", null_pointer, .lane = RMD_INLINE},
     {"GET", "/overflow", stack_overflow, .lane = RMD_INLINE},
@@ -189,6 +201,9 @@ static const rmd_route routes[] = {
     {"GET", "/quick-exit", exits_at_once, .lane = RMD_INLINE},
     {"GET", "/spin", spins, .lane = RMD_INLINE},
     {"GET", "/spin-deaf", spins_deaf, .lane = RMD_INLINE},
+    {"GET", "/eat", eats, .lane = RMD_INLINE},
+    {"GET", "/io-null", null_pointer, .lane = RMD_IO},
+    {"GET", "/io-overflow", stack_overflow, .lane = RMD_IO},
     {"GET", "/thread", thread, .lane = RMD_INLINE},
     {"GET", "/scribble", scribbles, .lane = RMD_INLINE},
     {"GET", "/own-handler", own_handler, .lane = RMD_INLINE},

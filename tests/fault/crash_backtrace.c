@@ -70,6 +70,8 @@ static const struct {
     {"/call", "call_nothing", "SEGV", "address=0x0"},
     {"/divide", "divide_by_zero", "FPE", "code=INTDIV"},
     {"/abort", "give_up", "ABRT", "code=TKILL"},
+    {"/io-null", "dereference_nothing", "SEGV", "address=0x0 thread=\""},
+    {"/io-overflow", "recurse_for_ever", "SEGV", "thread=\""},
     {"/thread", "crash_in_thread", "SEGV", "thread=\""},
 };
 
@@ -192,7 +194,7 @@ static void handler_of_a_sanitizer_wins(void **state)
     (void)state;
 #if defined(__SANITIZE_ADDRESS__)
     (void)unsetenv("ASAN_OPTIONS");
-    struct server *s = server_start_app(CRASHES_SO, "--workers", "1", NULL);
+    struct server *s = server_start_app(CRASHES_SO, "--workers", "1", "--set", "app_copy=no", NULL);
     s->is_violent = true;
     send_fatal(s, "/null");
     CHECK_HAS(server_wait_log(s, "worker died"), "called _exit(1)");

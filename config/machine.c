@@ -238,12 +238,13 @@ void machine_decide(struct machine *m)
         m->memory_bytes = m->cgroup_bytes;
 }
 
-uint32_t machine_workers_auto(const struct machine *m)
+uint32_t machine_workers_auto(const struct machine *m, enum worker_class class)
 {
     const struct setting_spec *spec = &schema_specs[SETTING_ID_workers];
-    if (m->cpus > spec->max)
+    uint64_t n = class == WORKER_CLASS_SYNC ? (uint64_t)m->cpus * 2 + 1 : m->cpus;
+    if (n > spec->max)
         return (uint32_t)spec->max;
-    return m->cpus < spec->min ? (uint32_t)spec->min : m->cpus;
+    return n < spec->min ? (uint32_t)spec->min : (uint32_t)n;
 }
 
 const char *machine_why_cpus(const struct machine *m, struct arena *arena)
@@ -284,10 +285,16 @@ static int resolve_workers(const struct machine *m, struct settings *s)
 {
     if (!s->workers.is_auto)
         return 0;
-    uint32_t n = machine_workers_auto(m);
+    uint32_t n = machine_workers_auto(m, s->worker_class);
     const char *why =
-        arena_printf(&s->arena, NULL, "%" PRIu32 ", one for each CPU%s. CPUs: %s", n,
-                     n < m->cpus ? " up to the most that is allowed" : "", s->cpus_why);
+        s->worker_class == WORKER_CLASS_SYNC
+            ? arena_printf(&s->arena, NULL,
+                           "%" PRIu32 ", two for each CPU and one more, since workers of class "
+                           "sync wait with their requests%s. CPUs: %s",
+                           n, n <= m->cpus * 2 ? "; up to the most that is allowed" : "",
+                           s->cpus_why)
+            : arena_printf(&s->arena, NULL, "%" PRIu32 ", one for each CPU%s. CPUs: %s", n,
+                           n < m->cpus ? " up to the most that is allowed" : "", s->cpus_why);
     if (!why)
         return -ENOMEM;
     s->workers.n = n;

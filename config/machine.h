@@ -33,8 +33,9 @@ void machine_read(struct machine *m, const char *proc_root, const char *cgroup_r
 /* The second half of machine_read(): cpus and memory_bytes from the facts. Pure. */
 void machine_decide(struct machine *m);
 
-/* Web workers for worker_class event: one for each CPU, within what the setting allows. Pure. */
-uint32_t machine_workers_auto(const struct machine *m);
+/* Web workers: one for each CPU, of class sync two and one more, within what the setting allows.
+ * Pure. */
+uint32_t machine_workers_auto(const struct machine *m, enum worker_class class);
 
 /* Puts numbers where settings say auto, with the reason in sources[].derived, and fills in cpus,
  * memory_bytes and their reasons.

@@ -24,7 +24,7 @@
 #define SETTINGS_THREADS_AUTO_MIN 4U
 #define SETTINGS_THREADS_AUTO_MAX 128U
 
-enum worker_class { WORKER_CLASS_EVENT };
+enum worker_class { WORKER_CLASS_EVENT, WORKER_CLASS_SYNC };
 enum proxy_protocol {
     PROXY_PROTOCOL_OFF,
     PROXY_PROTOCOL_V1,

@@ -23,8 +23,9 @@ struct cover_worker {
 
 /* What follows for one slot. Zeroed or from the plan before; COVER_NOBODY where nobody covers. */
 struct cover_duty {
-    int32_t covered_by; /* slot of the worker that watches this slot's sockets as well */
-    bool is_sharing;    /* its worker watches the sockets that all share */
+    int32_t covered_by;   /* slot of the worker that watches this slot's sockets as well */
+    bool is_sharing;      /* its worker watches the sockets that all share */
+    bool is_watching_all; /* its worker, of class sync, watches every socket: the plan is void */
 };
 
 /* Brings the plan up to date. Changes as little as possible: who covers or shares and is still

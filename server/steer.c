@@ -95,6 +95,8 @@ static bool is_wanted(const struct seat *seat, const struct listener *listener,
         return true; /* its own, from the first moment: it waits there when the worker is ready */
     if (seat->phase != SEAT_READY)
         return false;
+    if (duties[seat->slot].is_watching_all)
+        return true;
     return listener->slot < 0 ? duties[seat->slot].is_sharing
                               : duties[listener->slot].covered_by == seat->slot;
 }
@@ -165,7 +167,10 @@ void steer_workers(struct steer *steer, struct herd *herd, const struct listen_s
     for (uint32_t i = 0; i < steer->n_slots; i++)
         steer->workers[i] = inspect(herd, generation_worker(herd->current, i));
     memcpy(steer->before, steer->duties, steer->n_slots * sizeof *steer->duties);
-    if (cover_plan(steer->workers, steer->duties, steer->n_slots)) {
+    bool is_sync = herd->current->settings->worker_class == WORKER_CLASS_SYNC;
+    for (uint32_t i = 0; i < steer->n_slots; i++)
+        steer->duties[i].is_watching_all = is_sync;
+    if (!is_sync && cover_plan(steer->workers, steer->duties, steer->n_slots)) {
         log_changes(steer, herd);
         herd->is_changed = true;
     }
@@ -210,10 +215,22 @@ bool steer_is_hung(const struct herd *herd, const struct seat *seat)
     return herd->now_us >= hung_at(herd, seat);
 }
 
+static bool is_anyone_started(const struct generation *g)
+{
+    for (uint32_t i = 0; i < g->n_workers; i++) {
+        const struct seat *seat = generation_worker(g, i);
+        if (seat && seat->phase == SEAT_READY && seat->is_started)
+            return true;
+    }
+    return false;
+}
+
 bool steer_is_looked_after(const struct steer *steer, const struct herd *herd, uint32_t slot)
 {
     const struct seat *seat = generation_worker(herd->current, slot);
     if (seat && seat->phase == SEAT_READY && seat->is_started)
         return true;
+    if (herd->current->settings->worker_class == WORKER_CLASS_SYNC)
+        return is_anyone_started(herd->current); /* each of them watches all sockets */
     return slot < steer->n_slots && steer->duties[slot].covered_by != COVER_NOBODY;
 }

@@ -39,6 +39,7 @@
 #include "workers/symbols.h"
 #include "workers/web.h"
 #include "workers/web_event.h"
+#include "workers/web_sync.h"
 
 static struct {
     const struct heritage *heritage;
@@ -113,20 +114,25 @@ static void set_process(const char *role, int generation, const struct settings 
 }
 
 /* Where a route runs in this version. A class without threads has but one lane. */
-static enum rmd_lane lane_in_effect(const struct route *route)
+static enum rmd_lane lane_in_effect(const struct settings *settings, const struct route *route)
 {
+    if (settings->worker_class == WORKER_CLASS_SYNC)
+        return RMD_INLINE;
     return route->lane == RMD_INLINE ? RMD_INLINE : RMD_IO;
 }
 
 /* Heavy handlers do the least harm where those are that wait. */
 static void tell_of_lanes(void)
 {
+    const struct settings *settings = room.heritage->settings;
     size_t n = 0;
     for (size_t i = 0; i < router_count(room.app.router); i++) {
         const struct route *route = router_route(room.app.router, i);
-        n += lane_in_effect(route) != route->lane;
+        n += lane_in_effect(settings, route) != route->lane;
     }
-    if (n > 0)
+    if (n > 0 && settings->worker_class == WORKER_CLASS_SYNC)
+        log_notice("workers of class sync have no threads, all lanes run inline", "routes=%zu", n);
+    else if (n > 0)
         log_notice("routes of the lanes compute and auto run in lane io in this version",
                    "routes=%zu", n);
 }
@@ -207,6 +213,8 @@ static void serve_orders(void)
 
 static void run_web_worker(const struct heritage *heritage)
 {
+    if (heritage->settings->worker_class == WORKER_CLASS_SYNC)
+        web_sync_main(heritage, &room.app);
     web_event_main(heritage, &room.app);
 }
 
@@ -361,7 +369,9 @@ int loader_run_single(const struct settings *settings, int access_fd, void (*reo
     if (failed)
         rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
     if (rc == 0)
-        rc = web_event_run_single(settings, &app, access_fd, reopen_logs, fds, n_fds, err);
+        rc = settings->worker_class == WORKER_CLASS_SYNC
+                 ? web_sync_run_single(settings, &app, access_fd, reopen_logs, fds, n_fds, err)
+                 : web_event_run_single(settings, &app, access_fd, reopen_logs, fds, n_fds, err);
     unload(NULL, &app); /* its code stays: threads of its own may still be in it */
     return rc;
 }
@@ -452,11 +462,13 @@ static const char *lane_name(enum rmd_lane lane)
 }
 
 /* What of a route is not as usual, or not as declared. */
-static void print_notes(const struct route *route, FILE *out)
+static void print_notes(const struct settings *settings, const struct route *route, FILE *out)
 {
+    bool is_sync = settings->worker_class == WORKER_CLASS_SYNC;
     const rmd_route *row = route->decl;
-    if (lane_in_effect(route) != route->lane)
-        (void)fprintf(out, " lane=%s, which this version runs in io", lane_name(route->lane));
+    if (lane_in_effect(settings, route) != route->lane)
+        (void)fprintf(out, " lane=%s, which %s", lane_name(route->lane),
+                      is_sync ? "class sync runs inline" : "this version runs in io");
     else if (route->lane != row->lane)
         (void)fprintf(out, " declared=%s", lane_name(row->lane));
     if (row->body_limit > 0)
@@ -484,8 +496,8 @@ int loader_print_routes(const struct settings *settings, FILE *out, struct err *
     for (size_t i = 0; i < n; i++) {
         const struct route *route = router_route(app.router, i);
         (void)fprintf(out, "%-8s %-*s %-8s", route->method, (int)widest, route->pattern,
-                      lane_name(lane_in_effect(route)));
-        print_notes(route, out);
+                      lane_name(lane_in_effect(settings, route)));
+        print_notes(settings, route, out);
         (void)fputc('\n', out);
     }
     (void)fprintf(out, "%zu routes of %s\n", n, app.decl->name ? app.decl->name : settings->app);

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/title.h"
+#include "workers/channel.h"
 #include "workers/crash.h"
 #include "workers/web_io.h"
 
@@ -514,6 +515,16 @@ void web_on_tick(struct web *web)
                           memory_order_relaxed);
     web->longest_before_us = web->longest_turn_us;
     web->longest_turn_us = 0;
+}
+
+void web_tell_if_worn(struct web *web, const struct heritage *heritage, uint64_t rss_bytes)
+{
+    char why[MSG_TEXT_MAX];
+    if (!recycle_judge(&web->recycle, web_count_requests(web), rss_bytes, web->env.now_us, why))
+        return;
+    log_notice("worker is worn", "why=\"%s\" does=\"%s\"", why,
+               heritage ? "ask to be replaced" : "nothing: there is no other process");
+    channel_tell(heritage, MSG_WORN, NULL, getpid(), 0, why);
 }
 
 void web_on_turn(struct web *web, uint64_t now_us)

@@ -79,6 +79,11 @@ void web_on_turn_ended(struct web *web, uint64_t now_us);
 /* Now and then (half a second): the wall clock may have been set. */
 void web_on_tick(struct web *web);
 
+/* Who wants to be replaced says so once, and serves on until it is told to drain.
+ * heritage   NULL: there is nobody to tell but the log
+ * rss_bytes  recycle_read_rss(); 0: not looked at */
+void web_tell_if_worn(struct web *web, const struct heritage *heritage, uint64_t rss_bytes);
+
 /* access_fd leads elsewhere from now on. A line for a pipe, a socket or a terminal must fit
  * PIPE_BUF: what is longer is not written as a whole there (pipe(7)). */
 void web_on_access_opened(struct web *web);

@@ -32,6 +32,7 @@
 #include "base/title.h"
 #include "ipc/msg.h"
 #include "ipc/signals.h"
+#include "workers/boot.h"
 #include "workers/channel.h"
 #include "workers/client.h"
 #include "workers/crash.h"
@@ -97,93 +98,27 @@ static void tell_master(enum msg_type type, int64_t value, const char *text)
     channel_tell(room.heritage, type, NULL, getpid(), value, text);
 }
 
-/* The first frame hands over the shared table. */
-static int receive_board(struct scoreboard_part *part, struct err *err)
-{
-    struct msg msg;
-    int fds[FD_PASS_MAX];
-    size_t n_fds = 0;
-    int rc = channel_wait(room.channel_fd, &msg, fds, &n_fds);
-    if (rc <= 0 || msg.type != MSG_BOARD) {
-        for (size_t i = 0; rc > 0 && i < n_fds; i++)
-            fd_close(&fds[i]);
-        return err_set(err, EPROTO, "expected the shared table from the master, got %s",
-                       rc > 0 ? msg_names[msg.type] : "nothing");
-    }
-    rc = scoreboard_map_part(&room.heritage->board, fds[0], room.heritage->seat, part, err);
-    fd_close(&fds[0]);
-    return rc;
-}
-
-static void announce_seat(const struct scoreboard_part *part)
-{
-    struct seat_head *head = part->head;
-    const struct heritage *h = room.heritage;
-    head->layout = SCOREBOARD_LAYOUT;
-    head->epoch = h->epoch;
-    head->role = (int32_t)h->role;
-    head->slot = h->slot;
-    head->generation = h->generation;
-    head->pid = getpid();
-    panic_set_area(head->last_words, sizeof head->last_words);
-    crash_attach(part->remains, &head->current);
-}
-
-_Noreturn static void fail_boot(const char *reason)
-{
-    char quoted[LOG_QUOTE_MAX + 8];
-    log_error("worker can't start", "reason=%s", log_quote(quoted, reason, strlen(reason)));
-    tell_master(MSG_FAILED, 0, reason);
-    exit(EXIT_FAILURE);
-}
-
-static void end_app(const struct app *app)
-{
-    if (app->decl->worker_exit)
-        app->decl->worker_exit();
-    if (room.web.env.box)
-        deferred_close(room.web.env.box); /* its threads have ended: what they turned in last */
-}
-
 void web_event_main(const struct heritage *heritage, const struct app *app)
 {
     struct err err = {0};
+    struct scoreboard_part part;
     room.born_us = clock_now_us();
     room.heritage = heritage;
     room.channel_fd = heritage->channel_fd;
-    log_identify("web", heritage->slot, heritage->generation);
-    title_set_comm("remuda-web");
-    web_show_state(heritage->settings, heritage, "booting");
-    tell_master(MSG_HELLO, 0, NULL);
-    struct scoreboard_part part;
-    if (receive_board(&part, &err) < 0)
-        fail_boot(err.text);
-    announce_seat(&part);
-    chain_set_process(&(struct chain_process){.role = "web",
-                                              .slot = heritage->slot,
-                                              .generation = heritage->generation,
-                                              .config = heritage->settings->app_config,
-                                              .config_file = heritage->settings->file,
-                                              .app = app});
+    boot_begin(heritage, app, &part);
     if (set_up(heritage->settings, app, &part, heritage->board.n_inflight, heritage->board.n_routes,
                heritage->access_fd, &err) < 0)
-        fail_boot(err.text);
-    int rc = app->decl->worker_init ? app->decl->worker_init() : 0;
-    if (rc != 0) {
-        char reason[80];
-        (void)snprintf(reason, sizeof reason, "the app's worker_init returned %d", rc);
-        fail_boot(reason);
-    }
+        boot_fail(heritage, err.text);
+    boot_init_app(heritage, app);
     char why[MSG_TEXT_MAX];
     if (!check_health(why))
-        fail_boot(why);
+        boot_fail(heritage, why);
     if (!room.why_cut) {
-        atomic_store_explicit(&part.head->state, SEAT_STATE_READY, memory_order_relaxed);
-        tell_master(MSG_READY, 0, NULL);
+        boot_ready(heritage, &part);
         run_loop();
     }
     tear_down(); /* first: it pays what is owed to the app's streams and bodies */
-    end_app(app);
+    boot_end_app(app, &room.web);
     exit(EXIT_SUCCESS);
 }
 
@@ -193,18 +128,11 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
     room.born_us = clock_now_us();
     room.channel_fd = -1;
     room.reopen_logs = reopen_logs;
-    struct scoreboard_part part = {
-        .head = calloc(1, sizeof *part.head),
-        .inflight = calloc(settings->inflight, sizeof *part.inflight),
-        .routes = calloc(settings->limit_routes, sizeof *part.routes),
-        .batch = calloc(1, SCOREBOARD_BATCH_BYTES),
-    };
-    int rc = part.head && part.inflight && part.routes && part.batch
-                 ? 0
-                 : err_set(err, ENOMEM, "no memory for the worker's table");
-    if (rc == 0)
-        rc = set_up(settings, app, &part, settings->inflight, settings->limit_routes, access_fd,
-                    err);
+    struct scoreboard_part part;
+    int rc = boot_make_part(settings, &part, err);
+    if (rc < 0)
+        return rc;
+    rc = set_up(settings, app, &part, settings->inflight, settings->limit_routes, access_fd, err);
     if (rc == 0) {
         for (size_t i = 0; i < n_fds; i++)
             listeners_add(&room.listeners, fds[i], (int64_t)i);
@@ -221,11 +149,8 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
         }
         tear_down();
     }
-    end_app(app);
-    free(part.head);
-    free(part.inflight);
-    free(part.routes);
-    free(part.batch);
+    boot_end_app(app, &room.web);
+    boot_free_part(&part);
     return rc;
 }
 
@@ -243,9 +168,6 @@ static int set_up(const struct settings *settings, const struct app *app,
                   const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
                   int access_fd, struct err *err)
 {
-    static const int obeyed[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
-    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGHUP, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
-    const unsigned n_obeyed = sizeof obeyed / sizeof obeyed[0];
     int rc = web_init(&room.web, settings, app, part, n_inflight, n_routes, access_fd, err);
     if (rc == 0)
         rc = web_io_open(&room.web, err);
@@ -254,16 +176,9 @@ static int set_up(const struct settings *settings, const struct app *app,
     room.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     if (!room.loop)
         return err_set(err, EMFILE, "libev gives no epoll loop: %s", strerror(errno));
-    /* In a terminal INT and QUIT reach the whole group; with a master it is the master's to act. It
-     * also opens log files, for which a worker may lack the rights. */
-    int signal_fd = signals_open(obeyed, room.heritage ? 1 : n_obeyed);
+    int signal_fd = boot_open_signals(room.heritage != NULL, err);
     if (signal_fd < 0)
-        return err_set(err, -signal_fd, "signals: %s", strerror(-signal_fd));
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
-        (void)sigaction(ignored[i], &ignore, NULL);
-    for (unsigned i = 1; room.heritage && i < n_obeyed; i++)
-        (void)sigaction(obeyed[i], &ignore, NULL);
+        return signal_fd;
     if (client_init(&room.clients, room.loop, &room.web, on_client_closed, on_client_idle) < 0 ||
         listeners_init(&room.listeners, &room.clients, settings->worker_connections, on_full,
                        say_drained) < 0)
@@ -424,16 +339,10 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
     end_if_drained();
 }
 
-/* Who wants to be replaced says so once, and serves on until it is told to drain. */
 static void look_worn(uint64_t rss_bytes)
 {
-    char why[MSG_TEXT_MAX];
-    if (room.is_draining || !recycle_judge(&room.web.recycle, web_count_requests(&room.web),
-                                           rss_bytes, room.web.env.now_us, why))
-        return;
-    log_notice("worker is worn", "why=\"%s\" does=\"%s\"", why,
-               room.heritage ? "ask to be replaced" : "nothing: there is no other process");
-    tell_master(MSG_WORN, 0, why);
+    if (!room.is_draining)
+        web_tell_if_worn(&room.web, room.heritage, rss_bytes);
 }
 
 /* ---- the drain ---- */

@@ -5,6 +5,7 @@
 
 const struct classes_class classes[] = {
     {"event", {"--workers", "1"}, 1},
+    {"sync", {"--workers", "1", "--set", "worker_class=sync"}, 2},
     {"single", {"--single"}, 5}, /* the event worker without its master */
 };
 const size_t classes_n = sizeof classes / sizeof classes[0];

@@ -126,7 +126,13 @@ _Noreturn static void become(const struct server *s, const struct server_options
         chdir(o->folder ? o->folder : s->folder) != 0)
         _exit(126);
     (void)signal(SIGPIPE, SIG_DFL);
+    const char *class = getenv("REMUDA_TEST_CLASS");
+    char class_setting[64];
+    (void)snprintf(class_setting, sizeof class_setting, "REMUDA_WORKER_CLASS=%s",
+                   class ? class : "");
     clean_environment();
+    if (class)
+        (void)putenv(class_setting);
     char control[128]; /* not where those of real servers are */
     (void)snprintf(control, sizeof control, "REMUDA_CONTROL_SOCKET=%s/control", s->folder);
     (void)putenv(control);

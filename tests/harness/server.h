@@ -59,7 +59,8 @@ struct server {
         return cmocka_run_group_tests(tests, start, server_teardown);                              \
     }
 
-/* REMUDA_TEST_FILTER="*pattern*" in the environment runs only tests with such names. */
+/* REMUDA_TEST_FILTER="*pattern*" in the environment runs only tests with such names;
+ * REMUDA_TEST_CLASS=sync serves with workers of that class where a test asks for none. */
 void server_choose_tests(void);
 
 /* Group set-up: adopts orphans, prints logs behind failures. Returns 0 */

@@ -105,11 +105,11 @@ static void client_that_says_it_sends_no_more_still_gets_its_answers(void **stat
 {
     (void)state;
     struct client *c = start_and_connect(NULL);
-    client_send_text(c, "GET /sleep?ms=20 HTTP/1.1\r\nHost: a\r\n\r\n"
+    client_send_text(c, "GET /block?ms=20 HTTP/1.1\r\nHost: a\r\n\r\n"
                         "GET /hello/2 HTTP/1.1\r\nHost: a\r\n\r\n");
     client_shutdown(c);
     client_read(c, &r, false);
-    CHECK_TEXT(r.body.data, "slept 20\n");
+    CHECK_TEXT(r.body.data, "blocked 20\n");
     client_read(c, &r, false);
     CHECK_TEXT(r.body.data, "hello, 2\n");
     client_expect_close(c);

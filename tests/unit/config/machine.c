@@ -183,9 +183,14 @@ static void files_that_make_no_sense_set_no_limit(void **state)
 static void workers_are_as_many_as_cpus_within_the_range(void **state)
 {
     (void)state;
-    assert_int_equal(machine_workers_auto(&(struct machine){.cpus = 6}), 6);
-    assert_int_equal(machine_workers_auto(&(struct machine){.cpus = 1}), 1);
-    assert_int_equal(machine_workers_auto(&(struct machine){.cpus = 2000}), 512);
+    static const struct {
+        uint32_t cpus, event, sync;
+    } rows[] = {{6, 6, 13}, {1, 1, 3}, {300, 300, 512}, {2000, 512, 512}, {UINT32_MAX, 512, 512}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct machine m = {.cpus = rows[i].cpus};
+        assert_int_equal(machine_workers_auto(&m, WORKER_CLASS_EVENT), rows[i].event);
+        assert_int_equal(machine_workers_auto(&m, WORKER_CLASS_SYNC), rows[i].sync);
+    }
 }
 
 static void only_auto_is_resolved(void **state)

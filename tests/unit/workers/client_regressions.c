@@ -121,7 +121,7 @@ static int setup(void **state)
     room.loop = ev_loop_new(EVBACKEND_EPOLL);
     CHECK(room.loop != NULL);
     CHECK(router_new(&(rmd_app){.routes = routes}, 16, &room.router, &err) == 0);
-    CHECK(conn_env_init(&room.web.env, &limits, room.router, &hooks, NULL, 4096) == 0);
+    CHECK(conn_env_init(&room.web.env, &limits, room.router, &hooks, &room.web, 4096) == 0);
     room.web.env.now_us = START_US;
     conn_env_set_time(&room.web.env, 1700000000, STR("remuda"));
     CHECK(deferred_open(&room.web.box) == 0);

@@ -1,0 +1,364 @@
+/* Workers of class sync: one connection at a time, whoever is idle takes the next, and nothing that
+ * a handler or a client does holds one up for ever. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "tests/harness/client.h"
+#include "tests/harness/load.h"
+#include "tests/harness/patience.h"
+#include "tests/harness/procs.h"
+#include "tests/harness/server.h"
+
+#define LANES_SO REMUDA_TEST_APPS_DIR "/lanes.so"
+#define HELLO "GET /loop HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static struct reply r;
+
+static struct server *start(const char *workers, const char *setting)
+{
+    return server_start_app(LANES_SO, "--set", "worker_class=sync", "--workers", workers, "--set",
+                            setting, NULL);
+}
+
+static struct client *send_waiting(struct server *s, const char *path, const char *go)
+{
+    char request[512];
+    struct client *c = client_to(s);
+    (void)snprintf(request, sizeof request, "GET %s?file=%s HTTP/1.1\r\nHost: a\r\n\r\n", path,
+                   server_path(s, go));
+    client_send_text(c, request);
+    (void)server_wait_log(s, "lanes waits");
+    return c;
+}
+
+static void expect(struct client *c, int status, const char *body)
+{
+    client_read(c, &r, false);
+    CHECK_EQ(r.status, status);
+    if (body)
+        CHECK_TEXT(r.body.data, body);
+}
+
+/* ---- one at a time ---- */
+
+static void handlers_of_all_lanes_run_in_the_worker_itself(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/loop", "/io", "/compute", "/auto"};
+    struct server *s = start("1", "strict=no");
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        char *body = client_get(s, paths[i], 200);
+        CHECK_TEXT(body, "loop loop\n");
+        free(body);
+    }
+    CHECK_EQ(procs_thread_count(server_worker_pid(s, 0)), 1);
+    CHECK_HAS(lines_text(&s->log), "workers of class sync have no threads");
+}
+
+static void a_second_connection_waits_for_the_end_of_the_first(void **state)
+{
+    (void)state;
+    struct server *s = start("1", "strict=no");
+    struct client *first = send_waiting(s, "/wait", "go");
+    struct client *second = client_to(s);
+    client_send_text(second, HELLO);
+    CHECK(client_is_quiet(second));
+    (void)server_write_file(s, "go", "");
+    expect(first, 200, "it came, in time\n");
+    CHECK(r.is_closing); /* somebody waits */
+    expect(second, 200, "loop loop\n");
+    CHECK(!r.is_closing); /* nobody does any more */
+}
+
+/* Wherever the kernel has queued it: sockets of busy workers' slots too. */
+static void an_idle_worker_takes_whoever_comes(void **state)
+{
+    (void)state;
+    enum { COUNT = 40 };
+    struct server *s = start("3", "strict=no");
+    struct client *busy[2] = {send_waiting(s, "/wait", "go"), send_waiting(s, "/wait", "go")};
+    for (int i = 0; i < COUNT; i++) {
+        struct client *c = client_to(s);
+        client_exchange(c, &r, HELLO);
+        CHECK_EQ(r.status, 200);
+        client_close(c);
+    }
+    CHECK(client_is_quiet(busy[0]) && client_is_quiet(busy[1]));
+    (void)server_write_file(s, "go", "");
+    expect(busy[0], 200, NULL);
+    expect(busy[1], 200, NULL);
+}
+
+static void keep_alive_lasts_while_nobody_waits(void **state)
+{
+    (void)state;
+    struct server *s = start("1", "strict=no");
+    struct client *c = client_to(s);
+    for (int i = 0; i < 20; i++) {
+        client_exchange(c, &r, HELLO);
+        CHECK_EQ(r.status, 200);
+        CHECK(!r.is_closing);
+    }
+    struct client *other = client_to(s);
+    client_exchange(other, &r, HELLO); /* the idle one gives way */
+    CHECK_EQ(r.status, 200);
+    client_expect_close(c);
+}
+
+/* Requests that came together are all answered, also when somebody waits. */
+static void pipelined_requests_are_answered_although_somebody_waits(void **state)
+{
+    (void)state;
+    struct server *s = start("1", "strict=no");
+    struct client *busy = send_waiting(s, "/wait", "go");
+    struct client *c = client_to(s), *other = client_to(s);
+    for (int i = 0; i < 10; i++)
+        client_send_text(c, HELLO);
+    client_send_text(other, HELLO);
+    (void)server_write_file(s, "go", "");
+    expect(busy, 200, NULL);
+    for (int i = 0; i < 10; i++) {
+        expect(c, 200, "loop loop\n");
+        CHECK(i == 9 || !r.is_closing);
+    }
+    expect(other, 200, "loop loop\n");
+}
+
+static void many_clients_at_once_are_all_served(void **state)
+{
+    (void)state;
+    struct server *s = start("3", "strict=no");
+    struct load *load = load_start(server_address(s, 0), 24, "/loop", "loop loop\n");
+    load_wait_answers(load, 1000 / patience_factor());
+    struct load_result result = load_stop(load);
+    CHECK_EQ(result.wrong + result.refused, 0);
+    CHECK(result.answered >= 1000 / patience_factor());
+}
+
+/* ---- slow clients ---- */
+
+static void client_without_a_request_is_in_the_way_for_header_timeout_only(void **state)
+{
+    (void)state;
+    struct server *s = start("1", "header_timeout=1s");
+    struct client *c = client_to(s), *other = client_to(s);
+    client_send_text(c, "GET /loop HT");
+    client_send_text(other, HELLO);
+    expect(c, 408, NULL);
+    client_close(c);
+    expect(other, 200, NULL);
+}
+
+static void client_that_reads_nothing_is_cut_off(void **state)
+{
+    (void)state;
+    struct server *s = start("1", "write_timeout=1s");
+    struct client *c = client_to(s);
+    client_shrink(c);
+    client_send_text(c, "GET /reference?n=50000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_read_head(c, &r);
+    struct client *other = client_to(s);
+    client_exchange(other, &r, "GET /owed HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK_TEXT(r.body.data, "0\n");
+}
+
+static void client_that_leaves_frees_its_worker(void **state)
+{
+    (void)state;
+    struct server *s = start("1", "strict=no");
+    for (int i = 0; i < 4; i++) {
+        struct client *c = client_to(s);
+        client_send_text(c, i < 2 ? "GET /later?file=/nonexistent HTTP/1.1\r\nHost: a\r\n\r\n"
+                                  : "GET /stream?n=1000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+        if (i < 2)
+            (void)server_wait_log(s, "lanes defers");
+        else
+            client_read_head(c, &r);
+        if (i % 2)
+            client_abort(c);
+        else
+            client_close(c);
+        char *owed = client_get(s, "/owed", 200);
+        CHECK_TEXT(owed, "0\n");
+        free(owed);
+    }
+    (void)server_wait_log(s, "lanes errand for nobody"); /* the tickets came in later */
+    (void)server_wait_log(s, "lanes errand for nobody");
+}
+
+/* ---- answers that take their time ---- */
+
+static void answers_that_come_later_are_waited_for(void **state)
+{
+    (void)state;
+    char request[512];
+    struct server *s = start("1", "request_timeout=1s");
+    struct client *c = client_to(s);
+    client_exchange(c, &r, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK_TEXT(r.body.data, "later, loop\n");
+    (void)snprintf(request, sizeof request, "GET /later?file=%s HTTP/1.1\r\nHost: a\r\n\r\n",
+                   server_path(s, "never"));
+    client_exchange(c, &r, request);
+    CHECK_EQ(r.status, 504);
+    client_exchange(c, &r, HELLO);
+    CHECK_EQ(r.status, 200);
+    client_exchange(c, &r, "GET /stream?n=200 HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(r.is_chunked);
+    CHECK_HAS(r.body.data, "199 loop\n");
+}
+
+/* ---- handlers that take too long ---- */
+
+static void check_farewell(struct server *s, struct client *c, const char *method)
+{
+    client_read(c, &r, strcmp(method, "HEAD") == 0);
+    CHECK_EQ(r.status, 504);
+    CHECK(r.is_closing);
+    CHECK_TEXT(reply_field(&r, "X-Request-ID"), "that-one");
+    CHECK(reply_field(&r, "Date") != NULL);
+    client_expect_close(c);
+    (void)server_wait_log(s, "worker ready");
+    free(client_get(s, "/loop", 200));
+}
+
+static void handler_that_takes_too_long_is_504_and_costs_its_worker(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"GET", "HEAD"};
+    server_let_crash();
+    struct server *s = start("1", "timeout=1h");
+    s->is_violent = true;
+    for (size_t i = 0; i < 2; i++) {
+        char request[256];
+        pid_t pid = server_worker_pid(s, 0);
+        struct client *c = client_to(s);
+        server_skip_log(s);
+        (void)snprintf(request, sizeof request,
+                       "%s /wait-briefly?file=/nonexistent HTTP/1.1\r\nHost: a\r\n"
+                       "X-Request-ID: that-one\r\n\r\n",
+                       methods[i]);
+        client_send_text(c, HELLO); /* whose answer is out before */
+        client_send_text(c, request);
+        expect(c, 200, "loop loop\n");
+        check_farewell(s, c, methods[i]);
+        CHECK(!procs_is_alive(pid));
+    }
+    CHECK_HAS(lines_text(&s->log), "signal=ABRT");
+    CHECK_HAS(lines_text(&s->log), "trace=that-one");
+}
+
+static void hanging_handler_is_504_by_the_watchdog_too(void **state)
+{
+    (void)state;
+    server_let_crash();
+    struct server *s = start("1", "timeout=1s");
+    s->is_violent = true;
+    struct client *c = client_to(s);
+    server_skip_log(s);
+    client_send_text(c, "GET /wait?file=/nonexistent HTTP/1.1\r\nHost: a\r\n"
+                        "X-Request-ID: that-one\r\n\r\n");
+    check_farewell(s, c, "GET");
+}
+
+/* ---- stopping ---- */
+
+static void stop_serves_who_is_there_and_who_waits(void **state)
+{
+    (void)state;
+    struct server *s = start("1", "graceful_timeout=1h");
+    struct client *busy = send_waiting(s, "/wait", "go");
+    struct client *queued[5];
+    for (int i = 0; i < 5; i++) {
+        queued[i] = client_to(s);
+        client_send_text(queued[i], HELLO);
+    }
+    server_signal(s, SIGTERM);
+    (void)server_wait_log(s, "stopping");
+    (void)server_write_file(s, "go", "");
+    expect(busy, 200, NULL);
+    CHECK(r.is_closing);
+    for (int i = 0; i < 5; i++) {
+        expect(queued[i], 200, "loop loop\n");
+        CHECK(r.is_closing);
+    }
+    CHECK_EQ(server_wait_exit(s), 0);
+}
+
+static void idle_connection_has_its_last_chance_at_a_stop(void **state)
+{
+    (void)state;
+    struct server *s = start("1", "graceful_timeout=1h");
+    struct client *c = client_to(s);
+    client_exchange(c, &r, HELLO);
+    CHECK(!r.is_closing);
+    server_signal(s, SIGTERM);
+    (void)server_wait_log(s, "stopping");
+    client_exchange(c, &r, HELLO);
+    CHECK_EQ(r.status, 200);
+    CHECK(r.is_closing);
+    CHECK_EQ(server_wait_exit(s), 0);
+}
+
+static void stop_does_not_wait_longer_than_graceful_timeout(void **state)
+{
+    (void)state;
+    struct server *s = start("1", "graceful_timeout=2s");
+    s->is_violent = true;
+    struct client *c = client_to(s);
+    client_send_text(c, "GET /later?file=/nonexistent HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)server_wait_log(s, "lanes defers");
+    server_signal(s, SIGTERM);
+    client_expect_close(c);
+    CHECK_EQ(server_wait_exit(s), 0);
+    CHECK_HAS(lines_text(&s->log), "request cut");
+}
+
+static void worker_that_gets_term_is_replaced_and_finishes(void **state)
+{
+    (void)state;
+    struct server *s = start("1", "graceful_timeout=1h");
+    pid_t pid = server_worker_pid(s, 0);
+    struct client *c = send_waiting(s, "/wait", "go");
+    CHECK(kill(pid, SIGTERM) == 0);
+    (void)server_write_file(s, "go", "");
+    expect(c, 200, NULL);
+    (void)server_wait_log(s, "worker ready");
+    free(client_get(s, "/loop", 200));
+    CHECK(procs_wait_gone(pid, PATIENCE_MS));
+}
+
+static void idle_server_sleeps(void **state)
+{
+    (void)state;
+    struct server *s = start("2", "strict=no");
+    struct client *idle = client_to(s);
+    client_exchange(idle, &r, HELLO);
+    unsigned long before =
+        procs_cpu_ticks(server_worker_pid(s, 0)) + procs_cpu_ticks(server_worker_pid(s, 1));
+    uint64_t end = patience_until(1500);
+    while (patience_turn(end))
+        continue;
+    unsigned long after =
+        procs_cpu_ticks(server_worker_pid(s, 0)) + procs_cpu_ticks(server_worker_pid(s, 1));
+    CHECK(after - before < 20 * patience_factor()); /* of 300 for two that spin */
+}
+
+SERVER_MAIN(SERVER_TEST(handlers_of_all_lanes_run_in_the_worker_itself),
+            SERVER_TEST(a_second_connection_waits_for_the_end_of_the_first),
+            SERVER_TEST(an_idle_worker_takes_whoever_comes),
+            SERVER_TEST(keep_alive_lasts_while_nobody_waits),
+            SERVER_TEST(pipelined_requests_are_answered_although_somebody_waits),
+            SERVER_TEST(many_clients_at_once_are_all_served),
+            SERVER_TEST(client_without_a_request_is_in_the_way_for_header_timeout_only),
+            SERVER_TEST(client_that_reads_nothing_is_cut_off),
+            SERVER_TEST(client_that_leaves_frees_its_worker),
+            SERVER_TEST(answers_that_come_later_are_waited_for),
+            SERVER_TEST(handler_that_takes_too_long_is_504_and_costs_its_worker),
+            SERVER_TEST(hanging_handler_is_504_by_the_watchdog_too),
+            SERVER_TEST(stop_serves_who_is_there_and_who_waits),
+            SERVER_TEST(idle_connection_has_its_last_chance_at_a_stop),
+            SERVER_TEST(stop_does_not_wait_longer_than_graceful_timeout),
+            SERVER_TEST(worker_that_gets_term_is_replaced_and_finishes),
+            SERVER_TEST(idle_server_sleeps))

@@ -1,0 +1,36 @@
+/* The first and the last things that a web worker does, whatever its class. */
+#ifndef REMUDA_WORKERS_BOOT_H
+#define REMUDA_WORKERS_BOOT_H
+
+#include "ipc/heritage.h"
+#include "workers/web.h"
+
+struct err;
+
+/* Says HELLO, receives the shared table, takes its seat. What fails ends the process, with the
+ * reason told to the master. */
+void boot_begin(const struct heritage *heritage, const struct app *app,
+                struct scoreboard_part *out_part);
+_Noreturn void boot_fail(const struct heritage *heritage, const char *reason);
+
+/* Runs the app's worker_init. Ends the process as boot_begin(). */
+void boot_init_app(const struct heritage *heritage, const struct app *app);
+
+/* Says READY, to the master and in the shared table. */
+void boot_ready(const struct heritage *heritage, const struct scoreboard_part *part);
+
+/* Signals that workers obey come out of the descriptor (ipc/signals.h), the others harm nobody. In
+ * a terminal INT and QUIT reach the whole group: with a master they are the master's to act on.
+ * Returns  the descriptor; -errno, *err */
+int boot_open_signals(bool has_master, struct err *err) __attribute__((warn_unused_result));
+
+/* Single mode: a part of a table that nobody else sees.
+ * Returns  0, for boot_free_part(); -ENOMEM, *err */
+int boot_make_part(const struct settings *settings, struct scoreboard_part *out_part,
+                   struct err *err) __attribute__((warn_unused_result));
+void boot_free_part(struct scoreboard_part *part);
+
+/* Behind web_fini(): runs the app's worker_exit. */
+void boot_end_app(const struct app *app, struct web *web);
+
+#endif

@@ -1,0 +1,60 @@
+/* What a sync worker waits for while it has no client: listening sockets, channel and signals, in
+ * an epoll of its own. Only that lets the kernel wake one of many idle workers for a connection,
+ * and pass over those that are busy (EPOLLEXCLUSIVE, epoll_ctl(2)). */
+#ifndef REMUDA_WORKERS_SOCKETS_H
+#define REMUDA_WORKERS_SOCKETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+struct sockets_listener {
+    int64_t id; /* the master's name for it */
+    int fd;
+    bool is_retired; /* its address is given up: to be closed once it is empty */
+};
+
+struct sockets {
+    int epoll_fd;
+    int channel_fd; /* -1: none */
+    int signal_fd;
+    struct sockets_listener *items;
+    size_t n;
+    bool is_open; /* they are watched */
+};
+
+#define SOCKETS_EVENTS_MAX 16
+
+/* channel_fd, signal_fd  borrowed; channel_fd -1: none
+ * Returns                0, for sockets_close(); -errno */
+int sockets_init(struct sockets *s, int channel_fd, int signal_fd)
+    __attribute__((warn_unused_result));
+void sockets_close(struct sockets *s);
+
+/* One more; owned from now on. */
+void sockets_add(struct sockets *s, int fd, int64_t id);
+void sockets_remove_at(struct sockets *s, size_t i);
+
+/* From now on they are watched. */
+void sockets_open(struct sockets *s);
+
+/* Waits. What came is in events, and told apart by sockets_is_listener(); the descriptor that it
+ * came from is events[i].data.fd.
+ * Returns  how many, 0 … */
+int sockets_wait(struct sockets *s, int wait_ms, struct epoll_event events[SOCKETS_EVENTS_MAX]);
+bool sockets_is_listener(const struct sockets *s, const struct epoll_event *event);
+
+/* Is anybody in a queue who would be served by this worker? One system call. */
+bool sockets_has_waiting(struct sockets *s);
+
+/* Takes one out of a queue.
+ * Returns  its descriptor, non-blocking; -EAGAIN nobody is there, or not any more; -EMFILE and the
+ *          like: nothing can be accepted now */
+int sockets_accept(int fd, struct sockaddr_storage *out_address);
+
+/* The master has shut the socket, as it does with unix sockets in a stop (server/listen.h). */
+bool sockets_is_shut(int fd);
+
+#endif

@@ -1,0 +1,623 @@
+/* ROOM: the sync worker.
+ *
+ * What it does: accepts a connection, serves it until it ends, then accepts the next. Every handler
+ * runs here, whatever its lane, and may block; nobody else is held up by that but who waits to be
+ * accepted. For apps that are not written for a loop.
+ * Who starts it: the loader forks it on the master's word; the master adopts it.
+ * Inherits: standard streams, log, access log, its channel; the app's memory as the loader left it.
+ * Gets over the channel: the shared table, and the listening sockets of all slots: who is idle
+ * takes the next connection, wherever the kernel has queued it.
+ * May never: keep a connection that has nothing to say while somebody waits.
+ * When the master dies it is killed (PR_SET_PDEATHSIG), and ends by itself when the channel closes;
+ * when it dies, one connection is lost.
+ *
+ * It waits in two places: wait_for_clients() while it has none (workers/sockets.h), and
+ * wait_for_client() while it has one, in poll(2). In both it hears channel and signals, and beats
+ * twice a second. A handler that blocks is judged by two clocks: the master's watchdog (timeout),
+ * and a timer of the process (request_timeout, workers/overtime.h). */
+#include "workers/web_sync.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/title.h"
+#include "ipc/msg.h"
+#include "ipc/signals.h"
+#include "workers/boot.h"
+#include "workers/channel.h"
+#include "workers/drain.h"
+#include "workers/overtime.h"
+#include "workers/sockets.h"
+#include "workers/transfer.h"
+
+#define TICK_US (CLOCK_US_PER_S / 2) /* heartbeat; the master calls 1 s without one hung */
+#define ACCEPT_PAUSE_MS 100          /* after the descriptors ran out */
+#define NEVER_US UINT64_MAX
+
+static struct {
+    struct web web;
+    const struct heritage *heritage; /* NULL in single mode */
+    int channel_fd;                  /* -1 in single mode */
+    int signal_fd;
+    struct sockets sockets;
+    bool is_retiring; /* one of them */
+    uint64_t ticked_us;
+
+    struct transfer client; /* valid while has_client */
+    bool has_client;
+    bool has_more;         /* it has sent more while it waits for an answer */
+    enum conn_wait wait;   /* what it was last seen to wait for */
+    uint64_t since_us;     /* the clock of that */
+    uint64_t opened_us;    /* when it was accepted */
+    uint64_t lingering_us; /* when our side was shut */
+
+    struct conn_hooks hooks; /* those of workers/web.h, which run the app */
+    bool is_draining;
+    bool has_said_drained;
+    bool is_over;
+    const char *why_over;      /* for the log, when a request is under way then */
+    uint64_t drain_began_us;   /* valid in a drain */
+    void (*reopen_logs)(void); /* single mode: at USR1 */
+} room;
+
+static void serve(void);
+static int set_up(const struct settings *settings, const struct app *app,
+                  const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
+                  int access_fd, struct err *err);
+static void tear_down(void);
+static void wait_for_clients(void);
+static bool accept_one(int fd);
+static void serve_client(int fd, const struct sockaddr_storage *address);
+static void wait_for_client(void);
+static void on_channel(void);
+static void on_signal(void);
+static void take_tickets(void);
+static void drain_sockets(void);
+static void look_at_patience(void);
+
+/* ---- main ---- */
+
+void web_sync_main(const struct heritage *heritage, const struct app *app)
+{
+    struct err err = {0};
+    struct scoreboard_part part;
+    room.heritage = heritage;
+    room.channel_fd = heritage->channel_fd;
+    boot_begin(heritage, app, &part);
+    if (set_up(heritage->settings, app, &part, heritage->board.n_inflight, heritage->board.n_routes,
+               heritage->access_fd, &err) < 0)
+        boot_fail(heritage, err.text);
+    boot_init_app(heritage, app);
+    boot_ready(heritage, &part);
+    serve();
+    tear_down();
+    boot_end_app(app, &room.web);
+    exit(EXIT_SUCCESS);
+}
+
+int web_sync_run_single(const struct settings *settings, const struct app *app, int access_fd,
+                        void (*reopen_logs)(void), const int *fds, size_t n_fds, struct err *err)
+{
+    struct scoreboard_part part;
+    room.channel_fd = -1;
+    room.reopen_logs = reopen_logs;
+    int rc = boot_make_part(settings, &part, err);
+    if (rc < 0)
+        return rc;
+    rc = set_up(settings, app, &part, settings->inflight, settings->limit_routes, access_fd, err);
+    if (rc == 0) {
+        for (size_t i = 0; i < n_fds; i++)
+            sockets_add(&room.sockets, fds[i], (int64_t)i);
+        sockets_open(&room.sockets);
+        log_notice("ready", "workers=1");
+        serve();
+        tear_down();
+    }
+    boot_end_app(app, &room.web);
+    boot_free_part(&part);
+    return rc;
+}
+
+static void serve(void)
+{
+    web_show_state(room.web.settings, room.heritage, TITLE_IDLE);
+    while (!room.is_over) {
+        wait_for_clients();
+        if (room.is_draining || room.is_retiring)
+            drain_sockets();
+    }
+}
+
+static void wrap_hooks(void);
+
+static int set_up(const struct settings *settings, const struct app *app,
+                  const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
+                  int access_fd, struct err *err)
+{
+    int rc = web_init(&room.web, settings, app, part, n_inflight, n_routes, access_fd, err);
+    if (rc < 0)
+        return rc;
+    rc = boot_open_signals(room.heritage != NULL, err);
+    if (rc < 0)
+        return rc;
+    room.signal_fd = rc;
+    rc = sockets_init(&room.sockets, room.channel_fd, room.signal_fd);
+    if (rc < 0)
+        return err_set(err, -rc, "epoll: %s", strerror(-rc));
+    /* Each answer leaves before the next handler is called, since that may block. */
+    room.web.env.limits.pipelined = 1;
+    room.web.slow_us = UINT64_MAX; /* there is no loop that it would hold */
+    wrap_hooks();
+    return 0;
+}
+
+/* ---- a turn ---- */
+
+static void begin_turn(void)
+{
+    uint64_t now_us = clock_now_us();
+    web_on_turn(&room.web, now_us);
+    if (room.is_draining)
+        look_at_patience();
+    if (now_us < room.ticked_us + TICK_US)
+        return;
+    room.ticked_us = now_us;
+    web_on_tick(&room.web);
+    take_tickets(); /* of requests that have ended without them */
+    if (!room.is_draining)
+        web_tell_if_worn(&room.web, room.heritage,
+                         room.web.settings->max_rss_bytes > 0 ? recycle_read_rss() : 0);
+}
+
+static void end(const char *why)
+{
+    room.is_over = true;
+    room.why_over = why;
+}
+
+static int until_ms(uint64_t at_us)
+{
+    uint64_t now_us = room.web.env.now_us;
+    uint64_t wait_us = at_us > now_us ? at_us - now_us : 0;
+    if (wait_us > TICK_US)
+        wait_us = TICK_US;
+    return (int)((wait_us + CLOCK_US_PER_MS - 1) / CLOCK_US_PER_MS);
+}
+
+/* ---- without a client ---- */
+
+/* One of those who knock is served; the others are still there the next time. */
+static void wait_for_clients(void)
+{
+    struct epoll_event events[SOCKETS_EVENTS_MAX];
+    uint64_t until_us =
+        room.is_draining ? room.drain_began_us + DRAIN_LAST_LOOK_US : room.web.env.now_us + TICK_US;
+    int n = sockets_wait(&room.sockets, until_ms(until_us), events);
+    begin_turn();
+    for (int i = 0; i < n; i++)
+        if (events[i].data.fd == room.signal_fd)
+            on_signal();
+        else if (!sockets_is_listener(&room.sockets, &events[i]))
+            on_channel();
+    for (int i = 0; i < n && !room.is_over && !room.is_draining; i++)
+        if (sockets_is_listener(&room.sockets, &events[i]) && accept_one(events[i].data.fd))
+            return;
+}
+
+/* Returns whether somebody was there */
+static bool accept_one(int fd)
+{
+    struct sockaddr_storage address;
+    int client_fd = sockets_accept(fd, &address);
+    if (client_fd >= 0) {
+        serve_client(client_fd, &address);
+    } else if (client_fd != -EAGAIN) {
+        log_error("can't accept, trying again in a moment", "reason=\"%s\"", strerror(-client_fd));
+        (void)poll(NULL, 0, ACCEPT_PAUSE_MS);
+    }
+    return client_fd >= 0;
+}
+
+/* ---- with a client ---- */
+
+/* Somebody who waits is worth more than a connection that may have another request some time: the
+ * answer says so, unless that request is here already. */
+static void judge_keep_alive(void)
+{
+    room.web.env.is_draining = room.is_draining || sockets_has_waiting(&room.sockets);
+}
+
+static void end_app(void)
+{
+    overtime_end();
+    judge_keep_alive();
+}
+
+static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
+{
+    overtime_begin(req, room.client.fd);
+    room.hooks.handle(owner, req, res);
+    end_app();
+}
+
+static void on_consume(void *owner, struct rmd_request *req, struct rmd_response *res,
+                       struct str piece)
+{
+    overtime_begin(req, room.client.fd);
+    room.hooks.consume(owner, req, res, piece);
+    end_app();
+}
+
+static void on_answer(void *owner, struct rmd_request *req, struct rmd_response *res,
+                      const struct rmd_deferred *ticket)
+{
+    overtime_begin(req, room.client.fd);
+    room.hooks.answer(owner, req, res, ticket);
+    end_app();
+}
+
+static void on_error(void *owner, struct rmd_request *req, struct rmd_response *res, int status)
+{
+    room.hooks.error(owner, req, res, status);
+    judge_keep_alive();
+}
+
+static void wrap_hooks(void)
+{
+    struct conn_hooks *hooks = &room.web.env.hooks;
+    room.hooks = *hooks;
+    hooks->handle = on_handle;
+    hooks->consume = on_consume;
+    hooks->answer = on_answer;
+    hooks->error = on_error;
+    if (room.heritage) /* else a debugger has the process: nothing is limited there */
+        overtime_open(&room.web);
+}
+
+/* A clock starts when the wait for something begins, and again with every progress, but for those
+ * that have an end whatever comes. */
+static void start_clock(void)
+{
+    struct transfer *t = &room.client;
+    uint64_t now_us = room.web.env.now_us;
+    enum conn_wait wait = conn_wait(&t->conn), before = room.wait;
+    room.wait = wait;
+    room.since_us = now_us;
+    if (wait == CONN_WAIT_REQUEST && t->conn.n_requests == 0)
+        room.since_us = room.opened_us; /* it owes its first request as one owes a head */
+    else if (wait == CONN_WAIT_HEAD)
+        room.since_us = t->conn.ex->req.started_us;
+    if (wait == CONN_WAIT_WRITE && before != wait)
+        transfer_begin_waiting(t);
+    if (wait == CONN_WAIT_LINGER && before != wait) {
+        (void)shutdown(t->fd, SHUT_WR); /* ENOTCONN: the client is gone already */
+        room.lingering_us = now_us;
+    }
+    if (wait != CONN_WAIT_TIMER)
+        room.has_more = false;
+}
+
+static uint64_t after(uint64_t since_us, uint64_t limit_us)
+{
+    return limit_us > 0 ? since_us + limit_us : NEVER_US;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When the wait for this client has lasted long enough. */
+static uint64_t deadline_us(void)
+{
+    const struct settings *s = room.web.settings;
+    const struct transfer *t = &room.client;
+    switch (room.wait) {
+    case CONN_WAIT_REQUEST:
+        if (room.is_draining)
+            return (room.since_us > room.drain_began_us ? room.since_us : room.drain_began_us) +
+                   drain_last_chance_us(s);
+        return after(room.since_us,
+                     t->conn.n_requests == 0 ? s->header_timeout_us : s->keepalive_us);
+    case CONN_WAIT_HEAD:
+        return after(room.since_us, s->header_timeout_us);
+    case CONN_WAIT_BODY:
+        return after(room.since_us, s->body_timeout_us);
+    case CONN_WAIT_WRITE:
+        return t->looked_us + s->write_timeout_us / TRANSFER_LOOKS_A_TIMEOUT;
+    case CONN_WAIT_TIMER:
+        return t->conn.resume_us;
+    case CONN_WAIT_LINGER:
+        return least(room.since_us + TRANSFER_LINGER_US,
+                     room.lingering_us + TRANSFER_LINGER_MAX_US);
+    default:
+        return NEVER_US;
+    }
+}
+
+static void turn(void)
+{
+    transfer_turn(&room.client);
+    start_clock();
+}
+
+/* Its time without a request is over, or somebody else's has come. */
+static void part_if_idle(void)
+{
+    transfer_look_last(&room.client);
+    if (conn_wait(&room.client.conn) == CONN_WAIT_REQUEST)
+        conn_fini(&room.client.conn);
+    start_clock();
+}
+
+static void expire(void)
+{
+    struct transfer *t = &room.client;
+    switch (room.wait) {
+    case CONN_WAIT_REQUEST:
+        part_if_idle();
+        return;
+    case CONN_WAIT_WRITE:
+        if (transfer_is_taking(t))
+            return;
+        transfer_give_up(t);
+        break;
+    case CONN_WAIT_TIMER:
+        break;
+    default:
+        conn_on_timeout(&t->conn);
+        break;
+    }
+    turn();
+}
+
+static void take_tickets(void)
+{
+    struct rmd_deferred *next;
+    for (struct rmd_deferred *d = deferred_take(&room.web.box); d; d = next) {
+        next = d->next;
+        if (conn_on_ticket(&room.web.env, d))
+            turn();
+    }
+}
+
+enum { AT_CLIENT, AT_SIGNAL, AT_CHANNEL, AT_BOX, AT_OTHERS, AT_COUNT };
+
+static void fill_polls(struct pollfd polls[AT_COUNT])
+{
+    bool is_waiting = room.wait == CONN_WAIT_TIMER;
+    bool is_idle = room.wait == CONN_WAIT_REQUEST && room.client.conn.n_requests > 0;
+    short events = room.wait == CONN_WAIT_WRITE  ? POLLOUT
+                   : is_waiting && room.has_more ? 0
+                                                 : POLLIN;
+    polls[AT_CLIENT] = (struct pollfd){.fd = events ? room.client.fd : -1, .events = events};
+    polls[AT_SIGNAL] = (struct pollfd){.fd = room.signal_fd, .events = POLLIN};
+    polls[AT_CHANNEL] = (struct pollfd){.fd = room.channel_fd, .events = POLLIN};
+    polls[AT_BOX] = (struct pollfd){.fd = room.web.box.wake_fd, .events = POLLIN};
+    polls[AT_OTHERS] =
+        (struct pollfd){.fd = is_idle ? room.sockets.epoll_fd : -1, .events = POLLIN};
+}
+
+/* Waits for the client, or for what it waits for, and does what can be done then. */
+static void wait_for_client(void)
+{
+    struct pollfd polls[AT_COUNT];
+    uint64_t deadline = deadline_us();
+    web_flush_access(&room.web);
+    fill_polls(polls);
+    uint64_t cut_us =
+        room.is_draining ? room.drain_began_us + drain_cut_us(room.web.settings) : NEVER_US;
+    int n = poll(polls, AT_COUNT, until_ms(least(deadline, cut_us)));
+    begin_turn();
+    if (n > 0 && polls[AT_SIGNAL].revents)
+        on_signal();
+    if (n > 0 && polls[AT_CHANNEL].revents)
+        on_channel();
+    if (room.is_over)
+        return;
+    if (n > 0 && polls[AT_BOX].revents)
+        take_tickets();
+    if (n > 0 && polls[AT_CLIENT].revents) {
+        if (polls[AT_CLIENT].events == POLLIN && transfer_read(&room.client))
+            room.has_more = true;
+        turn();
+    } else if (n > 0 && polls[AT_OTHERS].revents && sockets_has_waiting(&room.sockets)) {
+        part_if_idle();
+    } else if (room.web.env.now_us >= deadline) {
+        expire();
+    }
+}
+
+static void show_client(bool has_client)
+{
+    room.has_client = has_client;
+    atomic_store_explicit(&room.web.part.head->connections, has_client, memory_order_relaxed);
+}
+
+static void serve_client(int fd, const struct sockaddr_storage *address)
+{
+    struct transfer *t = &room.client;
+    *t = (struct transfer){0};
+    room.wait = CONN_WAIT_CLOSE;
+    room.opened_us = room.web.env.now_us;
+    show_client(true);
+    transfer_open(t, &room.web, fd, address);
+    turn();
+    while (!room.is_over && room.wait != CONN_WAIT_CLOSE)
+        wait_for_client();
+    if (room.wait != CONN_WAIT_CLOSE)
+        drain_log_cut(&t->conn, room.web.env.now_us, room.why_over);
+    transfer_close(t);
+    show_client(false);
+    if (!room.is_draining)
+        web_tell_if_worn(&room.web, room.heritage, 0);
+    room.web.env.is_draining = room.is_draining;
+    web_flush_access(&room.web);
+}
+
+/* ---- the drain ---- */
+
+static void say_drained(void)
+{
+    if (!room.has_said_drained)
+        channel_tell(room.heritage, MSG_DRAINED, NULL, getpid(), 0, NULL);
+    room.has_said_drained = true;
+}
+
+/* When others go on with our sockets we only close our copies. When nobody does, each is accepted
+ * from for a moment more, then until it is empty: who is in its queue was promised an answer. */
+static void start_draining(bool do_others_go_on)
+{
+    if (!room.is_draining) {
+        room.is_draining = true;
+        room.web.env.is_draining = true;
+        room.drain_began_us = room.web.env.now_us;
+        web_show_state(room.web.settings, room.heritage, "draining");
+        atomic_store_explicit(&room.web.part.head->state, SEAT_STATE_DRAINING,
+                              memory_order_relaxed);
+    }
+    while (do_others_go_on && room.sockets.n > 0)
+        sockets_remove_at(&room.sockets, 0);
+    if (room.sockets.n == 0)
+        say_drained();
+}
+
+/* The connection in hand has ended: now those who are still in the queues, one after the other. */
+static void drain_sockets(void)
+{
+    room.is_retiring = false;
+    for (size_t i = room.sockets.n; i-- > 0 && !room.is_over;) {
+        if (!room.is_draining && !room.sockets.items[i].is_retired)
+            continue;
+        while (!room.is_over && i < room.sockets.n && accept_one(room.sockets.items[i].fd))
+            begin_turn();
+        bool is_late =
+            room.is_draining && room.web.env.now_us >= room.drain_began_us + DRAIN_LAST_LOOK_US;
+        if (i < room.sockets.n && (is_late || room.sockets.items[i].is_retired ||
+                                   sockets_is_shut(room.sockets.items[i].fd)))
+            sockets_remove_at(&room.sockets, i);
+    }
+    if (!room.is_draining || room.sockets.n > 0 || room.is_over)
+        return;
+    say_drained();
+    end("drained");
+}
+
+/* More may come than can be served: whoever is still in the queue at half-time then finds the port
+ * closed, while the one who was accepted has time to be answered. */
+static void look_at_patience(void)
+{
+    uint64_t cut_us = drain_cut_us(room.web.settings);
+    uint64_t elapsed_us = room.web.env.now_us - room.drain_began_us;
+    if (elapsed_us >= cut_us / 2 && room.sockets.n > 0) {
+        if (sockets_has_waiting(&room.sockets))
+            log_warn("sockets closed with connections waiting", "sockets=%zu", room.sockets.n);
+        start_draining(true);
+    }
+    if (elapsed_us < cut_us || room.is_over)
+        return;
+    log_warn("graceful_timeout is over, what remains is cut",
+             "graceful_timeout_ms=%" PRIu64 " connections=%d",
+             room.web.settings->graceful_timeout_us / CLOCK_US_PER_MS, room.has_client);
+    end("graceful_timeout");
+}
+
+/* ---- the master's word ---- */
+
+/* Between two batches: what was gathered goes where it was meant to go. */
+static void take_logs(const struct msg *msg, const int *fds, size_t n_fds)
+{
+    web_flush_access(&room.web);
+    channel_take_logs(room.heritage, msg, fds, n_fds);
+    web_on_access_opened(&room.web);
+}
+
+static void obey(const struct msg *msg, int *fds, size_t n_fds)
+{
+    switch ((enum msg_type)msg->type) {
+    case MSG_LISTEN:
+        if (n_fds == 1 && !room.is_draining) {
+            sockets_add(&room.sockets, fds[0], msg->value);
+            fds[0] = -1;
+        }
+        break;
+    case MSG_UNLISTEN:
+        for (size_t i = room.sockets.n; i-- > 0;)
+            if (room.sockets.items[i].id == msg->value)
+                sockets_remove_at(&room.sockets, i);
+        break;
+    case MSG_RETIRE:
+        for (size_t i = 0; i < room.sockets.n; i++)
+            if (room.sockets.items[i].id == msg->value)
+                room.sockets.items[i].is_retired = room.is_retiring = true;
+        break;
+    case MSG_START:
+        sockets_open(&room.sockets);
+        break;
+    case MSG_DRAIN:
+        start_draining(msg->value == MSG_DRAIN_LEAVE);
+        break;
+    case MSG_STOP:
+        end("stop");
+        break;
+    case MSG_LOGS:
+        take_logs(msg, fds, n_fds);
+        break;
+    default:
+        log_warn("frame that a web worker does not expect", "type=%s", msg_names[msg->type]);
+        break;
+    }
+    for (size_t i = 0; i < n_fds; i++)
+        fd_close(&fds[i]);
+}
+
+static void on_channel(void)
+{
+    for (;;) {
+        struct msg msg;
+        int fds[FD_PASS_MAX];
+        size_t n_fds = 0;
+        int rc = msg_receive(room.channel_fd, 0, &msg, fds, &n_fds);
+        if (rc == -EAGAIN)
+            return;
+        if (rc <= 0) { /* without a master nobody would restart or stop us */
+            log_error("the master is gone, ending", "reason=\"%s\"",
+                      rc < 0 ? strerror(-rc) : "channel closed");
+            end("the master is gone");
+            return;
+        }
+        obey(&msg, fds, n_fds);
+    }
+}
+
+static void on_signal(void)
+{
+    uint64_t taken = signals_take();
+    if (signals_has(taken, SIGUSR1)) {
+        web_flush_access(&room.web);
+        room.reopen_logs();
+        web_on_access_opened(&room.web);
+    }
+    if (signals_has(taken, SIGINT) || signals_has(taken, SIGQUIT) ||
+        (signals_has(taken, SIGTERM) && room.is_draining && !room.heritage))
+        end("stop");
+    else if (signals_has(taken, SIGTERM))
+        start_draining(false); /* TERM may go to the whole group, and then nobody goes on */
+}
+
+/* ---- the end ---- */
+
+static void tear_down(void)
+{
+    sockets_close(&room.sockets);
+    overtime_close();
+    web_fini(&room.web);
+}

@@ -153,7 +153,7 @@ static void write_limits(const struct fault *fault)
 {
     (void)fault;
     _Static_assert(RLIM_NLIMITS <= REMAINS_LIMITS, "all of them");
-    for (int i = 0; i < (int)RLIM_NLIMITS; i++) {
+    for (unsigned i = 0; i < RLIM_NLIMITS; i++) {
         struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
         (void)getrlimit(i, &limit);
         crash.remains->limits[i] = (struct remains_limit){limit.rlim_cur, limit.rlim_max};

@@ -1,5 +1,6 @@
 /* `remuda reload`: has the running server build a new generation, and waits for how that ends. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 
 #include "base/json_value.h"
@@ -33,11 +34,12 @@ static int tell(struct str answer)
 static int reload(struct ctl *ctl, bool waits)
 {
     struct str answer;
-    int code = ctl_connect(ctl);
-    if (code == 0)
-        code = ctl_ask(
-            ctl, waits ? "{\"request\":\"reload\"}" : "{\"request\":\"reload\",\"wait\":false}",
-            &answer);
+    bool is_signalled;
+    int code = ctl_order(
+        ctl, waits ? "{\"request\":\"reload\"}" : "{\"request\":\"reload\",\"wait\":false}", SIGHUP,
+        &answer, &is_signalled);
+    if (is_signalled)
+        return code;
     if (code == 0 && !waits)
         (void)puts("reloading; `remuda status` says how it ends");
     if (code != 0 || !waits)

@@ -1,4 +1,5 @@
 /* `remuda reopen`: has the running server open its log files anew. */
+#include <signal.h>
 #include <stdio.h>
 
 #include "server/cli.h"
@@ -8,12 +9,11 @@ int cmd_reopen(int argc, char **argv)
 {
     struct ctl ctl;
     struct str answer;
+    bool is_signalled;
     int code;
     if (ctl_begin(&ctl, "reopen", argc, argv, NULL, 0, &code)) {
-        code = ctl_connect(&ctl);
-        if (code == 0)
-            code = ctl_ask(&ctl, "{\"request\":\"reopen\"}", &answer);
-        if (code == 0)
+        code = ctl_order(&ctl, "{\"request\":\"reopen\"}", SIGUSR1, &answer, &is_signalled);
+        if (code == 0 && !is_signalled)
             (void)puts("log files are opened anew; the server's log says when everyone has them");
     }
     ctl_end(&ctl);

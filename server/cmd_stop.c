@@ -1,4 +1,5 @@
 /* `remuda stop`: tells the running server to stop, and waits until it has. */
+#include <signal.h>
 #include <stdio.h>
 
 #include "server/cli.h"
@@ -12,9 +13,8 @@ static int stop(struct ctl *ctl, bool is_quick, bool waits)
     struct str answer;
     (void)snprintf(request, sizeof request, "{\"request\":\"stop\",\"how\":\"%s\",\"wait\":%s}",
                    is_quick ? "quick" : "graceful", waits ? "true" : "false");
-    int code = ctl_connect(ctl);
-    if (code == 0)
-        code = ctl_ask(ctl, request, &answer);
+    bool is_signalled;
+    int code = ctl_order(ctl, request, is_quick ? SIGQUIT : SIGTERM, &answer, &is_signalled);
     if (code == 0 && waits)
         code = ctl_wait_end(ctl);
     if (code == 0)

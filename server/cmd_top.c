@@ -186,10 +186,11 @@ static int paint(const struct top_view_page *page, unsigned width, struct buf *o
         [TOP_VIEW_WARN] = "\033[0;33m", [TOP_VIEW_BAD] = "\033[0;1;31m"};
     bool has_colour = terminal_has_colour();
     const char *p = page->text.data;
+    const char *end = p + page->text.len;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < page->n; i++) {
         char line[4 * TOP_VIEW_COLUMNS_MAX + 1];
-        int len = (int)(strchr(p, '\n') - p);
+        int len = (int)((const char *)memchr(p, '\n', (size_t)(end - p)) - p);
         (void)snprintf(line, sizeof line, "%.*s", len, p);
         size_t columns = plain_columns(line);
         /* Bold and inverse are no colours: without any, the heads still stand out. */

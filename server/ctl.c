@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,8 +17,10 @@
 #include "base/fd.h"
 #include "base/json_value.h"
 #include "config/settings.h"
+#include "ipc/signals.h"
 #include "server/cli.h"
 #include "server/control.h"
+#include "server/pidfile.h"
 #include "server/plain.h"
 
 #define ANSWER_MAX (64U << 20) /* of one answer; 512 workers need less than 1 MiB */
@@ -44,7 +47,8 @@ static bool find_path(struct ctl *ctl, int *out_exit)
         *out_exit = refuse(ctl, CLI_CONFIG, "%s", err.text);
         return false;
     }
-    if (ctl->path.is_explicit && settings->chdir && chdir(settings->chdir) < 0) {
+    /* Where relative paths begin, of the socket and of the pid file. */
+    if (settings->chdir && chdir(settings->chdir) < 0 && ctl->path.is_explicit) {
         *out_exit = refuse(ctl, CLI_CONFIG, "chdir %s: %s", settings->chdir, strerror(errno));
         return false;
     }
@@ -180,14 +184,31 @@ static int explain(struct ctl *ctl, int code)
     return CLI_NOBODY;
 }
 
+/* The server that has no socket but a pid file; 0: there is none. */
+static pid_t find_by_pidfile(const struct ctl *ctl)
+{
+    struct err err;
+    pid_t pid;
+    const char *path = ctl->merge.settings->pidfile;
+    return path && path[0] && pidfile_read(path, &pid, &err) == 0 ? pid : 0;
+}
+
 int ctl_connect(struct ctl *ctl)
 {
+    int rc = ctl->path.is_off ? -ENOENT : ctl_try_connect(ctl);
+    if (rc == 0)
+        return 0;
+    ctl->server_pid = weigh(-rc) < 2 ? find_by_pidfile(ctl) : 0;
+    if (ctl->server_pid > 0)
+        return refuse(
+            ctl, CLI_CONFIG,
+            "the server (pid %d, as %s says) has no control socket; signals reach it, see "
+            "docs/signals.md",
+            (int)ctl->server_pid, ctl->merge.settings->pidfile);
     if (ctl->path.is_off)
         return refuse(ctl, CLI_NOBODY,
-                      "control_socket is off, so a server cannot be asked; signals still work, "
-                      "see docs/signals.md");
-    int rc = ctl_try_connect(ctl);
-    return rc < 0 ? explain(ctl, -rc) : 0;
+                      "control_socket is off, and no pid file names a server: none can be asked");
+    return explain(ctl, -rc);
 }
 
 void ctl_disconnect(struct ctl *ctl)
@@ -305,11 +326,35 @@ int ctl_ask(struct ctl *ctl, const char *request, struct str *out_answer)
     return code == 0 ? ctl_check(ctl, *out_answer) : code;
 }
 
+static int send_signal(struct ctl *ctl, int number)
+{
+    const char *pidfile = ctl->merge.settings->pidfile;
+    if (kill(ctl->server_pid, number) < 0)
+        return refuse(ctl, errno == ESRCH ? CLI_NOBODY : CLI_CONFIG, "pid %d, as %s says: %s",
+                      (int)ctl->server_pid, pidfile, strerror(errno));
+    (void)printf("no control socket: %s sent to pid %d, as %s says; the server's log tells what "
+                 "becomes of it\n",
+                 signals_name(number), (int)ctl->server_pid, pidfile);
+    return 0;
+}
+
+int ctl_order(struct ctl *ctl, const char *request, int number, struct str *out_answer,
+              bool *out_is_signalled)
+{
+    *out_is_signalled = false;
+    int rc = ctl->path.is_off ? -ENOENT : ctl_try_connect(ctl);
+    if (rc == 0)
+        return ctl_ask(ctl, request, out_answer);
+    ctl->server_pid = number > 0 && weigh(-rc) < 2 ? find_by_pidfile(ctl) : 0;
+    *out_is_signalled = ctl->server_pid > 0;
+    return *out_is_signalled ? send_signal(ctl, number) : ctl_connect(ctl);
+}
+
 int ctl_wait_end(struct ctl *ctl)
 {
     struct str line;
     int process_fd = (int)syscall(SYS_pidfd_open, ctl->server_pid, 0);
-    int rc = receive_line(ctl, CTL_FOREVER, &line);
+    int rc = ctl->fd >= 0 ? receive_line(ctl, CTL_FOREVER, &line) : -EPIPE;
     /* What the socket's end leaves open is whether the process is reaped: a moment. In another pid
      * namespace its number means nothing, and the end of the socket must do. */
     struct pollfd gone = {.fd = process_fd, .events = POLLIN};

@@ -20,7 +20,7 @@ struct ctl {
     struct merge_result merge;
     struct control_path path;
     int fd;           /* -1: not connected */
-    pid_t server_pid; /* while connected */
+    pid_t server_pid; /* who answers, or got a signal */
     char socket[CONTROL_PATH_MAX];
     struct buf in; /* what was received */
     size_t taken;  /* of in: behind the latest answer */
@@ -38,6 +38,13 @@ bool ctl_begin(struct ctl *ctl, const char *command, int argc, char **argv,
                struct merge_option *options, size_t max_rest, int *out_exit)
     __attribute__((warn_unused_result));
 void ctl_end(struct ctl *ctl);
+
+/* Connects, sends a request and receives its answer, a refusal is printed. When the server has no
+ * control socket but a pid file names it, it gets a signal instead, which is told.
+ * number   of the signal; 0: none does the same
+ * Returns  0: "ok":true, or *out_is_signalled; an exit code */
+int ctl_order(struct ctl *ctl, const char *request, int number, struct str *out_answer,
+              bool *out_is_signalled) __attribute__((warn_unused_result));
 
 /* Connects to the server. Returns 0; an exit code, the reason is on standard error */
 int ctl_connect(struct ctl *ctl) __attribute__((warn_unused_result));
@@ -63,7 +70,7 @@ int ctl_ask(struct ctl *ctl, const char *request, struct str *out_answer)
 /* Whether an answer says that it went well; if not, prints why. Returns 0; an exit code */
 int ctl_check(struct ctl *ctl, struct str answer) __attribute__((warn_unused_result));
 
-/* Waits until the server has closed the connection and its process is gone.
+/* Waits until the server has closed the connection, if there is one, and its process is gone.
  * Returns 0; an exit code */
 int ctl_wait_end(struct ctl *ctl) __attribute__((warn_unused_result));
 

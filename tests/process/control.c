@@ -310,7 +310,7 @@ static void a_server_without_a_socket_is_said_to_have_none(void **state)
     struct server *s = server_start_app(REMUDA_DEMO_SO, "--control-socket", "off", NULL);
     CHECK(access(control_socket(s), F_OK) != 0);
     struct server *command = RUN_FOR(s, 5, "status", "--control-socket", "off");
-    CHECK_HAS(lines_text(&command->log), "control_socket is off");
+    CHECK_HAS(lines_text(&command->log), "control_socket is off, and no pid file");
 }
 
 static void wrong_arguments_are_usage(void **state)
@@ -455,6 +455,33 @@ static void who_waits_for_a_reload_hears_of_a_stop(void **state)
     CHECK_EQ(server_wait_exit(s), 0);
 }
 
+/* ---- No socket, but a pid file ---- */
+
+static void a_pid_file_is_enough_for_what_signals_can_do(void **state)
+{
+    (void)state;
+    char pidfile[128], yaml[500];
+    struct server *s = server_new();
+    (void)snprintf(yaml, sizeof yaml, "app: %s\nbind: 127.0.0.1:0\nworkers: 1\npidfile: run.pid\n",
+                   REMUDA_DEMO_SO);
+    (void)server_write_file(s, "remuda.yaml", yaml);
+    (void)snprintf(pidfile, sizeof pidfile, "%s", server_path(s, "run.pid"));
+    const char *args[] = {"run", "--control-socket", "off", NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    server_wait_ready(s);
+    struct server *command = RUN_FOR(s, 1, "status");
+    CHECK_HAS(lines_text(&command->log), "has no control socket");
+    command = RUN_FOR(s, 0, "reload");
+    CHECK_HAS(lines_text(&command->out), "HUP sent to pid ");
+    (void)server_wait_log(s, "reloaded");
+    (void)RUN_FOR(s, 0, "reopen", "--control-socket", "off");
+    (void)server_wait_log_text(s, "reopen"); /* there may be no file to open */
+    command = RUN_FOR(s, 0, "stop");
+    CHECK_HAS(lines_text(&command->out), "stopped");
+    CHECK_EQ(server_wait_exit(s), 0);
+    (void)RUN_FOR(s, 5, "reload"); /* the pid file has gone with it */
+}
+
 SERVER_MAIN(SERVER_TEST(the_socket_is_the_owners_alone),
             SERVER_TEST(the_socket_goes_with_the_server),
             SERVER_TEST(a_file_that_is_no_longer_ours_stays),
@@ -474,4 +501,5 @@ SERVER_MAIN(SERVER_TEST(the_socket_is_the_owners_alone),
             SERVER_TEST(auto_leads_both_sides_to_the_same_place),
             SERVER_TEST(a_broken_file_hides_no_server), SERVER_TEST(a_reload_ends_with_its_outcome),
             SERVER_TEST(a_refused_reload_says_why_everywhere),
-            SERVER_TEST(who_waits_for_a_reload_hears_of_a_stop))
+            SERVER_TEST(who_waits_for_a_reload_hears_of_a_stop),
+            SERVER_TEST(a_pid_file_is_enough_for_what_signals_can_do))

@@ -408,7 +408,8 @@ static void wait_for_events(struct master *m)
     if (ppoll(m->polls, m->n_polls + 1, m->wake_us == SEAT_NEVER ? NULL : &timeout, NULL) < 0)
         forget_events(m); /* EINTR: the next turn asks again; the signal itself is in the pipe */
     m->herd.now_us = clock_now_us();
-    if (m->wake_us < SEAT_NEVER - AWAY_US && m->herd.now_us > m->wake_us + AWAY_US)
+    uint64_t planned_us = before_us + wait_us;
+    if (m->wake_us < SEAT_NEVER - AWAY_US && m->herd.now_us > planned_us + AWAY_US)
         excuse_heartbeats(m, "stopped");
 }
 

@@ -263,6 +263,13 @@ static int open_app(const struct settings *settings, int app_fd, void **out_hand
         return rc;
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/self/fd/%d", app_fd);
+    if (app_fd >= 0 && access(path, F_OK) < 0) {
+        log_warn("app loaded from its path",
+                 "why=\"no %s: /proc is not mounted\" does=\"don't "
+                 "replace the file in place\"",
+                 path);
+        app_fd = -1;
+    }
     const char *from = app_fd >= 0 ? path : settings->app;
     char *with_slash = NULL; /* dlopen(3) searches library folders for names without one */
     if (app_fd < 0 && !strchr(from, '/')) {

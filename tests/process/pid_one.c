@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "tests/harness/client.h"
 #include "tests/harness/patience.h"
 #include "tests/harness/procs.h"
@@ -48,17 +49,18 @@ static void become_pid_one(void *unused)
         _exit(CANNOT);
 }
 
-/* The first of the processes below the one outside: pid 1, as seen from here. */
+/* The one child of the one outside: pid 1, as seen from here. */
 static pid_t master_of(const struct server *s)
 {
-    pid_t below[PROCS_MAX];
-    size_t n = procs_below(s->pid, below);
-    for (size_t i = 0; i < n; i++) {
-        char title[256];
-        if (strcmp(procs_command(below[i], title, sizeof title), "remuda: master") == 0)
-            return below[i];
-    }
-    CHECK_FAIL("no master below pid %d", (int)s->pid);
+    char path[64];
+    char *text;
+    size_t len;
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)s->pid, (int)s->pid);
+    CHECK(fd_read_file(path, 4096, &text, &len) == 0);
+    pid_t pid = (pid_t)atoi(text);
+    free(text);
+    CHECK_SAYING(pid > 1, "no master below pid %d", (int)s->pid);
+    return pid;
 }
 
 static struct server *start(void)

@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,7 +25,8 @@
 
 #undef fork
 
-#define SPAWN_EXIT_ORPHAN 70 /* the parent was gone before the child could bind itself to it */
+#define SPAWN_EXIT_ORPHAN 70      /* the parent was gone before the child could bind itself to it */
+#define SPAWN_EXIT_NO_PROGRAM 127 /* as shells have it */
 
 int spawn_adopt_orphans(void)
 {
@@ -95,6 +98,38 @@ int spawn_child(const struct heritage *heritage, spawn_main main, pid_t *out_pid
         main(heritage);
         _exit(EXIT_FAILURE);
     }
+    *out_pid = pid;
+    return 0;
+}
+
+/* In the child, which is a copy of one thread: no lock can be held, so memory may be allocated. */
+_Noreturn static void execute(const struct spawn_program *program)
+{
+    signals_reset();
+    (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+    for (size_t i = 0; i < program->n_kept; i++)
+        (void)fcntl(program->kept_fds[i], F_SETFD, 0);
+    const char *verb = "enter";
+    const char *what = program->folder;
+    if (chdir(program->folder) == 0) {
+        verb = "run";
+        what = program->path;
+        (void)execve(program->path, program->argv, program->environment);
+    }
+    char text[512];
+    int n = snprintf(text, sizeof text, "failed cannot %s %.300s: %s", verb, what, strerror(errno));
+    if (write(program->report_fd, text, (size_t)n) < 0)
+        _exit(EXIT_FAILURE);
+    _exit(SPAWN_EXIT_NO_PROGRAM);
+}
+
+int spawn_program(const struct spawn_program *program, pid_t *out_pid, struct err *err)
+{
+    pid_t pid = fork_checked();
+    if (pid < 0)
+        return err_set(err, errno, "fork: %s", strerror(errno));
+    if (pid == 0)
+        execute(program);
     *out_pid = pid;
     return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef REMUDA_IPC_SPAWN_H
 #define REMUDA_IPC_SPAWN_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "ipc/heritage.h"
@@ -34,6 +35,22 @@ int spawn_grandchild(const struct heritage *heritage, spawn_main main, pid_t *ou
  * Returns  0 in the new process; 1 in the one that called; -errno, *err: there is no new one
  * Safe     single-threaded, before there are children */
 int spawn_detached(struct err *err) __attribute__((warn_unused_result));
+
+/* What spawn_program() starts. */
+struct spawn_program {
+    const char *path;
+    char *const *argv;        /* ended by NULL */
+    char *const *environment; /* ended by NULL */
+    const char *folder;       /* its working folder */
+    const int *kept_fds;      /* stay open under their numbers, beside the standard streams */
+    size_t n_kept;
+    int report_fd; /* one of those, a socket or pipe: gets "failed WHY" when it can't be started */
+};
+
+/* Forks and executes another program, which outlives this process: default signals, empty mask.
+ * Returns  0 and its pid, also when the program can't be started; -errno, *err says why */
+int spawn_program(const struct spawn_program *program, pid_t *out_pid, struct err *err)
+    __attribute__((warn_unused_result));
 
 /* Asks to be killed when the parent dies, and ends this process when that is not `master` (any
  * more). Every child does it when it starts; again after a change of credentials, which makes the

@@ -19,14 +19,19 @@
 #include "server/nofile.h"
 #include "server/origin.h"
 #include "server/reopen.h"
+#include "server/successor.h"
 #include "workers/loader.h"
 
 enum { SINGLE };
+
+/* The master that started this one for an upgrade: it is told why that comes to nothing. */
+static struct successor old_master = {.talk_fd = -1};
 
 static int refuse(int code, const char *what)
 {
     (void)fprintf(stderr, "remuda run: %s\n", what);
     daemon_fail(code, what);
+    successor_tell(&old_master, "failed", what);
     return code;
 }
 
@@ -44,6 +49,7 @@ static int cannot_start(int code, const struct err *err)
     log_error("cannot start", "exit=%d why=%s", code,
               log_quote(quoted, err->text, strlen(err->text)));
     daemon_fail(code, err->text);
+    successor_tell(&old_master, "failed", err->text);
     return code;
 }
 
@@ -186,6 +192,7 @@ static int run(struct merge_result *r, const struct merge_input *in, struct inhe
     cmd_check_settings(r->settings, &r->mistakes);
     if (!mistakes_is_empty(&r->mistakes)) {
         mistakes_print(&r->mistakes, "", stderr);
+        successor_tell(&old_master, "failed", r->mistakes.items[0].text);
         return CLI_CONFIG;
     }
     bool is_single = in->options[SINGLE].n_given > 0;
@@ -219,8 +226,10 @@ int cmd_run(int argc, char **argv)
         signals_hold();
     if (inherit_take(&inherit, &err) < 0) /* before anything is opened */
         return refuse(CLI_BIND, err.text);
+    successor_init(&old_master, inherit.handover.talk_fd, inherit.handover.from);
     if (merge_settings(&in, &r) < 0) {
         merge_print(&r, stderr);
+        successor_tell(&old_master, "failed", r.mistakes.n > 0 ? r.mistakes.items[0].text : "");
         code = r.exit_code;
     } else {
         code = run(&r, &in, &inherit);

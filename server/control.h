@@ -71,6 +71,12 @@ void control_fini(struct control *control);
 int control_open(struct control *control, const char *path, struct err *err)
     __attribute__((warn_unused_result));
 
+/* Gives the socket another path of the same folder; what is there is replaced, unless somebody
+ * listens on it. Clients notice nothing.
+ * Returns  0, also when there is no socket; -errno, *err: it stays where it is */
+int control_rename(struct control *control, const char *path, struct err *err)
+    __attribute__((warn_unused_result));
+
 /* Lets go of clients and the socket; its file goes only if it is still ours. */
 void control_close(struct control *control);
 

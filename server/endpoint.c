@@ -240,3 +240,39 @@ bool endpoint_find_holder(const struct sockaddr_storage *address, struct endpoin
     }
     return false;
 }
+
+/* ---- Descriptors that others passed */
+
+static const char *kind_of_file(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return "not open";
+    return S_ISFIFO(st.st_mode)   ? "a FIFO"
+           : S_ISREG(st.st_mode)  ? "a file"
+           : S_ISDIR(st.st_mode)  ? "a folder"
+           : S_ISSOCK(st.st_mode) ? NULL
+                                  : "no socket";
+}
+
+static int option_of(int fd, int option)
+{
+    int value = 0;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
+}
+
+const char *endpoint_find_fault(int fd)
+{
+    const char *kind = kind_of_file(fd);
+    if (kind)
+        return kind;
+    if (option_of(fd, SO_TYPE) != SOCK_STREAM)
+        return "a datagram socket";
+    if (option_of(fd, SO_ACCEPTCONN) != 1)
+        return "a socket that does not listen (a connection, as Accept=yes passes them)";
+    int family = option_of(fd, SO_DOMAIN);
+    return family == AF_INET || family == AF_INET6 || family == AF_UNIX
+               ? NULL
+               : "a socket of another family than IPv4, IPv6 and unix";
+}

@@ -27,4 +27,8 @@ struct endpoint_holder {
  * Safe     may take tens of milliseconds on a crowded machine */
 bool endpoint_find_holder(const struct sockaddr_storage *address, struct endpoint_holder *out);
 
+/* What a descriptor is instead of a stream socket of ours that listens: "a FIFO", "not open".
+ * Returns  static text; NULL: it is one */
+const char *endpoint_find_fault(int fd);
+
 #endif

@@ -104,12 +104,13 @@ tell(enum log_level level, const struct seat *seat, const char *verb, const char
     log_event(level, event, "%spid=%d%s", who, (int)seat->pid, pairs);
 }
 
-/* While the server goes on, others go on with the sockets of who drains. A full channel is that of
- * a process that is busy: it is asked again, while its deadline runs. */
+/* While the server goes on, or has a successor, others go on with the sockets of who drains. A full
+ * channel is that of a process that is busy: it is asked again, while its deadline runs. */
 static void send_order(struct herd *herd, struct seat *seat, enum msg_type type)
 {
     struct msg msg = msg_make(type);
-    msg.value = type == MSG_DRAIN && herd->stage == DECIDE_RUNNING ? MSG_DRAIN_LEAVE : 0;
+    if (type == MSG_DRAIN && (herd->stage == DECIDE_RUNNING || herd->leaves_sockets))
+        msg.value = MSG_DRAIN_LEAVE;
     seat->is_leaving = true;
     seat->owed_order = 0;
     int rc = msg_send(seat->channel_fd, &msg, NULL, 0);
@@ -352,6 +353,8 @@ static void print_note(char out[96], const struct seat *seat, const struct obitu
 /* Why a start fails, should this be the death that ends it: in its own words, or in ours. */
 static void keep_reason(struct herd *herd, const struct seat *seat)
 {
+    if (herd->exit_code != CLI_OK)
+        return; /* it has failed: this death only follows from that */
     const char *what = seat->role == ROLE_LOADER ? "the app's init" : "a worker's start";
     if (seat->reason[0])
         (void)snprintf(herd->reason, sizeof herd->reason, "%s", seat->reason);

@@ -38,11 +38,12 @@ struct herd {
     struct oom oom;           /* kills by the kernel that deaths account for */
     uint64_t excuse_us;       /* heartbeats are not judged before this time: the master was away */
     enum decide_stage stage;
-    int exit_code;    /* what the master will exit with */
-    uint64_t now_us;  /* of this turn, set by the loop */
-    uint64_t due_us;  /* something could not be sent: try again then; SEAT_NEVER: all was */
-    char reason[256]; /* of the latest death or refusal, for a start that fails */
-    bool is_changed;  /* seats changed since sockets were lent; cleared by who lends */
+    bool leaves_sockets; /* others go on with the sockets when this server stops */
+    int exit_code;       /* what the master will exit with */
+    uint64_t now_us;     /* of this turn, set by the loop */
+    uint64_t due_us;     /* something could not be sent: try again then; SEAT_NEVER: all was */
+    char reason[256];    /* of the latest death or refusal, for a start that fails */
+    bool is_changed;     /* seats changed since sockets were lent; cleared by who lends */
 };
 
 /* Allocates the tables: the last allocation before the first fork.

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -26,88 +25,51 @@
 
 #define SYSTEMD_FIRST_FD 3 /* SD_LISTEN_FDS_START */
 
-/* ---- Descriptors */
-
-static const char *kind_of_file(int fd)
-{
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return "not open";
-    return S_ISFIFO(st.st_mode)   ? "a FIFO"
-           : S_ISREG(st.st_mode)  ? "a file"
-           : S_ISDIR(st.st_mode)  ? "a folder"
-           : S_ISSOCK(st.st_mode) ? NULL
-                                  : "no socket";
-}
-
-static int option_of(int fd, int option)
-{
-    int value = 0;
-    socklen_t len = sizeof value;
-    return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
-}
-
-/* What is wrong with it, and what would be right. NULL: it is a socket that listens */
-static const char *find_fault(int fd)
-{
-    const char *kind = kind_of_file(fd);
-    if (kind)
-        return kind;
-    if (option_of(fd, SO_TYPE) != SOCK_STREAM)
-        return "a datagram socket";
-    if (option_of(fd, SO_ACCEPTCONN) != 1)
-        return "a socket that does not listen (a connection, as Accept=yes passes them)";
-    int family = option_of(fd, SO_DOMAIN);
-    return family == AF_INET || family == AF_INET6 || family == AF_UNIX
-               ? NULL
-               : "a socket of another family than IPv4, IPv6 and unix";
-}
-
-/* Makes sure that it is what it should be, and learns its address. */
-static int inspect(struct inherited *item, const char *from, struct err *err)
-{
-    const char *fault = find_fault(item->fd);
-    if (fault)
-        return err_set(err, ENOTSOCK,
-                       "%s passed descriptor %d%s%s%s, which is %s; allowed: stream sockets that "
-                       "listen (ListenStream= and Accept=no)",
-                       from, item->fd, item->name[0] ? " (" : "", item->name,
-                       item->name[0] ? ")" : "", fault);
-    item->address_len = sizeof item->address;
-    int rc = fcntl(item->fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : fd_set_nonblock(item->fd, true);
-    if (rc == 0 &&
-        getsockname(item->fd, (struct sockaddr *)(void *)&item->address, &item->address_len) < 0)
-        rc = -errno;
-    return rc < 0 ? err_set(err, -rc, "%s passed descriptor %d: %s", from, item->fd, strerror(-rc))
-                  : 0;
-}
-
 /* ---- systemd */
 
-/* The n-th name between colons, cut out of out->text. */
-static const char *take_name(char **rest)
+/* Makes sure that it is what it should be, and puts it into the set, which has room.
+ * name  FileDescriptorName= of its unit; "": none */
+static int add_passed(struct listen_set *set, int fd, const char *name, struct err *err)
 {
-    char *name = *rest ? strsep(rest, ":") : NULL;
-    return name ? name : "";
+    struct listen_address about = {.is_new = true, .is_shared = true};
+    const char *fault = endpoint_find_fault(fd);
+    if (fault)
+        return err_set(err, ENOTSOCK,
+                       "the service manager (LISTEN_FDS) passed descriptor %d%s%s%s, which is %s; "
+                       "allowed: stream sockets that listen (ListenStream= and Accept=no)",
+                       fd, name[0] ? " (" : "", name, name[0] ? ")" : "", fault);
+    about.where_len = sizeof about.where;
+    int rc = fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : fd_set_nonblock(fd, true);
+    if (rc == 0 && getsockname(fd, (struct sockaddr *)(void *)&about.where, &about.where_len) < 0)
+        rc = -errno;
+    if (rc < 0)
+        return err_set(err, -rc, "descriptor %d, passed by the service manager: %s", fd,
+                       strerror(-rc));
+    int one = 1;
+    if (about.where.ss_family != AF_UNIX) /* accepted sockets inherit it; see listen.c */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)endpoint_print(about.text, &about.where, about.where_len);
+    set->addresses[set->n_addresses] = about;
+    set->items[set->n++] = (struct listener){fd, -1, set->n_addresses++};
+    return 0;
 }
 
 static int list_systemd(struct inherit *out, const char *names, uint32_t n, struct err *err)
 {
-    out->items = calloc(n, sizeof *out->items);
-    out->text = strdup(names ? names : "");
-    if (!out->items || !out->text)
-        return err_set(err, ENOMEM, "out of memory");
-    char *rest = out->text;
     out->from = INHERIT_SYSTEMD;
-    for (out->n = 0; out->n < n; out->n++) {
-        struct inherited *item = &out->items[out->n];
-        *item = (struct inherited){
-            .fd = SYSTEMD_FIRST_FD + (int)out->n, .slot = -1, .name = take_name(&rest)};
-        int rc = inspect(item, "the service manager (LISTEN_FDS)", err);
-        if (rc < 0)
-            return rc;
+    out->set.items = calloc(n, sizeof *out->set.items);
+    out->set.addresses = calloc(n, sizeof *out->set.addresses);
+    out->set.cap = out->set.cap_addresses = n;
+    char *copy = strdup(names ? names : "");
+    int rc =
+        out->set.items && out->set.addresses && copy ? 0 : err_set(err, ENOMEM, "out of memory");
+    char *rest = copy;
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        const char *name = rest ? strsep(&rest, ":") : NULL;
+        rc = add_passed(&out->set, SYSTEMD_FIRST_FD + (int)i, name ? name : "", err);
     }
-    return 0;
+    free(copy);
+    return rc;
 }
 
 /* sd_listen_fds(3): the variables are meant for the process whose pid is in LISTEN_PID. */
@@ -132,10 +94,24 @@ static int take_systemd(struct inherit *out, struct err *err)
     return rc;
 }
 
+/* ---- A master */
+
+static int take_master(struct inherit *out, struct err *err)
+{
+    const char *text = getenv(HANDOVER_VARIABLE);
+    int rc = text ? handover_parse(text, &out->handover, &out->set, err) : 0;
+    if (text && rc == 0)
+        out->from = INHERIT_MASTER;
+    (void)unsetenv(HANDOVER_VARIABLE);
+    return rc;
+}
+
 int inherit_take(struct inherit *out, struct err *err)
 {
-    *out = (struct inherit){.from = INHERIT_NONE};
-    int rc = take_systemd(out, err);
+    *out = (struct inherit){.from = INHERIT_NONE, .handover = {.talk_fd = -1}};
+    int rc = take_master(out, err);
+    if (rc == 0 && out->from == INHERIT_NONE)
+        rc = take_systemd(out, err);
     if (rc < 0)
         inherit_fini(out);
     return rc;
@@ -143,54 +119,41 @@ int inherit_take(struct inherit *out, struct err *err)
 
 void inherit_fini(struct inherit *in)
 {
-    for (uint32_t i = 0; i < in->n; i++)
-        fd_close(&in->items[i].fd);
-    free(in->items);
-    free(in->text);
-    *in = (struct inherit){.from = INHERIT_NONE};
+    listen_close(&in->set);
+    in->from = INHERIT_NONE;
 }
 
-/* ---- Adopted */
+/* ---- Used */
 
-static int adopt_all(struct inherit *in, struct listen_set *out, struct err *err)
+/* What a bind of the settings is called is what it was called in the old master's. */
+static int adopt(struct inherit *in, const struct settings *settings, uint32_t n_slots,
+                 struct err *err)
 {
-    struct listen_set set = {.items = calloc(in->n, sizeof *set.items),
-                             .cap = in->n,
-                             .addresses = calloc(in->n, sizeof *set.addresses),
-                             .cap_addresses = in->n};
-    if (!set.items || !set.addresses) {
-        free(set.items);
-        free(set.addresses);
-        return err_set(err, ENOMEM, "out of memory");
-    }
-    for (uint32_t i = 0; i < in->n; i++) {
-        struct inherited *item = &in->items[i];
-        char text[ENDPOINT_TEXT_MAX];
-        int one = 1;
-        if (item->address.ss_family != AF_UNIX) /* accepted sockets inherit it; see listen.c */
-            (void)setsockopt(item->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        set.items[set.n++] = (struct listener){item->fd, -1, set.n_addresses};
-        struct listen_address *about = &set.addresses[set.n_addresses++];
-        (void)snprintf(about->text, sizeof about->text, "%s",
-                       endpoint_print(text, &item->address, item->address_len));
-        about->where = item->address;
-        about->where_len = item->address_len;
-        about->is_new = true;
-        item->fd = -1;
-    }
-    *out = set;
-    return 0;
+    struct listen_change change;
+    int rc = listen_prepare(&in->set, settings, &change, err);
+    if (rc == 0)
+        rc = listen_commit(&in->set, &change, in->set.n_slots > 0 ? in->set.n_slots : n_slots, err);
+    return rc;
 }
 
 int inherit_listen(struct inherit *in, const struct settings *settings, uint32_t n_slots,
                    struct listen_set *out, struct err *err)
 {
-    if (in->from != INHERIT_SYSTEMD)
+    int rc = 0;
+    if (in->from == INHERIT_NONE)
         return listen_open(settings, n_slots, out, err);
-    if (settings->sources[SETTING_ID_bind].where)
-        log_notice(
-            "bind not used",
-            "why=\"the service manager passed sockets, which take its place\" sockets=%" PRIu32,
-            in->n);
-    return adopt_all(in, out, err);
+    in->set.backlog = settings->backlog;
+    bool is_passed = listen_is_passed(&in->set);
+    if (is_passed && settings->sources[SETTING_ID_bind].where)
+        log_notice("bind not used",
+                   "why=\"the service manager passed sockets, which take its place\" "
+                   "sockets=%" PRIu32,
+                   in->set.n);
+    if (!is_passed)
+        rc = adopt(in, settings, n_slots, err);
+    if (rc < 0)
+        return rc;
+    *out = in->set;
+    in->set = (struct listen_set){0};
+    return 0;
 }

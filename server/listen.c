@@ -235,7 +235,7 @@ static bool is_own_file(const struct listen_address *about)
 
 static void unlink_own(const struct listen_address *about)
 {
-    if (is_own_file(about))
+    if (!about->is_shared && is_own_file(about))
         (void)unlink(about->path); /* a file that stays is recognised as stale by the next start */
 }
 
@@ -556,7 +556,7 @@ void listen_announce(struct listen_set *set)
 
 /* ---- The end */
 
-/* Those that were passed to us are somebody else's as well, who wants new connections. */
+/* Not where others listen as well: what is done to a socket is done to all copies of it. */
 static void refuse_new(const struct listen_set *set, const struct listener *listener)
 {
     /* At a listening socket the packet begins with the TCP header (tcp_filter() in the kernel's
@@ -569,7 +569,7 @@ static void refuse_new(const struct listen_set *set, const struct listener *list
         BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
     };
     const struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
-    if (listener->fd < 0 || !set->addresses[listener->origin].bind)
+    if (listener->fd < 0 || set->addresses[listener->origin].is_shared)
         return;
     int rc = listener->slot >= 0
                  ? setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
@@ -582,6 +582,35 @@ void listen_refuse_new(const struct listen_set *set)
 {
     for (uint32_t id = 0; id < set->n; id++)
         refuse_new(set, &set->items[id]);
+}
+
+bool listen_is_passed(const struct listen_set *set)
+{
+    for (uint32_t i = 0; i < set->n_addresses; i++)
+        if (set->addresses[i].text[0] && !set->addresses[i].bind)
+            return true;
+    return false;
+}
+
+bool listen_is_shared(const struct listen_set *set)
+{
+    for (uint32_t i = 0; i < set->n_addresses; i++)
+        if (set->addresses[i].text[0] && set->addresses[i].is_shared)
+            return true;
+    return false;
+}
+
+void listen_leave_unshared(struct listen_set *set)
+{
+    for (uint32_t i = 0; i < set->n_addresses; i++)
+        set->addresses[i].is_leaving = set->addresses[i].text[0] && !set->addresses[i].is_shared;
+}
+
+void listen_share(struct listen_set *set, bool is_shared)
+{
+    for (uint32_t i = 0; i < set->n_addresses; i++)
+        if (set->addresses[i].text[0])
+            set->addresses[i].is_shared = is_shared || !set->addresses[i].bind;
 }
 
 bool listen_is_leaving(const struct listen_set *set, uint32_t id)

@@ -39,6 +39,7 @@ struct listen_address {
     ino_t inode;
     bool is_new;     /* not announced yet */
     bool is_leaving; /* the settings do not name it any more */
+    bool is_shared;  /* others listen there as well, and go on: systemd, another master */
 };
 
 struct listen_set {
@@ -102,6 +103,16 @@ void listen_close_leaving(struct listen_set *set);
 
 /* Logs the addresses that are new since the last call, and those that leave. */
 void listen_announce(struct listen_set *set);
+
+/* Whether the sockets are systemd's, which `bind` does not touch; whether others have any of it. */
+bool listen_is_passed(const struct listen_set *set);
+bool listen_is_shared(const struct listen_set *set);
+
+/* Says of all that is not systemd's that another master has it too, or has it no more. */
+void listen_share(struct listen_set *set, bool is_shared);
+
+/* Marks as leaving what nobody else has. */
+void listen_leave_unshared(struct listen_set *set);
 
 /* Whether a socket is of an address that leaves. */
 bool listen_is_leaving(const struct listen_set *set, uint32_t id);

@@ -39,8 +39,6 @@
 #include "server/inherit.h"
 #include "server/listen.h"
 #include "server/nofile.h"
-#include "server/notify.h"
-#include "server/pidfile.h"
 #include "server/relief.h"
 #include "server/reload.h"
 #include "server/renew.h"
@@ -49,14 +47,20 @@
 #include "server/status.h"
 #include "server/steer.h"
 #include "server/strangers.h"
+#include "server/succession.h"
 #include "server/watch.h"
 
 #define FRAMES_A_TURN 64         /* of one channel, so that no child keeps us busy */
 #define AWAY_US CLOCK_US_PER_S   /* a turn that begins so late: we were stopped or suspended */
 #define EXCUSE_US CLOCK_US_PER_S /* one heartbeat period, then all have had their chance */
 
-#define FIRST_CONTROL 1 /* in struct master.polls */
-#define FIRST_CHANNEL (FIRST_CONTROL + CONTROL_POLLS)
+/* Which descriptors are where in master.polls. */
+enum {
+    POLL_SIGNALS,
+    POLL_SUCCESSION,
+    POLL_CONTROL = POLL_SUCCESSION + SUCCESSION_POLLS,
+    POLL_CHANNELS = POLL_CONTROL + CONTROL_POLLS,
+};
 
 struct master {
     struct settings *settings; /* of the first start */
@@ -68,16 +72,13 @@ struct master {
     struct reload reload;
     struct scale scale;
     struct renew renew;
-    struct notify notify;
-    unsigned n_reloads_told; /* to the service manager */
-    bool has_more_to_tell;   /* at once */
-    struct pidfile pidfile;
+    struct succession succession;
     struct control control;
     int signal_fd;
     struct watch watch;
     int followed;         /* generation whose files and name these are */
-    struct pollfd *polls; /* [0] signals, then the control socket's, channels, watched files */
-    struct seat **polled; /* whose channel each is; n_seats + FIRST_CHANNEL both */
+    struct pollfd *polls; /* POLL_…, from POLL_CHANNELS on the seats', then watched files */
+    struct seat **polled; /* whose channel each is */
     nfds_t n_polls;
     uint64_t wake_us; /* when the present wait was to end at the latest; SEAT_NEVER: open end */
 };
@@ -94,11 +95,10 @@ static void hear_signals(struct master *m);
 static void hear_channels(struct master *m);
 static void judge_seats(struct master *m);
 static void reap_children(struct master *m);
+static void follow_succession(struct master *m);
 static void turn_generations(struct master *m);
 static void look_at_files(struct master *m);
 static void close_listeners(struct master *m);
-static void tell_manager(struct master *m);
-static enum notify_phase phase_of(const struct master *m);
 static bool has_ended(const struct master *m);
 /* Orders, by signal or over the control socket. */
 static void stop(struct master *m, enum decide_stage stage, const char *why);
@@ -108,45 +108,49 @@ int master_run(struct settings *settings, struct master_start *start)
 {
     struct master m = {.settings = settings,
                        .inherit = start->inherit,
-                       .notify = {.fd = -1},
-                       .pidfile = {.fd = -1},
                        .control = {.listen_fd = -1},
                        .signal_fd = -1,
                        .watch = {.fd = -1},
                        .herd = {.board_fd = -1}};
     reload_init(&m.reload, start->origin, settings);
+    succession_init(&m.succession, settings, &m.herd, &m.listeners, &m.scale, start->origin,
+                    start->inherit);
     m.herd.exit_code = set_up(&m, start);
     bool is_running = m.herd.exit_code == CLI_OK;
     while (is_running) {
         wait_for_events(&m);
         hear_signals(&m);
-        control_serve(&m.control, m.polls + FIRST_CONTROL, m.herd.now_us);
+        control_serve(&m.control, m.polls + POLL_CONTROL, m.herd.now_us);
         hear_channels(&m);
         judge_seats(&m);
         reap_children(&m); /* behind all that may still name a seat */
         look_at_files(&m);
+        follow_succession(&m);
         turn_generations(&m);
         herd_fill(&m.herd);
-        steer_workers(&m.steer, &m.herd, &m.listeners);
+        if (!succession_is_waiting(&m.succession))
+            steer_workers(&m.steer, &m.herd, &m.listeners);
         relief_workers(&m.herd, &m.steer);
         reopen_tell(&m.reopen, &m.herd);
         close_listeners(&m);
-        tell_manager(&m);
+        succession_report(&m.succession, m.reload.n_begun);
         control_report(&m.control, m.herd.now_us);
         is_running = !has_ended(&m);
     }
+    succession_fail(&m.succession, m.herd.exit_code == CLI_OK ? "" : m.herd.reason);
     tear_down(&m, start);
     return m.herd.exit_code;
 }
 
 /* ---- Set-up */
 
-static int refuse_start(int code, const struct err *err)
+static int refuse_start(const struct master *m, int code, const struct err *err)
 {
     char quoted[LOG_QUOTE_MAX + 8];
     log_error("cannot start", "exit=%d why=%s", code,
               log_quote(quoted, err->text, strlen(err->text)));
     daemon_fail(code, err->text);
+    succession_fail(&m->succession, err->text);
     return code;
 }
 
@@ -217,12 +221,25 @@ static int host_begin(void *context, enum control_order order, uint64_t *out_num
                       struct err *err)
 {
     struct master *m = context;
-    if (order != CONTROL_RELOAD)
-        return err_set(err, ENOTSUP, "this version can't do that");
+    if (order == CONTROL_UPGRADE)
+        return succession_ask(&m->succession, "control", true, out_number, err);
     if (m->herd.stage != DECIDE_RUNNING)
         return err_set(err, ECANCELED, "the server stops");
     *out_number = ask_reload(m, "control");
     return 0;
+}
+
+/* Of an upgrade: the new master serves, and this one leaves; or it was refused. */
+static bool upgrade_outcome(const struct master *m, uint64_t number, struct control_outcome *out)
+{
+    const struct upgrade_result *upgrade = &m->succession.upgrade.last;
+    if (upgrade->number < number)
+        return false;
+    *out = (struct control_outcome){.is_done = upgrade->outcome == UPGRADE_DONE,
+                                    .generation = m->herd.current->number,
+                                    .ms = upgrade->took_us / CLOCK_US_PER_MS,
+                                    .why = upgrade->why};
+    return true;
 }
 
 /* Of a reload that was asked for while another waited to begin, the other's is the outcome. */
@@ -231,7 +248,8 @@ static bool host_outcome(void *context, enum control_order order, uint64_t numbe
 {
     const struct master *m = context;
     const struct reload_result *reload = reload_last(&m->reload);
-    (void)order;
+    if (order == CONTROL_UPGRADE)
+        return upgrade_outcome(m, number, out);
     *out = (struct control_outcome){.generation = m->herd.current->number};
     if (reload->number >= number) {
         out->is_done = reload->outcome == RELOAD_DONE;
@@ -279,8 +297,9 @@ static void open_control(struct master *m, const struct control_path *places)
     if (places->is_off)
         return;
     const char *path = control_path_prepare(places, &err);
-    if (path && control_open(&m->control, path, &err) == 0) {
-        log_info("control socket", "path=%s", log_quote(quoted, path, strlen(path)));
+    if (path && succession_open_control(&m->succession, &m->control, path, &err) == 0) {
+        log_info("control socket", "path=%s",
+                 log_quote(quoted, m->control.path, strlen(m->control.path)));
         return;
     }
     log_warn("no control socket", "why=%s does=\"serve without; name another: control_socket\"",
@@ -305,34 +324,35 @@ static int set_up(struct master *m, const struct master_start *start)
     struct settings *s = m->settings;
     uint32_t n_slots = s->workers.n;
     uint32_t n_files = n_slots * (uint32_t)s->bind.n + 2 * n_slots + 8; /* sockets, channels */
-    log_identify("master", -1, 1);
+    n_files += m->inherit->set.n;
+    m->herd.n_generations = m->inherit->handover.generation; /* numbers go on */
+    log_identify("master", -1, m->herd.n_generations + 1);
     title_set(s->proc_name, NULL, "master");
     m->herd.now_us = clock_now_us();
     if (nofile_raise(s, n_files, &err) < 0)
-        return refuse_start(CLI_CONFIG, &err);
+        return refuse_start(m, CLI_CONFIG, &err);
     if (herd_init(&m->herd, s, HERD_SEATS, n_slots * (uint32_t)s->bind.n, &err) < 0)
-        return refuse_start(CLI_NO_BOOT, &err);
+        return refuse_start(m, CLI_NO_BOOT, &err);
     if (build(m, start->log_fd, start->access_fd, &err) < 0)
-        return refuse_start(CLI_CONFIG, &err);
-    if (notify_open(&m->notify, &err) < 0)
-        log_warn("service manager not told", "why=\"%s\"", err.text);
-    if (s->pidfile && pidfile_open(&m->pidfile, s->pidfile, &err) < 0)
-        return refuse_start(err.code == EEXIST ? CLI_BIND : CLI_CONFIG, &err);
+        return refuse_start(m, CLI_CONFIG, &err);
+    if (succession_open(&m->succession, &err) < 0)
+        return refuse_start(m, err.code == EEXIST ? CLI_BIND : CLI_CONFIG, &err);
     if (inherit_listen(m->inherit, s, n_slots, &m->listeners, &err) < 0)
-        return refuse_start(CLI_BIND, &err);
+        return refuse_start(m, CLI_BIND, &err);
     if (open_signals(m, &err) < 0)
-        return refuse_start(CLI_NO_BOOT, &err);
-    m->polls = calloc(HERD_SEATS + FIRST_CHANNEL + 1, sizeof *m->polls);
-    m->polled = calloc(HERD_SEATS + FIRST_CHANNEL, sizeof *m->polled);
+        return refuse_start(m, CLI_NO_BOOT, &err);
+    m->polls = calloc(HERD_SEATS + POLL_CHANNELS + 1, sizeof *m->polls);
+    m->polled = calloc(HERD_SEATS + POLL_CHANNELS, sizeof *m->polled);
     if (!m->polls || !m->polled || steer_init(&m->steer, LISTEN_SLOTS_MAX) < 0 ||
         slots_grow(&m->herd.slots, m->listeners.n) < 0 || init_control(m) < 0) {
         (void)err_set(&err, ENOMEM, "out of memory");
-        return refuse_start(CLI_NO_BOOT, &err);
+        return refuse_start(m, CLI_NO_BOOT, &err);
     }
     open_control(m, start->control);
+    succession_begin(&m->succession);
     announce(m);
     herd_fill(&m->herd);
-    tell_manager(m);
+    succession_report(&m->succession, m->reload.n_begun);
     return m->herd.exit_code;
 }
 
@@ -354,8 +374,7 @@ static void tear_down(struct master *m, struct master_start *start)
     herd_fini(&m->herd);
     free(m->polls);
     free(m->polled);
-    pidfile_close(&m->pidfile);
-    notify_close(&m->notify);
+    succession_close(&m->succession);
     watch_close(&m->watch);
 }
 
@@ -378,25 +397,26 @@ static void wait_for_events(struct master *m)
     uint64_t before_us = clock_now_us();
     if (before_us > m->herd.now_us + AWAY_US && m->wake_us != 0)
         excuse_heartbeats(m, "turn");
-    uint64_t next_us[] = {herd_next_us(&m->herd),
-                          steer_next_us(&m->steer, &m->herd),
-                          reopen_next_us(&m->reopen),
-                          relief_next_us(&m->herd),
-                          reload_next_us(&m->reload, &m->herd),
-                          renew_next_us(&m->renew, &m->herd),
-                          watch_next_us(&m->watch),
-                          notify_next_us(&m->notify, phase_of(m)),
-                          control_next_us(&m->control),
-                          m->has_more_to_tell ? 0 : SEAT_NEVER};
+    uint64_t next_us[] = {
+        herd_next_us(&m->herd),
+        succession_is_waiting(&m->succession) ? SEAT_NEVER : steer_next_us(&m->steer, &m->herd),
+        reopen_next_us(&m->reopen),
+        relief_next_us(&m->herd),
+        reload_next_us(&m->reload, &m->herd),
+        renew_next_us(&m->renew, &m->herd),
+        watch_next_us(&m->watch),
+        succession_next_us(&m->succession),
+        control_next_us(&m->control)};
     m->wake_us = SEAT_NEVER;
     for (size_t i = 0; i < sizeof next_us / sizeof next_us[0]; i++)
         m->wake_us = next_us[i] < m->wake_us ? next_us[i] : m->wake_us;
     uint64_t wait_us = m->wake_us > before_us ? m->wake_us - before_us : 0;
     struct timespec timeout = {.tv_sec = (time_t)(wait_us / CLOCK_US_PER_S),
                                .tv_nsec = (long)(wait_us % CLOCK_US_PER_S * 1000)};
-    m->polls[0] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
-    control_watch(&m->control, before_us, m->polls + FIRST_CONTROL);
-    m->n_polls = FIRST_CHANNEL;
+    m->polls[POLL_SIGNALS] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
+    succession_watch(&m->succession, m->polls + POLL_SUCCESSION);
+    control_watch(&m->control, before_us, m->polls + POLL_CONTROL);
+    m->n_polls = POLL_CHANNELS;
     for (uint32_t i = 0; i < m->herd.slots.n_used; i++) {
         struct seat *seat = &m->herd.slots.seats[i];
         if (seat->channel_fd < 0)
@@ -417,9 +437,17 @@ static void wait_for_events(struct master *m)
 
 static void stop(struct master *m, enum decide_stage stage, const char *why)
 {
-    if (stage == DECIDE_GRACEFUL)
-        listen_refuse_new(&m->listeners);
-    herd_stop(&m->herd, stage, why);
+    if (succession_stop(&m->succession, stage))
+        herd_stop(&m->herd, stage, why);
+}
+
+static void ask_upgrade(struct master *m, const char *who)
+{
+    struct err err;
+    char quoted[LOG_QUOTE_MAX + 8];
+    uint64_t number;
+    if (succession_ask(&m->succession, who, false, &number, &err) < 0)
+        log_warn("upgrade refused", "why=%s", log_quote(quoted, err.text, strlen(err.text)));
 }
 
 static unsigned ask_reload(struct master *m, const char *who)
@@ -452,7 +480,7 @@ static void hear_signals(struct master *m)
     if (signals_has(taken, SIGWINCH) && !isatty(STDIN_FILENO))
         scale_to_nothing(&m->scale, &m->herd, signals_name(SIGWINCH));
     if (signals_has(taken, SIGUSR2))
-        log_warn("signal USR2 ignored: upgrade comes with a later version", "%s", "");
+        ask_upgrade(m, signals_name(SIGUSR2));
     for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++)
         if (signals_has(taken, stops[i]))
             stop(m, decide_stage(m->herd.stage, stops[i]), signals_name(stops[i]));
@@ -548,7 +576,7 @@ static void hear_seat(struct master *m, struct seat *seat)
 
 static void hear_channels(struct master *m)
 {
-    for (nfds_t i = FIRST_CHANNEL; i < m->n_polls; i++)
+    for (nfds_t i = POLL_CHANNELS; i < m->n_polls; i++)
         if (m->polls[i].revents != 0 && m->polls[i].fd == m->polled[i]->channel_fd)
             hear_seat(m, m->polled[i]);
 }
@@ -612,6 +640,8 @@ static void reap_children(struct master *m)
             seat->status = status;
             continue;
         }
+        if (succession_bury(&m->succession, pid, status))
+            continue;
         pid_t forgotten = slots_keep_unclaimed(&m->herd.slots, pid, status);
         if (forgotten > 0)
             log_debug("stranger gone", "pid=%d", (int)forgotten);
@@ -625,13 +655,24 @@ static void reap_children(struct master *m)
     }
 }
 
+/* ---- Upgrades */
+
+static void follow_succession(struct master *m)
+{
+    const char *why = succession_turn(&m->succession);
+    m->reload.is_held = succession_is_passing(&m->succession);
+    if (why)
+        stop(m, DECIDE_GRACEFUL, why);
+}
+
 /* ---- Generations, and how many workers */
 
 static void turn_generations(struct master *m)
 {
     if (reload_turn(&m->reload, &m->herd, &m->listeners))
         scale_on_commit(&m->scale, &m->herd);
-    scale_open_slots(&m->herd, &m->listeners);
+    if (succession_is_alone(&m->succession))
+        scale_open_slots(&m->herd, &m->listeners);
     renew_turn(&m->renew, &m->herd);
 }
 
@@ -677,39 +718,6 @@ static void look_at_files(struct master *m)
         return;
     log_notice("file changed", "path=%s", log_quote(quoted, changed, strlen(changed)));
     (void)ask_reload(m, "file");
-}
-
-/* ---- The service manager, and who waits for a daemon */
-
-static enum notify_phase phase_of(const struct master *m)
-{
-    if (m->herd.stage != DECIDE_RUNNING)
-        return NOTIFY_STOPPING;
-    if (reload_is_building(&m->herd))
-        return NOTIFY_RELOADING;
-    return m->herd.current->has_been_ready ? NOTIFY_READY : NOTIFY_BOOTING;
-}
-
-static void tell_manager(struct master *m)
-{
-    static const char *const words[] = {[NOTIFY_NOTHING] = "",
-                                        [NOTIFY_BOOTING] = "starting",
-                                        [NOTIFY_READY] = "serving",
-                                        [NOTIFY_RELOADING] = "reloading",
-                                        [NOTIFY_STOPPING] = "stopping"};
-    char status[NOTIFY_STATUS_MAX];
-    const struct generation *g = m->herd.current;
-    enum notify_phase phase = phase_of(m);
-    m->has_more_to_tell = m->n_reloads_told != m->reload.n_begun && phase == NOTIFY_READY;
-    if (m->has_more_to_tell)
-        phase = NOTIFY_RELOADING; /* it has ended in the same turn: the next one says so */
-    m->n_reloads_told = m->reload.n_begun;
-    (void)snprintf(status, sizeof status,
-                   "%s, %" PRIu32 " of %" PRIu32 " workers ready, generation %d", words[phase],
-                   generation_count_ready(g), g->n_workers, g->number);
-    notify_turn(&m->notify, phase, status, m->herd.now_us);
-    if (phase == NOTIFY_READY)
-        daemon_ready();
 }
 
 static bool has_ended(const struct master *m)

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -32,6 +34,59 @@ static char **copy_texts(char *const *texts, size_t n)
     return copy;
 }
 
+/* ---- The program and the folder, by name */
+
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat one;
+    struct stat other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+/* The name by which the shell came here, where links are kept ("current", which a deployment
+ * changes); else the true one. */
+static char *find_folder(void)
+{
+    const char *name = getenv("PWD");
+    return name && name[0] == '/' && is_same_file(name, ".") ? strdup(name) : getcwd(NULL, 0);
+}
+
+static char *join(const char *folder, size_t folder_len, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%.*s/%s", (int)folder_len, folder, name) < 0 ? NULL : path;
+}
+
+/* What execvp(3) found. NULL: nothing that is this program */
+static char *search_path(const char *name)
+{
+    const char *at = getenv("PATH");
+    while (at && *at) {
+        size_t len = strcspn(at, ":");
+        char *path = len > 0 ? join(at, len, name) : NULL;
+        if (path && path[0] == '/' && is_same_file(path, "/proc/self/exe"))
+            return path;
+        free(path);
+        at += len + (at[len] == ':');
+    }
+    return NULL;
+}
+
+/* As it was called, so that a link leads to what it leads to by then. Under another name than its
+ * own (a script, a loader) its own is taken. */
+static char *find_program(const char *folder)
+{
+    const char *name = program_invocation_name;
+    char *path = !strchr(name, '/') ? search_path(name)
+                 : name[0] == '/'   ? strdup(name)
+                                    : join(folder, strlen(folder), name);
+    if (path && is_same_file(path, "/proc/self/exe"))
+        return path;
+    free(path);
+    return realpath("/proc/self/exe", NULL);
+}
+
 int origin_init(struct origin *origin, int argc, char **argv, char **environment,
                 const struct merge_option *options, struct err *err)
 {
@@ -43,8 +98,12 @@ int origin_init(struct origin *origin, int argc, char **argv, char **environment
                               .environment = copy_texts(environment, n),
                               .options = options,
                               .folder_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+    origin->folder = find_folder();
     if (!origin->argv || !origin->environment)
         return err_set(err, ENOMEM, "out of memory");
+    origin->program = origin->folder ? find_program(origin->folder) : NULL;
+    if (!origin->program)
+        return err_set(err, errno, "the program's own path can't be found: %s", strerror(errno));
     if (origin->folder_fd < 0)
         return err_set(err, errno, "the working folder can't be opened: %s", strerror(errno));
     return 0;
@@ -55,6 +114,8 @@ void origin_fini(struct origin *origin)
     free_texts(origin->argv);
     free_texts(origin->environment);
     fd_close(&origin->folder_fd);
+    free(origin->folder);
+    free(origin->program);
     *origin = (struct origin){.folder_fd = -1};
 }
 

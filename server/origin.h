@@ -1,5 +1,6 @@
 /* What the server was started with, kept so that a reload reads the same again: command line,
- * environment and working folder. Copies: argv and environ themselves may be changed since. */
+ * environment, working folder and the path of the program. Copies: argv and environ themselves may
+ * be changed since. */
 #ifndef REMUDA_SERVER_ORIGIN_H
 #define REMUDA_SERVER_ORIGIN_H
 
@@ -18,6 +19,8 @@ struct origin {
     char **environment;
     const struct merge_option *options; /* as given; n_given and values are not looked at */
     int folder_fd;
+    char *folder;  /* by its name, which an upgrade uses: that may lead to another by then */
+    char *program; /* path of the program, as it was started and not as links resolved then */
 };
 
 /* Keeps copies.

@@ -260,7 +260,8 @@ static bool commit(struct reload *reload, struct herd *herd, struct listen_set *
     if (rc < 0)
         (void)err_set(&err, -rc, "out of memory");
     else
-        rc = listen_commit(listeners, &reload->change, g->n_workers, &err);
+        rc = listen_commit(listeners, &reload->change,
+                           listen_is_shared(listeners) ? listeners->n_slots : g->n_workers, &err);
     if (rc < 0) {
         g->failure = err;
         discard(reload, herd);
@@ -308,7 +309,7 @@ static enum decide_step next_step(const struct reload *reload, const struct herd
     const struct generation *candidate = herd->candidate;
     struct decide_turnover t = {
         .is_stopping = herd->stage != DECIDE_RUNNING,
-        .is_asked = reload->is_asked,
+        .is_asked = reload->is_asked && !reload->is_held,
         .is_current_up = herd->current->has_been_ready || generation_count_ready(herd->current) > 0,
         .has_candidate = candidate != NULL,
         .is_candidate_ready =

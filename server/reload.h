@@ -28,6 +28,7 @@ struct reload {
     const struct origin *origin;
     const struct settings *start; /* of the first start: what no reload changes stands there */
     bool is_asked;                /* one is to begin */
+    bool is_held;                 /* not yet: a new master takes its sockets from this one */
     char asked_by[32];            /* "HUP" … */
     unsigned n_begun;
     uint64_t begun_us;

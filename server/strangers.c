@@ -13,10 +13,18 @@
 #define ROUNDS 8 /* a stranger's own children come to us when it dies, so once is not enough */
 #define LIST_MAX (64U * 1024U)
 
+static pid_t spared;
+
+void strangers_spare(pid_t pid)
+{
+    spared = pid;
+}
+
 bool strangers_is_child(pid_t pid)
 {
     siginfo_t info;
-    return pid > 1 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+    return pid > 1 && pid != spared &&
+           waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 /* proc(5): /proc/[pid]/task/[tid]/children, where the kernel was built with it. */
@@ -33,7 +41,7 @@ static unsigned kill_listed(void)
         long pid = strtol(at, &end, 10);
         if (end == at)
             break;
-        if (pid > 1 && kill((pid_t)pid, SIGKILL) == 0)
+        if (pid > 1 && (pid_t)pid != spared && kill((pid_t)pid, SIGKILL) == 0)
             n++;
         at = end;
     }

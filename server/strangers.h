@@ -8,8 +8,12 @@
 /* Whether pid is a child of this process, alive or not yet reaped. Safe to ask about any number. */
 bool strangers_is_child(pid_t pid);
 
+/* A child that is neither killed nor taken for one that could sit in a seat: the new master of an
+ * upgrade. 0: none */
+void strangers_spare(pid_t pid);
+
 /* Kills and reaps every child there is. Only when no seat is taken any more.
- * Returns  how many there were */
+ * Returns  how many there were, the spared one not counted */
 unsigned strangers_kill_all(void);
 
 #endif

@@ -176,8 +176,12 @@ static void descriptors(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "%s", text);
 }
 
+/* PROBE_GATE in the environment: a file without which init does not come back. */
 static int init(void)
 {
+    const char *gate = getenv("PROBE_GATE");
+    while (gate && access(gate, F_OK) != 0)
+        wait_a_little();
     shared_text = strdup("made in the loader");
     return shared_text ? 0 : -1;
 }

@@ -118,7 +118,8 @@ static unsigned pass_sockets(const struct server_options *o)
 _Noreturn static void become(const struct server *s, const struct server_options *o, pid_t parent,
                              int out_fd, int log_fd)
 {
-    const char *argv[64] = {REMUDA_BINARY};
+    const char *program = o->program ? o->program : REMUDA_BINARY;
+    const char *argv[64] = {program};
     int in_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || setpgid(0, 0) != 0 ||
         in_fd < 0 || dup2(in_fd, STDIN_FILENO) < 0 || dup2(out_fd, STDOUT_FILENO) < 0 ||
@@ -142,7 +143,7 @@ _Noreturn static void become(const struct server *s, const struct server_options
         argv[i + 1] = o->args[i];
     if (o->prepare)
         o->prepare(o->prepare_arg);
-    (void)execv(REMUDA_BINARY, (char *const *)argv);
+    (void)execv(program, (char *const *)argv);
     _exit(127);
 }
 
@@ -356,6 +357,22 @@ int server_wait_exit(struct server *s)
 {
     CHECK_SAYING(wait_end(s, patience_until(PATIENCE_MS)), "the server does not end");
     return outcome_of(s);
+}
+
+pid_t server_new_master(struct server *s)
+{
+    const char *line = lines_find_last(&s->log, "new master started");
+    CHECK(line != NULL);
+    return (pid_t)lines_number(line, "pid");
+}
+
+/* The new master was the old one's child, and is this program's now, which adopts orphans. */
+int server_wait_succession(struct server *s)
+{
+    pid_t pid = server_new_master(s);
+    int code = server_wait_exit(s);
+    s->pid = pid;
+    return code;
 }
 
 int server_run(struct server *s)

@@ -19,6 +19,7 @@ struct server_options {
     const char *const *args;  /* behind the program's name, NULL-terminated */
     const char *const *env;   /* "NAME=value", NULL-terminated; NULL: none */
     const char *folder;       /* where it runs; NULL: its own */
+    const char *program;      /* another than the build's, such as a copy that a test replaces */
     void (*prepare)(void *p); /* in the new process, before exec: limits, namespaces; NULL: none */
     void *prepare_arg;
     const int *sockets; /* passed as systemd does: descriptors from 3 on; NULL: none */
@@ -115,6 +116,12 @@ void server_signal(struct server *s, int signal);
 
 /* Waits until the master has ended. Returns its exit code; -N: signal N */
 int server_wait_exit(struct server *s);
+
+/* Pid of the master that was started last, by an upgrade; fails the test when there was none. */
+pid_t server_new_master(struct server *s);
+
+/* As server_wait_exit(), for a master that has a successor: that one is the server from now on. */
+int server_wait_succession(struct server *s);
 
 /* Fails the test unless, within a deadline, no process of this server lives and nothing listens on
  * its addresses. Call after server_wait_exit(); orderly: a unix socket's file must be gone, too. */

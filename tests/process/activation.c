@@ -200,6 +200,38 @@ static void sockets_of_a_wrong_kind_are_refused(void **state)
     (void)close(ends[1]);
 }
 
+/* Under load all the time: systemd's socket is nobody's to close. */
+static void stops_and_upgrades_under_load_lose_nothing(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    open_both(s);
+    launch(s, REMUDA_DEMO_SO, 2, NULL);
+    server_wait_ready(s);
+    struct load *tcp = load_start(addresses[0], 8, "/", "hello\n");
+    struct load *local = load_start(addresses[1], 8, "/", "hello\n");
+    for (int i = 0; i < 3; i++) {
+        load_wait_answers(tcp, 50);
+        load_wait_answers(local, 50);
+        server_signal(s, SIGUSR2);
+        (void)server_wait_log(s, "new master ready");
+        server_signal(s, SIGTERM);
+        CHECK_EQ(server_wait_succession(s), 0);
+        (void)server_wait_log(s, "old master gone");
+    }
+    stop(s);
+    struct server *next = server_new();
+    launch(next, REMUDA_DEMO_SO, 2, NULL);
+    server_wait_ready(next);
+    load_wait_answers(tcp, 50);
+    load_wait_answers(local, 50);
+    struct load_result result = load_finish(tcp);
+    load_check(&result, 0);
+    result = load_finish(local);
+    load_check(&result, 0);
+    stop(next);
+}
+
 static void app_is_told_nothing_of_them(void **state)
 {
     (void)state;
@@ -226,4 +258,5 @@ SERVER_MAIN(ACTIVATION_TEST(passed_sockets_take_the_place_of_bind),
             ACTIVATION_TEST(single_mode_takes_them_too),
             ACTIVATION_TEST(worker_that_dies_takes_nobody_else_along),
             ACTIVATION_TEST(sockets_of_a_wrong_kind_are_refused),
+            ACTIVATION_TEST(stops_and_upgrades_under_load_lose_nothing),
             ACTIVATION_TEST(app_is_told_nothing_of_them))

@@ -104,6 +104,65 @@ static void reloads_are_told_however_they_end(void **state)
     (void)server_wait_log(s, "reload refused");
 }
 
+/* NotifyAccess=main: only the main process is listened to, so the old one says who is that now. */
+static void upgrade_hands_the_service_over(void **state)
+{
+    (void)state;
+    char line[32];
+    struct server *s = start(REMUDA_DEMO_SO, "WATCHDOG_USEC=400000");
+    server_wait_ready(s);
+    for (int i = 0; i < 2; i++) {
+        pid_t old = s->pid;
+        (void)manager_wait(&manager, "WATCHDOG=1");
+        server_signal(s, SIGUSR2);
+        (void)server_wait_log(s, "new master ready");
+        pid_t new = server_new_master(s);
+        server_signal(s, SIGTERM);
+        (void)snprintf(line, sizeof line, "MAINPID=%d", (int)new);
+        const char *text = manager_wait(&manager, line);
+        CHECK_EQ(manager.from, old);
+        CHECK_HAS_NOT(text, "STOPPING");
+        CHECK_EQ(server_wait_succession(s), 0);
+        (void)manager_wait(&manager, "WATCHDOG=1");
+        CHECK_EQ(manager.from, new);
+    }
+    server_signal(s, SIGTERM);
+    (void)manager_wait(&manager, "STOPPING=1");
+    CHECK_EQ(manager.from, s->pid);
+    CHECK_EQ(server_wait_exit(s), 0);
+}
+
+/* Nobody can say MAINPID= any more; the new one speaks for itself. */
+static void successor_of_a_killed_master_speaks(void **state)
+{
+    (void)state;
+    struct server *s = start(REMUDA_DEMO_SO, NULL);
+    server_wait_ready(s);
+    s->is_violent = true;
+    server_signal(s, SIGUSR2);
+    (void)server_wait_log(s, "new master ready");
+    (void)manager_count(&manager, "READY=1");
+    server_signal(s, SIGKILL);
+    CHECK_EQ(server_wait_succession(s), -SIGKILL);
+    (void)manager_wait(&manager, "READY=1");
+    CHECK_EQ(manager.from, s->pid);
+}
+
+static void new_master_is_silent_beside_the_old_one(void **state)
+{
+    (void)state;
+    struct server *s = start(REMUDA_DEMO_SO, "WATCHDOG_USEC=200000");
+    server_wait_ready(s);
+    server_signal(s, SIGUSR2);
+    (void)server_wait_log(s, "new master ready");
+    for (int i = 0; i < 6; i++) {
+        (void)manager_wait(&manager, "WATCHDOG=1");
+        CHECK_EQ(manager.from, s->pid);
+    }
+    CHECK(kill(server_new_master(s), SIGTERM) == 0);
+    (void)server_wait_log(s, "new master gone");
+}
+
 static void app_cannot_speak_in_our_name(void **state)
 {
     (void)state;
@@ -139,5 +198,8 @@ SERVER_MAIN(MANAGER_TEST(ready_and_stopping_are_told_by_the_master),
             MANAGER_TEST(start_that_fails_is_never_ready), MANAGER_TEST(watchdog_is_fed),
             MANAGER_TEST(worker_that_dies_shows_in_the_status),
             MANAGER_TEST(reloads_are_told_however_they_end),
+            MANAGER_TEST(upgrade_hands_the_service_over),
+            MANAGER_TEST(successor_of_a_killed_master_speaks),
+            MANAGER_TEST(new_master_is_silent_beside_the_old_one),
             MANAGER_TEST(app_cannot_speak_in_our_name),
             MANAGER_TEST(address_that_is_none_is_a_warning))

@@ -101,6 +101,8 @@ static void obeys_the_other_signals(void **state)
     pid_t master = master_of(s);
     CHECK(kill(master, SIGUSR1) == 0);
     server_wait_log(s, "no log is a file, nothing to reopen");
+    CHECK(kill(master, SIGUSR2) == 0);
+    CHECK_HAS(server_wait_log(s, "upgrade refused"), "pid 1");
     CHECK(kill(master, SIGINT) == 0);
     CHECK_EQ(server_wait_exit(s), 0);
     CHECK_HAS(lines_text(&s->log), "stopping how=\"quick\" why=INT");

@@ -440,6 +440,66 @@ static void a_pipe_that_is_refused_is_told(void **state)
 
 /* ---- threads ---- */
 
+/* Runs a program of another name and reads what it writes to the report, to its end. */
+static int run_program(const char *path, const char *script, const char *folder, char out[512])
+{
+    char *argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)script,
+                    NULL};
+    char *environment[] = {(char *)(uintptr_t) "WORD=given", NULL};
+    pid_t pid;
+    struct err err;
+    int status;
+    size_t len = 0;
+    const struct spawn_program program = {.path = path,
+                                          .argv = argv,
+                                          .environment = environment,
+                                          .folder = folder,
+                                          .kept_fds = &report[1],
+                                          .n_kept = 1,
+                                          .report_fd = report[1]};
+    CHECK_EQ(spawn_program(&program, &pid, &err), 0);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    fd_close(&report[1]);
+    for (ssize_t n = 1; n > 0; len += (size_t)n)
+        CHECK((n = read(report[0], out + len, 511 - len)) >= 0);
+    out[len] = '\0';
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void a_program_gets_what_it_is_given_and_nothing_else(void **state)
+{
+    (void)state;
+    char out[512];
+    char expected[64];
+    char script[256];
+    int stray = open("/dev/null", O_RDONLY); /* not close-on-exec, by somebody's mistake */
+    CHECK(stray > STDERR_FILENO);
+    (void)snprintf(script, sizeof script,
+                   "echo $WORD $HOME >&%d; pwd >&%d; for n in 3 4 5 6 7 8 9; do "
+                   "if [ -e /proc/$$/fd/$n ]; then echo $n >&%d; fi; done",
+                   report[1], report[1], report[1]);
+    (void)snprintf(expected, sizeof expected, "given\n/\n%d\n", report[1]);
+    CHECK_EQ(run_program("/bin/sh", script, "/", out), 0);
+    CHECK_TEXT(out, expected);
+    (void)close(stray);
+}
+
+static void a_program_that_cannot_be_run_says_so(void **state)
+{
+    (void)state;
+    char out[512];
+    CHECK_EQ(run_program("/nonexistent/program", "", "/", out), 127);
+    CHECK_TEXT(out, "failed cannot run /nonexistent/program: No such file or directory");
+}
+
+static void a_folder_that_is_gone_is_named(void **state)
+{
+    (void)state;
+    char out[512];
+    CHECK_EQ(run_program("/bin/sh", "", "/nonexistent", out), 127);
+    CHECK_TEXT(out, "failed cannot enter /nonexistent: No such file or directory");
+}
+
 static void *wait_for_end(void *pipe_fd)
 {
     char octet;
@@ -480,6 +540,10 @@ int main(void)
                                         teardown),
 #endif
         cmocka_unit_test_setup_teardown(a_pipe_that_is_refused_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_program_gets_what_it_is_given_and_nothing_else, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_program_that_cannot_be_run_says_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_folder_that_is_gone_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(threads_are_counted, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

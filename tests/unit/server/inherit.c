@@ -107,33 +107,39 @@ static void nothing_passed_is_nothing_taken(void **state)
     assert_int_equal(in.from, INHERIT_NONE);
 }
 
-static void sockets_are_taken_with_their_names(void **state)
+static void sockets_are_taken(void **state)
 {
     (void)state;
     pass(listener(SOCK_STREAM));
     pass(unix_listener());
-    (void)setenv("LISTEN_FDNAMES", "web:local", 1);
     assert_int_equal(take("2"), 0);
     assert_int_equal(in.from, INHERIT_SYSTEMD);
-    assert_int_equal(in.n, 2);
-    assert_string_equal(in.items[0].name, "web");
-    assert_string_equal(in.items[1].name, "local");
-    assert_int_equal(in.items[0].address.ss_family, AF_INET);
-    assert_int_equal(in.items[1].address.ss_family, AF_UNIX);
-    for (uint32_t i = 0; i < in.n; i++) {
-        assert_int_equal(fcntl(in.items[i].fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
-        assert_int_equal(fcntl(in.items[i].fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+    assert_int_equal(in.set.n, 2);
+    assert_int_equal(in.set.addresses[0].where.ss_family, AF_INET);
+    assert_int_equal(in.set.addresses[1].where.ss_family, AF_UNIX);
+    for (uint32_t i = 0; i < in.set.n; i++) {
+        int fd = in.set.items[i].fd;
+        assert_int_equal(fd, 3 + (int)i);
+        assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+        assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
     }
 }
 
-static void names_may_be_missing(void **state)
+/* Of three names and four sockets the last has none. */
+static void names_are_for_those_who_look_for_a_mistake(void **state)
 {
     (void)state;
-    pass(listener(SOCK_STREAM));
-    pass(listener(SOCK_STREAM));
-    (void)setenv("LISTEN_FDNAMES", "web", 1);
-    assert_int_equal(take("2"), 0);
-    assert_string_equal(in.items[1].name, "");
+    static const char *const expected[] = {"3 (web)", "4 (local)", "5 (last)", "6,"};
+    for (int wrong = 0; wrong < 4; wrong++) {
+        n_passed = 0;
+        for (int i = 0; i < wrong; i++)
+            pass(listener(SOCK_STREAM));
+        pass(open("/dev/null", O_RDONLY));
+        (void)setenv("LISTEN_FDNAMES", "web:local:last", 1);
+        assert_true(take("4") < 0);
+        assert_non_null(strstr(err.text, expected[wrong]));
+        (void)close(3 + wrong);
+    }
 }
 
 /* A shell between systemd and us, or an app's child: they were meant for somebody else. */
@@ -164,7 +170,7 @@ static void check_refused(const char *kind)
 {
     (void)setenv("LISTEN_FDNAMES", "wrong", 1);
     assert_true(take("1") < 0);
-    assert_int_equal(in.n, 0);
+    assert_int_equal(in.set.n, 0);
     assert_non_null(strstr(err.text, "descriptor 3 (wrong)"));
     assert_non_null(strstr(err.text, kind));
     assert_non_null(strstr(err.text, "ListenStream="));
@@ -199,6 +205,25 @@ static void other_files_are_refused(void **state)
     check_refused("not open");
 }
 
+/* What a reload of the settings changes has nothing to do with systemd's sockets. */
+static void reload_does_not_touch_them(void **state)
+{
+    (void)state;
+    struct listen_change change;
+    struct setting_bind bind = {
+        .kind = SETTING_BIND_TCP, .text = "127.0.0.1:0", .host = "127.0.0.1", .port = 0};
+    settings.bind.items = &bind;
+    settings.bind.n = 1;
+    pass(listener(SOCK_STREAM));
+    assert_int_equal(take("1"), 0);
+    assert_int_equal(inherit_listen(&in, &settings, 2, &set, &err), 0);
+    assert_int_equal(listen_prepare(&set, &settings, &change, &err), 0);
+    assert_int_equal(listen_commit(&set, &change, 4, &err), 0);
+    assert_int_equal(set.n, 1);
+    assert_false(set.addresses[0].is_leaving);
+    settings.bind.n = 0;
+}
+
 static void adopted_sockets_are_shared_by_all_and_stay_when_closed(void **state)
 {
     (void)state;
@@ -223,13 +248,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(nothing_passed_is_nothing_taken),
-        CASE(sockets_are_taken_with_their_names),
-        CASE(names_may_be_missing),
+        CASE(sockets_are_taken),
+        CASE(names_are_for_those_who_look_for_a_mistake),
         CASE(sockets_for_another_process_are_left_alone),
         CASE(count_that_is_none_is_refused),
         CASE(datagram_sockets_are_refused),
         CASE(sockets_that_do_not_listen_are_refused),
         CASE(other_files_are_refused),
+        CASE(reload_does_not_touch_them),
         CASE(adopted_sockets_are_shared_by_all_and_stay_when_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

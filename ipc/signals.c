@@ -74,6 +74,17 @@ static bool is_fault(int number)
     return false;
 }
 
+/* What is often sent to all processes of a service, or to a terminal's group, and would end or stop
+ * one that is being born: only the master acts on it. */
+static bool is_masters_own(int number)
+{
+    static const int numbers[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (numbers[i] == number)
+            return true;
+    return false;
+}
+
 unsigned signals_count(int number)
 {
     return number > 0 && number < 64 ? atomic_exchange(&counts[number], 0) : 0;
@@ -85,7 +96,7 @@ void signals_reset(void)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     for (int number = 1; number < NSIG; number++) /* fails for KILL, STOP and libc's own */
         if (!is_fault(number))
-            (void)sigaction(number, number == SIGUSR1 ? &ignore : &action, NULL);
+            (void)sigaction(number, is_masters_own(number) ? &ignore : &action, NULL);
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);

@@ -74,20 +74,21 @@ static bool is_fault(int number)
     return false;
 }
 
-/* What is often sent to all processes of a service, or to a terminal's group, and would end or stop
- * one that is being born: only the master acts on it. */
-static bool is_masters_own(int number)
+unsigned signals_count(int number)
 {
-    static const int numbers[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU};
+    return number > 0 && number < 64 ? atomic_exchange(&counts[number], 0) : 0;
+}
+
+/* What a terminal or an operator sends to a whole process group, meaning the master; and what a log
+ * that nobody reads any more would kill a process with. */
+static bool is_spared(int number)
+{
+    static const int numbers[] = {SIGINT,  SIGQUIT, SIGHUP,   SIGUSR1, SIGUSR2,
+                                  SIGTTIN, SIGTTOU, SIGWINCH, SIGPIPE};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (numbers[i] == number)
             return true;
     return false;
-}
-
-unsigned signals_count(int number)
-{
-    return number > 0 && number < 64 ? atomic_exchange(&counts[number], 0) : 0;
 }
 
 void signals_reset(void)
@@ -96,7 +97,7 @@ void signals_reset(void)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     for (int number = 1; number < NSIG; number++) /* fails for KILL, STOP and libc's own */
         if (!is_fault(number))
-            (void)sigaction(number, is_masters_own(number) ? &ignore : &action, NULL);
+            (void)sigaction(number, is_spared(number) ? &ignore : &action, NULL);
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);

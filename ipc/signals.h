@@ -31,8 +31,8 @@ static inline bool signals_has(uint64_t taken, int number)
 
 /* Back to default actions and an empty mask, pipe closed: the first thing a forked child does.
  * Handlers of faults (SEGV, ABRT …) stay: they are a sanitizer's, the app's or workers/crash.h's.
- * HUP, USR1, USR2, TTIN and TTOU are ignored: they often go to all processes of a service, and would
- * end or stop one that is being born. */
+ * INT, QUIT, HUP, USR1, USR2, TTIN, TTOU, WINCH and PIPE are ignored: they often go to the whole
+ * process group, mean the master, and would kill or stop a child that is being born. */
 void signals_reset(void);
 
 /* "SIGKILL" … without "SIG" ("KILL"); "?" for unknown numbers. Static text. */

@@ -225,12 +225,6 @@ struct decide_replacement decide_replace(const struct decide_loss *loss)
     return r;
 }
 
-const char *const decide_step_names[DECIDE_STEPS] = {[DECIDE_STAY] = "stay",
-                                                     [DECIDE_BEGIN] = "begin",
-                                                     [DECIDE_COMMIT] = "commit",
-                                                     [DECIDE_DISCARD] = "discard",
-                                                     [DECIDE_SWEEP] = "sweep"};
-
 enum decide_step decide_turnover(const struct decide_turnover *t)
 {
     if (t->has_leaving)

@@ -111,10 +111,8 @@ enum decide_step {
     DECIDE_BEGIN,   /* build a candidate */
     DECIDE_COMMIT,  /* the candidate serves from now on, the current one leaves */
     DECIDE_DISCARD, /* the candidate leaves, the current one goes on */
-    DECIDE_SWEEP,   /* nobody of the leaving one is left: forget it */
-    DECIDE_STEPS
+    DECIDE_SWEEP    /* nobody of the leaving one is left: forget it */
 };
-extern const char *const decide_step_names[DECIDE_STEPS];
 
 /* How things stand between generations. */
 struct decide_turnover {

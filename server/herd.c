@@ -101,7 +101,8 @@ tell(enum log_level level, const struct seat *seat, const char *verb, const char
     va_start(args, format);
     (void)vsnprintf(pairs, sizeof pairs, format, args);
     va_end(args);
-    log_event(level, event, "%spid=%d%s", who, (int)seat->pid, pairs);
+    log_event(level, event, "%spid=%d generation=%d%s", who, (int)seat->pid, seat->generation,
+              pairs);
 }
 
 /* While the server goes on, or has a successor, others go on with the sockets of who drains. A full

@@ -35,6 +35,7 @@
 #include "server/cli.h"
 #include "server/control.h"
 #include "server/daemon.h"
+#include "server/frames.h"
 #include "server/herd.h"
 #include "server/inherit.h"
 #include "server/listen.h"
@@ -50,7 +51,6 @@
 #include "server/succession.h"
 #include "server/watch.h"
 
-#define FRAMES_A_TURN 64         /* of one channel, so that no child keeps us busy */
 #define AWAY_US CLOCK_US_PER_S   /* a turn that begins so late: we were stopped or suspended */
 #define EXCUSE_US CLOCK_US_PER_S /* one heartbeat period, then all have had their chance */
 
@@ -488,97 +488,11 @@ static void hear_signals(struct master *m)
 
 /* ---- Channels */
 
-static bool is_from(const struct seat *seat, enum role role)
-{
-    return seat->role == role;
-}
-
-/* FORKED may come after its subject was given up: then the process is killed that nobody awaits. */
-static bool hear_forked(struct master *m, const struct seat *loader, const struct msg *msg)
-{
-    if (!is_from(loader, ROLE_LOADER))
-        return false;
-    struct seat *seat = slots_find_occupant(&m->herd.slots, msg->seat, msg->epoch);
-    if (seat && seat->role != ROLE_LOADER && seat->generation == loader->generation)
-        return herd_name(&m->herd, seat, msg->pid);
-    int status;
-    if (!slots_take_unclaimed(&m->herd.slots, msg->pid, &status) &&
-        !slots_find_by_pid(&m->herd.slots, msg->pid) && strangers_is_child(msg->pid))
-        (void)kill(msg->pid, SIGKILL);
-    return true;
-}
-
-static bool hear_fork_failed(struct master *m, const struct seat *loader, const struct msg *msg)
-{
-    if (!is_from(loader, ROLE_LOADER))
-        return false;
-    struct seat *seat = slots_find_occupant(&m->herd.slots, msg->seat, msg->epoch);
-    if (seat && seat->role != ROLE_LOADER && seat->generation == loader->generation &&
-        seat->pid == 0)
-        herd_refuse(&m->herd, seat, msg->value > 0 && msg->value < 4096 ? (int)msg->value : EIO);
-    return true;
-}
-
-/* Returns false: this process may not say that. */
-static bool hear_frame(struct master *m, struct seat *seat, const struct msg *msg)
-{
-    switch ((enum msg_type)msg->type) {
-    case MSG_HELLO:
-        return herd_name(&m->herd, seat, msg->pid);
-    case MSG_READY:
-        herd_happen(&m->herd, seat, DECIDE_READY);
-        return true;
-    case MSG_FAILED:
-        memcpy(seat->reason, msg->text, sizeof seat->reason); /* logged with its death */
-        herd_happen(&m->herd, seat, DECIDE_FAILED);
-        return true;
-    case MSG_FORKED:
-        return hear_forked(m, seat, msg);
-    case MSG_FORK_FAILED:
-        return hear_fork_failed(m, seat, msg);
-    case MSG_FULL:
-        seat->is_full = msg->value != 0;
-        return is_from(seat, ROLE_WEB);
-    case MSG_DRAINED:
-        herd_happen(&m->herd, seat, DECIDE_DRAINED);
-        return is_from(seat, ROLE_WEB);
-    case MSG_WORN:
-        return renew_hear(&m->herd, seat, msg);
-    case MSG_REOPENED:
-        return reopen_hear(seat, msg);
-    default:
-        return false; /* msg_receive() lets no other through */
-    }
-}
-
-static void hear_seat(struct master *m, struct seat *seat)
-{
-    for (int i = 0; i < FRAMES_A_TURN && seat->channel_fd >= 0; i++) {
-        struct msg msg;
-        int fds[FD_PASS_MAX];
-        size_t n_fds = 0;
-        int rc = msg_receive(seat->channel_fd, 1, &msg, fds, &n_fds);
-        if (rc == -EAGAIN)
-            return;
-        while (n_fds > 0)
-            fd_close(&fds[--n_fds]); /* nobody sends the master any; the table says so as well */
-        if (rc == -EPROTO || (rc > 0 && !hear_frame(m, seat, &msg))) {
-            log_error("protocol broken", "role=%s slot=%d pid=%d frame=%s",
-                      role_table[seat->role].name, seat->slot, (int)seat->pid,
-                      rc > 0 ? msg_names[msg.type] : "?");
-            herd_happen(&m->herd, seat, DECIDE_BROKE);
-        } else if (rc <= 0) {
-            fd_close(&seat->channel_fd);
-            herd_happen(&m->herd, seat, DECIDE_CLOSED);
-        }
-    }
-}
-
 static void hear_channels(struct master *m)
 {
     for (nfds_t i = POLL_CHANNELS; i < m->n_polls; i++)
         if (m->polls[i].revents != 0 && m->polls[i].fd == m->polled[i]->channel_fd)
-            hear_seat(m, m->polled[i]);
+            frames_hear(&m->herd, m->polled[i]);
 }
 
 /* ---- Time */
@@ -650,7 +564,7 @@ static void reap_children(struct master *m)
         struct seat *seat = &m->herd.slots.seats[i];
         if (!seat->is_dead)
             continue;
-        hear_seat(m, seat); /* what it said before it died, FAILED above all */
+        frames_hear(&m->herd, seat); /* what it said before it died, FAILED above all */
         herd_bury(&m->herd, seat);
     }
 }

@@ -71,9 +71,11 @@ static void note(struct reload *reload, enum reload_outcome outcome, int generat
 static void refuse(struct reload *reload, const struct herd *herd, int generation, const char *why)
 {
     char quoted[LOG_QUOTE_MAX + 8];
+    bool is_stopping = herd->stage != DECIDE_RUNNING; /* then nobody has to act */
     note(reload, RELOAD_REFUSED, generation, why);
-    log_error("reload refused", "generation=%d why=%s does=\"generation %d goes on\" ms=%" PRIu64,
-              generation, log_quote(quoted, why, strlen(why)), herd->current->number,
+    log_event(is_stopping ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "reload refused",
+              "generation=%d why=%s does=\"generation %d goes on\" ms=%" PRIu64, generation,
+              log_quote(quoted, why, strlen(why)), herd->current->number,
               reload->last.took_us / CLOCK_US_PER_MS);
 }
 
@@ -336,7 +338,6 @@ bool reload_turn(struct reload *reload, struct herd *herd, struct listen_set *li
         sweep(reload, herd);
         break;
     case DECIDE_STAY:
-    case DECIDE_STEPS:
         break;
     }
     return false;

@@ -431,7 +431,6 @@ static void take_step(struct world *w, enum decide_step step)
         w->t.has_leaving = w->t.is_leaving_gone = false;
         break;
     case DECIDE_STAY:
-    case DECIDE_STEPS:
         break;
     }
 }

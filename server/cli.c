@@ -67,6 +67,12 @@ static const struct command commands[] = {
     {"reload", cmd_reload, "[--no-wait] [-c FILE]",
      "configuration and app anew, beside the running ones, which go on if that fails",
      "  --no-wait        come back when it has begun, not when it has ended\n\n" FINDING, true},
+    {"scale", cmd_scale, "[-c FILE] workers=N|+N|-N",
+     "more or fewer web workers, until the next reload",
+     "  remuda scale workers=4    so many\n"
+     "  remuda scale +1           one more\n"
+     "  remuda scale -1           one fewer\n\n" FINDING,
+     true},
     {"stop", cmd_stop, "[--quick] [--no-wait] [-c FILE]",
      "stop the running server, when requests in flight are finished",
      "  --quick          at once, whatever is in flight\n"

@@ -32,6 +32,7 @@ int cmd_reload(int argc, char **argv);
 int cmd_reopen(int argc, char **argv);
 int cmd_routes(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_scale(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_top(int argc, char **argv);

@@ -81,7 +81,7 @@ static int render_title(const struct top_view *m, unsigned width, struct top_vie
     bool has_clock = width >= 30 + clock;
     if (has_clock)
         line.width -= clock + 1;
-    (void)snprintf(text, sizeof text, "remuda %s", v ? v->version : "");
+    (void)snprintf(text, sizeof text, "remuda%s%s", v ? " " : "", v ? v->version : "");
     put_segment(&line, text);
     if (v) {
         put_segment(&line, v->state);

@@ -455,6 +455,31 @@ static void who_waits_for_a_reload_hears_of_a_stop(void **state)
     CHECK_EQ(server_wait_exit(s), 0);
 }
 
+/* ---- Scaling ---- */
+
+static void scale_takes_a_number_or_a_step(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *wish, *workers;
+    } rows[] = {{"workers=3", "3"}, {"+1", "4"}, {"-2", "2"}, {"workers=-1", "1"}, {"-1", "1"}};
+    struct server *s = server_start_app(REMUDA_DEMO_SO, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[32];
+        struct server *command = RUN_FOR(s, 0, "scale", rows[i].wish);
+        (void)snprintf(text, sizeof text, "workers: %s\n", rows[i].workers);
+        CHECK_TEXT(lines_text(&command->out), text);
+        control_wait_member(s, "workers_ready", rows[i].workers);
+        free(client_get(s, "/", 200));
+    }
+    static const char *const wrong[] = {"0", "workers=0", "workers=513", "many", "workers=", "+-1"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct server *command = RUN_FOR(s, 2, "scale", wrong[i]);
+        CHECK_HAS(lines_text(&command->log), "1 to 512");
+    }
+    (void)RUN_FOR(s, 2, "scale");
+}
+
 /* ---- No socket, but a pid file ---- */
 
 static void a_pid_file_is_enough_for_what_signals_can_do(void **state)
@@ -474,6 +499,9 @@ static void a_pid_file_is_enough_for_what_signals_can_do(void **state)
     command = RUN_FOR(s, 0, "reload");
     CHECK_HAS(lines_text(&command->out), "HUP sent to pid ");
     (void)server_wait_log(s, "reloaded");
+    (void)RUN_FOR(s, 0, "scale", "+1");
+    (void)server_wait_log(s, "worker ready slot=1");
+    (void)RUN_FOR(s, 1, "scale", "workers=5"); /* no signal says that */
     (void)RUN_FOR(s, 0, "reopen", "--control-socket", "off");
     (void)server_wait_log_text(s, "reopen"); /* there may be no file to open */
     command = RUN_FOR(s, 0, "stop");
@@ -502,4 +530,5 @@ SERVER_MAIN(SERVER_TEST(the_socket_is_the_owners_alone),
             SERVER_TEST(a_broken_file_hides_no_server), SERVER_TEST(a_reload_ends_with_its_outcome),
             SERVER_TEST(a_refused_reload_says_why_everywhere),
             SERVER_TEST(who_waits_for_a_reload_hears_of_a_stop),
+            SERVER_TEST(scale_takes_a_number_or_a_step),
             SERVER_TEST(a_pid_file_is_enough_for_what_signals_can_do))

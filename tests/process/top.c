@@ -155,6 +155,14 @@ static void it_shows_workers_and_what_they_do(void **state)
     client_send_text(c, "GET /stream?n=2&ms=60000 HTTP/1.1\r\nHost: a\r\n\r\n");
     expect("busy");
     expect("GET /stream");
+    press("+");
+    expect("workers: 3");
+    expect("3/3 workers");
+    press("-");
+    expect("workers: 2");
+    press("r");
+    expect("reloading");
+    expect("reloaded: generation 2 serves");
     press("?");
     expect("any key: back");
     press("x");

@@ -108,6 +108,16 @@ struct conn *conn_on_ticket(struct conn_env *env, struct rmd_deferred *d)
 
 /* ---- a turn ---- */
 
+static int produce(struct conn_env *env, struct exchange *ex)
+{
+    if (env->hooks.producing)
+        env->hooks.producing(env->owner, &ex->req, true);
+    int wait_ms = stream_produce(&ex->res, ex->is_stream_chunked, &env->out);
+    if (env->hooks.producing)
+        env->hooks.producing(env->owner, &ex->req, false);
+    return wait_ms;
+}
+
 static bool step_stream(struct conn *c)
 {
     struct conn_env *env = c->env;
@@ -119,8 +129,7 @@ static bool step_stream(struct conn *c)
         return false;
     }
     size_t len = env->out.len;
-    int wait_ms = ex->is_io ? away_take_made(ex, &env->out)
-                            : stream_produce(&ex->res, ex->is_stream_chunked, &env->out);
+    int wait_ms = ex->is_io ? away_take_made(ex, &env->out) : produce(env, ex);
     if (wait_ms == RMD_END) {
         conn_answer_finish(c);
     } else if (wait_ms < 0) {

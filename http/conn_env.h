@@ -50,6 +50,9 @@ struct conn_hooks {
     /* The answer goes on after this turn, or a request that is sent away comes and goes. */
     void (*parked)(void *owner, struct rmd_request *req);
 
+    /* A producer of a stream is about to be called here, or has come back. NULL: nobody asks. */
+    void (*producing)(void *owner, struct rmd_request *req, bool is_about_to);
+
     /* For routes of another lane than inline; NULL: all of them run here, and the others are not
      * called. Says where. */
     enum conn_lane (*choose)(void *owner, struct rmd_request *req);

@@ -149,6 +149,15 @@ static void on_error(void *owner, struct rmd_request *req, struct rmd_response *
     leave_app(web, req);
 }
 
+static void on_producing(void *owner, struct rmd_request *req, bool is_about_to)
+{
+    struct web *web = owner;
+    if (is_about_to)
+        enter_app(web, req);
+    else
+        leave_app(web, req);
+}
+
 static void on_spool_failed(void *owner, struct rmd_request *req, int error)
 {
     const struct web *web = owner;
@@ -425,6 +434,7 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
                                             .consume = on_consume,
                                             .answer = on_answer,
                                             .error = on_error,
+                                            .producing = on_producing,
                                             .spool_failed = on_spool_failed,
                                             .proxy_refused = on_proxy_refused,
                                             .given_up = on_given_up,

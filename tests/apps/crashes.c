@@ -191,6 +191,34 @@ static NOINLINE void eats(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "all of it, for %s\n", rmd_method(req));
 }
 
+static NOINLINE int produce_nothing(rmd_writer *out, void *state)
+{
+    (void)state;
+    if (rmd_write(out, "a beginning\n", 12) < 0 || counter++ > 0)
+        return dereference_nothing();
+    return 1;
+}
+
+static void stream(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    rmd_stream(res, 200, "text/plain", produce_nothing, NULL, NULL);
+}
+
+static void answer_nothing(rmd_request *req, rmd_response *res, void *arg)
+{
+    (void)req, (void)arg;
+    rmd_text(res, 200, "%d\n", dereference_nothing());
+}
+
+static void deferred(rmd_request *req, rmd_response *res)
+{
+    (void)res;
+    rmd_deferred *ticket = rmd_defer(req);
+    if (ticket)
+        rmd_complete(ticket, answer_nothing, NULL);
+}
+
 static const rmd_route routes[] = {
     {"GET", "/null", null_pointer, .lane = RMD_INLINE},
     {"GET", "/overflow", stack_overflow, .lane = RMD_INLINE},
@@ -204,6 +232,8 @@ static const rmd_route routes[] = {
     {"GET", "/eat", eats, .lane = RMD_INLINE},
     {"GET", "/io-null", null_pointer, .lane = RMD_IO},
     {"GET", "/io-overflow", stack_overflow, .lane = RMD_IO},
+    {"GET", "/stream", stream, .lane = RMD_INLINE},
+    {"GET", "/deferred", deferred, .lane = RMD_INLINE},
     {"GET", "/thread", thread, .lane = RMD_INLINE},
     {"GET", "/scribble", scribbles, .lane = RMD_INLINE},
     {"GET", "/own-handler", own_handler, .lane = RMD_INLINE},

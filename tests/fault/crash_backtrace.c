@@ -30,7 +30,10 @@ static void send_fatal(struct server *s, const char *target)
     struct client *c = client_to(s);
     (void)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
     client_send_text(c, request);
-    client_expect_close(c);
+    if (strncmp(target, "/stream", 7) == 0)
+        client_read_all(c); /* it had begun */
+    else
+        client_expect_close(c);
     client_close(c);
 }
 
@@ -70,6 +73,8 @@ static const struct {
     {"/call", "call_nothing", "SEGV", "address=0x0"},
     {"/divide", "divide_by_zero", "FPE", "code=INTDIV"},
     {"/abort", "give_up", "ABRT", "code=TKILL"},
+    {"/stream", "produce_nothing", "SEGV", "thread=main"},
+    {"/deferred", "answer_nothing", "SEGV", "thread=main"},
     {"/io-null", "dereference_nothing", "SEGV", "address=0x0 thread=\""},
     {"/io-overflow", "recurse_for_ever", "SEGV", "thread=\""},
     {"/thread", "crash_in_thread", "SEGV", "thread=\""},
@@ -99,6 +104,7 @@ static void each_crash_names_function_request_and_cause(void **state)
         CHECK_HAS(server_wait_log(s, "worker died"), crashes[i].signal);
         CHECK_HAS(server_wait_log(s, "request lost"), target);
         check_backtrace(s, pid, crashes[i].function);
+        CHECK_EQ(lines_count(&s->log, "request lost"), i + 1); /* once, wherever the table has it */
         wait_replaced(s, pid);
     }
     char *body = client_get(s, "/fork", 200); /* its replacement serves */

@@ -141,6 +141,18 @@ static void each_unfinished_request_gets_its_lines(void **state)
                         "192.0.2.1 \"GET\" \"/three\"  1500000 4711 worker died: SIGSEGV\n");
 }
 
+/* While a producer or a deferred answer runs, the table has its request twice. */
+static void a_request_that_is_there_twice_is_lost_once(void **state)
+{
+    struct scene *scene = *state;
+    write_entry(&scene->part.head->current, "/one");
+    write_entry(&scene->part.inflight[1], "/one");
+    scene->part.inflight[1].phase = ENTRY_STREAM;
+    write_entry(&scene->part.inflight[2], "/one");
+    scene->part.inflight[2].started_us++;
+    assert_int_equal(last_words_write(&scene->about), 2);
+}
+
 static void no_access_log_no_access_lines(void **state)
 {
     struct scene *scene = *state;
@@ -180,7 +192,7 @@ static void nonsense_is_read_without_harm(void **state)
 {
     struct scene *scene = *state;
     memset(scene->part.head, 0xff, sizeof *scene->part.head);
-    memset(scene->part.inflight, 0xff, N_INFLIGHT * sizeof *scene->part.inflight);
+    memset(scene->part.inflight, 0xfe, N_INFLIGHT * sizeof *scene->part.inflight);
     memset(scene->part.batch, 0xff, SCOREBOARD_BATCH_BYTES);
     assert_int_equal(last_words_write(&scene->about), 1 + N_INFLIGHT);
     char words[LAST_WORDS_BYTES];
@@ -219,6 +231,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_idle_worker_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_unfinished_request_gets_its_lines, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_request_that_is_there_twice_is_lost_once, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(no_access_log_no_access_lines, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_batch_is_written_up_to_its_last_whole_line, set_up,
                                         tear_down),

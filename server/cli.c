@@ -73,6 +73,10 @@ static const struct command commands[] = {
      "  remuda scale +1           one more\n"
      "  remuda scale -1           one fewer\n\n" FINDING,
      true},
+    {"upgrade", cmd_upgrade, "[--no-wait] [-c FILE]",
+     "the program itself anew, beside the running one, which then leaves, or goes on if that fails",
+     "  --no-wait        come back when it has begun, not when the old one has gone\n\n" FINDING,
+     true},
     {"stop", cmd_stop, "[--quick] [--no-wait] [-c FILE]",
      "stop the running server, when requests in flight are finished",
      "  --quick          at once, whatever is in flight\n"

@@ -36,6 +36,7 @@ int cmd_scale(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_upgrade(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* Everything that `check` finds and `run` refuses besides what merge_settings() told: files that

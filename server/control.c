@@ -257,6 +257,8 @@ static void tell_outcome(struct control_client *client, const struct control_out
     struct json_out out = begin_answer(client, outcome->is_done);
     json_out_text(&out, "outcome", outcome->is_done ? STR("done") : STR("refused"));
     json_out_u64(&out, "generation", (uint64_t)outcome->generation);
+    if (outcome->pid > 0)
+        json_out_u64(&out, "pid", (uint64_t)outcome->pid);
     json_out_u64(&out, "ms", outcome->ms);
     if (!outcome->is_done)
         json_out_text(&out, "error", str_of(outcome->why));

@@ -25,6 +25,7 @@ enum control_order { CONTROL_RELOAD, CONTROL_UPGRADE, CONTROL_ORDERS };
 struct control_outcome {
     bool is_done;    /* else refused */
     int generation;  /* that serves now */
+    int pid;         /* of the new master; 0: there is none */
     uint64_t ms;     /* that it took */
     const char *why; /* refused: the reason; valid until the next turn */
 };

@@ -229,19 +229,6 @@ static int host_begin(void *context, enum control_order order, uint64_t *out_num
     return 0;
 }
 
-/* Of an upgrade: the new master serves, and this one leaves; or it was refused. */
-static bool upgrade_outcome(const struct master *m, uint64_t number, struct control_outcome *out)
-{
-    const struct upgrade_result *upgrade = &m->succession.upgrade.last;
-    if (upgrade->number < number)
-        return false;
-    *out = (struct control_outcome){.is_done = upgrade->outcome == UPGRADE_DONE,
-                                    .generation = m->herd.current->number,
-                                    .ms = upgrade->took_us / CLOCK_US_PER_MS,
-                                    .why = upgrade->why};
-    return true;
-}
-
 /* Of a reload that was asked for while another waited to begin, the other's is the outcome. */
 static bool host_outcome(void *context, enum control_order order, uint64_t number,
                          struct control_outcome *out)
@@ -249,7 +236,7 @@ static bool host_outcome(void *context, enum control_order order, uint64_t numbe
     const struct master *m = context;
     const struct reload_result *reload = reload_last(&m->reload);
     if (order == CONTROL_UPGRADE)
-        return upgrade_outcome(m, number, out);
+        return succession_outcome(&m->succession, number, out);
     *out = (struct control_outcome){.generation = m->herd.current->number};
     if (reload->number >= number) {
         out->is_done = reload->outcome == RELOAD_DONE;

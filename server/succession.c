@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "config/settings.h"
@@ -228,6 +229,22 @@ int succession_ask(struct succession *s, const char *who, bool is_whole, uint64_
                        "(TERM)",
                        (int)s->successor.old_pid);
     return upgrade_ask(&s->upgrade, who, is_whole, out_number, err);
+}
+
+bool succession_outcome(const struct succession *s, uint64_t number, struct control_outcome *out)
+{
+    const struct upgrade_result *last = &s->upgrade.last;
+    bool is_ready = last->number >= number && last->outcome == UPGRADE_DONE;
+    if (last->number < number || (is_ready && s->n_resting > 0 && s->herd->stage == DECIDE_RUNNING))
+        return false;
+    *out = (struct control_outcome){.is_done = is_ready && s->herd->stage != DECIDE_RUNNING,
+                                    .generation = s->herd->current->number,
+                                    .ms = last->took_us / CLOCK_US_PER_MS,
+                                    .why = is_ready ? "the new master has gone again, while this "
+                                                      "one's workers were leaving"
+                                                    : last->why};
+    out->pid = out->is_done ? (int)last->pid : 0;
+    return true;
 }
 
 /* What others have is left to them, as it is; of the rest nobody new gets in. */

@@ -98,6 +98,10 @@ bool succession_stop(struct succession *s, enum decide_stage stage);
 int succession_ask(struct succession *s, const char *who, bool is_whole, uint64_t *out_number,
                    struct err *err) __attribute__((warn_unused_result));
 
+/* What became of it: the new master serves and this one has no workers any more, or it was refused.
+ * Returns  false while that is open */
+bool succession_outcome(const struct succession *s, uint64_t number, struct control_outcome *out);
+
 /* Tells the service manager how things are. At the end of a turn.
  * n_reloads  that have begun until now */
 void succession_report(struct succession *s, unsigned n_reloads);

@@ -447,6 +447,81 @@ static void app_that_fails_is_told(void **state)
     end_load(l);
 }
 
+/* ---- The command */
+
+static struct server *start_command(struct server *s)
+{
+    return server_start_args("upgrade", "--control-socket", server_path(s, "control"), NULL);
+}
+
+static void command_does_all_of_it(void **state)
+{
+    (void)state;
+    char expected[64];
+    struct server *s = start(NULL, REMUDA_TEST_APPS_DIR "/churn.so", YAML);
+    struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 3, 500);
+    for (int i = 0; i < 3; i++) {
+        load_wait_generation(l, i + 1);
+        struct server *command = start_command(s);
+        CHECK_EQ(server_run(command), 0);
+        pid_t old = s->pid;
+        CHECK_EQ(server_wait_succession(s), 0);
+        (void)snprintf(expected, sizeof expected, "upgraded: pid %d serves", (int)s->pid);
+        CHECK_HAS(lines_text(&command->out), expected);
+        (void)snprintf(expected, sizeof expected, "pid %d has ended", (int)old);
+        CHECK_HAS(lines_text(&command->out), expected);
+        (void)server_wait_log(s, "old master gone");
+    }
+    struct load_result result = load_finish(l);
+    load_check(&result, 0);
+}
+
+static void command_says_why_it_was_refused(void **state)
+{
+    (void)state;
+    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    (void)server_write_file(s, "remuda.yaml", YAML "wrokers: 3\n");
+    struct server *command = start_command(s);
+    CHECK_EQ(server_run(command), 1);
+    CHECK_HAS(lines_text(&command->log), "serves on: ");
+    CHECK_HAS(lines_text(&command->log), "wrokers");
+    free(client_get(s, "/", 200));
+    (void)server_write_file(s, "remuda.yaml", YAML);
+    (void)start_new(s);
+    command = start_command(s);
+    CHECK_EQ(server_run(command), 1);
+    CHECK_HAS(lines_text(&command->log), "is running");
+    finish(s);
+}
+
+/* It has sent its workers home by then; one still has a request. */
+static void workers_come_back_when_the_new_one_is_lost(void **state)
+{
+    (void)state;
+    struct reply r;
+    reply_init(&r);
+    struct server *s = start(NULL, REMUDA_TEST_APPS_DIR "/probe.so", YAML);
+    struct client *c = client_to(s);
+    char request[512];
+    (void)snprintf(request, sizeof request, "GET /wait?file=%s HTTP/1.1\r\nHost: a\r\n\r\n",
+                   server_path(s, "go"));
+    client_send_text(c, request);
+    (void)server_wait_log(s, "probe waits");
+    s->is_violent = true;
+    struct server *command = start_command(s);
+    (void)server_wait_log(s, "new master ready");
+    (void)server_wait_log(s, "worker ended");
+    CHECK(kill(server_new_master(s), SIGKILL) == 0);
+    CHECK_EQ(server_run(command), 1);
+    CHECK_HAS(lines_text(&command->log), "gone again");
+    free(client_get(s, "/counts", 200));
+    (void)server_write_file(s, "go", "");
+    client_read(c, &r, false);
+    CHECK_TEXT(r.body.data, "it came\n");
+    upgrade(s);
+    reply_fini(&r);
+}
+
 /* ---- Signals at bad moments */
 
 static void second_upgrade_waits_for_its_turn(void **state)
@@ -574,6 +649,8 @@ SERVER_MAIN(SERVER_TEST(upgrades_under_load_lose_nothing), SERVER_TEST(unix_sock
             SERVER_TEST(program_that_is_another_is_refused),
             SERVER_TEST(program_that_does_nothing_is_given_up),
             SERVER_TEST(configuration_that_is_wrong_is_told), SERVER_TEST(app_that_fails_is_told),
+            SERVER_TEST(command_does_all_of_it), SERVER_TEST(command_says_why_it_was_refused),
+            SERVER_TEST(workers_come_back_when_the_new_one_is_lost),
             SERVER_TEST(second_upgrade_waits_for_its_turn),
             SERVER_TEST(new_one_that_is_stopped_leaves_the_old_one_as_it_was),
             SERVER_TEST(term_waits_for_a_new_one_that_boots),

@@ -152,14 +152,14 @@ int control_open(struct control *control, const char *path, struct err *err)
     return 0;
 }
 
-int control_rename(struct control *control, const char *path, struct err *err)
+int control_rename(struct control *control, const char *path, pid_t leaver, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     pid_t pid = 0;
-    if (control->listen_fd < 0)
+    if (control->listen_fd < 0 || strcmp(control->path, path) == 0)
         return 0;
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    if (probe(&address, &pid) > 0)
+    if (probe(&address, &pid) > 0 && (pid == 0 || pid != leaver))
         return err_set(err, EADDRINUSE, "%s: the server with pid %d listens there", path, (int)pid);
     if (rename(control->path, path) < 0)
         return err_set(err, errno, "%s: %s", path, strerror(errno));

@@ -74,8 +74,9 @@ int control_open(struct control *control, const char *path, struct err *err)
 
 /* Gives the socket another path of the same folder; what is there is replaced, unless somebody
  * listens on it. Clients notice nothing.
+ * leaver   who may listen there: a master that leaves its name; 0: nobody
  * Returns  0, also when there is no socket; -errno, *err: it stays where it is */
-int control_rename(struct control *control, const char *path, struct err *err)
+int control_rename(struct control *control, const char *path, pid_t leaver, struct err *err)
     __attribute__((warn_unused_result));
 
 /* Lets go of clients and the socket; its file goes only if it is still ours. */

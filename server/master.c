@@ -33,19 +33,18 @@
 #include "ipc/signals.h"
 #include "ipc/spawn.h"
 #include "server/cli.h"
-#include "server/control.h"
 #include "server/daemon.h"
 #include "server/frames.h"
 #include "server/herd.h"
 #include "server/inherit.h"
 #include "server/listen.h"
 #include "server/nofile.h"
+#include "server/orders.h"
 #include "server/relief.h"
 #include "server/reload.h"
 #include "server/renew.h"
 #include "server/reopen.h"
 #include "server/scale.h"
-#include "server/status.h"
 #include "server/steer.h"
 #include "server/strangers.h"
 #include "server/succession.h"
@@ -73,7 +72,7 @@ struct master {
     struct scale scale;
     struct renew renew;
     struct succession succession;
-    struct control control;
+    struct orders orders;
     int signal_fd;
     struct watch watch;
     int followed;         /* generation whose files and name these are */
@@ -100,7 +99,6 @@ static void turn_generations(struct master *m);
 static void look_at_files(struct master *m);
 static void close_listeners(struct master *m);
 static bool has_ended(const struct master *m);
-/* Orders, by signal or over the control socket. */
 static void stop(struct master *m, enum decide_stage stage, const char *why);
 static unsigned ask_reload(struct master *m, const char *who);
 
@@ -108,19 +106,25 @@ int master_run(struct settings *settings, struct master_start *start)
 {
     struct master m = {.settings = settings,
                        .inherit = start->inherit,
-                       .control = {.listen_fd = -1},
+                       .orders = {.control = {.listen_fd = -1}},
                        .signal_fd = -1,
                        .watch = {.fd = -1},
                        .herd = {.board_fd = -1}};
     reload_init(&m.reload, start->origin, settings);
     succession_init(&m.succession, settings, &m.herd, &m.listeners, &m.scale, start->origin,
                     start->inherit);
+    m.orders.herd = &m.herd;
+    m.orders.listeners = &m.listeners;
+    m.orders.reload = &m.reload;
+    m.orders.reopen = &m.reopen;
+    m.orders.scale = &m.scale;
+    m.orders.succession = &m.succession;
     m.herd.exit_code = set_up(&m, start);
     bool is_running = m.herd.exit_code == CLI_OK;
     while (is_running) {
         wait_for_events(&m);
         hear_signals(&m);
-        control_serve(&m.control, m.polls + POLL_CONTROL, m.herd.now_us);
+        control_serve(&m.orders.control, m.polls + POLL_CONTROL, m.herd.now_us);
         hear_channels(&m);
         judge_seats(&m);
         reap_children(&m); /* behind all that may still name a seat */
@@ -134,7 +138,7 @@ int master_run(struct settings *settings, struct master_start *start)
         reopen_tell(&m.reopen, &m.herd);
         close_listeners(&m);
         succession_report(&m.succession, m.reload.n_begun);
-        control_report(&m.control, m.herd.now_us);
+        control_report(&m.orders.control, m.herd.now_us);
         is_running = !has_ended(&m);
     }
     succession_fail(&m.succession, m.herd.exit_code == CLI_OK ? "" : m.herd.reason);
@@ -188,111 +192,6 @@ static int open_signals(struct master *m, struct err *err)
     return rc < 0 ? err_set(err, -rc, "prctl(PR_SET_CHILD_SUBREAPER): %s", strerror(-rc)) : 0;
 }
 
-/* ---- Control */
-
-static void host_status(void *context, struct json_out *out)
-{
-    const struct master *m = context;
-    const struct status_about about = {.herd = &m->herd,
-                                       .listeners = &m->listeners,
-                                       .reload = &m->reload,
-                                       .control_path = m->control.path};
-    status_tell(&about, out);
-}
-
-static int host_stop(void *context, bool is_quick, struct err *err)
-{
-    struct master *m = context;
-    (void)err;
-    stop(m, is_quick ? DECIDE_QUICK : DECIDE_GRACEFUL, "control");
-    return 0;
-}
-
-static int host_reopen(void *context, struct err *err)
-{
-    struct master *m = context;
-    (void)err;
-    reopen_logs(&m->reopen, &m->herd);
-    return 0;
-}
-
-/* Of what takes a while: an upgrade is none of it yet. */
-static int host_begin(void *context, enum control_order order, uint64_t *out_number,
-                      struct err *err)
-{
-    struct master *m = context;
-    if (order == CONTROL_UPGRADE)
-        return succession_ask(&m->succession, "control", true, out_number, err);
-    if (m->herd.stage != DECIDE_RUNNING)
-        return err_set(err, ECANCELED, "the server stops");
-    *out_number = ask_reload(m, "control");
-    return 0;
-}
-
-/* Of a reload that was asked for while another waited to begin, the other's is the outcome. */
-static bool host_outcome(void *context, enum control_order order, uint64_t number,
-                         struct control_outcome *out)
-{
-    const struct master *m = context;
-    const struct reload_result *reload = reload_last(&m->reload);
-    if (order == CONTROL_UPGRADE)
-        return succession_outcome(&m->succession, number, out);
-    *out = (struct control_outcome){.generation = m->herd.current->number};
-    if (reload->number >= number) {
-        out->is_done = reload->outcome == RELOAD_DONE;
-        out->ms = reload->took_us / CLOCK_US_PER_MS;
-        out->why = reload->why;
-    } else if (m->herd.stage != DECIDE_RUNNING) {
-        out->why = "the server stops";
-    } else {
-        return false;
-    }
-    return true;
-}
-
-static int host_scale(void *context, bool is_relative, int workers, uint32_t *out_workers,
-                      struct err *err)
-{
-    struct master *m = context;
-    struct scale_wish wish = {is_relative, workers};
-    if (m->herd.stage != DECIDE_RUNNING)
-        return err_set(err, ECANCELED, "the server stops");
-    if (workers > SCALE_MOST || workers < (is_relative ? -SCALE_MOST : SCALE_LEAST))
-        return err_set(err, EINVAL, "workers: %d; allowed: %d to %d", workers, SCALE_LEAST,
-                       SCALE_MOST);
-    *out_workers = scale_workers(&m->scale, &m->herd, wish, "control");
-    return 0;
-}
-
-static int init_control(struct master *m)
-{
-    const struct control_host host = {.context = m,
-                                      .status = host_status,
-                                      .begin = host_begin,
-                                      .outcome = host_outcome,
-                                      .stop = host_stop,
-                                      .reopen = host_reopen,
-                                      .scale = host_scale};
-    return control_init(&m->control, &host);
-}
-
-/* A server that cannot be asked serves all the same. */
-static void open_control(struct master *m, const struct control_path *places)
-{
-    struct err err;
-    char quoted[LOG_QUOTE_MAX + 8];
-    if (places->is_off)
-        return;
-    const char *path = control_path_prepare(places, &err);
-    if (path && succession_open_control(&m->succession, &m->control, path, &err) == 0) {
-        log_info("control socket", "path=%s",
-                 log_quote(quoted, m->control.path, strlen(m->control.path)));
-        return;
-    }
-    log_warn("no control socket", "why=%s does=\"serve without; name another: control_socket\"",
-             log_quote(quoted, err.text, strlen(err.text)));
-}
-
 /* The first generation. */
 static int build(struct master *m, int log_fd, int access_fd, struct err *err)
 {
@@ -331,11 +230,11 @@ static int set_up(struct master *m, const struct master_start *start)
     m->polls = calloc(HERD_SEATS + POLL_CHANNELS + 1, sizeof *m->polls);
     m->polled = calloc(HERD_SEATS + POLL_CHANNELS, sizeof *m->polled);
     if (!m->polls || !m->polled || steer_init(&m->steer, LISTEN_SLOTS_MAX) < 0 ||
-        slots_grow(&m->herd.slots, m->listeners.n) < 0 || init_control(m) < 0) {
+        slots_grow(&m->herd.slots, m->listeners.n) < 0 || orders_init(&m->orders) < 0) {
         (void)err_set(&err, ENOMEM, "out of memory");
         return refuse_start(m, CLI_NO_BOOT, &err);
     }
-    open_control(m, start->control);
+    orders_open(&m->orders, start->control);
     succession_begin(&m->succession);
     announce(m);
     herd_fill(&m->herd);
@@ -352,7 +251,7 @@ static void tear_down(struct master *m, struct master_start *start)
         log_notice("stopped", "exit=%d requests=%" PRIu64 " strangers_killed=%u", m->herd.exit_code,
                    m->herd.totals.requests, strangers);
     }
-    control_fini(&m->control); /* who waits for the end sees it, now that all is gone */
+    control_fini(&m->orders.control); /* who waits for the end sees it, now that all is gone */
     if (m->herd.current) {
         start->log_fd = m->herd.current->heritage.log_fd;
         start->access_fd = m->herd.current->heritage.access_fd;
@@ -393,7 +292,7 @@ static void wait_for_events(struct master *m)
         renew_next_us(&m->renew, &m->herd),
         watch_next_us(&m->watch),
         succession_next_us(&m->succession),
-        control_next_us(&m->control)};
+        control_next_us(&m->orders.control)};
     m->wake_us = SEAT_NEVER;
     for (size_t i = 0; i < sizeof next_us / sizeof next_us[0]; i++)
         m->wake_us = next_us[i] < m->wake_us ? next_us[i] : m->wake_us;
@@ -402,7 +301,7 @@ static void wait_for_events(struct master *m)
                                .tv_nsec = (long)(wait_us % CLOCK_US_PER_S * 1000)};
     m->polls[POLL_SIGNALS] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
     succession_watch(&m->succession, m->polls + POLL_SUCCESSION);
-    control_watch(&m->control, before_us, m->polls + POLL_CONTROL);
+    control_watch(&m->orders.control, before_us, m->polls + POLL_CONTROL);
     m->n_polls = POLL_CHANNELS;
     for (uint32_t i = 0; i < m->herd.slots.n_used; i++) {
         struct seat *seat = &m->herd.slots.seats[i];

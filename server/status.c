@@ -13,6 +13,7 @@
 #include "config/settings.h"
 #include "server/listen.h"
 #include "server/reload.h"
+#include "server/upgrade.h"
 #include "server/usage.h"
 
 /* What all workers, living and dead, have counted. */
@@ -130,6 +131,23 @@ static void tell_reload(const struct status_about *about, struct json_out *out)
         if (last->why[0])
             json_out_text(out, "error", str_of(last->why));
     }
+    json_out_close(out, '}');
+}
+
+static void tell_upgrade(const struct upgrade *upgrade, struct json_out *out)
+{
+    const struct upgrade_result *last = &upgrade->last;
+    bool is_running = upgrade->stage == UPGRADE_BOOTING;
+    if (!is_running && last->number == 0) {
+        json_out_null(out, "last_upgrade");
+        return;
+    }
+    json_out_open(out, "last_upgrade", '{');
+    json_out_text(out, "outcome",
+                  is_running ? STR("running") : str_of(upgrade_outcome_names[last->outcome]));
+    json_out_u64(out, "pid", (uint64_t)(is_running ? upgrade->pid : last->pid));
+    if (!is_running && last->why[0])
+        json_out_text(out, "error", str_of(last->why));
     json_out_close(out, '}');
 }
 
@@ -282,6 +300,7 @@ void status_tell(const struct status_about *about, struct json_out *out)
 {
     tell_server(about, out);
     tell_reload(about, out);
+    tell_upgrade(about->upgrade, out);
     tell_loaders(about->herd, out);
     tell_workers(about->herd, out);
 }

@@ -10,11 +10,13 @@
 struct json_out;
 struct listen_set;
 struct reload;
+struct upgrade;
 
 struct status_about {
     const struct herd *herd;
     const struct listen_set *listeners;
     const struct reload *reload;
+    const struct upgrade *upgrade;
     const char *control_path; /* "" when there is none */
 };
 

@@ -134,6 +134,22 @@ bool succession_bury(struct succession *s, pid_t pid, int status)
     return upgrade_bury(&s->upgrade, pid, status, s->herd->now_us);
 }
 
+/* From when the old master leaves, whoever asks is to reach this one. */
+static void take_control_name(struct succession *s)
+{
+    struct err err;
+    char quoted[LOG_QUOTE_MAX + 8];
+    if (s->control && control_rename(s->control, s->base_control, s->successor.old_pid, &err) < 0)
+        log_warn("control socket not renamed", "why=%s",
+                 log_quote(quoted, err.text, strlen(err.text)));
+}
+
+static void own_sockets(struct succession *s)
+{
+    listen_share(s->listeners, false);
+    take_control_name(s);
+}
+
 /* The old master has ended. Slots that it had no sockets for get theirs from now on, see
  * succession_is_alone(). */
 static void become_the_only_one(struct succession *s)
@@ -145,9 +161,7 @@ static void become_the_only_one(struct succession *s)
     notify_take_over(&s->notify);
     if (s->pidfile.fd >= 0 && pidfile_rename(&s->pidfile, s->base_pidfile, &err) < 0)
         log_warn("pid file not renamed", "why=%s", log_quote(quoted, err.text, strlen(err.text)));
-    if (s->control && control_rename(s->control, s->base_control, &err) < 0)
-        log_warn("control socket not renamed", "why=%s",
-                 log_quote(quoted, err.text, strlen(err.text)));
+    take_control_name(s);
     log_notice("old master gone", "pid=%d does=\"this master is the only one\"",
                (int)s->successor.old_pid);
 }
@@ -164,7 +178,7 @@ static void follow_old(struct succession *s)
         if (news == SUCCESSOR_MAIN)
             notify_take_over(&s->notify);
         else if (news == SUCCESSOR_OWNER)
-            listen_share(s->listeners, false);
+            own_sockets(s);
         else
             become_the_only_one(s);
     }

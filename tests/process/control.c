@@ -510,6 +510,47 @@ static void a_pid_file_is_enough_for_what_signals_can_do(void **state)
     (void)RUN_FOR(s, 5, "reload"); /* the pid file has gone with it */
 }
 
+/* ---- Upgrade ---- */
+
+static void an_upgrade_ends_with_the_new_master_at_the_same_place(void **state)
+{
+    (void)state;
+    struct server *s = start_by_file(REMUDA_DEMO_SO);
+    pid_t old = s->pid;
+    struct client *c = client_to(s);
+    client_send_text(c, "GET /stream?n=2&ms=1500 HTTP/1.1\r\nHost: a\r\n\r\n");
+    control_wait_member(s, "workers.0.inflight", "1"); /* the old one leaves slowly */
+    struct server *command = RUN_FOR(s, 0, "upgrade");
+    CHECK_HAS(lines_text(&command->out), "upgraded: pid ");
+    char *answer = control_ask(s, STATUS);
+    pid_t now = (pid_t)control_number(answer, "pid");
+    CHECK(now != old);
+    CHECK_TEXT(control_member(answer, "state"), "running");
+    CHECK_TEXT(control_member(answer, "control_socket"), control_socket(s));
+    free(answer);
+    CHECK_EQ(server_wait_succession(s), 0);
+    CHECK_EQ(s->pid, now);
+    answer = control_ask(s, STATUS); /* the old one has not taken the file with it */
+    CHECK_EQ(control_number(answer, "pid"), now);
+    free(answer);
+    CHECK(access(server_path(s, "control.2"), F_OK) != 0);
+}
+
+static void a_refused_upgrade_says_why_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct server *s = start_by_file(REMUDA_DEMO_SO);
+    (void)server_write_file(s, "remuda.yaml", "workers: many\n");
+    struct server *command = RUN_FOR(s, 1, "upgrade");
+    CHECK(lines_text(&command->log)[0] != '\0');
+    char *answer = control_ask(s, STATUS);
+    CHECK_EQ(control_number(answer, "pid"), s->pid);
+    CHECK_TEXT(control_member(answer, "last_upgrade.outcome"), "refused");
+    free(answer);
+    free(client_get(s, "/", 200));
+    CHECK(access(server_path(s, "control.2"), F_OK) != 0);
+}
+
 SERVER_MAIN(SERVER_TEST(the_socket_is_the_owners_alone),
             SERVER_TEST(the_socket_goes_with_the_server),
             SERVER_TEST(a_file_that_is_no_longer_ours_stays),
@@ -531,4 +572,6 @@ SERVER_MAIN(SERVER_TEST(the_socket_is_the_owners_alone),
             SERVER_TEST(a_refused_reload_says_why_everywhere),
             SERVER_TEST(who_waits_for_a_reload_hears_of_a_stop),
             SERVER_TEST(scale_takes_a_number_or_a_step),
-            SERVER_TEST(a_pid_file_is_enough_for_what_signals_can_do))
+            SERVER_TEST(a_pid_file_is_enough_for_what_signals_can_do),
+            SERVER_TEST(an_upgrade_ends_with_the_new_master_at_the_same_place),
+            SERVER_TEST(a_refused_upgrade_says_why_and_changes_nothing))

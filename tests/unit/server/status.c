@@ -16,6 +16,7 @@
 #include "config/settings.h"
 #include "server/listen.h"
 #include "server/reload.h"
+#include "server/upgrade.h"
 
 #define NOW UINT64_C(100000000)
 
@@ -25,6 +26,7 @@ struct scene {
     struct herd herd;
     struct listen_set listeners;
     struct reload reload;
+    struct upgrade upgrade;
     struct seat *seat;
     struct scoreboard_part part; /* writable: what the worker wrote */
     struct buf answer;
@@ -72,6 +74,7 @@ static struct str tell(struct scene *scene)
     const struct status_about about = {.herd = &scene->herd,
                                        .listeners = &scene->listeners,
                                        .reload = &scene->reload,
+                                       .upgrade = &scene->upgrade,
                                        .control_path = "/run/a.ctl"};
     struct json_out out = {.buf = &scene->answer};
     struct str value, worker;

@@ -137,6 +137,11 @@ void obituary_open(struct obituary *obituary, struct herd *herd, const struct se
     uint32_t facts = gather_facts(herd, seat, obituary->has_remains);
     obituary->cause = cause_judge(facts);
     (void)cause_print(obituary->cause, facts, seat->status, obituary->why);
+    const struct remains *left = herd->coroners.remains;
+    if (obituary->cause == CAUSE_IS_OUTSIDE && obituary->has_remains)
+        (void)snprintf(obituary->why, sizeof obituary->why,
+                       "killed from outside, by process %d of user %u", (int)left->sender_pid,
+                       (unsigned)left->sender_uid);
     if (obituary->cause == CAUSE_IS_CRASH || obituary->cause == CAUSE_IS_ASSERTION)
         tell_crash(herd, seat, obituary->has_remains);
 }

@@ -170,6 +170,24 @@ static void exit_by_the_app_is_told_with_its_caller(void **state)
     CHECK_HAS(server_wait_log(s, "worker died"), "called _exit(9)");
 }
 
+/* Of those that it can handle a process knows who sent them; no backtrace is told. */
+static void signal_from_outside_is_told_with_its_sender(void **state)
+{
+    (void)state;
+    char sender[64];
+    struct server *s = start();
+    pid_t pid = server_worker_pid(s, 0);
+    CHECK(kill(pid, SIGSEGV) == 0);
+    (void)snprintf(sender, sizeof sender, "killed from outside, by process %d of user %u",
+                   (int)getpid(), (unsigned)getuid());
+    const char *died = server_wait_log(s, "worker died");
+    CHECK_HAS(died, "signal=SEGV");
+    CHECK_HAS(died, sender);
+    (void)server_wait_log(s, "worker ready");
+    CHECK_EQ(lines_count(&s->log, "worker crashed"), 0);
+    CHECK_EQ(lines_count(&s->log, "backtrace"), 0);
+}
+
 /* The request and the frames are destroyed: what can be told is, and nobody hangs. */
 static void handler_survives_what_the_app_destroyed(void **state)
 {
@@ -263,6 +281,7 @@ SERVER_MAIN(SERVER_TEST(each_crash_names_function_request_and_cause),
             SERVER_TEST(worker_that_is_deaf_to_abort_is_killed),
             SERVER_TEST(stopped_worker_is_killed_and_its_state_told),
             SERVER_TEST(exit_by_the_app_is_told_with_its_caller),
+            SERVER_TEST(signal_from_outside_is_told_with_its_sender),
             SERVER_TEST(handler_survives_what_the_app_destroyed),
             SERVER_TEST(handler_of_the_apps_own_wins), SERVER_TEST(handler_of_a_sanitizer_wins),
             SERVER_TEST(child_of_the_app_that_crashes_is_no_worker),

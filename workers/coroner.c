@@ -24,6 +24,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/title.h"
 #include "config/settings.h"
 #include "ipc/inquest.h"
 #include "ipc/spawn.h"
@@ -54,6 +55,9 @@ void coroner_main(const struct heritage *heritage)
     room.inquest = heritage->inquest;
     room.remains = heritage->inquest->remains;
     log_identify("coroner", heritage->slot, heritage->generation);
+    title_set_comm("remuda-coroner");
+    title_set(heritage->settings->proc_name, NULL, "coroner of slot %d gen %d", heritage->slot,
+              heritage->generation);
     log_set_ring(NULL); /* the master's, which goes into the bundle as it was */
     if (room.remains->kind != REMAINS_NONE) {
         find_names();

@@ -196,6 +196,9 @@ static const struct {
     {SETTING_ID_proxy_protocol, "off", NULL},
     {SETTING_ID_proxy_protocol, "auto", NULL},
     {SETTING_ID_forwarded_header, "x-forwarded", NULL},
+    {SETTING_ID_reload_extra_files, "/srv/app/templates", NULL},
+    {SETTING_ID_reload_extra_files, "", NULL},
+    {SETTING_ID_proc_title, "path", NULL},
     {SETTING_ID_server_header, "Ünicode $ \"quoted\"", NULL},
 };
 
@@ -270,6 +273,9 @@ static const struct {
     {SETTING_ID_proxy_allow_ips, ",",
      "\"\": is empty; allowed: *, unix, or IP networks such as 127.0.0.1, 10.0.0.0/8, ::1, "
      "fd00::/8"},
+    {SETTING_ID_reload_extra_files, "a\tb",
+     "\"a\\x09b\" contains a control character; allowed: a path or a list of them, or \"\" for "
+     "none"},
     {SETTING_ID_proxy_protocol, "on", "\"on\" is not one of these; allowed: off, v1, v2, auto"},
     {SETTING_ID_group, "no-such-group-here",
      "\"no-such-group-here\" is no group here; allowed: name or id of a group, or \"\" for none"},

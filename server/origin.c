@@ -74,14 +74,15 @@ static char *search_path(const char *name)
 }
 
 /* As it was called, so that a link leads to what it leads to by then. Under another name than its
- * own (a script, a loader) its own is taken. */
+ * own (a script, a loader) its own is taken, unless there is no /proc to tell. */
 static char *find_program(const char *folder)
 {
     const char *name = program_invocation_name;
     char *path = !strchr(name, '/') ? search_path(name)
                  : name[0] == '/'   ? strdup(name)
                                     : join(folder, strlen(folder), name);
-    if (path && is_same_file(path, "/proc/self/exe"))
+    bool is_known = access("/proc/self/exe", F_OK) == 0;
+    if (path && (!is_known || is_same_file(path, "/proc/self/exe")))
         return path;
     free(path);
     return realpath("/proc/self/exe", NULL);

@@ -161,6 +161,13 @@ static int set_up(const struct settings *settings, const struct app *app,
 
 /* ---- a turn ---- */
 
+/* Before each wait: what the client has had is counted and logged. */
+static void end_turn(void)
+{
+    web_on_turn_ended(&room.web, clock_now_us());
+    web_flush_access(&room.web);
+}
+
 static void begin_turn(void)
 {
     uint64_t now_us = clock_now_us();
@@ -411,7 +418,7 @@ static void wait_for_client(void)
 {
     struct pollfd polls[AT_COUNT];
     uint64_t deadline = deadline_us();
-    web_flush_access(&room.web);
+    end_turn();
     fill_polls(polls);
     uint64_t cut_us =
         room.is_draining ? room.drain_began_us + drain_cut_us(room.web.settings) : NEVER_US;
@@ -460,7 +467,7 @@ static void serve_client(int fd, const struct sockaddr_storage *address)
     if (!room.is_draining)
         web_tell_if_worn(&room.web, room.heritage, 0);
     room.web.env.is_draining = room.is_draining;
-    web_flush_access(&room.web);
+    end_turn();
 }
 
 /* ---- the drain ---- */

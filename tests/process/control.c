@@ -144,10 +144,10 @@ static void status_names_the_oldest_request_that_waits(void **state)
     control_wait_member(s, "workers.0.state", "idle");
 }
 
-static void latency_is_counted_once_for_each_answer(void **state)
+static void check_latency(const char *worker_class)
 {
-    (void)state;
-    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", NULL);
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--worker-class", worker_class, NULL);
     for (int i = 0; i < 3; i++)
         free(client_get(s, "/", 200));
     free(client_get(s, "/block?ms=200", 200));
@@ -163,6 +163,13 @@ static void latency_is_counted_once_for_each_answer(void **state)
     CHECK_EQ(all, 4);
     CHECK(slow >= 1);
     free(answer);
+}
+
+static void latency_is_counted_once_for_each_answer(void **state)
+{
+    (void)state;
+    check_latency("event");
+    check_latency("sync");
 }
 
 /* ---- Requests ---- */

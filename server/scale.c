@@ -145,8 +145,10 @@ void scale_open_slots(struct herd *herd, struct listen_set *listeners)
 {
     char quoted[LOG_QUOTE_MAX + 8];
     struct err err;
+    if (herd->stage != DECIDE_RUNNING || listen_is_shared(listeners))
+        return; /* a socket that another master does not have would be closed with this one */
     for (uint32_t slot = 0; slot < herd->current->n_workers; slot++) {
-        if (herd->stage != DECIDE_RUNNING || !is_due(herd, listeners, slot))
+        if (!is_due(herd, listeners, slot))
             continue;
         int rc = slots_grow(&herd->slots, listeners->n + listeners->n_addresses);
         if (rc < 0)

@@ -55,7 +55,8 @@ void scale_on_reload_asked(struct scale *scale);
 void scale_on_commit(struct scale *scale, struct herd *herd);
 
 /* Opens sockets for slots whose workers are ready and have none; not before, so that no connection
- * waits in the queue of a socket without a reader. Where that fails, those workers go again. */
+ * waits in the queue of a socket without a reader; and not while another master has the same
+ * sockets. Where that fails, those workers go again. */
 void scale_open_slots(struct herd *herd, struct listen_set *listeners);
 
 #endif

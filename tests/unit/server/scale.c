@@ -187,6 +187,29 @@ static void a_server_that_stops_is_not_scaled(void **state)
     assert_int_equal(scene->generation.n_workers, 2);
 }
 
+/* Nothing is listened on here, so to open a slot is to note it. */
+static void a_slot_is_opened_when_its_worker_is_ready_and_nobody_else_listens_there(void **state)
+{
+    struct scene *scene = *state;
+    static struct listen_set set;
+    struct listen_address address = {.text = "unix:/nowhere", .is_shared = true};
+    set = (struct listen_set){.addresses = &address, .n_addresses = 1};
+    scene->posts[1].seat->phase = SEAT_BOOTING;
+    scale_open_slots(&scene->herd, &set);
+    assert_false(set.has_slot[0] || set.has_slot[1]);
+    address.is_shared = false;
+    scale_open_slots(&scene->herd, &set);
+    assert_true(set.has_slot[0]);
+    assert_false(set.has_slot[1]);
+    scene->posts[1].seat->phase = SEAT_READY;
+    scene->herd.stage = DECIDE_GRACEFUL;
+    scale_open_slots(&scene->herd, &set);
+    assert_false(set.has_slot[1]);
+    scene->herd.stage = DECIDE_RUNNING;
+    scale_open_slots(&scene->herd, &set);
+    assert_true(set.has_slot[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -201,6 +224,7 @@ int main(void)
         TEST(what_was_asked_for_during_a_reload_holds_behind_it),
         TEST(nothing_is_left_until_somebody_asks),
         TEST(a_server_that_stops_is_not_scaled),
+        TEST(a_slot_is_opened_when_its_worker_is_ready_and_nobody_else_listens_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,7 @@ static struct {
     struct sockets sockets;
     bool is_retiring; /* one of them */
     uint64_t ticked_us;
+    unsigned n_turns; /* of wait_for_clients() */
 
     struct transfer client; /* valid while has_client */
     bool has_client;
@@ -214,9 +215,14 @@ static void wait_for_clients(void)
             on_signal();
         else if (!sockets_is_listener(&room.sockets, &events[i]))
             on_channel();
-    for (int i = 0; i < n && !room.is_over && !room.is_draining; i++)
-        if (sockets_is_listener(&room.sockets, &events[i]) && accept_one(events[i].data.fd))
+    /* All that are ready come in the same order each time: who is asked first takes turns, or the
+     * others would starve behind a queue that is never empty. */
+    room.n_turns++;
+    for (int k = 0; k < n && !room.is_over && !room.is_draining; k++) {
+        const struct epoll_event *event = &events[(room.n_turns + (unsigned)k) % (unsigned)n];
+        if (sockets_is_listener(&room.sockets, event) && accept_one(event->data.fd))
             return;
+    }
 }
 
 /* Returns whether somebody was there */

@@ -11,6 +11,7 @@
 #include "tests/harness/procs.h"
 
 #define CHURN_CLIENTS 20
+#define CHURN_CLIENTS_SYNC 8 /* a worker serves one at a time */
 #define CHURN_CLIENTS_SYNC 8 /* there is a worker for one at a time */
 #define CHURN_PACE_US 8000
 
@@ -39,10 +40,10 @@ void churn_begin(struct churn *c, const char *what, const char *worker_class, co
     server_launch(c->s, &(struct server_options){.args = args});
     server_wait_ready(c->s);
     c->begun_us = clock_now_us();
+    unsigned clients = strcmp(worker_class, "sync") == 0 ? CHURN_CLIENTS_SYNC : CHURN_CLIENTS;
     uint64_t seed = c->begun_us;
     for (size_t i = 0; i < CHURN_LOADS; i++)
-        c->loads[i] =
-            load_start_mixed(server_address(c->s, i), CHURN_CLIENTS, seed + i, CHURN_PACE_US);
+        c->loads[i] = load_start_mixed(server_address(c->s, i), clients, seed + i, CHURN_PACE_US);
     if (patience_is_long())
         wrk_start(&c->wrk, server_address(c->s, 0), "/hello/wrk");
     churn_wait_answers(c, 100);

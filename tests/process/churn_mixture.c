@@ -48,14 +48,27 @@ static void scale(void)
     server_signal(c.s, roll(2) == 0 ? SIGTTIN : SIGTTOU);
 }
 
-static void (*const acts[])(void) = {reload, reload_what_is_wrong, reopen_logs, end_a_worker,
-                                     scale};
-
-static void anything_in_any_order_loses_nothing(void **state)
+/* At times: the new master serves, and the old one is told to go; what was asked of it before may
+ * not be done yet. */
+static void upgrade(void)
 {
-    (void)state;
+    if (roll(4) != 0)
+        return;
+    churn_configure(&c, "workers: 2\n"); /* the new master starts with it */
+    server_signal(c.s, SIGUSR2);
+    (void)server_wait_log(c.s, "new master ready");
+    server_signal(c.s, SIGTERM);
+    CHECK_EQ(server_wait_succession(c.s), 0);
+    (void)server_wait_log(c.s, "old master gone");
+}
+
+static void (*const acts[])(void) = {reload, reload_what_is_wrong, reopen_logs, end_a_worker, scale,
+                                     upgrade};
+
+static void do_anything(const char *worker_class)
+{
     const char *seed = getenv("REMUDA_TEST_SEED");
-    churn_begin(&c, "mixture", "event", "workers: 3\n");
+    churn_begin(&c, "mixture", worker_class, "workers: 3\n");
     dice = seed ? strtoull(seed, NULL, 10) : c.begun_us;
     check_context("REMUDA_TEST_SEED=%llu", (unsigned long long)dice);
     for (unsigned n = patience_times(40, 1000); c.times < n; c.times++) {
@@ -70,4 +83,17 @@ static void anything_in_any_order_loses_nothing(void **state)
     churn_end(&c);
 }
 
-SERVER_MAIN(SERVER_TEST(anything_in_any_order_loses_nothing))
+static void anything_in_any_order_loses_nothing_event(void **state)
+{
+    (void)state;
+    do_anything("event");
+}
+
+static void anything_in_any_order_loses_nothing_sync(void **state)
+{
+    (void)state;
+    do_anything("sync");
+}
+
+SERVER_MAIN(SERVER_TEST(anything_in_any_order_loses_nothing_event),
+            SERVER_TEST(anything_in_any_order_loses_nothing_sync))

@@ -24,4 +24,10 @@ static void recycling_loses_nothing_event(void **state)
     recycle_many_times("event");
 }
 
-SERVER_MAIN(SERVER_TEST(recycling_loses_nothing_event))
+static void recycling_loses_nothing_sync(void **state)
+{
+    (void)state;
+    recycle_many_times("sync");
+}
+
+SERVER_MAIN(SERVER_TEST(recycling_loses_nothing_event), SERVER_TEST(recycling_loses_nothing_sync))

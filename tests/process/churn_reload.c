@@ -26,6 +26,12 @@ static void reloads_lose_nothing_event(void **state)
     reload_many_times("event");
 }
 
+static void reloads_lose_nothing_sync(void **state)
+{
+    (void)state;
+    reload_many_times("sync");
+}
+
 /* Whether every reload that has begun is over. */
 static bool is_quiet(void)
 {
@@ -58,4 +64,5 @@ static void storm_of_reloads_loses_nothing(void **state)
     churn_end(&c);
 }
 
-SERVER_MAIN(SERVER_TEST(reloads_lose_nothing_event), SERVER_TEST(storm_of_reloads_loses_nothing))
+SERVER_MAIN(SERVER_TEST(reloads_lose_nothing_event), SERVER_TEST(reloads_lose_nothing_sync),
+            SERVER_TEST(storm_of_reloads_loses_nothing))

@@ -29,6 +29,12 @@ static void scaling_loses_nothing_event(void **state)
     scale_many_times("event");
 }
 
+static void scaling_loses_nothing_sync(void **state)
+{
+    (void)state;
+    scale_many_times("sync");
+}
+
 /* Signals that meet in the master count once each time it looks, but never go below one worker. */
 static void storm_of_scaling_loses_nothing(void **state)
 {
@@ -43,4 +49,5 @@ static void storm_of_scaling_loses_nothing(void **state)
     churn_end(&c);
 }
 
-SERVER_MAIN(SERVER_TEST(scaling_loses_nothing_event), SERVER_TEST(storm_of_scaling_loses_nothing))
+SERVER_MAIN(SERVER_TEST(scaling_loses_nothing_event), SERVER_TEST(scaling_loses_nothing_sync),
+            SERVER_TEST(storm_of_scaling_loses_nothing))

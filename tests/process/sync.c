@@ -139,6 +139,24 @@ static void many_clients_at_once_are_all_served(void **state)
 
 /* ---- slow clients ---- */
 
+/* The queues of both are never empty, and there is one worker. */
+static void no_address_starves_behind_another(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(REMUDA_TEST_APPS_DIR "/churn.so", "--worker-class", "sync", "--workers",
+                         "1", "--bind", "127.0.0.1:0,127.0.0.1:0", NULL);
+    struct load *loads[2];
+    for (size_t i = 0; i < 2; i++)
+        loads[i] = load_start_closing(server_address(s, i), 8, "/sleep?ms=20", NULL);
+    for (size_t i = 0; i < 2; i++)
+        load_wait_answers(loads[i], 20);
+    for (size_t i = 0; i < 2; i++) {
+        struct load_result result = load_finish(loads[i]);
+        load_check(&result, 0);
+    }
+}
+
 static void client_without_a_request_is_in_the_way_for_header_timeout_only(void **state)
 {
     (void)state;
@@ -351,6 +369,7 @@ SERVER_MAIN(SERVER_TEST(handlers_of_all_lanes_run_in_the_worker_itself),
             SERVER_TEST(keep_alive_lasts_while_nobody_waits),
             SERVER_TEST(pipelined_requests_are_answered_although_somebody_waits),
             SERVER_TEST(many_clients_at_once_are_all_served),
+            SERVER_TEST(no_address_starves_behind_another),
             SERVER_TEST(client_without_a_request_is_in_the_way_for_header_timeout_only),
             SERVER_TEST(client_that_reads_nothing_is_cut_off),
             SERVER_TEST(client_that_leaves_frees_its_worker),

@@ -34,6 +34,7 @@
 #include "workers/boot.h"
 #include "workers/channel.h"
 #include "workers/drain.h"
+#include "workers/health.h"
 #include "workers/overtime.h"
 #include "workers/sockets.h"
 #include "workers/transfer.h"
@@ -41,6 +42,9 @@
 #define TICK_US (CLOCK_US_PER_S / 2) /* heartbeat; the master calls 1 s without one hung */
 #define ACCEPT_PAUSE_MS 100          /* after the descriptors ran out */
 #define NEVER_US UINT64_MAX
+/* An idle connection is not closed for another so soon after its last answer: who asks again and
+ * again would find it closed under his next request. A guess, above what a busy client needs. */
+#define YIELD_US (CLOCK_US_PER_S / 10)
 
 static struct {
     struct web web;
@@ -61,6 +65,9 @@ static struct {
     uint64_t lingering_us; /* when our side was shut */
 
     struct conn_hooks hooks; /* those of workers/web.h, which run the app */
+    uint64_t born_us;
+    struct health health;     /* fd -1: no check is on */
+    uint64_t health_until_us; /* when it must be over */
     bool is_draining;
     bool has_said_drained;
     bool is_over;
@@ -70,6 +77,7 @@ static struct {
 } room;
 
 static void serve(void);
+static bool check_health(char out_why[MSG_TEXT_MAX]);
 static int set_up(const struct settings *settings, const struct app *app,
                   const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
                   int access_fd, struct err *err);
@@ -90,6 +98,7 @@ void web_sync_main(const struct heritage *heritage, const struct app *app)
 {
     struct err err = {0};
     struct scoreboard_part part;
+    room.born_us = clock_now_us();
     room.heritage = heritage;
     room.channel_fd = heritage->channel_fd;
     boot_begin(heritage, app, &part);
@@ -97,8 +106,13 @@ void web_sync_main(const struct heritage *heritage, const struct app *app)
                heritage->access_fd, &err) < 0)
         boot_fail(heritage, err.text);
     boot_init_app(heritage, app);
-    boot_ready(heritage, &part);
-    serve();
+    char why[MSG_TEXT_MAX];
+    if (!check_health(why))
+        boot_fail(heritage, why);
+    if (!room.is_over) {
+        boot_ready(heritage, &part);
+        serve();
+    }
     tear_down();
     boot_end_app(app, &room.web);
     exit(EXIT_SUCCESS);
@@ -108,6 +122,7 @@ int web_sync_run_single(const struct settings *settings, const struct app *app, 
                         void (*reopen_logs)(void), const int *fds, size_t n_fds, struct err *err)
 {
     struct scoreboard_part part;
+    room.born_us = clock_now_us();
     room.channel_fd = -1;
     room.reopen_logs = reopen_logs;
     int rc = boot_make_part(settings, &part, err);
@@ -118,8 +133,13 @@ int web_sync_run_single(const struct settings *settings, const struct app *app, 
         for (size_t i = 0; i < n_fds; i++)
             sockets_add(&room.sockets, fds[i], (int64_t)i);
         sockets_open(&room.sockets);
-        log_notice("ready", "workers=1");
-        serve();
+        char why[MSG_TEXT_MAX];
+        if (!check_health(why))
+            rc = err_set(err, ECANCELED, "%s", why);
+        else if (!room.is_over)
+            log_notice("ready", "workers=1");
+        if (rc == 0)
+            serve();
         tear_down();
     }
     boot_end_app(app, &room.web);
@@ -143,6 +163,7 @@ static int set_up(const struct settings *settings, const struct app *app,
                   const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
                   int access_fd, struct err *err)
 {
+    room.health.fd = -1;
     int rc = web_init(&room.web, settings, app, part, n_inflight, n_routes, access_fd, err);
     if (rc < 0)
         return rc;
@@ -402,18 +423,28 @@ static void take_tickets(void)
     }
 }
 
-enum { AT_CLIENT, AT_SIGNAL, AT_CHANNEL, AT_BOX, AT_OTHERS, AT_COUNT };
+enum { AT_CLIENT, AT_SIGNAL, AT_CHANNEL, AT_BOX, AT_OTHERS, AT_HEALTH, AT_COUNT };
+
+/* From when on the client gives way to others: it is idle, and was served before. In a drain it has
+ * its last chance first: they are still there then. */
+static uint64_t yields_at_us(void)
+{
+    bool is_idle =
+        room.wait == CONN_WAIT_REQUEST && room.client.conn.n_requests > 0 && !room.is_draining;
+    return is_idle ? room.since_us + YIELD_US : NEVER_US;
+}
 
 static void fill_polls(struct pollfd polls[AT_COUNT])
 {
     bool is_waiting = room.wait == CONN_WAIT_TIMER;
-    bool is_idle = room.wait == CONN_WAIT_REQUEST && room.client.conn.n_requests > 0;
+    bool is_idle = room.web.env.now_us >= yields_at_us();
     short events = room.wait == CONN_WAIT_WRITE  ? POLLOUT
                    : is_waiting && room.has_more ? 0
                                                  : POLLIN;
     polls[AT_CLIENT] = (struct pollfd){.fd = events ? room.client.fd : -1, .events = events};
     polls[AT_SIGNAL] = (struct pollfd){.fd = room.signal_fd, .events = POLLIN};
     polls[AT_CHANNEL] = (struct pollfd){.fd = room.channel_fd, .events = POLLIN};
+    polls[AT_HEALTH] = (struct pollfd){.fd = room.health.fd, .events = POLLIN};
     polls[AT_BOX] = (struct pollfd){.fd = room.web.box.wake_fd, .events = POLLIN};
     polls[AT_OTHERS] =
         (struct pollfd){.fd = is_idle ? room.sockets.epoll_fd : -1, .events = POLLIN};
@@ -428,6 +459,10 @@ static void wait_for_client(void)
     fill_polls(polls);
     uint64_t cut_us =
         room.is_draining ? room.drain_began_us + drain_cut_us(room.web.settings) : NEVER_US;
+    if (room.health.fd >= 0)
+        cut_us = room.health_until_us;
+    if (room.web.env.now_us < yields_at_us())
+        cut_us = least(cut_us, yields_at_us());
     int n = poll(polls, AT_COUNT, until_ms(least(deadline, cut_us)));
     begin_turn();
     if (n > 0 && polls[AT_SIGNAL].revents)
@@ -436,6 +471,8 @@ static void wait_for_client(void)
         on_channel();
     if (room.is_over)
         return;
+    if (n > 0 && polls[AT_HEALTH].revents)
+        (void)health_read(&room.health);
     if (n > 0 && polls[AT_BOX].revents)
         take_tickets();
     if (n > 0 && polls[AT_CLIENT].revents) {
@@ -455,6 +492,13 @@ static void show_client(bool has_client)
     atomic_store_explicit(&room.web.part.head->connections, has_client, memory_order_relaxed);
 }
 
+/* A check is on, and its client has seen enough, or waited long enough. */
+static bool is_health_known(void)
+{
+    return room.health.fd >= 0 &&
+           (room.health.is_over || room.web.env.now_us >= room.health_until_us);
+}
+
 static void serve_client(int fd, const struct sockaddr_storage *address)
 {
     struct transfer *t = &room.client;
@@ -464,9 +508,9 @@ static void serve_client(int fd, const struct sockaddr_storage *address)
     show_client(true);
     transfer_open(t, &room.web, fd, address);
     turn();
-    while (!room.is_over && room.wait != CONN_WAIT_CLOSE)
+    while (!room.is_over && room.wait != CONN_WAIT_CLOSE && !is_health_known())
         wait_for_client();
-    if (room.wait != CONN_WAIT_CLOSE)
+    if (room.wait != CONN_WAIT_CLOSE && room.health.fd < 0)
         drain_log_cut(&t->conn, room.web.env.now_us, room.why_over);
     transfer_close(t);
     show_client(false);
@@ -474,6 +518,36 @@ static void serve_client(int fd, const struct sockaddr_storage *address)
         web_tell_if_worn(&room.web, room.heritage, 0);
     room.web.env.is_draining = room.is_draining;
     end_turn();
+}
+
+/* The first client is one of our own, whose other end is here too. Returns whether the worker may
+ * serve, also when nobody asked for a check, and when it has to stop before it is over */
+static bool check_health(char out_why[MSG_TEXT_MAX])
+{
+    const struct settings *settings = room.web.settings;
+    const struct network_list *proxies = room.web.env.proxies;
+    struct sockaddr_storage address = {.ss_family = AF_UNIX};
+    int fd = -1;
+    if (settings->health_check[0] == '\0')
+        return true;
+    int rc = health_open(&room.health, settings->health_check, &fd);
+    if (rc < 0) {
+        (void)snprintf(out_why, MSG_TEXT_MAX, "health check: %s", strerror(-rc));
+        return false;
+    }
+    begin_turn();
+    uint64_t limit_us = health_limit_us(settings, room.web.env.now_us - room.born_us);
+    room.health_until_us = room.web.env.now_us + limit_us;
+    room.web.is_rehearsing = true;
+    room.web.env.proxies = NULL; /* it is no proxy, and sends no header of one's */
+    serve_client(fd, &address);
+    room.web.env.proxies = proxies;
+    if (room.wait == CONN_WAIT_CLOSE)
+        (void)health_read(&room.health); /* what came with the end */
+    bool is_good = room.is_over || health_judge(&room.health, limit_us, out_why);
+    health_close(&room.health);
+    web_end_rehearsal(&room.web);
+    return is_good;
 }
 
 /* ---- the drain ---- */

@@ -89,7 +89,7 @@ void conn_app_feed(struct conn *c, struct str piece)
 }
 
 /* A route of another lane. Returns false when its handler runs here all the same */
-static bool dispatch_away(struct conn *c)
+__attribute__((cold, noinline)) static bool dispatch_away(struct conn *c)
 {
     struct conn_env *env = c->env;
     struct exchange *ex = c->ex;

@@ -308,7 +308,7 @@ static void on_head(struct conn *c, const char *base)
         begin_body(c);
 }
 
-void conn_request_begin(struct conn *c, struct exchange *ex)
+static inline void prepare(struct conn *c, struct exchange *ex)
 {
     struct conn_env *env = c->env;
     struct rmd_request *req = &ex->req;
@@ -333,6 +333,11 @@ void conn_request_begin(struct conn *c, struct exchange *ex)
     ex->is_over = false;
 }
 
+void conn_request_begin(struct conn *c, struct exchange *ex)
+{
+    prepare(c, ex);
+}
+
 static bool begin_request(struct conn *c)
 {
     struct conn_env *env = c->env;
@@ -344,7 +349,7 @@ static bool begin_request(struct conn *c)
     c->ex = ex;
     c->state = CONN_HEAD;
     c->n_empty_lines = 0;
-    conn_request_begin(c, ex);
+    prepare(c, ex);
     parse_begin(&ex->parse, &ex->req.head, &env->limits);
     return true;
 }

@@ -86,14 +86,33 @@ static inline void enter_app(struct web *web, struct rmd_request *req)
     title_mark(true);
     if (__builtin_expect(web->is_path_shown, false))
         show_path(req);
-    web->entered_us = clock_coarse_us();
+    web->entered_ticks = clock_ticks();
 }
 
-/* It had the loop for longer than others should have to wait. */
-static void tell_slow(struct web *web, struct rmd_request *req, uint64_t held_us)
+/* What slow_callback is in ticks, by all that has passed since the start. */
+static void measure_ticks(struct web *web, uint64_t now_us)
+{
+    uint64_t slow_us = web->settings->slow_callback_us;
+    double per_us = now_us > web->began_us ? (double)(clock_ticks() - web->began_ticks) /
+                                                 (double)(now_us - web->began_us)
+                                           : 0;
+    bool is_on = web->has_loop && slow_us > 0;
+    web->slow_ticks = is_on ? (uint64_t)(per_us * (double)slow_us) : UINT64_MAX;
+}
+
+/* It may have had the loop for longer than others should have to wait: a real clock says whether
+ * that can be. */
+__attribute__((cold, noinline)) static void judge_slow(struct web *web, struct rmd_request *req,
+                                                       uint64_t held_ticks)
 {
     char target[LOG_QUOTE_MAX + 8];
     struct str raw = request_target(req);
+    uint64_t now_us = clock_now_us();
+    measure_ticks(web, now_us);
+    if (held_ticks <= web->slow_ticks || now_us - web->env.now_us < web->settings->slow_callback_us)
+        return;
+    double share = (double)held_ticks / (double)(web->slow_ticks + 1);
+    uint64_t held_us = (uint64_t)(share * (double)web->settings->slow_callback_us);
     web_count(&web->part.head->slow, 1);
     log_warn("handler held the loop",
              "held_ms=%llu slow_callback_ms=%llu route=\"%s\" method=%s "
@@ -106,13 +125,13 @@ static void tell_slow(struct web *web, struct rmd_request *req, uint64_t held_us
 
 static inline void leave_app(struct web *web, struct rmd_request *req)
 {
-    uint64_t held_us = clock_coarse_us() - web->entered_us;
+    uint64_t held_ticks = clock_ticks() - web->entered_ticks;
     atomic_store_explicit(&web->part.head->current.phase, ENTRY_FREE, memory_order_release);
     show_business(web);
     if (__builtin_expect(web->is_path_shown, false))
         title_set_detail((struct str){0}, (struct str){0});
-    if (__builtin_expect(held_us > web->slow_us, 0))
-        tell_slow(web, req, held_us);
+    if (__builtin_expect(held_ticks > web->slow_ticks, 0))
+        judge_slow(web, req, held_ticks);
 }
 
 static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
@@ -491,7 +510,9 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
     conn_env_set_seed(&web->env, seed);
     recycle_init(&web->recycle, settings, clock_now_us(), seed);
     web->env.is_keep_alive_off = settings->keepalive_us == 0;
-    web->slow_us = settings->slow_callback_us > 0 ? settings->slow_callback_us : UINT64_MAX;
+    web->has_loop = settings->worker_class == WORKER_CLASS_EVENT;
+    web->began_us = clock_now_us();
+    web->began_ticks = clock_ticks();
     name_routes(web);
     web_on_tick(web);
     web_on_turn(web, clock_now_us());
@@ -520,6 +541,7 @@ void web_on_tick(struct web *web)
                                                                         : web->longest_before_us;
     web->wall_offset_us = (int64_t)clock_wall_us() - (int64_t)clock_now_us();
     web_io_on_tick(web);
+    measure_ticks(web, clock_now_us());
     atomic_store_explicit(&web->part.head->lag_us,
                           longest_us < UINT32_MAX ? (uint32_t)longest_us : UINT32_MAX,
                           memory_order_relaxed);

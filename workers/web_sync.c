@@ -176,7 +176,6 @@ static int set_up(const struct settings *settings, const struct app *app,
         return err_set(err, -rc, "epoll: %s", strerror(-rc));
     /* Each answer leaves before the next handler is called, since that may block. */
     room.web.env.limits.pipelined = 1;
-    room.web.slow_us = UINT64_MAX; /* there is no loop that it would hold */
     wrap_hooks();
     return 0;
 }

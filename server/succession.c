@@ -318,9 +318,13 @@ void succession_report(struct succession *s, unsigned n_reloads)
     if (s->has_more_to_tell)
         phase = NOTIFY_RELOADING; /* it has ended in the same turn: the next one says so */
     s->n_reloads_told = n_reloads;
-    (void)snprintf(status, sizeof status,
-                   "%s, %" PRIu32 " of %" PRIu32 " workers ready, generation %d", words[phase],
-                   generation_count_ready(g), g->n_workers, g->number);
+    if (s->upgrade.stage == UPGRADE_UP)
+        (void)snprintf(status, sizeof status, "%s, beside the new master with pid %d", words[phase],
+                       (int)s->upgrade.main_pid);
+    else
+        (void)snprintf(status, sizeof status,
+                       "%s, %" PRIu32 " of %" PRIu32 " workers ready, generation %d", words[phase],
+                       generation_count_ready(g), g->n_workers, g->number);
     if (phase == NOTIFY_STOPPING && s->upgrade.stage == UPGRADE_UP && !s->notify.is_silent) {
         /* Not a word of stopping: the service goes on in another process. */
         if (notify_hand_over(&s->notify, s->upgrade.main_pid) == 0)

@@ -560,6 +560,27 @@ static void new_one_that_is_stopped_leaves_the_old_one_as_it_was(void **state)
     end_load(l);
 }
 
+/* Gunicorn's way to try a new version: the old master stays without workers, just in case. */
+static void workers_that_were_sent_home_come_back(void **state)
+{
+    (void)state;
+    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct load *l = load_start(server_address(s, 0), CLIENTS, "/", "hello\n");
+    (void)start_new(s);
+    server_signal(s, SIGWINCH);
+    for (int i = 0; i < 2; i++)
+        (void)server_wait_log(s, "worker ended");
+    load_wait_answers(l, CLIENTS);
+    CHECK(kill(server_new_master(s), SIGTERM) == 0);
+    (void)server_wait_log(s, "new master gone");
+    load_wait_answers(l, CLIENTS);
+    char *info = client_get(s, "/info", 200);
+    CHECK_EQ(json_number(info, "generation"), 1);
+    free(info);
+    upgrade(s);
+    end_load(l);
+}
+
 static void term_waits_for_a_new_one_that_boots(void **state)
 {
     (void)state;
@@ -653,6 +674,7 @@ SERVER_MAIN(SERVER_TEST(upgrades_under_load_lose_nothing), SERVER_TEST(unix_sock
             SERVER_TEST(workers_come_back_when_the_new_one_is_lost),
             SERVER_TEST(second_upgrade_waits_for_its_turn),
             SERVER_TEST(new_one_that_is_stopped_leaves_the_old_one_as_it_was),
+            SERVER_TEST(workers_that_were_sent_home_come_back),
             SERVER_TEST(term_waits_for_a_new_one_that_boots),
             SERVER_TEST(term_is_obeyed_when_the_new_one_fails),
             SERVER_TEST(reload_and_upgrade_do_not_disturb_each_other),

@@ -106,10 +106,10 @@ static void status_names_the_request_whose_handler_runs(void **state)
     (void)state;
     struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", NULL);
     struct client *c = client_to(s);
-    client_send_text(c, "GET /block?ms=1500&x=%1b HTTP/1.1\r\nHost: a\r\nX-Request-ID: me\r\n\r\n");
+    client_send_text(c, "GET /block?ms=4000&x=%1b HTTP/1.1\r\nHost: a\r\nX-Request-ID: me\r\n\r\n");
     control_wait_member(s, "workers.0.request.route", "GET /block");
     char *answer = control_ask(s, STATUS);
-    CHECK_TEXT(control_member(answer, "workers.0.request.target"), "/block?ms=1500&x=%1b");
+    CHECK_TEXT(control_member(answer, "workers.0.request.target"), "/block?ms=4000&x=%1b");
     CHECK_TEXT(control_member(answer, "workers.0.request.method"), "GET");
     CHECK_TEXT(control_member(answer, "workers.0.request.phase"), "handler");
     CHECK_TEXT(control_member(answer, "workers.0.request.trace"), "me");
@@ -203,7 +203,7 @@ static void a_stop_is_answered_at_once_and_seen_at_its_end(void **state)
     char line[4096];
     struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", NULL);
     struct client *c = client_to(s);
-    client_send_text(c, "GET /block?ms=500 HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_send_text(c, "GET /block?ms=3000 HTTP/1.1\r\nHost: a\r\n\r\n");
     control_wait_member(s, "workers.0.request.route", "GET /block");
     int fd = control_connect(control_socket(s));
     control_send(fd, "{\"request\":\"stop\"}\n");
@@ -525,7 +525,7 @@ static void an_upgrade_ends_with_the_new_master_at_the_same_place(void **state)
     struct server *s = start_by_file(REMUDA_DEMO_SO);
     pid_t old = s->pid;
     struct client *c = client_to(s);
-    client_send_text(c, "GET /stream?n=2&ms=1500 HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_send_text(c, "GET /stream?n=2&ms=3000 HTTP/1.1\r\nHost: a\r\n\r\n");
     control_wait_member(s, "workers.0.inflight", "1"); /* the old one leaves slowly */
     struct server *command = RUN_FOR(s, 0, "upgrade");
     CHECK_HAS(lines_text(&command->out), "upgraded: pid ");

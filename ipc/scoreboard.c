@@ -172,3 +172,16 @@ int scoreboard_clear(const struct scoreboard *board, int fd, uint32_t seat)
         return -errno;
     return 0;
 }
+
+int scoreboard_tell_stage(int fd, enum board_stage stage)
+{
+    uint32_t word = (uint32_t)stage;
+    ssize_t n = pwrite(fd, &word, sizeof word, offsetof(struct scoreboard_head, stage));
+    return n == (ssize_t)sizeof word ? 0 : n < 0 ? -errno : -EIO;
+}
+
+enum board_stage scoreboard_stage(const struct scoreboard *board)
+{
+    const struct scoreboard_head *head = (const void *)board->base;
+    return (enum board_stage)atomic_load_explicit(&head->stage, memory_order_relaxed);
+}

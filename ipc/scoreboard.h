@@ -17,7 +17,7 @@
 struct err;
 struct remains; /* ipc/remains.h */
 
-#define SCOREBOARD_LAYOUT 4U
+#define SCOREBOARD_LAYOUT 5U
 #define SCOREBOARD_TARGET_MAX 200
 #define SCOREBOARD_TRACE_MAX 128
 #define SCOREBOARD_BATCH_BYTES (64U * 1024U)
@@ -30,6 +30,14 @@ struct scoreboard_head {
     uint32_t n_routes;   /* statistics blocks in each part */
     uint64_t started_us;
     int32_t master_pid;
+    _Atomic uint32_t stage; /* enum board_stage */
+};
+
+/* How the server stands, for whoever is asked whether it takes requests. */
+enum board_stage {
+    BOARD_SERVING,
+    BOARD_LEAVING, /* still serves, until drain_delay is over: balancers should go elsewhere */
+    BOARD_STOPPING
 };
 
 enum entry_phase {
@@ -146,6 +154,11 @@ int scoreboard_map_part(const struct scoreboard *board, int fd, uint32_t seat,
 
 /* A part for reading only: writing through it is a fault. */
 struct scoreboard_part scoreboard_peek(const struct scoreboard *board, uint32_t seat);
+
+/* Master: changes the stage that all others read. fd: the table. Returns 0; -errno */
+int scoreboard_tell_stage(int fd, enum board_stage stage) __attribute__((warn_unused_result));
+
+enum board_stage scoreboard_stage(const struct scoreboard *board);
 
 /* Master, when a seat is freed: zeroes its part and gives its pages back. Returns 0; -errno */
 int scoreboard_clear(const struct scoreboard *board, int fd, uint32_t seat)

@@ -520,6 +520,26 @@ void herd_fill(struct herd *herd)
     generation_enter_folder(herd->current);
 }
 
+static void tell_stage(const struct herd *herd, enum board_stage stage)
+{
+    int rc = scoreboard_tell_stage(herd->board_fd, stage);
+    if (rc < 0) /* a memfd that takes no four octets: whoever asks takes us for alive */
+        log_warn("stage not told", "why=\"%s\"", strerror(-rc));
+}
+
+void herd_leave(struct herd *herd, uint64_t delay_us, const char *why)
+{
+    herd->leaves_us = herd->now_us + delay_us;
+    tell_stage(herd, BOARD_LEAVING);
+    log_notice("leaving", "why=%s drain_delay_ms=%" PRIu64 " does=\"serve on until then\"", why,
+               delay_us / CLOCK_US_PER_MS);
+}
+
+bool herd_is_leaving(const struct herd *herd)
+{
+    return herd->stage != DECIDE_RUNNING || herd->leaves_us != 0;
+}
+
 void herd_stop(struct herd *herd, enum decide_stage stage, const char *why)
 {
     static const char *const how[] = {"running", "graceful", "quick", "at once"};
@@ -532,6 +552,8 @@ void herd_stop(struct herd *herd, enum decide_stage stage, const char *why)
     if (stage != herd->stage)
         log_notice("stopping", "how=\"%s\" why=%s", how[stage], why);
     herd->stage = stage;
+    herd->leaves_us = 0;
+    tell_stage(herd, BOARD_STOPPING);
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         struct seat *seat = &herd->slots.seats[i];
         bool can_drain = role_table[seat->role].gets_listeners;

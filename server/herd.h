@@ -36,6 +36,7 @@ struct herd {
     uint32_t logs;            /* how often log files were reopened */
     struct coroners coroners; /* who look into deaths */
     struct oom oom;           /* kills by the kernel that deaths account for */
+    uint64_t leaves_us;       /* when a stop that was put off begins; 0: none was */
     uint64_t excuse_us;       /* heartbeats are not judged before this time: the master was away */
     enum decide_stage stage;
     bool leaves_sockets; /* others go on with the sockets when this server stops */
@@ -85,6 +86,13 @@ void herd_dismiss(struct herd *herd, struct seat *seat, const char *why);
 
 /* Has every post filled that is due, and orders sent that a full channel held up. */
 void herd_fill(struct herd *herd);
+
+/* Puts a graceful stop off for so long, so that balancers notice: all goes on, but that nothing new
+ * is begun and the shared table says so. */
+void herd_leave(struct herd *herd, uint64_t delay_us, const char *why);
+
+/* Is it on its way out, be it now or by and by? */
+bool herd_is_leaving(const struct herd *herd);
 
 /* Stops, or stops faster. A stage that is not beyond the present one does nothing, except that
  * DECIDE_AT_ONCE kills again. */

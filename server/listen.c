@@ -556,6 +556,19 @@ void listen_announce(struct listen_set *set)
 
 /* ---- The end */
 
+/* Whoever may not attach a filter has a coarser sieve: what comes from afar, and from any host
+ * that is set up as usual, has less than 255 hops to live. Like the filter's, it is for what the
+ * listening socket itself is asked, not for handshakes under way; but connections inherit it, so a
+ * worker lifts it from those that it accepts (workers/listeners.c). */
+static int refuse_far(const struct listener *listener)
+{
+    int least = 255;
+    int rc = setsockopt(listener->fd, IPPROTO_IP, IP_MINTTL, &least, sizeof least);
+    if (setsockopt(listener->fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &least, sizeof least) == 0)
+        rc = 0; /* which of the two there is, the family says */
+    return rc;
+}
+
 /* Not where others listen as well: what is done to a socket is done to all copies of it. */
 static void refuse_new(const struct listen_set *set, const struct listener *listener)
 {
@@ -574,12 +587,23 @@ static void refuse_new(const struct listen_set *set, const struct listener *list
     int rc = listener->slot >= 0
                  ? setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
                  : shutdown(listener->fd, SHUT_RD);
+    if (rc < 0 && listener->slot >= 0)
+        rc = refuse_far(listener);
     if (rc < 0)
         log_debug("new connections not refused", "why=\"%s\"", strerror(errno));
 }
 
+void listen_hand_over_all(const struct listen_set *set)
+{
+    for (uint32_t id = 0; id < set->n; id++)
+        if (set->items[id].fd >= 0 && set->items[id].slot >= 0 &&
+            !set->addresses[set->items[id].origin].is_shared)
+            (void)set_flag(set->items[id].fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0);
+}
+
 void listen_refuse_new(const struct listen_set *set)
 {
+    listen_hand_over_all(set);
     for (uint32_t id = 0; id < set->n; id++)
         refuse_new(set, &set->items[id]);
 }

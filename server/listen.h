@@ -95,6 +95,11 @@ int listen_open_slot(struct listen_set *set, uint32_t slot, struct err *err)
  * are refused at once, those in its queue can still be accepted (seen; unix(7) is silent). */
 void listen_refuse_new(const struct listen_set *set);
 
+/* Some time before that: connections are handed over as they come, without waiting for their first
+ * octets (TCP_DEFER_ACCEPT), so that none is left in the kernel's hands at the end; one that waits
+ * already comes when the kernel repeats its part of the handshake, within seconds. */
+void listen_hand_over_all(const struct listen_set *set);
+
 /* The same for what a commit left out; files of unix sockets go. Then its holders are to be told
  * (MSG_RETIRE), then listen_close_leaving() frees its ids.
  * Returns  sockets that leave */

@@ -124,6 +124,7 @@ int master_run(struct settings *settings, struct master_start *start)
     while (is_running) {
         wait_for_events(&m);
         hear_signals(&m);
+        succession_leave_when_due(&m.succession);
         control_serve(&m.orders.control, m.polls + POLL_CONTROL, m.herd.now_us);
         hear_channels(&m);
         judge_seats(&m);
@@ -288,6 +289,7 @@ static void wait_for_events(struct master *m)
         succession_is_waiting(&m->succession) ? SEAT_NEVER : steer_next_us(&m->steer, &m->herd),
         reopen_next_us(&m->reopen),
         relief_next_us(&m->herd),
+        m->herd.leaves_us ? m->herd.leaves_us : SEAT_NEVER,
         reload_next_us(&m->reload, &m->herd),
         renew_next_us(&m->renew, &m->herd),
         watch_next_us(&m->watch),
@@ -323,8 +325,7 @@ static void wait_for_events(struct master *m)
 
 static void stop(struct master *m, enum decide_stage stage, const char *why)
 {
-    if (succession_stop(&m->succession, stage))
-        herd_stop(&m->herd, stage, why);
+    succession_leave(&m->succession, stage, why);
 }
 
 static void ask_upgrade(struct master *m, const char *who)

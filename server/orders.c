@@ -30,8 +30,7 @@ static int stop(void *context, bool is_quick, struct err *err)
     struct orders *o = context;
     enum decide_stage stage = is_quick ? DECIDE_QUICK : DECIDE_GRACEFUL;
     (void)err;
-    if (succession_stop(o->succession, stage))
-        herd_stop(o->herd, stage, "control");
+    succession_leave(o->succession, stage, "control");
     return 0;
 }
 

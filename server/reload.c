@@ -238,7 +238,7 @@ static void begin(struct reload *reload, struct herd *herd, struct listen_set *l
 static void discard(struct reload *reload, struct herd *herd)
 {
     struct generation *g = herd->candidate;
-    bool is_stopping = herd->stage != DECIDE_RUNNING;
+    bool is_stopping = herd_is_leaving(herd);
     herd->candidate = NULL;
     herd->leaving = g;
     reload->left_us = herd->now_us;
@@ -310,7 +310,7 @@ static enum decide_step next_step(const struct reload *reload, const struct herd
 {
     const struct generation *candidate = herd->candidate;
     struct decide_turnover t = {
-        .is_stopping = herd->stage != DECIDE_RUNNING,
+        .is_stopping = herd_is_leaving(herd),
         .is_asked = reload->is_asked && !reload->is_held,
         .is_current_up = herd->current->has_been_ready || generation_count_ready(herd->current) > 0,
         .has_candidate = candidate != NULL,

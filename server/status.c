@@ -81,7 +81,8 @@ static void tell_server(const struct status_about *about, struct json_out *out)
     if (usage_read(getpid(), &usage) < 0)
         usage = (struct usage){0}; /* no /proc */
     json_out_u64(out, "pid", (uint64_t)getpid());
-    json_out_text(out, "state", str_of(stages[herd->stage]));
+    json_out_text(out, "state",
+                  herd->leaves_us != 0 ? STR("leaving") : str_of(stages[herd->stage]));
     json_out_u64(out, "uptime_ms", (herd->now_us - board->started_us) / CLOCK_US_PER_MS);
     json_out_u64(out, "generation", (uint64_t)herd->current->number);
     json_out_text(out, "app", str_of(settings->app));

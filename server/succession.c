@@ -235,7 +235,7 @@ const char *succession_turn(struct succession *s)
 int succession_ask(struct succession *s, const char *who, bool is_whole, uint64_t *out_number,
                    struct err *err)
 {
-    if (s->herd->stage != DECIDE_RUNNING || s->is_stop_due)
+    if (herd_is_leaving(s->herd) || s->is_stop_due)
         return err_set(err, EBUSY, "this master is stopping");
     if (successor_has_old(&s->successor))
         return err_set(err, EBUSY,
@@ -293,11 +293,38 @@ bool succession_stop(struct succession *s, enum decide_stage stage)
     return true;
 }
 
+/* Nobody is told to go elsewhere while nobody was told to come, or while another master goes on. */
+static bool is_put_off(const struct succession *s, enum decide_stage stage)
+{
+    const struct generation *g = s->herd->current;
+    return stage == DECIDE_GRACEFUL && !herd_is_leaving(s->herd) && g->has_been_ready &&
+           succession_is_alone(s) && g->settings->drain_delay_us > 0;
+}
+
+void succession_leave(struct succession *s, enum decide_stage stage, const char *why)
+{
+    if (is_put_off(s, stage)) {
+        listen_hand_over_all(s->listeners);
+        herd_leave(s->herd, s->herd->current->settings->drain_delay_us, why);
+    } else if (succession_stop(s, stage)) {
+        herd_stop(s->herd, stage, why);
+    }
+}
+
+void succession_leave_when_due(struct succession *s)
+{
+    if (s->herd->leaves_us == 0 || s->herd->now_us < s->herd->leaves_us)
+        return;
+    s->herd->leaves_us = 0;
+    if (succession_stop(s, DECIDE_GRACEFUL))
+        herd_stop(s->herd, DECIDE_GRACEFUL, "drain_delay");
+}
+
 /* ---- The service manager */
 
 static enum notify_phase phase_of(const struct succession *s)
 {
-    if (s->herd->stage != DECIDE_RUNNING)
+    if (herd_is_leaving(s->herd))
         return NOTIFY_STOPPING;
     if (reload_is_building(s->herd))
         return NOTIFY_RELOADING;

@@ -94,6 +94,12 @@ bool succession_bury(struct succession *s, pid_t pid, int status);
  * Returns  false: not yet, it comes back from succession_turn() */
 bool succession_stop(struct succession *s, enum decide_stage stage);
 
+/* Carries out a stop of that stage, or puts a graceful one off for drain_delay, once. */
+void succession_leave(struct succession *s, enum decide_stage stage, const char *why);
+
+/* Begins the stop that was put off, when its time has come. */
+void succession_leave_when_due(struct succession *s);
+
 /* Wants an upgrade; see upgrade_ask(). */
 int succession_ask(struct succession *s, const char *who, bool is_whole, uint64_t *out_number,
                    struct err *err) __attribute__((warn_unused_result));

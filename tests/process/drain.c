@@ -356,6 +356,100 @@ static void term_to_everybody_at_once_loses_nothing(void **state)
     }
 }
 
+/* ---- drain_delay ---- */
+
+static struct server *start_delayed(const char *delay)
+{
+    return server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", delay, NULL);
+}
+
+static void drain_delay_serves_on_until_a_second_term(void **state)
+{
+    (void)state;
+    struct server *s = start_delayed("drain_delay=1h");
+    struct client *kept = client_to(s);
+    client_exchange(kept, &r, GET("/"));
+    server_signal(s, SIGTERM);
+    CHECK_EQ(lines_number(server_wait_log(s, "leaving"), "drain_delay_ms"), 3600000);
+    client_exchange(kept, &r, GET("/"));
+    CHECK(!r.is_closing);
+    free(client_get(s, "/", 200));
+    server_signal(s, SIGHUP); /* nothing new is begun: whoever goes needs no successor here */
+    free(client_get(s, "/", 200));
+    server_signal(s, SIGTERM);
+    (void)server_wait_log(s, "stopping");
+    client_send_text(kept, GET("/"));
+    client_read(kept, &r, false);
+    CHECK_EQ(r.status, 200);
+    client_close(kept);
+    CHECK_EQ(server_wait_exit(s), 0);
+    CHECK_EQ(lines_count(&s->log, "reloading"), 0);
+    server_check_gone(s, true);
+}
+
+static void drain_delay_ends_by_itself(void **state)
+{
+    (void)state;
+    struct server *s = start_delayed("drain_delay=300ms");
+    server_signal(s, SIGTERM);
+    CHECK_HAS(server_wait_log(s, "stopping"), "why=drain_delay");
+    CHECK_EQ(server_wait_exit(s), 0);
+}
+
+static void int_does_not_wait_for_drain_delay(void **state)
+{
+    (void)state;
+    static const bool has_begun[] = {false, true};
+    for (int i = 0; i < 2; i++) {
+        struct server *s = start_delayed("drain_delay=1h");
+        if (has_begun[i]) {
+            server_signal(s, SIGTERM);
+            (void)server_wait_log(s, "leaving");
+        }
+        server_signal(s, SIGINT);
+        CHECK_HAS(server_wait_log(s, "stopping"), "how=\"quick\"");
+        CHECK_EQ(server_wait_exit(s), 0);
+    }
+}
+
+/* A worker that dies meanwhile is replaced as ever. */
+static void drain_delay_replaces_who_dies(void **state)
+{
+    (void)state;
+    struct server *s = start_delayed("drain_delay=1h");
+    s->is_violent = true;
+    server_signal(s, SIGTERM);
+    (void)server_wait_log(s, "leaving");
+    CHECK(kill(server_worker_pid(s, 0), SIGKILL) == 0);
+    (void)server_wait_log(s, "worker ready slot=0");
+    free(client_get(s, "/", 200));
+    server_signal(s, SIGTERM);
+    CHECK_EQ(server_wait_exit(s), 0);
+}
+
+/* The kernel keeps a connection without a request to itself, and would reset it with the socket:
+ * during drain_delay it hands it over, and then it has its last chance. */
+static void bare_connections_are_handed_over_during_drain_delay(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "drain_delay=1h", "--set",
+                         "graceful_timeout=1h", "--set", "drain_keepalive=1h", NULL);
+    pid_t pid = server_worker_pid(s, 0);
+    free(client_get(s, "/", 200));
+    size_t before = procs_fd_count_like(pid, "socket:");
+    struct client *c = client_to(s);
+    server_signal(s, SIGTERM);
+    (void)server_wait_log(s, "leaving");
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    while (procs_fd_count_like(pid, "socket:") <= before)
+        CHECK_SAYING(patience_turn(deadline), "the connection was not handed over");
+    term_and_wait(s);
+    client_send_text(c, GET("/"));
+    check_last_answer(c);
+    CHECK_EQ(server_wait_exit(s), 0);
+}
+
 SERVER_MAIN(SERVER_TEST(idle_connections_get_one_more_answer_that_says_close),
             SERVER_TEST(pipelined_requests_are_all_answered),
             SERVER_TEST(request_that_has_begun_may_end),
@@ -369,4 +463,8 @@ SERVER_MAIN(SERVER_TEST(idle_connections_get_one_more_answer_that_says_close),
             SERVER_TEST(quick_stop_names_what_it_cuts),
             SERVER_TEST(request_of_a_killed_worker_is_named_by_the_master),
             SERVER_TEST(term_to_a_worker_under_load_loses_nothing),
-            SERVER_TEST(term_to_everybody_at_once_loses_nothing))
+            SERVER_TEST(term_to_everybody_at_once_loses_nothing),
+            SERVER_TEST(drain_delay_serves_on_until_a_second_term),
+            SERVER_TEST(drain_delay_ends_by_itself), SERVER_TEST(int_does_not_wait_for_drain_delay),
+            SERVER_TEST(drain_delay_replaces_who_dies),
+            SERVER_TEST(bare_connections_are_handed_over_during_drain_delay))

@@ -237,6 +237,16 @@ static void peers_are_written_out_whatever_lies_there(void **state)
     CHECK_TEXT(text, "2001:db8::1");
 }
 
+static void stage_is_told_to_all_readers(void **state)
+{
+    (void)state;
+    CHECK_EQ(scoreboard_stage(&board), BOARD_SERVING);
+    CHECK_EQ(scoreboard_tell_stage(board_fd, BOARD_LEAVING), 0);
+    CHECK_EQ(scoreboard_stage(&board), BOARD_LEAVING);
+    CHECK_EQ(scoreboard_tell_stage(-1, BOARD_STOPPING), -EBADF);
+    CHECK_EQ(scoreboard_stage(&board), BOARD_LEAVING);
+}
+
 static void states_and_phases_have_names(void **state)
 {
     (void)state;
@@ -261,6 +271,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(nobody_can_change_the_size_of_the_table, setup, teardown),
         cmocka_unit_test_setup_teardown(peers_are_written_out_whatever_lies_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(stage_is_told_to_all_readers, setup, teardown),
         cmocka_unit_test_setup_teardown(states_and_phases_have_names, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,14 @@ bool recycle_judge(struct recycle *r, uint64_t requests, uint64_t rss_bytes, uin
     return true;
 }
 
+bool recycle_give_up_rss(struct recycle *r, uint64_t rss_bytes)
+{
+    if (rss_bytes < r->rss_bytes)
+        return false;
+    r->rss_bytes = UINT64_MAX;
+    return true;
+}
+
 uint64_t recycle_read_rss(void)
 {
     char text[128];

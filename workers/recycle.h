@@ -35,6 +35,11 @@ void recycle_wear(struct recycle *r, const char *why);
 bool recycle_judge(struct recycle *r, uint64_t requests, uint64_t rss_bytes, uint64_t now_us,
                    char out_why[MSG_TEXT_MAX]);
 
+/* A worker that has more than max_rss when it begins would be replaced for ever by others like it:
+ * the limit is given up.
+ * Returns  whether it was */
+bool recycle_give_up_rss(struct recycle *r, uint64_t rss_bytes);
+
 /* Resident memory of this process, shared pages included (proc(5), statm). 0: not known */
 uint64_t recycle_read_rss(void);
 

@@ -554,8 +554,8 @@ void web_tell_if_worn(struct web *web, const struct heritage *heritage, uint64_t
     char why[MSG_TEXT_MAX];
     if (!recycle_judge(&web->recycle, web_count_requests(web), rss_bytes, web->env.now_us, why))
         return;
-    log_notice("worker is worn", "why=\"%s\" does=\"%s\"", why,
-               heritage ? "ask to be replaced" : "nothing: there is no other process");
+    if (!heritage) /* else it is the master's to log, with what it does about it */
+        log_notice("worker is worn", "why=\"%s\" does=\"nothing: there is no other process\"", why);
     channel_tell(heritage, MSG_WORN, NULL, getpid(), 0, why);
 }
 

@@ -132,6 +132,21 @@ static void log_text(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "logged\n");
 }
 
+/* Keeps ?mb= megabytes for ever. */
+static void leak(rmd_request *req, rmd_response *res)
+{
+    static void *kept; /* so that it counts as in use */
+    long long mb = 1;
+    (void)rmd_query_int(req, "mb", 1, 1000, &mb);
+    kept = malloc((size_t)mb << 20);
+    if (!kept) {
+        rmd_error(res, 503);
+        return;
+    }
+    memset(kept, 'x', (size_t)mb << 20);
+    rmd_text(res, 200, "%lld MiB\n", mb);
+}
+
 static void no_answer(rmd_request *req, rmd_response *res)
 {
     (void)req, (void)res;
@@ -206,6 +221,7 @@ static const rmd_route routes[] = {
     {"GET", "/counts", counts, .lane = RMD_INLINE},
     {"GET", "/log", log_lines, .lane = RMD_INLINE},
     {"GET", "/say", log_text, .lane = RMD_INLINE},
+    {"GET", "/leak", leak, .lane = RMD_INLINE},
     {"GET", "/silent", no_answer, .lane = RMD_INLINE},
     {"GET", "/crash", crash, .lane = RMD_INLINE},
     {"GET", "/leave", leave, .lane = RMD_INLINE},

@@ -436,7 +436,6 @@ static void bare_connections_are_handed_over_during_drain_delay(void **state)
         server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "drain_delay=1h", "--set",
                          "graceful_timeout=1h", "--set", "drain_keepalive=1h", NULL);
     pid_t pid = server_worker_pid(s, 0);
-    free(client_get(s, "/", 200));
     size_t before = procs_fd_count_like(pid, "socket:");
     struct client *c = client_to(s);
     server_signal(s, SIGTERM);

@@ -9,6 +9,7 @@
 #include "tests/harness/procs.h"
 #include "tests/harness/server.h"
 
+#define PROBE_SO REMUDA_TEST_APPS_DIR "/probe.so"
 #define CHURN_SO REMUDA_TEST_APPS_DIR "/churn.so"
 
 /* One process has nobody to replace it: it is logged, and served on. */
@@ -141,8 +142,66 @@ static void reload_replaces_worn_ones_as_well(void **state)
     load_check(&result, 0);
 }
 
+/* Mixed load, each octet checked; returns when so many workers have been replaced and gone. */
+static void check_replaced_under_load(const char *setting, const char *jitter, unsigned times,
+                                      const char *why)
+{
+    struct server *s = server_start_app(CHURN_SO, "--set", setting, "--set", jitter, NULL);
+    struct load *load = load_start_mixed(server_address(s, 0), 16, 7, 3000);
+    for (unsigned i = 0; i < times; i++)
+        CHECK_HAS(server_wait_log(s, "worker worn"), why);
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    while (lines_count(&s->log, "worker ended") < times)
+        CHECK_SAYING(patience_turn(deadline), "%u workers have ended, not %u",
+                     lines_count(&s->log, "worker ended"), times);
+    struct load_result result = load_finish(load);
+    load_check(&result, 0);
+    CHECK_EQ(result.unasked, 0);
+    CHECK_EQ(lines_count(&s->log, "worker died"), 0);
+    CHECK_EQ(lines_count(&s->log, "request cut"), 0);
+}
+
+static void lifetimes_that_end_under_load_lose_nothing(void **state)
+{
+    (void)state;
+    check_replaced_under_load("worker_lifetime=1s", "max_requests=0", 4, "worker_lifetime");
+}
+
+static void worker_that_grows_is_replaced(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(PROBE_SO, "--workers", "1", "--set", "max_rss=400MiB", NULL);
+    pid_t pid = server_worker_pid(s, 0);
+    free(client_get(s, "/leak?mb=500", 200));
+    CHECK_HAS(server_wait_log(s, "worker worn"), "max_rss is 409600 KiB");
+    CHECK(procs_wait_gone(pid, PATIENCE_MS));
+    free(client_get(s, "/counts", 200));
+}
+
+/* Else it would be replaced by others like it for ever. */
+static void limit_below_what_a_worker_begins_with_is_told_and_ignored(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "max_rss=1MiB", NULL);
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    while (!strstr(lines_text(&s->log), "max_rss has no effect")) {
+        (void)lines_take(&s->log);
+        CHECK(patience_turn(deadline));
+    }
+    pid_t pid = server_worker_pid(s, 0);
+    for (int i = 0; i < 20; i++)
+        free(client_get(s, "/", 200));
+    CHECK_EQ(lines_count(&s->log, "worker worn"), 0);
+    CHECK(procs_is_alive(pid));
+}
+
 SERVER_MAIN(SERVER_TEST(single_mode_says_it_once_and_serves_on),
             SERVER_TEST(workers_are_replaced_under_load),
             SERVER_TEST(only_worker_is_replaced_without_a_gap), SERVER_TEST(never_two_at_once),
             SERVER_TEST(replacement_that_fails_leaves_the_worn_one),
-            SERVER_TEST(reload_replaces_worn_ones_as_well))
+            SERVER_TEST(reload_replaces_worn_ones_as_well),
+            SERVER_TEST(lifetimes_that_end_under_load_lose_nothing),
+            SERVER_TEST(worker_that_grows_is_replaced),
+            SERVER_TEST(limit_below_what_a_worker_begins_with_is_told_and_ignored))

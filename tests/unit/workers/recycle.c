@@ -78,6 +78,18 @@ static void recycle_compares_memory(void **state)
     CHECK_TEXT(why, "102400 KiB of memory resident, max_rss is 102400 KiB");
 }
 
+static void recycle_is_not_for_who_begins_with_too_much(void **state)
+{
+    (void)state;
+    settings.max_rss_bytes = 100 * MIB;
+    struct recycle r = make(0);
+    CHECK(!recycle_give_up_rss(&r, 100 * MIB - 1));
+    CHECK(recycle_give_up_rss(&r, 100 * MIB));
+    CHECK(!recycle_judge(&r, 0, 200 * MIB, START_US, why));
+    r = make(0);
+    CHECK(!recycle_give_up_rss(&r, 0)); /* not known */
+}
+
 static void recycle_spreads_the_ends_of_lives_over_their_last_tenth(void **state)
 {
     (void)state;
@@ -127,6 +139,7 @@ int main(void)
         TEST(recycle_counts_requests_with_jitter),
         TEST(recycle_says_it_once),
         TEST(recycle_compares_memory),
+        TEST(recycle_is_not_for_who_begins_with_too_much),
         TEST(recycle_spreads_the_ends_of_lives_over_their_last_tenth),
         TEST(recycle_takes_other_reasons),
         TEST(recycle_reads_the_memory_of_this_process),

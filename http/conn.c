@@ -223,7 +223,8 @@ static int settle_input(struct conn *c)
             rc = keep_request(c);
         break;
     case CONN_IDLE:
-        rc = buf_append(&c->pending, env->view, env->view_len); /* gave way with them unanswered */
+        if (env->view_len > 0) /* gave way with them unanswered */
+            rc = buf_append(&c->pending, env->view, env->view_len);
         break;
     case CONN_LENGTH:
     case CONN_CHUNKED: /* view: gave way to others */

@@ -117,6 +117,12 @@ bool conn_output_file(const struct conn *c, struct conn_file *out_file);
 /* Octets of either were sent. */
 void conn_output_sent(struct conn *c, size_t n);
 
+/* Has all output there was been sent? */
+static inline bool conn_is_sent(const struct conn *c)
+{
+    return c->out.len == 0 && c->env->out.len == 0 && c->state != CONN_SENDING;
+}
+
 /* A ticket came in, or an exchange that was away (deferred_take()).
  * Returns  the connection that waits for it, for which a turn follows; NULL: none does */
 struct conn *conn_on_ticket(struct conn_env *env, struct rmd_deferred *d);

@@ -288,13 +288,15 @@ static void on_head(struct conn *c, const char *base)
 {
     struct exchange *ex = c->ex;
     const char *reason = NULL;
-    fill_method(&ex->req, base, ex->req.head.bytes);
     ex->req.base = base;
     int status = guard_judge(&ex->req.head, base, &c->env->limits, &reason);
     if (status > 0) {
+        fill_method(&ex->req, base, ex->req.head.bytes);
         conn_answer_refuse(c, status, reason);
         return;
     }
+    memcpy(ex->req.method, base, ex->req.head.method_len); /* a known one: it fits */
+    ex->req.method[ex->req.head.method_len] = '\0';
     if (c->is_trusted && forwarded_may_be_in(c->env->forwarded, &ex->req.head) &&
         !judge_forwarded(c, base))
         return;

@@ -106,15 +106,17 @@ static uint32_t check_lines(struct head *head, const char *base, const struct ht
     uint32_t facts = 0;
     uint32_t end = head->target_at + head->target_len; /* end of the target */
     head->method_len = head->target_at > 0 ? head->target_at - 1 : 0;
+    struct str method = str_make(base, head->method_len);
+    bool is_known = grammar_knows_method(method);
     if (head->target_len == 0 || end + 11 > head->bytes || base[head->method_len] != ' ' ||
         base[0] <= ' ' || /* llhttp skips empty lines */
-        memchr(base, ' ', head->method_len) || memcmp(base + end, " HTTP/", 6) != 0 ||
+        (!is_known && memchr(method.p, ' ', method.len)) || memcmp(base + end, " HTTP/", 6) != 0 ||
         !is_digit(base[end + 6]) || base[end + 7] != '.' || !is_digit(base[end + 8]) ||
         !is_crlf(base + end + 9) || head->is_nameless)
         return BIT(FACT_LINE);
     if (base[end + 6] != '1')
         return BIT(FACT_VERSION);
-    if (!grammar_knows_method(str_make(base, head->method_len)))
+    if (!is_known)
         return BIT(FACT_METHOD);
     uint32_t at = end + 11;
     if (at > limits->request_line)
@@ -284,13 +286,20 @@ static void note_expectations(struct head *head, struct str value)
     }
 }
 
+/* In every head: of letters alone, so one bit is all that lower and upper case differ in. */
+static bool is_host(const char name[4])
+{
+    return (name[0] | 0x20) == 'h' && (name[1] | 0x20) == 'o' && (name[2] | 0x20) == 's' &&
+           (name[3] | 0x20) == 't';
+}
+
 /* The few fields that framing depends on; told apart by length first, so that others cost
  * little. */
 static void note_field(struct findings *found, struct head *head, struct str name, struct str value)
 {
     switch (name.len) {
     case 4:
-        if (str_is_equal_nocase(name, STR("host"))) {
+        if (is_host(name.p)) {
             found->n_hosts++;
             found->host = value;
         }

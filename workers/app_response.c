@@ -93,14 +93,31 @@ void rmd_json(rmd_response *res, int status, const char *format, ...)
     va_end(args);
 }
 
+/* Mostly a handler says the same as the one before: then it need not be looked at again. */
+static size_t check_type(rmd_response *res, const char *type)
+{
+    static _Thread_local struct {
+        size_t len;
+        char text[64];
+    } last;
+    if (strcmp(type, last.text) == 0)
+        return last.len;
+    size_t len = strlen(type);
+    if (str_has_control(str_make(type, len))) {
+        chain_complain(res->req, "control character in a Content-Type");
+        return 0;
+    }
+    if (len < sizeof last.text) {
+        memcpy(last.text, type, len + 1);
+        last.len = len;
+    }
+    return len;
+}
+
 /* A copy of a Content-Type; a bad one is a mistake of the app and gives no field. */
 static int copy_type(rmd_response *res, const char *type, struct str *out_type)
 {
-    size_t len = type ? strlen(type) : 0;
-    if (str_has_control(str_make(type, len))) {
-        chain_complain(res->req, "control character in a Content-Type");
-        len = 0;
-    }
+    size_t len = type ? check_type(res, type) : 0;
     *out_type = (struct str){0};
     if (len == 0)
         return 0;

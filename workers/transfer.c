@@ -142,6 +142,8 @@ static bool send_all(struct transfer *t)
         conn_output_sent(&t->conn, (size_t)sent);
         if ((size_t)sent < total)
             return false; /* the socket's buffer is full: no need to be told with EAGAIN */
+        if (__builtin_expect(conn_is_sent(&t->conn), 1))
+            return true;
     }
 }
 

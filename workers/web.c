@@ -4,6 +4,7 @@
 #include "workers/web.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -547,6 +548,15 @@ void web_on_tick(struct web *web)
                           memory_order_relaxed);
     web->longest_before_us = web->longest_turn_us;
     web->longest_turn_us = 0;
+}
+
+void web_check_memory(struct web *web)
+{
+    uint64_t limit_bytes = web->settings->max_rss_bytes;
+    uint64_t rss_bytes = limit_bytes > 0 ? recycle_read_rss() : 0;
+    if (rss_bytes > 0 && recycle_give_up_rss(&web->recycle, rss_bytes))
+        log_warn("max_rss has no effect, since a new worker has more",
+                 "max_rss_kib=%" PRIu64 " rss_kib=%" PRIu64, limit_bytes / 1024, rss_bytes / 1024);
 }
 
 void web_tell_if_worn(struct web *web, const struct heritage *heritage, uint64_t rss_bytes)

@@ -93,6 +93,9 @@ void web_on_access_opened(struct web *web);
 /* The health check is over: nothing of it stays in the counters. */
 void web_end_rehearsal(struct web *web);
 
+/* Once it is about to serve: is max_rss a limit for it at all? */
+void web_check_memory(struct web *web);
+
 /* Writes what the access log has gathered; at the end of a turn, and before access_fd changes. */
 void web_flush_access(struct web *web);
 

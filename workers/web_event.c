@@ -154,18 +154,9 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
     return rc;
 }
 
-static void check_memory(void)
-{
-    uint64_t limit_bytes = room.web.settings->max_rss_bytes;
-    uint64_t rss_bytes = limit_bytes > 0 ? recycle_read_rss() : 0;
-    if (rss_bytes > 0 && recycle_give_up_rss(&room.web.recycle, rss_bytes))
-        log_warn("max_rss has no effect, since a new worker has more",
-                 "max_rss_kib=%" PRIu64 " rss_kib=%" PRIu64, limit_bytes / 1024, rss_bytes / 1024);
-}
-
 static void run_loop(void)
 {
-    check_memory();
+    web_check_memory(&room.web);
     web_show_state(room.web.settings, room.heritage, TITLE_IDLE);
     room.is_serving = true;
     ev_io_start(room.loop, &room.signal_io);

@@ -149,6 +149,7 @@ int web_sync_run_single(const struct settings *settings, const struct app *app, 
 
 static void serve(void)
 {
+    web_check_memory(&room.web);
     web_show_state(room.web.settings, room.heritage, TITLE_IDLE);
     while (!room.is_over) {
         wait_for_clients();

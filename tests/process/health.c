@@ -13,17 +13,27 @@
 
 #define HEALTH_SO REMUDA_TEST_APPS_DIR "/health.so"
 
+/* A test that is run for each class of workers. */
+#define OF_CLASS(function, class)                                                                  \
+    {                                                                                              \
+#function " " class, function, NULL, server_teardown, "worker_class=" class                \
+    }
+#define BOTH(function) OF_CLASS(function, "event"), OF_CLASS(function, "sync")
+
+static const char *worker_class; /* of the present test */
+
 static struct server *start(const char *check, const char *setting)
 {
     char health[80];
     (void)snprintf(health, sizeof health, "health_check=%s", check);
     return server_start_args("run", HEALTH_SO, "--bind", "127.0.0.1:0", "--workers", "1", "--set",
-                             health, "--set", setting, "--accesslog", "-", NULL);
+                             health, "--set", worker_class, "--set", setting, "--accesslog", "-",
+                             NULL);
 }
 
 static void every_way_to_answer_will_do(void **state)
 {
-    (void)state;
+    worker_class = *state;
     static const char *const checks[] = {"/good",     "/good?deep=yes", "/empty",      "/large",
                                          "/streamed", "/later",         "/on-a-thread"};
     for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
@@ -41,7 +51,7 @@ static void every_way_to_answer_will_do(void **state)
 /* It is no client's request: only that of the test is counted and logged. */
 static void check_is_in_no_statistics_and_no_access_log(void **state)
 {
-    (void)state;
+    worker_class = *state;
     struct server *s = start("/large", "strict=no");
     server_wait_ready(s);
     free(client_get(s, "/count", 200));
@@ -56,7 +66,7 @@ static void check_is_in_no_statistics_and_no_access_log(void **state)
 /* The check's client sends no such header, and is no proxy. */
 static void proxy_protocol_is_not_asked_of_the_check(void **state)
 {
-    (void)state;
+    worker_class = *state;
     struct server *s = start("/good", "proxy_protocol=v1");
     server_wait_ready(s);
     struct client *c = client_to(s);
@@ -71,7 +81,7 @@ static void proxy_protocol_is_not_asked_of_the_check(void **state)
 
 static void bad_answer_ends_the_first_start_with_its_reason(void **state)
 {
-    (void)state;
+    worker_class = *state;
     static const struct {
         const char *check, *why;
     } rows[] = {
@@ -91,7 +101,7 @@ static void bad_answer_ends_the_first_start_with_its_reason(void **state)
 
 static void answer_that_does_not_come_ends_the_first_start(void **state)
 {
-    (void)state;
+    worker_class = *state;
     struct server *s = start("/never", "boot_timeout=1s");
     s->is_violent = true;
     CHECK_EQ(server_wait_exit(s), 4);
@@ -176,18 +186,16 @@ static void single_mode_checks_itself(void **state)
 
 static void path_is_checked_with_the_configuration(void **state)
 {
-    (void)state;
+    worker_class = *state;
     struct server *s = start("health", "strict=no");
     CHECK_EQ(server_wait_exit(s), 1);
     CHECK_HAS(lines_text(&s->log), "health_check: ");
     CHECK_HAS(lines_text(&s->log), "begins with /");
 }
 
-SERVER_MAIN(SERVER_TEST(every_way_to_answer_will_do),
-            SERVER_TEST(check_is_in_no_statistics_and_no_access_log),
-            SERVER_TEST(proxy_protocol_is_not_asked_of_the_check),
-            SERVER_TEST(bad_answer_ends_the_first_start_with_its_reason),
-            SERVER_TEST(answer_that_does_not_come_ends_the_first_start),
+SERVER_MAIN(BOTH(every_way_to_answer_will_do), BOTH(check_is_in_no_statistics_and_no_access_log),
+            BOTH(proxy_protocol_is_not_asked_of_the_check),
+            BOTH(bad_answer_ends_the_first_start_with_its_reason),
+            BOTH(answer_that_does_not_come_ends_the_first_start),
             SERVER_TEST(replacement_must_pass_too), SERVER_TEST(reload_is_refused_when_it_fails),
-            SERVER_TEST(single_mode_checks_itself),
-            SERVER_TEST(path_is_checked_with_the_configuration))
+            SERVER_TEST(single_mode_checks_itself), BOTH(path_is_checked_with_the_configuration))

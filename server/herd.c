@@ -65,7 +65,7 @@ struct generation *herd_generation(const struct herd *herd, const struct seat *s
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (all[i] && all[i]->number == seat->generation)
             return all[i];
-    RMD_ASSERT(!"a generation outlives its seats");
+    RMD_ASSERT(false && "a generation outlives its seats");
     return herd->current;
 }
 

@@ -539,8 +539,8 @@ static void the_pieces_are_the_body_however_it_is_cut(void **state)
     (void)state;
     static const char *const requests[] = {
         "POST /piece HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world",
-        "POST /piece HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n",
+        ("POST /piece HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"),
         "POST /all HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world",
     };
     for (size_t i = 0; i < 3; i++)

@@ -215,8 +215,7 @@ static void answers_without_the_usual_members_are_read(void **state)
         "{\"workers\":{}}",
         "{\"workers\":[1,null,[],{}]}",
         "{\"pid\":\"x\",\"uptime_ms\":-1,\"responses\":[],\"binds\":{},\"last_reload\":7}",
-        "{\"workers\":[{\"state\":\"a state of far more than sixteen "
-        "characters\",\"request\":{}}]}",
+        "{\"workers\":[{\"state\":\"more than sixteen characters\",\"request\":{}}]}",
         "{\"workers\":[{\"latency_counts\":[1.5,-1,\"x\",18446744073709551615]}]}"};
     struct top_view_page page = {0};
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {

@@ -79,7 +79,7 @@ size_t restart_keep(struct settings *next, const struct settings *start,
     out_names[0] = '\0';
     for (size_t i = 0; i < SETTINGS_N; i++) {
         const struct setting_spec *spec = &schema_specs[i];
-        size_t size;
+        size_t size = 0;
         void *field = schema_field(next, spec);
         const void *kept = schema_peek_field(start, spec);
         if (spec->takes != SETTING_TAKES_START || compare(spec, field, kept, &size))

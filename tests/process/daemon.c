@@ -25,12 +25,10 @@ static int start(struct server *s, const char *app, const char *more, const char
     return server_run(s);
 }
 
-static char *read_log(struct server *s)
+static void read_log(struct server *s, char **out_text)
 {
-    char *text;
     size_t len;
-    CHECK(fd_read_file(server_path(s, "log"), 1 << 20, &text, &len) == 0);
-    return text;
+    CHECK(fd_read_file(server_path(s, "log"), 1 << 20, out_text, &len) == 0);
 }
 
 static pid_t daemon_pid(struct server *s)
@@ -81,7 +79,8 @@ static void comes_back_when_workers_are_ready(void **state)
     (void)state;
     struct server *s = server_new();
     CHECK_EQ(start(s, REMUDA_DEMO_SO, NULL, NULL), 0);
-    char *log = read_log(s);
+    char *log;
+    read_log(s, &log);
     CHECK_HAS(log, ": ready workers=1");
     pid_t pid = daemon_pid(s);
     char *address = strstr(log, "address=");
@@ -91,7 +90,7 @@ static void comes_back_when_workers_are_ready(void **state)
     CHECK_EQ(client_try(address), 0);
     free(log);
     end_daemon(pid);
-    log = read_log(s);
+    read_log(s, &log);
     CHECK_HAS(log, ": stopped exit=0");
     free(log);
 }

@@ -95,6 +95,16 @@ bool sockets_has_waiting(struct sockets *s)
     return false;
 }
 
+int sockets_find_waiting(const struct sockets *s, size_t from)
+{
+    for (size_t k = 0; k < s->n && s->is_open; k++) {
+        struct pollfd look = {.fd = s->items[(from + k) % s->n].fd, .events = POLLIN};
+        if (poll(&look, 1, 0) == 1)
+            return look.fd;
+    }
+    return -1;
+}
+
 int sockets_accept(int fd, struct sockaddr_storage *out_address)
 {
     socklen_t len = sizeof *out_address;

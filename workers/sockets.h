@@ -49,6 +49,12 @@ bool sockets_is_listener(const struct sockets *s, const struct epoll_event *even
 /* Is anybody in a queue who would be served by this worker? One system call. */
 bool sockets_has_waiting(struct sockets *s);
 
+/* Looks at every queue itself, whatever the kernel has told: it wakes one worker for a connection,
+ * and that one may have taken another meanwhile.
+ * from     where to begin, any number
+ * Returns  the descriptor of a socket that somebody waits at; -1: nobody, or they are not open */
+int sockets_find_waiting(const struct sockets *s, size_t from);
+
 /* Takes one out of a queue.
  * Returns  its descriptor, non-blocking; -EAGAIN nobody is there, or not any more; -EMFILE and the
  *          like: nothing can be accepted now */

@@ -244,6 +244,12 @@ static void wait_for_clients(void)
         if (sockets_is_listener(&room.sockets, event) && accept_one(event->data.fd))
             return;
     }
+    /* Who was woken in vain, for one that another worker took, looks for those that this one was
+     * woken for and left: nobody else is woken for them. So does everybody at each tick. */
+    int fd =
+        room.is_over || room.is_draining ? -1 : sockets_find_waiting(&room.sockets, room.n_turns);
+    if (fd >= 0)
+        (void)accept_one(fd);
 }
 
 /* Returns whether somebody was there */

@@ -91,6 +91,34 @@ static void an_idle_worker_takes_whoever_comes(void **state)
     expect(busy[1], 200, NULL);
 }
 
+/* Those that come at the same time wake several workers, each for one of them; who takes another's
+ * must not leave its own behind while there are idle ones. */
+static void nobody_waits_while_workers_are_idle(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 30, COUNT = 4 };
+    struct server *s = start("6", "strict=no");
+    for (int round = 0; round < ROUNDS; round++) {
+        char request[512], go[16];
+        struct client *c[COUNT];
+        (void)snprintf(go, sizeof go, "go%d", round);
+        (void)snprintf(request, sizeof request,
+                       "GET /wait?file=%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                       server_path(s, go));
+        for (int i = 0; i < COUNT; i++) {
+            c[i] = client_to(s);
+            client_send_text(c[i], request);
+        }
+        for (int i = 0; i < COUNT; i++)
+            (void)server_wait_log(s, "lanes waits");
+        (void)server_write_file(s, go, "");
+        for (int i = 0; i < COUNT; i++) {
+            expect(c[i], 200, "it came, in time\n");
+            client_close(c[i]);
+        }
+    }
+}
+
 static void keep_alive_lasts_while_nobody_waits(void **state)
 {
     (void)state;
@@ -415,6 +443,7 @@ static void idle_server_sleeps(void **state)
 SERVER_MAIN(SERVER_TEST(handlers_of_all_lanes_run_in_the_worker_itself),
             SERVER_TEST(a_second_connection_waits_for_the_end_of_the_first),
             SERVER_TEST(an_idle_worker_takes_whoever_comes),
+            SERVER_TEST(nobody_waits_while_workers_are_idle),
             SERVER_TEST(keep_alive_lasts_while_nobody_waits),
             SERVER_TEST(pipelined_requests_are_answered_although_somebody_waits),
             SERVER_TEST(many_clients_at_once_are_all_served),

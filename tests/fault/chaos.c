@@ -127,9 +127,10 @@ static void check_memory(const struct census *before, const struct census *after
                  anon_kib);
 }
 
-static void start_world(void)
+static void start_world(const char *worker_class, unsigned clients)
 {
-    world.s = server_start_app(REMUDA_TEST_APPS_DIR "/churn.so", "--workers", "4", NULL);
+    world.s = server_start_app(REMUDA_TEST_APPS_DIR "/churn.so", "--workers", "4", "--worker-class",
+                               worker_class, NULL);
     world.s->is_violent = true;
     world.n_victims = 0;
     uint64_t seed = 0;
@@ -137,7 +138,7 @@ static void start_world(void)
     seed = setting("REMUDA_TEST_SEED", seed);
     world.dice = seed;
     check_context("REMUDA_TEST_SEED=%llu", (unsigned long long)seed);
-    world.load = load_start_mixed(server_address(world.s, 0), 30, seed, 1000);
+    world.load = load_start_mixed(server_address(world.s, 0), clients, seed, 1000);
     load_wait_answers(world.load, 200);
 }
 
@@ -152,13 +153,23 @@ static void one_round(const struct census *whole, size_t scene)
     load_wait_answers(world.load, 20);
 }
 
-static void whoever_is_killed_the_server_recovers(void **state)
+/* A row of the table of tests/soak, and what the master had. */
+static void print_row(const char *worker_class, const struct load_result *r,
+                      const struct census *half, const struct census *after)
 {
-    (void)state;
-    unsigned long kills = setting("REMUDA_TEST_KILLS", patience_times(16, 500));
     char was[256], is[256];
+    (void)printf("| kill -9 | %s | %zu | %lu | %lu | 0, and %lu of the killed | %lu of the "
+                 "killed | %lu | %lu | %lu | %lu | %lu | – | – |\n> half: %s\n> after: %s\n",
+                 worker_class, world.n_victims, r->answered, r->opened, r->broken, r->truncated,
+                 r->unasked, r->wrong, r->raced, r->parted, r->put_back,
+                 census_text(half, was, sizeof was), census_text(after, is, sizeof is));
+}
+
+static void kill_many(const char *worker_class, unsigned clients)
+{
+    unsigned long kills = setting("REMUDA_TEST_KILLS", patience_times(16, 500));
     size_t scene = 0;
-    start_world();
+    start_world(worker_class, clients);
     struct census whole = census_take(world.s->pid);
     for (; world.n_victims < kills / 2; scene++)
         one_round(&whole, scene);
@@ -169,9 +180,19 @@ static void whoever_is_killed_the_server_recovers(void **state)
     struct load_result result = load_finish(world.load);
     load_check_victims(&result, world.victims, world.n_victims);
     check_memory(&half, &after, kills);
-    (void)printf("%zu kills, %lu answers, %lu broken, %lu raced\n  half: %s\n  after: %s\n",
-                 world.n_victims, result.answered, result.broken, result.raced,
-                 census_text(&half, was, sizeof was), census_text(&after, is, sizeof is));
+    print_row(worker_class, &result, &half, &after);
+}
+
+static void whoever_is_killed_the_server_recovers_event(void **state)
+{
+    (void)state;
+    kill_many("event", 30);
+}
+
+static void whoever_is_killed_the_server_recovers_sync(void **state)
+{
+    (void)state;
+    kill_many("sync", 10);
 }
 
 /* Whoever kills the master kills everybody, and what comes next finds the port, the socket's file
@@ -180,7 +201,7 @@ static void master_that_is_killed_can_be_started_again(void **state)
 {
     (void)state;
     char bind[32], pidfile[256];
-    start_world();
+    start_world("event", 30);
     unsigned times = patience_times(3, 50);
     (void)snprintf(bind, sizeof bind, "127.0.0.1:%u", server_port(world.s, 0));
     (void)snprintf(pidfile, sizeof pidfile, "%s", server_path(world.s, "pid"));
@@ -202,4 +223,5 @@ static void master_that_is_killed_can_be_started_again(void **state)
 }
 
 SERVER_MAIN(SERVER_TEST(master_that_is_killed_can_be_started_again),
-            SERVER_TEST(whoever_is_killed_the_server_recovers))
+            SERVER_TEST(whoever_is_killed_the_server_recovers_event),
+            SERVER_TEST(whoever_is_killed_the_server_recovers_sync))

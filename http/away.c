@@ -37,6 +37,7 @@ struct conn *away_come_back(struct conn_env *env, struct exchange *ex)
 {
     RMD_ASSERT(ex->is_away && !ex->is_back);
     ex->is_away = false;
+    list_unlink(&ex->orphan_link);
     if (ex->answering) {
         deferred_give_back(ex->answering, true);
         ex->answering = NULL;
@@ -67,8 +68,24 @@ static void orphan(struct conn *c)
 
 void away_let_go(struct conn *c)
 {
-    if (!away_recall(c))
-        orphan(c);
+    struct exchange *ex = c->ex;
+    if (away_recall(c))
+        return;
+    orphan(c);
+    ex->overdue_us = c->resume_us;
+    if (c->resume_us != CONN_NEVER_US)
+        list_push(&c->env->orphans, &ex->orphan_link);
+}
+
+void away_expire(struct conn_env *env)
+{
+    LIST_FOREACH (link, &env->orphans) {
+        struct exchange *ex = LIST_ENTRY(link, struct exchange, orphan_link);
+        if (ex->overdue_us > env->now_us)
+            continue;
+        list_unlink(link);
+        env->hooks.overdue(env->owner, ex);
+    }
 }
 
 /* What does not change while the errand runs; the rest may be written to by it. */

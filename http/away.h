@@ -10,7 +10,7 @@
  * A client that leaves, and a request that takes too long, wait for nothing. What has not begun is
  * taken back (hooks.recall); what runs is let go of: it is an orphan, and when it comes back the
  * loop only frees it. For the client that still waits a second exchange with a copy of the head
- * takes its place. */
+ * takes its place. An orphan whose client has left has no more time than if it had stayed. */
 #ifndef REMUDA_HTTP_AWAY_H
 #define REMUDA_HTTP_AWAY_H
 
@@ -32,6 +32,9 @@ bool away_recall(struct conn *c);
 
 /* The connection ends while its exchange is away: c->ex is here again, or NULL. */
 void away_let_go(struct conn *c);
+
+/* Now and then: says of each orphan whose time is over that it is (hooks.overdue), once. */
+void away_expire(struct conn_env *env);
 
 /* The request's time is over while its errand runs: gives the connection another exchange for the
  * answer, with a copy of the head and without a body.

@@ -162,6 +162,7 @@ static void expire_away(struct conn *c)
     if (!is_here)
         env->hooks.overdue(env->owner, ex);
     if (ex->errand == ERRAND_PRODUCE) {
+        c->resume_us = CONN_NEVER_US; /* it has been said */
         c->is_broken = true;
         conn_fini(c);
         conn_answer_drop_input(c);

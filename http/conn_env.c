@@ -14,6 +14,7 @@ int conn_env_init(struct conn_env *env, const struct http_limits *limits,
     *env = (struct conn_env){
         .limits = *limits, .router = router, .hooks = *hooks, .owner = owner, .common_second = -1};
     exchange_init_pool(&env->pool, limits->fields);
+    list_init(&env->orphans);
     conn_env_set_seed(env, 0);
     int rc = buf_reserve(&env->in, in_bytes);
     if (rc == 0)

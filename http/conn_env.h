@@ -77,6 +77,7 @@ struct conn_env {
     char *view;      /* input not yet consumed; in `in`, or NULL */
     size_t view_len;
     struct exchange_pool pool;
+    struct list orphans; /* exchanges that run for nobody, within their time: http/away.h */
     const struct forwarded_rules *forwarded; /* NULL: nobody is believed */
     const struct network_list *proxies;      /* who sends PROXY protocol headers; NULL: nobody */
     enum proxy_version proxy_version;        /* of which version */

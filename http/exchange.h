@@ -52,6 +52,8 @@ struct exchange {
     struct rmd_deferred *answering; /* that is being asked */
     struct rmd_deferred token;      /* comes into the box when an errand is done */
     struct list away_link;          /* for whoever runs errands */
+    struct list orphan_link;        /* the loop's: in conn_env.orphans */
+    uint64_t overdue_us;            /* the loop's, of an orphan: when it takes too long */
     struct str piece;
     struct buf made;          /* what a producer wrote; or the place of a piece */
     int wait_ms;              /* what that producer returned */

@@ -106,6 +106,7 @@ void web_io_on_tick(struct web *web)
     struct iopool_state state;
     if (!web->pool)
         return;
+    away_expire(&web->env);
     iopool_on_tick(web->pool);
     iopool_peek(web->pool, &state);
     atomic_store_explicit(&web->part.head->io_threads, state.n_threads, memory_order_relaxed);

@@ -385,6 +385,21 @@ static void handler_learns_that_nobody_waits(void **state)
     CHECK_EQ(r.status, 200);
 }
 
+/* Otherwise impatient clients of handlers that hang would take one thread after the other. */
+static void handler_without_a_client_does_not_keep_its_thread_from_others(void **state)
+{
+    (void)state;
+    struct server *s = start("threads=1");
+    struct client *c = send_waiting(s, "/wait-briefly", "go");
+    client_close(c);
+    const char *line = server_wait_log(s, "io thread left behind");
+    CHECK_HAS(line, "route=\"/wait-briefly\"");
+    free(client_get(s, "/io", 200));
+    open_gate(s, "go");
+    (void)server_wait_log(s, "lanes has waited");
+    free(client_get(s, "/io", 200));
+}
+
 static void stream_that_takes_too_long_is_cut(void **state)
 {
     (void)state;
@@ -503,6 +518,7 @@ SERVER_MAIN(SERVER_TEST(filters_and_handler_run_in_the_lane_of_the_route),
             SERVER_TEST(handler_that_takes_too_long_is_answered_504_by_the_loop),
             SERVER_TEST(request_that_waits_for_a_thread_too_long_is_504_and_never_run),
             SERVER_TEST(handler_learns_that_nobody_waits),
+            SERVER_TEST(handler_without_a_client_does_not_keep_its_thread_from_others),
             SERVER_TEST(stream_that_takes_too_long_is_cut),
             SERVER_TEST(slow_handler_on_the_loop_is_told),
             SERVER_TEST(stop_waits_for_handlers_on_threads),

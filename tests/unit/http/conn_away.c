@@ -375,6 +375,28 @@ static void what_runs_is_an_orphan_until_it_comes_back(void **state)
     CHECK(!atomic_load(&ex->is_cancelled)); /* for the next request that it holds */
 }
 
+static void an_orphan_has_no_more_time_than_if_its_client_had_stayed(void **state)
+{
+    (void)state;
+    wire_feed_text(&wire, GET("/owe"));
+    run();
+    uint64_t ends_us = wire.conn.resume_us;
+    CHECK(ends_us != CONN_NEVER_US);
+    conn_on_eof(&wire.conn);
+    wire.env.now_us = ends_us - 1;
+    away_expire(&wire.env);
+    CHECK_EQ(app.n_overdue, 0);
+    wire.env.now_us = ends_us;
+    away_expire(&wire.env);
+    away_expire(&wire.env);
+    CHECK_EQ(app.n_overdue, 1);
+    turn_in();
+    CHECK_EQ(wire.n_finished, 1);
+    CHECK_EQ(app.n_done, 1);
+    away_expire(&wire.env);
+    CHECK_EQ(app.n_overdue, 1);
+}
+
 static void a_request_that_waits_too_long_is_504_and_never_run(void **state)
 {
     (void)state;
@@ -663,6 +685,7 @@ int main(void)
         TEST(it_waits_for_a_slow_client_as_others_do),
         TEST(what_has_not_begun_is_taken_back_when_its_client_leaves),
         TEST(what_runs_is_an_orphan_until_it_comes_back),
+        TEST(an_orphan_has_no_more_time_than_if_its_client_had_stayed),
         TEST(a_request_that_waits_too_long_is_504_and_never_run),
         TEST(a_request_that_runs_too_long_is_504_and_left_behind),
         TEST(the_page_of_an_overdue_request_knows_what_was_asked),

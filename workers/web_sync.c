@@ -59,6 +59,7 @@ static struct {
     struct transfer client; /* valid while has_client */
     bool has_client;
     bool has_more;         /* it has sent more while it waits for an answer */
+    bool has_turned;       /* since it was last waited for */
     enum conn_wait wait;   /* what it was last seen to wait for */
     uint64_t since_us;     /* the clock of that */
     uint64_t opened_us;    /* when it was accepted */
@@ -385,6 +386,7 @@ static uint64_t deadline_us(void)
 
 static void turn(void)
 {
+    room.has_turned = true;
     transfer_turn(&room.client);
     start_clock();
 }
@@ -469,6 +471,7 @@ static void wait_for_client(void)
         cut_us = room.health_until_us;
     if (room.web.env.now_us < yields_at_us())
         cut_us = least(cut_us, yields_at_us());
+    room.has_turned = false;
     int n = poll(polls, AT_COUNT, until_ms(least(deadline, cut_us)));
     begin_turn();
     if (n > 0 && polls[AT_SIGNAL].revents)
@@ -481,6 +484,8 @@ static void wait_for_client(void)
         (void)health_read(&room.health);
     if (n > 0 && polls[AT_BOX].revents)
         take_tickets();
+    if (room.has_turned)
+        return; /* what it may be asked for is another thing now than when it was polled */
     if (n > 0 && polls[AT_CLIENT].revents) {
         if (polls[AT_CLIENT].events == POLLIN && transfer_read(&room.client))
             room.has_more = true;

@@ -229,6 +229,20 @@ static void later(rmd_request *req, rmd_response *res)
         rmd_complete(errand->ticket, come_back, errand);
 }
 
+/* The ticket is in before the handler returns. */
+static void soon(rmd_request *req, rmd_response *res)
+{
+    struct errand *errand = calloc(1, sizeof(*errand));
+    if (!errand || !(errand->ticket = rmd_defer(req))) {
+        free(errand);
+        rmd_error(res, 503);
+        return;
+    }
+    rmd_log(RMD_LOG_NOTICE, "lanes waits %s", rmd_target(req));
+    wait_for_file(req);
+    rmd_complete(errand->ticket, come_back, errand);
+}
+
 /* ---- filters, tables ---- */
 
 static int before(rmd_request *req, rmd_response *res)
@@ -264,6 +278,7 @@ static const rmd_route routes[] = {
     {"POST", "/count", count_body, .lane = RMD_IO, .stream_body = true},
     {"POST", "/count-whole", count_body, .lane = RMD_IO},
     {"GET", "/later", later, .lane = RMD_IO},
+    {"GET", "/soon", soon, .lane = RMD_IO},
     {"GET", "/crash", crash, .lane = RMD_IO},
     {"GET", "/owed", count},
     {"GET", "/slow", slow},

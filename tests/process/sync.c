@@ -154,6 +154,30 @@ static void pipelined_requests_are_answered_although_somebody_waits(void **state
     expect(other, 200, "loop loop\n");
 }
 
+/* More than are answered in one go, and behind them what comes in the same moment as the answer
+ * that they wait for. */
+static void what_comes_with_a_late_answer_waits_its_turn(void **state)
+{
+    (void)state;
+    enum { COUNT = 40 };
+    struct buf requests = {0};
+    struct server *s = start("1", "strict=no");
+    struct client *c = client_to(s);
+    CHECK(buf_printf(&requests, "GET /soon?file=%s HTTP/1.1\r\nHost: a\r\n\r\n",
+                     server_path(s, "go")) == 0);
+    for (int i = 0; i < COUNT; i++)
+        CHECK(buf_printf(&requests, "%s", HELLO) == 0);
+    client_send_text(c, requests.data);
+    buf_fini(&requests);
+    (void)server_wait_log(s, "lanes waits");
+    client_send_text(c, "GET /owed HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)server_write_file(s, "go", "");
+    expect(c, 200, "later, loop\n");
+    for (int i = 0; i < COUNT; i++)
+        expect(c, 200, "loop loop\n");
+    expect(c, 200, "0\n");
+}
+
 static void many_clients_at_once_are_all_served(void **state)
 {
     (void)state;
@@ -446,6 +470,7 @@ SERVER_MAIN(SERVER_TEST(handlers_of_all_lanes_run_in_the_worker_itself),
             SERVER_TEST(nobody_waits_while_workers_are_idle),
             SERVER_TEST(keep_alive_lasts_while_nobody_waits),
             SERVER_TEST(pipelined_requests_are_answered_although_somebody_waits),
+            SERVER_TEST(what_comes_with_a_late_answer_waits_its_turn),
             SERVER_TEST(many_clients_at_once_are_all_served),
             SERVER_TEST(no_address_starves_behind_another),
             SERVER_TEST(client_without_a_request_is_in_the_way_for_header_timeout_only),

@@ -425,7 +425,9 @@ static void hear_client(struct control *control, struct control_client *client, 
         if (n < 0 && errno != EAGAIN && errno != EINTR)
             close_client(client);
     }
-    if (client->fd >= 0 && events & (POLLHUP | POLLERR) && client->is_ended) {
+    bool is_over =
+        client->is_ended || client->n == sizeof client->line; /* no room to hear it end */
+    if (client->fd >= 0 && events & (POLLHUP | POLLERR) && is_over) {
         close_client(client); /* nobody is there any more to take an answer */
         return;
     }
@@ -514,6 +516,8 @@ void control_serve(struct control *control, const struct pollfd polls[CONTROL_PO
     for (size_t i = 0; i < CONTROL_CLIENTS; i++)
         if (polls[1 + i].revents != 0 || has_line(&control->clients[i]))
             hear_client(control, &control->clients[i], polls[1 + i].revents, now_us);
+    if (now_us >= control->accept_us)
+        control->accept_us = 0;
     if (polls[0].fd >= 0 && polls[0].revents != 0)
         accept_clients(control, now_us);
 }

@@ -54,7 +54,7 @@ struct control {
     struct control_host host;
     int listen_fd;                  /* -1: there is no socket */
     struct control_client *clients; /* CONTROL_CLIENTS */
-    uint64_t accept_us;             /* accepting failed: not before this time */
+    uint64_t accept_us;             /* accepting failed: not before this time; 0: it did not */
     char path[CONTROL_PATH_MAX];    /* "" when there is no socket */
     dev_t device;                   /* of the socket's file */
     ino_t inode;

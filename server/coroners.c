@@ -99,6 +99,11 @@ void coroners_send(struct coroners *coroners, const struct heritage *heritage, i
     coroners->open[i].deadline_us = now_us + CORONER_US;
 }
 
+bool coroners_is_one(const struct coroners *coroners, pid_t pid)
+{
+    return pid > 0 && find(coroners, pid) < CORONERS_MAX;
+}
+
 bool coroners_reap(struct coroners *coroners, pid_t pid, int status)
 {
     size_t i = find(coroners, pid);

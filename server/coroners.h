@@ -42,6 +42,8 @@ bool coroners_take(struct coroners *coroners, const struct scoreboard_part *part
 void coroners_send(struct coroners *coroners, const struct heritage *heritage, int app_fd,
                    const struct seat *seat, uint64_t now_us);
 
+bool coroners_is_one(const struct coroners *coroners, pid_t pid);
+
 /* A child was reaped. Returns false: it was no coroner */
 bool coroners_reap(struct coroners *coroners, pid_t pid, int status);
 

@@ -31,8 +31,9 @@ static bool hear_forked(struct herd *herd, const struct seat *loader, const stru
     if (seat && seat->role != ROLE_LOADER && seat->generation == loader->generation)
         return herd_name(herd, seat, msg->pid);
     int status;
-    if (!slots_take_unclaimed(&herd->slots, msg->pid, &status) &&
-        !slots_find_by_pid(&herd->slots, msg->pid) && strangers_is_child(msg->pid))
+    (void)slots_take_unclaimed(&herd->slots, msg->pid, &status);
+    if (strangers_is_child(msg->pid) && !slots_find_by_pid(&herd->slots, msg->pid) &&
+        !coroners_is_one(&herd->coroners, msg->pid))
         (void)kill(msg->pid, SIGKILL);
     return true;
 }

@@ -474,8 +474,11 @@ bool herd_name(struct herd *herd, struct seat *seat, pid_t pid)
     if (seat->pid != 0)
         return seat->pid == pid; /* HELLO and FORKED both say it, in either order */
     int status;
-    bool is_dead = slots_take_unclaimed(&herd->slots, pid, &status);
-    if (!is_dead && (slots_find_by_pid(&herd->slots, pid) || !strangers_is_child(pid)))
+    bool is_child = strangers_is_child(pid);
+    /* A death that was kept is another's, long ago, when there is a child with that pid now. */
+    bool is_dead = slots_take_unclaimed(&herd->slots, pid, &status) && !is_child;
+    if (!is_dead && (!is_child || slots_find_by_pid(&herd->slots, pid) ||
+                     coroners_is_one(&herd->coroners, pid)))
         return false; /* believed, it would be a way to have us kill anybody */
     seat->pid = pid;
     if (is_dead) {

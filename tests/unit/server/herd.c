@@ -204,6 +204,29 @@ static void a_death_that_was_seen_before_its_name_counts(void **state)
     assert_non_null(strstr(log_of(scene), "exit=5"));
 }
 
+static void a_death_of_long_ago_is_not_that_of_the_next_with_its_pid(void **state)
+{
+    struct scene *scene = *state;
+    struct seat *seat = order_worker(scene, 0);
+    pid_t pid = make_child(scene, idle_main);
+    assert_int_equal(slots_keep_unclaimed(&scene->herd.slots, pid, 0), 0);
+    assert_true(herd_name(&scene->herd, seat, pid));
+    assert_false(seat->is_dead);
+    assert_int_equal(seat->phase, SEAT_BOOTING);
+    int status;
+    assert_false(slots_take_unclaimed(&scene->herd.slots, pid, &status));
+}
+
+static void a_coroner_is_no_worker(void **state)
+{
+    struct scene *scene = *state;
+    struct seat *seat = order_worker(scene, 0);
+    pid_t pid = make_child(scene, idle_main);
+    scene->herd.coroners.open[1].pid = pid;
+    assert_false(herd_name(&scene->herd, seat, pid));
+    assert_int_equal(seat->pid, 0);
+}
+
 static void a_ready_worker_that_dies_is_due_at_once(void **state)
 {
     struct scene *scene = *state;
@@ -337,6 +360,8 @@ int main(void)
         TEST(a_pid_that_is_not_our_child_is_not_believed),
         TEST(a_child_is_named_once),
         TEST(a_death_that_was_seen_before_its_name_counts),
+        TEST(a_death_of_long_ago_is_not_that_of_the_next_with_its_pid),
+        TEST(a_coroner_is_no_worker),
         TEST(a_ready_worker_that_dies_is_due_at_once),
         TEST(the_board_is_clear_for_the_next_occupant),
         TEST(a_loader_whose_app_fails_stops_the_first_start),

@@ -217,6 +217,8 @@ const char *succession_turn(struct succession *s)
                                       .patience_us = s->herd->current->settings->boot_timeout_us,
                                       .generation = s->herd->n_generations,
                                       .is_busy = reload_is_building(s->herd)};
+    if (herd_is_leaving(s->herd))
+        upgrade_withdraw(&s->upgrade, view.now_us);
     enum upgrade_news news = upgrade_turn(&s->upgrade, &view);
     follow_old(s);
     if (news == UPGRADE_ALONE)
@@ -226,7 +228,7 @@ const char *succession_turn(struct succession *s)
     if (news == UPGRADE_READY && s->upgrade.is_whole)
         rest(s);
     bool is_over = s->upgrade.stage == UPGRADE_UP && s->upgrade.is_whole && !s->herd->leaving &&
-                   count_workers(s->herd) == 0;
+                   s->herd->current->n_workers == 0 && count_workers(s->herd) == 0;
     return is_over ? "upgrade" : NULL;
 }
 
@@ -275,11 +277,13 @@ static void give_up_listeners(struct succession *s)
     listen_close_leaving(s->listeners);
 }
 
-/* A stop while the new master boots would leave nobody who serves: that is waited for, unless the
- * stop is asked for once more, or is a quick one. */
+/* A stop while the new master boots, or is given up and has not ended yet, would leave nobody who
+ * serves what waits in the sockets: that is waited for, unless the stop is asked for once more, or
+ * is a quick one. */
 bool succession_stop(struct succession *s, enum decide_stage stage)
 {
-    if (stage == DECIDE_GRACEFUL && s->upgrade.stage == UPGRADE_BOOTING && !s->is_stop_due) {
+    bool is_undecided = s->upgrade.stage == UPGRADE_BOOTING || s->upgrade.stage == UPGRADE_FAILING;
+    if (stage == DECIDE_GRACEFUL && is_undecided && !s->is_stop_due) {
         log_notice("stop waits", "why=\"the new master is not ready\" pid=%d", (int)s->upgrade.pid);
         s->is_stop_due = true;
         return false;

@@ -107,6 +107,17 @@ static void refuse(struct upgrade *u, const char *why, uint64_t now_us)
               log_quote(quoted, why, strlen(why)));
 }
 
+void upgrade_withdraw(struct upgrade *u, uint64_t now_us)
+{
+    if (!u->is_asked)
+        return;
+    u->is_asked = false;
+    u->main_pid = 0;
+    u->begun_us = now_us;
+    note(u, UPGRADE_REFUSED, "the server stops", now_us);
+    log_notice("upgrade refused", "why=\"%s\"", u->last.why);
+}
+
 /* ---- Beginning */
 
 /* Whether a variable is not for the new master: what the service manager passed to this process

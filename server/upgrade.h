@@ -71,6 +71,9 @@ void upgrade_init(struct upgrade *u, const struct origin *origin, struct listen_
 int upgrade_ask(struct upgrade *u, const char *who, bool is_whole, uint64_t *out_number,
                 struct err *err) __attribute__((warn_unused_result));
 
+/* The server stops: one that was asked for and has not begun is refused. */
+void upgrade_withdraw(struct upgrade *u, uint64_t now_us);
+
 struct upgrade_view {
     uint64_t now_us;
     uint64_t patience_us; /* boot_timeout */

@@ -629,6 +629,55 @@ static void term_is_obeyed_when_the_new_one_fails(void **state)
     CHECK_EQ(server_wait_exit(s), 0);
 }
 
+static void term_waits_for_a_new_one_that_was_given_up(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    char program[256];
+    (void)snprintf(program, sizeof program, "%s", server_path(s, "remuda"));
+    copy_file(REMUDA_BINARY, program);
+    const char *args[] = {"run", "-c",
+                          server_write_file(s, "remuda.yaml", YAML "boot_timeout: 1s\n"),
+                          REMUDA_DEMO_SO, NULL};
+    server_launch(s, &(struct server_options){.args = args, .program = "./remuda"});
+    server_wait_ready(s);
+    write_program(program, "#!/bin/sh\ntrap 'echo >given_up' TERM\n"
+                           "while :; do sleep 0.05; done\n");
+    server_signal(s, SIGUSR2);
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    while (access(server_path(s, "given_up"), F_OK) != 0)
+        CHECK_SAYING(patience_turn(deadline), "%s", "the new master was not told to end");
+    server_signal(s, SIGTERM);
+    CHECK_EQ(server_wait_exit(s), 0);
+    CHECK_EQ(lines_count(&s->log, "upgrade refused"), 1); /* it saw the other one end */
+}
+
+static void term_wins_over_an_upgrade_that_waits_for_a_reload(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    char env[300];
+    (void)snprintf(env, sizeof env, "PROBE_GATE=%s", server_path(s, "gate"));
+    (void)server_write_file(s, "gate", "");
+    const char *args[] = {"run", "-c",
+                          server_write_file(s, "remuda.yaml", YAML "drain_delay: 1h\n"),
+                          REMUDA_TEST_APPS_DIR "/probe.so", NULL};
+    const char *envs[] = {env, NULL};
+    server_launch(s, &(struct server_options){.args = args, .env = envs});
+    server_wait_ready(s);
+    CHECK(unlink(server_path(s, "gate")) == 0);
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloading");
+    server_signal(s, SIGUSR2);
+    server_signal(s, SIGTERM);
+    CHECK_HAS(server_wait_log(s, "upgrade refused"), "the server stops");
+    (void)server_write_file(s, "gate", "");
+    (void)server_wait_log(s, "generation gone");
+    server_signal(s, SIGTERM);
+    CHECK_EQ(server_wait_exit(s), 0);
+    CHECK_EQ(lines_count(&s->log, "new master started"), 0);
+}
+
 static void reload_and_upgrade_do_not_disturb_each_other(void **state)
 {
     (void)state;
@@ -677,5 +726,7 @@ SERVER_MAIN(SERVER_TEST(upgrades_under_load_lose_nothing), SERVER_TEST(unix_sock
             SERVER_TEST(workers_that_were_sent_home_come_back),
             SERVER_TEST(term_waits_for_a_new_one_that_boots),
             SERVER_TEST(term_is_obeyed_when_the_new_one_fails),
+            SERVER_TEST(term_waits_for_a_new_one_that_was_given_up),
+            SERVER_TEST(term_wins_over_an_upgrade_that_waits_for_a_reload),
             SERVER_TEST(reload_and_upgrade_do_not_disturb_each_other),
             SERVER_TEST(storm_of_signals_makes_one_new_master))

@@ -221,14 +221,15 @@ int pidfile_read(const char *path, pid_t *out_pid, struct err *err)
     return rc;
 }
 
-void pidfile_sweep(const char *path)
+void pidfile_sweep(const char *path, pid_t dead)
 {
     struct flock held;
     pid_t pid;
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return;
-    if (parse(fd, &pid) == 0 && lock(fd, F_OFD_SETLK, &held) == 0 && is_at(fd, path))
+    if (parse(fd, &pid) == 0 && ((dead > 0 && pid == dead) || lock(fd, F_OFD_SETLK, &held) == 0) &&
+        is_at(fd, path))
         (void)unlink(path);
     fd_close(&fd);
 }

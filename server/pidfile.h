@@ -40,7 +40,9 @@ int pidfile_read(const char *path, pid_t *out_pid, struct err *err)
     __attribute__((warn_unused_result));
 
 /* Removes a file that a process left behind that was killed; one that somebody holds, and what is
- * no pid file, stay. */
-void pidfile_sweep(const char *path);
+ * no pid file, stay.
+ * dead  a child that was just reaped: its file goes, though a child of its own may hold it for the
+ *       moment that it lives on; 0: none */
+void pidfile_sweep(const char *path, pid_t dead);
 
 #endif

@@ -377,7 +377,7 @@ bool upgrade_bury(struct upgrade *u, pid_t pid, int status, uint64_t now_us)
     u->deadline_us = UINT64_MAX;
     u->news = UPGRADE_ALONE;
     if (u->pidfile[0])
-        pidfile_sweep(u->pidfile);
+        pidfile_sweep(u->pidfile, pid);
     if (was_up)
         log_warn("new master gone", "pid=%d why=\"%s\" does=\"this master goes on\"",
                  (int)u->main_pid, end);

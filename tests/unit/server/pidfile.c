@@ -167,7 +167,7 @@ static void what_is_no_pid_file_is_left_alone(void **state)
         write_text(others[i]);
         assert_int_equal(pidfile_open(&file, path, &err), -EINVAL);
         assert_non_null(strstr(err.text, "no pid file"));
-        pidfile_sweep(path);
+        pidfile_sweep(path, 0);
         assert_string_equal(read_text(), others[i]);
     }
     assert_int_equal(unlink(path), 0);
@@ -252,13 +252,24 @@ static void only_a_stale_file_is_swept(void **state)
 {
     (void)state;
     assert_int_equal(pidfile_open(&file, path, &err), 0);
-    pidfile_sweep(path);
+    pidfile_sweep(path, 0);
     check_holds_our_pid();
     pidfile_close(&file);
     write_text("1\n");
-    pidfile_sweep(path);
+    pidfile_sweep(path, 0);
     assert_int_equal(access(path, F_OK), -1);
-    pidfile_sweep(path);
+    pidfile_sweep(path, 0);
+}
+
+/* Who was killed between fork(2) and the child's first steps leaves it to the child. */
+static void file_of_a_dead_process_goes_though_its_child_holds_it(void **state)
+{
+    (void)state;
+    assert_int_equal(pidfile_open(&file, path, &err), 0);
+    pidfile_sweep(path, getppid());
+    check_holds_our_pid();
+    pidfile_sweep(path, getpid()); /* as if it were dead, and this its child */
+    assert_int_equal(access(path, F_OK), -1);
 }
 
 /* Starts when the gate closes, tells whether it won, and holds what it has until it is killed. */
@@ -312,7 +323,7 @@ static void of_many_that_start_at_once_one_wins(void **state)
         (void)close(won[0]);
         (void)close(won[1]);
         assert_int_equal(winners, 1);
-        pidfile_sweep(path);
+        pidfile_sweep(path, 0);
         assert_int_equal(access(path, F_OK), -1);
     }
 }
@@ -333,6 +344,7 @@ int main(void)
         CASE(relative_path_outlives_a_change_of_folder),
         CASE(reader_is_told_what_is_there),
         CASE(only_a_stale_file_is_swept),
+        CASE(file_of_a_dead_process_goes_though_its_child_holds_it),
         CASE(of_many_that_start_at_once_one_wins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -320,11 +320,14 @@ void listeners_retire(struct listeners *all, int64_t id)
     look_last(all);
 }
 
+/* With those that were retired before nobody goes on. */
 void listeners_drain(struct listeners *all, bool do_others_go_on)
 {
+    bool is_urgent = all->is_draining;
     all->is_draining = true;
-    while (do_others_go_on && all->n > 0)
-        remove_at(all, 0);
+    for (size_t i = all->n; do_others_go_on && i-- > 0;)
+        if (is_urgent || !all->items[i]->is_given_up)
+            remove_at(all, i);
     for (size_t i = 0; i < all->n; i++)
         give_up(all, all->items[i]);
     look_last(all);

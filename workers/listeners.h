@@ -52,7 +52,8 @@ void listeners_retire(struct listeners *all, int64_t id);
 void listeners_open(struct listeners *all);
 
 /* Gives up all of them, in the one way or the other, whatever the worker is full of; on_empty
- * follows, maybe at once. Twice is fine, and may make it more urgent. */
+ * follows, maybe at once. Twice is fine, and may make it more urgent: then those that were retired
+ * are closed as well. */
 void listeners_drain(struct listeners *all, bool do_others_go_on);
 
 /* For clients: one was closed, or could be. */

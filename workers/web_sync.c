@@ -574,6 +574,7 @@ static void say_drained(void)
  * from for a moment more, then until it is empty: who is in its queue was promised an answer. */
 static void start_draining(bool do_others_go_on)
 {
+    bool is_urgent = room.is_draining;
     if (!room.is_draining) {
         room.is_draining = true;
         room.web.env.is_draining = true;
@@ -582,8 +583,9 @@ static void start_draining(bool do_others_go_on)
         atomic_store_explicit(&room.web.part.head->state, SEAT_STATE_DRAINING,
                               memory_order_relaxed);
     }
-    while (do_others_go_on && room.sockets.n > 0)
-        sockets_remove_at(&room.sockets, 0);
+    for (size_t i = room.sockets.n; do_others_go_on && i-- > 0;)
+        if (is_urgent || !room.sockets.items[i].is_retired) /* with these nobody goes on */
+            sockets_remove_at(&room.sockets, i);
     if (room.sockets.n == 0)
         say_drained();
 }

@@ -14,6 +14,7 @@
 #include "tests/harness/procs.h"
 #include "tests/harness/server.h"
 
+#define QUEUED 100 /* more than a worker accepts in a turn */
 #define CLIENTS 8
 
 /* Serves `app` by the file remuda.yaml in the server's folder. */
@@ -190,6 +191,55 @@ static void bind_that_goes_under_load_cuts_nobody(void **state)
     load_check(&result, 0);
 }
 
+/* Who is in the queue of a bind that goes is answered by the worker that has it, also when that was
+ * busy and heard of it together with its own end. */
+static void check_queue_of_a_bind_that_goes(const char *worker_class)
+{
+    char yaml[200], request[400];
+    struct client *waiting[QUEUED];
+    (void)snprintf(yaml, sizeof yaml,
+                   "bind: [\"127.0.0.1:0\", \"127.0.0.2:0\"]\nworkers: 1\nworker_class: %s\n",
+                   worker_class);
+    struct server *s = start(REMUDA_TEST_APPS_DIR "/probe.so", yaml);
+    struct client *busy = client_to(s);
+    (void)snprintf(request, sizeof request, "GET /wait?file=%s HTTP/1.1\r\nHost: x\r\n\r\n",
+                   server_path(s, "gate"));
+    client_send_text(busy, request);
+    (void)server_wait_log(s, "probe waits");
+    for (int i = 0; i < QUEUED; i++) {
+        waiting[i] = client_open(server_address(s, 1));
+        client_send_text(waiting[i], "GET /counts HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    (void)snprintf(yaml, sizeof yaml, "bind: \"127.0.0.1:0\"\nworkers: 1\nworker_class: %s\n",
+                   worker_class);
+    configure(s, yaml);
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "no longer listening");
+    (void)server_write_file(s, "gate", "");
+    struct reply r;
+    reply_init(&r);
+    client_read(busy, &r, false);
+    CHECK_EQ(r.status, 200);
+    for (int i = 0; i < QUEUED; i++) {
+        client_read(waiting[i], &r, false);
+        CHECK_EQ(r.status, 200);
+    }
+    reply_fini(&r);
+    (void)server_wait_log(s, "generation gone");
+}
+
+static void queue_of_a_bind_that_goes_is_answered_event(void **state)
+{
+    (void)state;
+    check_queue_of_a_bind_that_goes("event");
+}
+
+static void queue_of_a_bind_that_goes_is_answered_sync(void **state)
+{
+    (void)state;
+    check_queue_of_a_bind_that_goes("sync");
+}
+
 static void reload_asked_for_before_the_start_is_over_comes_after_it(void **state)
 {
     (void)state;
@@ -312,6 +362,8 @@ SERVER_MAIN(SERVER_TEST(reloads_under_load_lose_nothing),
             SERVER_TEST(new_settings_hold_for_new_requests),
             SERVER_TEST(app_replaced_in_place_is_taken), SERVER_TEST(more_and_fewer_workers),
             SERVER_TEST(binds_are_added_and_removed),
+            SERVER_TEST(queue_of_a_bind_that_goes_is_answered_event),
+            SERVER_TEST(queue_of_a_bind_that_goes_is_answered_sync),
             SERVER_TEST(bind_that_goes_under_load_cuts_nobody),
             SERVER_TEST(reload_asked_for_before_the_start_is_over_comes_after_it),
             SERVER_TEST(relative_paths_mean_the_same_again), SERVER_TEST(storm_makes_one_more),

@@ -177,15 +177,17 @@ uint64_t notify_next_us(const struct notify *n, enum notify_phase phase)
 
 /* ---- A change of the main process */
 
-int notify_hand_over(struct notify *n, pid_t pid)
+int notify_hand_over(struct notify *n, pid_t pid, uint64_t now_us)
 {
     char text[64];
     if (n->fd < 0 || n->is_silent)
         return 0;
+    if (n->retry_us != UINT64_MAX && now_us < n->retry_us)
+        return -EAGAIN;
     size_t len = append(text, 0, "MAINPID=%d\n", (int)pid);
     int rc = send_text(n, text, len);
-    if (rc == 0)
-        n->is_silent = true;
+    n->is_silent = rc == 0;
+    n->retry_us = rc == 0 ? UINT64_MAX : now_us + RETRY_US;
     return rc;
 }
 

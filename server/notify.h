@@ -50,8 +50,9 @@ uint64_t notify_next_us(const struct notify *n, enum notify_phase phase);
 
 /* Says that another process is the main one from now on, and is silent from then on: the manager
  * listens to the main process only (systemd.exec(5), NotifyAccess=main).
- * Returns  0; -EAGAIN the manager's socket is full; -errno */
-int notify_hand_over(struct notify *n, pid_t pid) __attribute__((warn_unused_result));
+ * Returns  0; -errno: to be tried again when notify_next_us() says, before that it is -EAGAIN */
+int notify_hand_over(struct notify *n, pid_t pid, uint64_t now_us)
+    __attribute__((warn_unused_result));
 
 /* This process has become the main one, which the manager takes for ready. */
 void notify_take_over(struct notify *n);

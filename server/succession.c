@@ -358,7 +358,7 @@ void succession_report(struct succession *s, unsigned n_reloads)
                        generation_count_ready(g), g->n_workers, g->number);
     if (phase == NOTIFY_STOPPING && s->upgrade.stage == UPGRADE_UP && !s->notify.is_silent) {
         /* Not a word of stopping: the service goes on in another process. */
-        if (notify_hand_over(&s->notify, s->upgrade.main_pid) == 0)
+        if (notify_hand_over(&s->notify, s->upgrade.main_pid, s->herd->now_us) == 0)
             upgrade_tell(&s->upgrade, "main");
         return;
     }

@@ -82,7 +82,7 @@ static void nobody_is_told_without_a_socket(void **state)
     assert_int_equal(notify_open(&notify, &err), 0);
     notify_turn(&notify, NOTIFY_READY, "serving", START_US);
     assert_true(notify_next_us(&notify, NOTIFY_READY) == UINT64_MAX);
-    assert_int_equal(notify_hand_over(&notify, 1), 0);
+    assert_int_equal(notify_hand_over(&notify, 1, START_US), 0);
     assert_string_equal(hear(), "");
 }
 
@@ -239,7 +239,7 @@ static void only_the_main_process_speaks(void **state)
     open_all();
     notify_turn(&notify, NOTIFY_READY, "", START_US);
     (void)hear();
-    assert_int_equal(notify_hand_over(&notify, 4711), 0);
+    assert_int_equal(notify_hand_over(&notify, 4711, START_US + 1), 0);
     assert_string_equal(hear(), "MAINPID=4711\n");
     notify_turn(&notify, NOTIFY_STOPPING, "stopping", START_US + 1);
     assert_string_equal(hear(), "");
@@ -247,6 +247,27 @@ static void only_the_main_process_speaks(void **state)
     notify_take_over(&notify);
     notify_turn(&notify, NOTIFY_READY, "again", START_US + 2);
     assert_string_equal(hear(), "STATUS=again\n");
+}
+
+static void hand_over_that_fails_is_tried_again(void **state)
+{
+    (void)state;
+    open_all();
+    notify_turn(&notify, NOTIFY_RELOADING, "", START_US);
+    notify_turn(&notify, NOTIFY_READY, "", START_US + 1);
+    assert_int_equal(unlink(path), 0);
+    uint64_t later_us = START_US + 60 * CLOCK_US_PER_S;
+    assert_int_equal(notify_hand_over(&notify, 4711, later_us), -ENOENT);
+    uint64_t next_us = notify_next_us(&notify, NOTIFY_STOPPING);
+    assert_true(next_us > later_us && next_us < later_us + CLOCK_US_PER_S); /* no racing loop */
+    assert_int_equal(notify_hand_over(&notify, 4711, next_us - 1), -EAGAIN);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    fd_close(&manager_fd);
+    manager_fd = listen_at(&address, sizeof address);
+    assert_int_equal(notify_hand_over(&notify, 4711, next_us), 0);
+    assert_string_equal(hear(), "MAINPID=4711\n");
+    assert_true(notify_next_us(&notify, NOTIFY_STOPPING) == UINT64_MAX);
 }
 
 #define CASE(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -265,6 +286,7 @@ int main(void)
         CASE(what_a_full_socket_does_not_take_is_told_later),
         CASE(manager_that_is_gone_is_tried_again),
         CASE(only_the_main_process_speaks),
+        CASE(hand_over_that_fails_is_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,8 +180,12 @@ void steer_workers(struct steer *steer, struct herd *herd, const struct listen_s
     steer->retry_us = SEAT_NEVER;
     for (uint32_t i = 0; i < steer->n_slots; i++) {
         struct seat *seat = generation_worker(herd->current, i);
-        if (seat && seat->phase <= SEAT_READY &&
-            steer_seat(seat, listeners, steer->duties) == -EAGAIN)
+        int rc = 0;
+        if (seat && seat->phase <= SEAT_READY)
+            rc = steer_seat(seat, listeners, steer->duties);
+        /* Also for want of memory, or when too many descriptors are on their way (unix(7),
+         * ETOOMANYREFS). A channel without a reader is its worker's end, and that will be seen. */
+        if (rc < 0 && rc != -EPIPE && rc != -ECONNRESET)
             steer->retry_us = herd->now_us + RETRY_US;
     }
 }

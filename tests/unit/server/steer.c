@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "config/settings.h"
 #include "ipc/msg.h"
 
 #define N_SLOTS 2
@@ -142,6 +144,34 @@ static void a_channel_without_a_reader_is_an_error_that_returns(void **state)
     assert_true(rc < 0 && rc != -EAGAIN);
 }
 
+/* unix(7): ETOOMANYREFS, ENOMEM … Here it is the descriptor itself that can't be sent yet. */
+static void what_the_kernel_refuses_is_sent_later(void **state)
+{
+    struct scene *scene = *state;
+    struct settings *settings = settings_new();
+    assert_non_null(settings);
+    struct post post = {.role = ROLE_WEB, .seat = scene->seat};
+    struct generation g = {
+        .settings = settings, .workers = &post, .n_workers = 1, .has_been_ready = true};
+    struct herd herd = {.current = &g, .now_us = 1000, .is_changed = true};
+    struct steer all;
+    assert_int_equal(steer_init(&all, N_SLOTS), 0);
+    int fd = scene->items[0].fd;
+    scene->items[0].fd = INT_MAX;
+    steer_workers(&all, &herd, &scene->set);
+    expect_silence(scene);
+    scene->items[0].fd = fd;
+    uint64_t again_us = steer_next_us(&all, &herd);
+    assert_true(again_us > herd.now_us && again_us != SEAT_NEVER);
+    herd.now_us = again_us;
+    steer_workers(&all, &herd, &scene->set);
+    expect_frame(scene, MSG_LISTEN, 0);
+    expect_frame(scene, MSG_START, 0);
+    assert_true(steer_next_us(&all, &herd) == SEAT_NEVER);
+    steer_fini(&all);
+    settings_free(settings);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -151,6 +181,7 @@ int main(void)
         TEST(a_ready_worker_gets_what_it_covers_and_shares_and_gives_it_back),
         TEST(a_full_channel_delays_and_loses_nothing),
         TEST(a_channel_without_a_reader_is_an_error_that_returns),
+        TEST(what_the_kernel_refuses_is_sent_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

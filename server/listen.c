@@ -559,7 +559,7 @@ void listen_announce(struct listen_set *set)
 /* Whoever may not attach a filter has a coarser sieve: what comes from afar, and from any host
  * that is set up as usual, has less than 255 hops to live. Like the filter's, it is for what the
  * listening socket itself is asked, not for handshakes under way; but connections inherit it, so a
- * worker lifts it from those that it accepts (workers/listeners.c). */
+ * worker lifts it from those that it accepts (drain_lift_sieve()). */
 static int refuse_far(const struct listener *listener)
 {
     int least = 255;

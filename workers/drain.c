@@ -2,6 +2,7 @@
 #include "workers/drain.h"
 
 #include <inttypes.h>
+#include <netinet/in.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -23,6 +24,15 @@ uint64_t drain_cut_us(const struct settings *settings)
     uint64_t limit_us = settings->graceful_timeout_us;
     uint64_t ahead_us = limit_us / 8 < CUT_AHEAD_US ? limit_us / 8 : CUT_AHEAD_US;
     return limit_us - ahead_us;
+}
+
+void drain_lift_sieve(int fd, sa_family_t family)
+{
+    int least = 0;
+    if (family == AF_INET || family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IP, IP_MINTTL, &least, sizeof least);
+    if (family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &least, sizeof least);
 }
 
 /* Octets that were made for the client and that the kernel never got. */

@@ -4,6 +4,7 @@
 #define REMUDA_WORKERS_DRAIN_H
 
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct conn;
 struct settings;
@@ -20,6 +21,10 @@ uint64_t drain_last_chance_us(const struct settings *settings);
 /* From the word to drain until what remains is cut: graceful_timeout less a moment, in which the
  * worker says what it cuts before the master, whose clock is graceful_timeout, kills it. In µs */
 uint64_t drain_cut_us(const struct settings *settings);
+
+/* For a connection that was accepted in a drain: its listening socket may be behind a sieve
+ * (refuse_far() in server/listen.c), which its connections inherit. */
+void drain_lift_sieve(int fd, sa_family_t family);
 
 /* A connection is about to be closed by force: a line for the request that loses its answer by
  * that, or the rest of it; none when nobody loses anything.

@@ -4,7 +4,6 @@
 #include "workers/listeners.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,17 +182,6 @@ enum accepted {
     ACCEPTED_NOT    /* nothing can be accepted now */
 };
 
-/* A socket that is given up may be behind a sieve (refuse_far() in server/listen.c), which its
- * connections inherit. */
-static void lift_sieve(int fd, sa_family_t family)
-{
-    int least = 0;
-    if (family == AF_INET || family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IP, IP_MINTTL, &least, sizeof least);
-    if (family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &least, sizeof least);
-}
-
 static enum accepted accept_one(struct listeners *all, int fd)
 {
     if (!has_room(all))
@@ -204,7 +192,7 @@ static enum accepted accept_one(struct listeners *all, int fd)
     int client_fd = accept4(fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (client_fd >= 0) {
         if (all->is_draining)
-            lift_sieve(client_fd, address.ss_family);
+            drain_lift_sieve(client_fd, address.ss_family);
         make_room(all);
         client_open(all->clients, client_fd, &address);
         return ACCEPTED;

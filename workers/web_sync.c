@@ -259,6 +259,8 @@ static bool accept_one(int fd)
     struct sockaddr_storage address;
     int client_fd = sockets_accept(fd, &address);
     if (client_fd >= 0) {
+        if (room.is_draining)
+            drain_lift_sieve(client_fd, address.ss_family);
         serve_client(client_fd, &address);
     } else if (client_fd != -EAGAIN) {
         log_error("can't accept, trying again in a moment", "reason=\"%s\"", strerror(-client_fd));

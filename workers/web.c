@@ -571,6 +571,11 @@ void web_tell_if_worn(struct web *web, const struct heritage *heritage, uint64_t
 
 void web_on_turn(struct web *web, uint64_t now_us)
 {
+    /* Never back: a timer of libev's may have come a moment early, and then the turn before was
+     * taken to be at the moment that it was set for (client.c). What began then would be older than
+     * the world: 408 for a body that has just begun. */
+    if (now_us < web->env.now_us)
+        now_us = web->env.now_us;
     web->env.now_us = now_us;
     atomic_store_explicit(&web->part.head->heartbeat_us, now_us, memory_order_relaxed);
     conn_env_set_time(&web->env, ((int64_t)now_us + web->wall_offset_us) / (int64_t)CLOCK_US_PER_S,

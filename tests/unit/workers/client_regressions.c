@@ -106,6 +106,7 @@ static int setup(void **state)
         {.method = "GET", .pattern = "/stream", .handler = on_stream},
         {.method = "GET", .pattern = "/empty", .handler = on_empty},
         {.method = "GET", .pattern = "/:any", .handler = on_target},
+        {.method = "POST", .pattern = "/:any", .handler = on_target},
         {0}};
     static const struct conn_hooks hooks = {
         .handle = on_handle, .error = on_error, .finished = on_finished, .parked = on_parked};
@@ -113,6 +114,7 @@ static int setup(void **state)
     struct err err;
     (void)state;
     memset(&room, 0, sizeof room);
+    room.settings.server_header = "remuda";
     room.settings.keepalive_us = 75000000;
     room.settings.header_timeout_us = 10000000;
     room.settings.write_timeout_us = 30000000;
@@ -174,6 +176,26 @@ static const char *received(int fd)
         len += (size_t)n;
     text[len] = '\0';
     return text;
+}
+
+/* ---- time ---- */
+
+/* A stream's timer may be a moment early, and sets the turn's time to its own: a body that began in
+ * that turn was older than nothing, which is very old, and was refused as too slow. */
+static void body_that_began_ahead_of_time_is_not_slow(void **state)
+{
+    (void)state;
+    room.web.env.now_us = START_US + 5;
+    int fd = CONNECT("POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    turn();
+    web_on_turn(&room.web, START_US + 4);
+    SEND(fd, "5\r\nhello");
+    turn();
+    CHECK_TEXT(received(fd), "");
+    SEND(fd, "\r\n0\r\n\r\n");
+    turn();
+    CHECK_HAS(received(fd), "/up");
+    (void)close(fd);
 }
 
 /* ---- streams ---- */
@@ -401,6 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             client_keeps_requests_in_order_when_a_wait_ends_as_they_come, setup, teardown),
+        cmocka_unit_test_setup_teardown(body_that_began_ahead_of_time_is_not_slow, setup, teardown),
         cmocka_unit_test_setup_teardown(client_gives_way_when_a_stream_has_nothing_to_say, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(client_lingers_when_more_has_come_behind_the_last_request,

@@ -108,7 +108,11 @@ static void connection_that_has_sent_nothing_has_a_chance_too(void **state)
     server_launch(s, &(struct server_options){.args = args});
     server_wait_ready(s);
     struct client *c = client_to(s);
-    term_and_wait(s);
+    struct client *scout = client_to(s);
+    server_signal(s, SIGTERM);
+    do /* the master refuses new connections before the worker has heard of the drain */
+        client_exchange(scout, &r, GET("/"));
+    while (!r.is_closing);
     client_send_text(c, GET("/"));
     check_last_answer(c);
     CHECK_EQ(server_wait_exit(s), 0);
@@ -224,7 +228,9 @@ static const char *check_cut(struct server *s, const char *method, const char *t
 
 static struct server *start_hasty(const char *app)
 {
-    return server_start_app(app, "--workers", "1", "--set", "graceful_timeout=1s", NULL);
+    char limit[40]; /* so long that the worker has time for its last lines: an eighth of it */
+    (void)snprintf(limit, sizeof limit, "graceful_timeout=%us", patience_factor());
+    return server_start_app(app, "--workers", "1", "--set", limit, NULL);
 }
 
 /* The worker lives: it says itself what it cuts, and ends in an orderly way. */

@@ -115,15 +115,10 @@ static const struct {
 
 /* Pages of the heap are touched one by one until all that is ever used at the same time has been,
  * and it grows in steps of 132 KiB (mallopt(3), M_TOP_PAD); what counts is that this ends. Not
- * under sanitizers, which keep what was freed. */
+ * under sanitizers and valgrind, which keep what was freed for a while, to see who uses it. */
 static void check_memory(const struct census *before, const struct census *after,
                          unsigned long kills)
 {
-#ifdef __SANITIZE_ADDRESS__
-    (void)before; /* it keeps what was freed for a while, to see who uses it */
-    (void)after;
-    (void)kills;
-#else
     unsigned long anon_kib = kills < 100 ? 128 : 32;
     if (patience_factor() > 1)
         return;
@@ -133,7 +128,6 @@ static void check_memory(const struct census *before, const struct census *after
                  "(of %lu and %lu asked for), allowed are %lu more",
                  kills, before->anon_kib, after->anon_kib, before->data_kib, after->data_kib,
                  anon_kib);
-#endif
 }
 
 static void start_world(const char *worker_class, unsigned clients)

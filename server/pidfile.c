@@ -41,7 +41,9 @@ static int parse(int fd, pid_t *out_pid)
     uint64_t pid = 0;
     if (fstat(fd, &st) < 0)
         return -errno;
-    ssize_t n = S_ISREG(st.st_mode) ? pread(fd, text, sizeof text, 0) : (ssize_t)sizeof text;
+    if (!S_ISREG(st.st_mode))
+        return -EINVAL;
+    ssize_t n = pread(fd, text, sizeof text, 0);
     if (n < 0)
         return -errno;
     size_t len = (size_t)n;

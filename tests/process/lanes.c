@@ -395,8 +395,7 @@ static void handler_without_a_client_does_not_keep_its_thread_from_others(void *
     const char *line = server_wait_log(s, "io thread left behind");
     CHECK_HAS(line, "route=\"/wait-briefly\"");
     free(client_get(s, "/io", 200));
-    open_gate(s, "go");
-    (void)server_wait_log(s, "lanes has waited");
+    open_gate(s, "go"); /* for whom it is open: its worker may have been replaced by now */
     free(client_get(s, "/io", 200));
 }
 

@@ -446,9 +446,8 @@ void web_show_state(const struct settings *settings, const struct heritage *heri
         title_set(settings->proc_name, shown, "single process");
 }
 
-int web_init(struct web *web, const struct settings *settings, const struct app *app,
-             const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
-             int access_fd, struct err *err)
+/* What may be refused; web_fini() gives back what was there by then. */
+static int open_parts(struct web *web, struct err *err)
 {
     static const struct conn_hooks hooks = {.handle = on_handle,
                                             .consume = on_consume,
@@ -464,6 +463,41 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
                                             .send = web_io_send,
                                             .recall = web_io_recall,
                                             .overdue = web_io_overdue};
+    const struct settings *settings = web->settings;
+    const struct app *app = web->app;
+    struct http_limits limits;
+    web_fill_limits(&limits, settings);
+    int rc = conn_env_init(&web->env, &limits, app->router, &hooks, web, IN_BYTES);
+    if (rc == 0)
+        rc = fill_trust(web);
+    web->free_entries = calloc(web->n_inflight, sizeof web->free_entries[0]);
+    if (rc < 0 || !web->free_entries)
+        return err_set(err, ENOMEM, "no memory for the worker's buffers");
+    rc = deferred_open(&web->box);
+    if (rc < 0)
+        return err_set(err, -rc, "eventfd: %s", strerror(-rc));
+    web->env.box = &web->box;
+    rc = mounts_open(&web->mounts, settings, &app->mime, err);
+    if (rc < 0)
+        return rc;
+    chain_set_mounts(web->mounts.n > 0 ? &web->mounts : NULL);
+    while (web->n_free_entries < web->n_inflight) {
+        web->free_entries[web->n_free_entries] = web->n_inflight - 1 - web->n_free_entries;
+        web->n_free_entries++;
+    }
+    if (web->access_fd >= 0) {
+        rc = access_format_new(settings->access_log_format, &web->access, err);
+        if (rc < 0)
+            return rc;
+        web_on_access_opened(web);
+    }
+    return 0;
+}
+
+int web_init(struct web *web, const struct settings *settings, const struct app *app,
+             const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
+             int access_fd, struct err *err)
+{
     *web = (struct web){.settings = settings,
                         .app = app,
                         .part = *part,
@@ -471,39 +505,10 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
                         .n_routes = n_routes,
                         .access_fd = access_fd,
                         .is_path_shown = settings->proc_title == PROC_TITLE_PATH};
-    struct http_limits limits;
-    web_fill_limits(&limits, settings);
-    int rc = conn_env_init(&web->env, &limits, app->router, &hooks, web, IN_BYTES);
-    if (rc == 0)
-        rc = fill_trust(web);
-    web->free_entries = calloc(n_inflight, sizeof web->free_entries[0]);
-    if (rc < 0 || !web->free_entries) {
-        web_fini(web);
-        return err_set(err, ENOMEM, "no memory for the worker's buffers");
-    }
-    rc = deferred_open(&web->box);
-    if (rc < 0) {
-        web_fini(web);
-        return err_set(err, -rc, "eventfd: %s", strerror(-rc));
-    }
-    web->env.box = &web->box;
-    rc = mounts_open(&web->mounts, settings, &app->mime, err);
+    int rc = open_parts(web, err);
     if (rc < 0) {
         web_fini(web);
         return rc;
-    }
-    chain_set_mounts(web->mounts.n > 0 ? &web->mounts : NULL);
-    while (web->n_free_entries < n_inflight) {
-        web->free_entries[web->n_free_entries] = n_inflight - 1 - web->n_free_entries;
-        web->n_free_entries++;
-    }
-    if (access_fd >= 0) {
-        rc = access_format_new(settings->access_log_format, &web->access, err);
-        if (rc < 0) {
-            web_fini(web);
-            return rc;
-        }
-        web_on_access_opened(web);
     }
     uint64_t seed;
     if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)

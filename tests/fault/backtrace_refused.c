@@ -13,7 +13,7 @@
 static struct server *start_with_fault(const char *fault)
 {
 #ifndef REMUDA_DEBUG
-    skip();
+    skip(); /* fault points exist only in debug builds */
 #endif
     char variable[64];
     server_let_crash();

@@ -33,7 +33,7 @@ static void upgrades_lose_nothing_sync(void **state)
 {
     (void)state;
     if (!patience_is_long())
-        skip();
+        skip(); /* tests/soak does it */
     upgrade_many_times("sync");
 }
 

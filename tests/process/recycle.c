@@ -123,7 +123,7 @@ static void replacement_that_fails_leaves_the_worn_one(void **state)
     CHECK(server_worker_pid(s, 0) != pid);
     free(client_get(s, "/", 200));
 #else
-    skip();
+    skip(); /* fault points exist only in debug builds */
 #endif
 }
 

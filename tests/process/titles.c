@@ -23,7 +23,7 @@ static void wait_title(pid_t pid, const char *expected)
 static void not_under_valgrind(void)
 {
     if (strstr(REMUDA_BINARY, "/valgrind/"))
-        skip();
+        skip(); /* the titles would be valgrind's */
 }
 
 static void check_comm(pid_t pid, const char *expected)

@@ -104,7 +104,7 @@ static void holder_of_every_address_is_found(void **state)
     memcpy(&address, &v6, sizeof v6);
     int fd = listen_at(&address, sizeof v6);
     if (fd < 0)
-        skip();
+        skip(); /* no IPv6 here */
     check_found(&address);
     struct sockaddr_storage of_v4 = v4(INADDR_LOOPBACK, port_of(&address));
     check_found(&of_v4);

@@ -56,7 +56,7 @@ struct decide_verdict {
     const char *doom;      /* ABORT, MURDER, CUT: why, static text; else NULL */
 };
 
-#define DECIDE_STOP_US (2 * UINT64_C(1000000)) /* from STOP or ABORT to KILL */
+#define DECIDE_STOP_US (2 * UINT64_C(1000000)) /* from STOP or ABORT, or birth, to KILL */
 #define DECIDE_MUTE_US (1 * UINT64_C(1000000)) /* from the channel's end to KILL */
 
 /* Any phase takes any event. FREE stays free and nothing is done. */

@@ -402,8 +402,9 @@ static uint64_t oldest_order_us(const struct master *m, const struct seat *loade
     uint64_t oldest_us = m->herd.now_us;
     for (uint32_t i = 0; i < m->herd.slots.n_used; i++) {
         const struct seat *seat = &m->herd.slots.seats[i];
-        if (seat->phase == SEAT_FORKING && seat->generation == loader->generation &&
-            seat->born_us < oldest_us)
+        bool is_unanswered =
+            seat->phase == SEAT_FORKING || (seat->phase == SEAT_ENDING && !seat->pid);
+        if (is_unanswered && seat->generation == loader->generation && seat->born_us < oldest_us)
             oldest_us = seat->born_us;
     }
     return oldest_us;

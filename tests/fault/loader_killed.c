@@ -90,6 +90,25 @@ static void stop_while_there_is_no_loader(void **state)
     server_check_gone(s, true);
 }
 
+/* An order that was taken back is still one that it leaves unanswered. */
+static void one_that_stands_still_is_found_though_its_order_was_taken_back(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--timeout", "1s", NULL);
+    s->is_violent = true;
+    pid_t stopped = loader_pid(s);
+    server_skip_log(s);
+    CHECK(kill(stopped, SIGSTOP) == 0);
+    server_signal(s, SIGTTIN);
+    (void)server_wait_log(s, "scaling");
+    server_signal(s, SIGTTOU);
+    (void)server_wait_log(s, "scaling");
+    CHECK_EQ(lines_number(server_wait_log(s, "loader died"), "pid"), stopped);
+    (void)server_wait_log(s, "loader ready");
+    kill_worker(s, 0);
+}
+
 SERVER_MAIN(SERVER_TEST(nobody_is_disturbed_and_later_deaths_are_replaced),
             SERVER_TEST(loader_and_worker_at_once), SERVER_TEST(again_and_again),
-            SERVER_TEST(stop_while_there_is_no_loader))
+            SERVER_TEST(stop_while_there_is_no_loader),
+            SERVER_TEST(one_that_stands_still_is_found_though_its_order_was_taken_back))

@@ -70,6 +70,30 @@ static void a_worker_that_drains_unasked_is_relieved(void **state)
     expect(SEAT_READY, DECIDE_DRAINED, DECIDE_RELIEVE, SEAT_DRAINED, NOW + 30 * S);
 }
 
+/* Twenty orders may be before its own in the loader's queue, and each takes its time. */
+static void one_that_is_stopped_before_its_birth_has_two_seconds_from_then_on(void **state)
+{
+    (void)state;
+    static const enum decide_event ends[] = {DECIDE_STOP, DECIDE_DRAIN};
+    for (size_t i = 0; i < 2; i++) {
+        struct seat seat = seat_in(SEAT_FORKING);
+        seat.deadline_us = NOW + 60 * S; /* boot_timeout: a loader that hangs gets no longer */
+        struct decide_verdict v = decide(&seat, ends[i], NOW, &rules);
+        assert_int_equal(v.act, DECIDE_ASK_STOP);
+        assert_int_equal(v.phase, SEAT_ENDING);
+        assert_int_equal(v.deadline_us, NOW + 60 * S);
+        seat.phase = v.phase;
+        assert_int_equal(decide(&seat, DECIDE_TIME, NOW + 60 * S, &rules).act, DECIDE_FORGET);
+        seat.pid = 4711;
+        v = decide(&seat, DECIDE_NAMED, NOW + 59 * S, &rules);
+        assert_int_equal(v.act, DECIDE_NOTHING);
+        assert_int_equal(v.phase, SEAT_ENDING);
+        assert_int_equal(v.deadline_us, NOW + 59 * S + DECIDE_STOP_US);
+        seat.deadline_us = v.deadline_us;
+        assert_int_equal(decide(&seat, DECIDE_TIME, v.deadline_us, &rules).act, DECIDE_MURDER);
+    }
+}
+
 static void a_closed_channel_gives_one_second_to_die(void **state)
 {
     (void)state;
@@ -233,7 +257,8 @@ static void every_walk_ends_after_a_stop(void **state)
         }
         for (int i = 0; i < 10 && seat.phase != SEAT_FREE && seat.phase != SEAT_KILLED; i++) {
             assert_true(seat.deadline_us != SEAT_NEVER);
-            assert_true(seat.deadline_us <= now + rules.graceful_us + 3 * S);
+            assert_true(seat.deadline_us <= now + rules.graceful_us + 3 * S ||
+                        (seat.pid == 0 && seat.deadline_us == NOW + 60 * S));
             now = seat.deadline_us > now ? seat.deadline_us : now;
             struct decide_verdict v = decide(&seat, DECIDE_TIME, now, &rules);
             seat.phase = v.phase;
@@ -495,6 +520,7 @@ int main(void)
         cmocka_unit_test(a_frame_out_of_turn_costs_the_life),
         cmocka_unit_test(frames_that_crossed_with_a_stop_are_forgiven),
         cmocka_unit_test(a_worker_that_drains_unasked_is_relieved),
+        cmocka_unit_test(one_that_is_stopped_before_its_birth_has_two_seconds_from_then_on),
         cmocka_unit_test(a_closed_channel_gives_one_second_to_die),
         cmocka_unit_test(a_closed_channel_never_lengthens_a_deadline),
         cmocka_unit_test(a_boot_that_takes_too_long_is_aborted_then_killed),

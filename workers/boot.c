@@ -57,7 +57,17 @@ _Noreturn void boot_fail(const struct heritage *heritage, const char *reason)
     exit(EXIT_FAILURE);
 }
 
-void boot_begin(const struct heritage *heritage, const struct app *app,
+static void init_app(const struct heritage *heritage, const struct app *app)
+{
+    int rc = app->decl->worker_init ? app->decl->worker_init() : 0;
+    if (rc != 0) {
+        char reason[80];
+        (void)snprintf(reason, sizeof reason, "the app's worker_init returned %d", rc);
+        boot_fail(heritage, reason);
+    }
+}
+
+void boot_begin(const struct heritage *heritage, const struct app *app, boot_set_up *set_up,
                 struct scoreboard_part *out_part)
 {
     struct err err = {0};
@@ -74,16 +84,10 @@ void boot_begin(const struct heritage *heritage, const struct app *app,
                                               .config = heritage->settings->app_config,
                                               .config_file = heritage->settings->file,
                                               .app = app});
-}
-
-void boot_init_app(const struct heritage *heritage, const struct app *app)
-{
-    int rc = app->decl->worker_init ? app->decl->worker_init() : 0;
-    if (rc != 0) {
-        char reason[80];
-        (void)snprintf(reason, sizeof reason, "the app's worker_init returned %d", rc);
-        boot_fail(heritage, reason);
-    }
+    if (set_up(heritage->settings, app, out_part, heritage->board.n_inflight,
+               heritage->board.n_routes, heritage->access_fd, &err) < 0)
+        boot_fail(heritage, err.text);
+    init_app(heritage, app);
 }
 
 void boot_ready(const struct heritage *heritage, const struct scoreboard_part *part)

@@ -7,14 +7,17 @@
 
 struct err;
 
-/* Says HELLO, receives the shared table, takes its seat. What fails ends the process, with the
- * reason told to the master. */
-void boot_begin(const struct heritage *heritage, const struct app *app,
+/* What a worker makes ready, before the app's worker_init, from what is its own. Returns 0; -errno,
+ * *err */
+typedef int boot_set_up(const struct settings *settings, const struct app *app,
+                        const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
+                        int access_fd, struct err *err);
+
+/* Says HELLO, receives the shared table, takes its seat, sets the worker up, runs the app's
+ * worker_init. What fails ends the process, with the reason told to the master. */
+void boot_begin(const struct heritage *heritage, const struct app *app, boot_set_up *set_up,
                 struct scoreboard_part *out_part);
 _Noreturn void boot_fail(const struct heritage *heritage, const char *reason);
-
-/* Runs the app's worker_init. Ends the process as boot_begin(). */
-void boot_init_app(const struct heritage *heritage, const struct app *app);
 
 /* Says READY, to the master and in the shared table. */
 void boot_ready(const struct heritage *heritage, const struct scoreboard_part *part);

@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,16 +25,13 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/log.h"
-#include "base/panic.h"
 #include "base/title.h"
 #include "ipc/msg.h"
-#include "ipc/signals.h"
 #include "workers/boot.h"
 #include "workers/channel.h"
 #include "workers/client.h"
-#include "workers/crash.h"
+#include "workers/commands.h"
 #include "workers/drain.h"
 #include "workers/health.h"
 #include "workers/listeners.h"
@@ -48,7 +44,6 @@ static struct {
     struct ev_loop *loop;
     struct web web;
     const struct heritage *heritage; /* NULL in single mode */
-    int channel_fd;                  /* -1 in single mode */
     ev_io channel_io;
     ev_io signal_io;
     ev_timer tick;
@@ -65,10 +60,11 @@ static struct {
     bool has_said_drained;   /* all listening sockets are closed */
     uint64_t drain_began_us; /* valid in a drain */
     ev_timer cut;
-    const char *why_cut;       /* for the log, when the loop ends with requests under way */
-    void (*reopen_logs)(void); /* single mode: at USR1 */
+    const char *why_cut; /* for the log, when the loop ends with requests under way */
+    struct commands commands;
 } room;
 
+static void take_commands(const struct heritage *heritage, void (*reopen_logs)(void));
 static bool check_health(char out_why[MSG_TEXT_MAX]);
 static void run_loop(void);
 static int set_up(const struct settings *settings, const struct app *app,
@@ -86,6 +82,7 @@ static void on_client_idle(void);
 static void say_drained(void);
 static void give_up_accepting(void);
 static void look_worn(uint64_t rss_bytes);
+static void start_draining(bool do_others_go_on);
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events);
@@ -100,16 +97,10 @@ static void tell_master(enum msg_type type, int64_t value, const char *text)
 
 void web_event_main(const struct heritage *heritage, const struct app *app)
 {
-    struct err err = {0};
     struct scoreboard_part part;
     room.born_us = clock_now_us();
-    room.heritage = heritage;
-    room.channel_fd = heritage->channel_fd;
-    boot_begin(heritage, app, &part);
-    if (set_up(heritage->settings, app, &part, heritage->board.n_inflight, heritage->board.n_routes,
-               heritage->access_fd, &err) < 0)
-        boot_fail(heritage, err.text);
-    boot_init_app(heritage, app);
+    take_commands(heritage, NULL);
+    boot_begin(heritage, app, set_up, &part);
     char why[MSG_TEXT_MAX];
     if (!check_health(why))
         boot_fail(heritage, why);
@@ -126,8 +117,7 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
                          void (*reopen_logs)(void), const int *fds, size_t n_fds, struct err *err)
 {
     room.born_us = clock_now_us();
-    room.channel_fd = -1;
-    room.reopen_logs = reopen_logs;
+    take_commands(NULL, reopen_logs);
     struct scoreboard_part part;
     int rc = boot_make_part(settings, &part, err);
     if (rc < 0)
@@ -198,8 +188,8 @@ static int set_up(const struct settings *settings, const struct app *app,
     ev_timer_init(&room.cut, on_cut, (double)drain_cut_us(settings) / 1e6, 0);
     /* Watched when it serves: a worker that drains before it was ready would confuse the master. */
     ev_io_init(&room.signal_io, on_signal, signal_fd, EV_READ);
-    if (room.channel_fd >= 0) {
-        ev_io_init(&room.channel_io, on_channel, room.channel_fd, EV_READ);
+    if (room.heritage) {
+        ev_io_init(&room.channel_io, on_channel, room.heritage->channel_fd, EV_READ);
         ev_io_start(room.loop, &room.channel_io);
     }
     return 0;
@@ -398,77 +388,37 @@ static void on_cut(struct ev_loop *loop, ev_timer *watcher, int events)
 
 /* ---- the master's word ---- */
 
-/* Between two batches: what was gathered goes where it was meant to go. */
-static void take_logs(const struct msg *msg, const int *fds, size_t n_fds)
+static void listen_too(int fd, int64_t id)
 {
-    web_flush_access(&room.web);
-    channel_take_logs(room.heritage, msg, fds, n_fds);
-    web_on_access_opened(&room.web);
+    if (room.is_draining)
+        (void)close(fd);
+    else
+        listeners_add(&room.listeners, fd, id);
 }
 
-static void reopen_logs(void)
+static void unlisten(int64_t id)
 {
-    web_flush_access(&room.web);
-    room.reopen_logs();
-    web_on_access_opened(&room.web);
+    listeners_remove(&room.listeners, id);
 }
 
-static void obey(const struct msg *msg, int *fds, size_t n_fds)
+static void retire(int64_t id)
 {
-    switch ((enum msg_type)msg->type) {
-    case MSG_LISTEN:
-        if (n_fds == 1 && !room.is_draining) {
-            listeners_add(&room.listeners, fds[0], msg->value);
-            fds[0] = -1;
-        }
-        break;
-    case MSG_UNLISTEN:
-        listeners_remove(&room.listeners, msg->value);
-        break;
-    case MSG_RETIRE:
-        listeners_retire(&room.listeners, msg->value);
-        break;
-    case MSG_START:
-        room.is_started = true;
-        if (room.is_serving)
-            listeners_open(&room.listeners);
-        break;
-    case MSG_DRAIN:
-        start_draining(msg->value == MSG_DRAIN_LEAVE);
-        break;
-    case MSG_STOP:
-        end_loop("stop");
-        break;
-    case MSG_LOGS:
-        take_logs(msg, fds, n_fds);
-        break;
-    default:
-        log_warn("frame that a web worker does not expect", "type=%s", msg_names[msg->type]);
-        break;
-    }
-    for (size_t i = 0; i < n_fds; i++)
-        fd_close(&fds[i]);
+    listeners_retire(&room.listeners, id);
+}
+
+static void start(void)
+{
+    room.is_started = true;
+    if (room.is_serving)
+        listeners_open(&room.listeners);
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop;
+    (void)watcher;
     (void)events;
-    for (;;) {
-        struct msg msg;
-        int fds[FD_PASS_MAX];
-        size_t n_fds = 0;
-        int rc = msg_receive(watcher->fd, 0, &msg, fds, &n_fds);
-        if (rc == -EAGAIN)
-            return;
-        if (rc <= 0) { /* without a master nobody would restart or stop us */
-            log_error("the master is gone, ending", "reason=\"%s\"",
-                      rc < 0 ? strerror(-rc) : "channel closed");
-            end_loop("the master is gone");
-            return;
-        }
-        obey(&msg, fds, n_fds);
-    }
+    commands_on_channel(&room.commands);
 }
 
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events)
@@ -476,14 +426,23 @@ static void on_signal(struct ev_loop *loop, ev_io *watcher, int events)
     (void)loop;
     (void)watcher;
     (void)events;
-    uint64_t taken = signals_take();
-    if (signals_has(taken, SIGUSR1))
-        reopen_logs();
-    if (signals_has(taken, SIGINT) || signals_has(taken, SIGQUIT) ||
-        (signals_has(taken, SIGTERM) && room.is_draining && !room.heritage))
-        end_loop("stop");
-    else if (signals_has(taken, SIGTERM))
-        start_draining(false); /* TERM may go to the whole group, and then nobody goes on */
+    commands_on_signal(&room.commands, room.is_draining);
+}
+
+static void take_commands(const struct heritage *heritage, void (*reopen_logs)(void))
+{
+    room.heritage = heritage;
+    room.commands = (struct commands){
+        .web = &room.web,
+        .heritage = heritage,
+        .reopen_logs = reopen_logs,
+        .listen = listen_too,
+        .unlisten = unlisten,
+        .retire = retire,
+        .start = start,
+        .drain = start_draining,
+        .stop = end_loop,
+    };
 }
 
 /* ---- the end ---- */

@@ -20,50 +20,38 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/title.h"
 #include "ipc/msg.h"
-#include "ipc/signals.h"
 #include "workers/boot.h"
 #include "workers/channel.h"
+#include "workers/commands.h"
 #include "workers/drain.h"
 #include "workers/health.h"
 #include "workers/overtime.h"
 #include "workers/sockets.h"
-#include "workers/transfer.h"
+#include "workers/sync_client.h"
 
 #define TICK_US (CLOCK_US_PER_S / 2) /* heartbeat; the master calls 1 s without one hung */
 #define ACCEPT_PAUSE_MS 100          /* after the descriptors ran out */
-#define NEVER_US UINT64_MAX
-/* An idle connection is not closed for another so soon after its last answer: who asks again and
- * again would find it closed under his next request. A guess, above what a busy client needs. */
-#define YIELD_US (CLOCK_US_PER_S / 10)
+#define NEVER_US SYNC_CLIENT_NEVER_US
 
 static struct {
     struct web web;
     const struct heritage *heritage; /* NULL in single mode */
     int channel_fd;                  /* -1 in single mode */
+    struct commands commands;
     int signal_fd;
     struct sockets sockets;
     bool is_retiring; /* one of them */
     uint64_t ticked_us;
     unsigned n_turns; /* of wait_for_clients() */
 
-    struct transfer client; /* valid while has_client */
-    bool has_client;
-    bool has_more;         /* it has sent more while it waits for an answer */
-    bool has_turned;       /* since it was last waited for */
-    enum conn_wait wait;   /* what it was last seen to wait for */
-    uint64_t since_us;     /* the clock of that */
-    uint64_t opened_us;    /* when it was accepted */
-    uint64_t lingering_us; /* when our side was shut */
+    struct sync_client client;
 
     struct conn_hooks hooks; /* those of workers/web.h, which run the app */
     uint64_t born_us;
@@ -72,9 +60,8 @@ static struct {
     bool is_draining;
     bool has_said_drained;
     bool is_over;
-    const char *why_over;      /* for the log, when a request is under way then */
-    uint64_t drain_began_us;   /* valid in a drain */
-    void (*reopen_logs)(void); /* single mode: at USR1 */
+    const char *why_over;    /* for the log, when a request is under way then */
+    uint64_t drain_began_us; /* valid in a drain */
 } room;
 
 static void serve(void);
@@ -87,9 +74,7 @@ static void wait_for_clients(void);
 static bool accept_one(int fd);
 static void serve_client(int fd, const struct sockaddr_storage *address);
 static void wait_for_client(void);
-static void on_channel(void);
-static void on_signal(void);
-static void take_tickets(void);
+static void take_commands(const struct heritage *heritage, void (*reopen_logs)(void));
 static void drain_sockets(void);
 static void look_at_patience(void);
 
@@ -97,16 +82,10 @@ static void look_at_patience(void);
 
 void web_sync_main(const struct heritage *heritage, const struct app *app)
 {
-    struct err err = {0};
     struct scoreboard_part part;
     room.born_us = clock_now_us();
-    room.heritage = heritage;
-    room.channel_fd = heritage->channel_fd;
-    boot_begin(heritage, app, &part);
-    if (set_up(heritage->settings, app, &part, heritage->board.n_inflight, heritage->board.n_routes,
-               heritage->access_fd, &err) < 0)
-        boot_fail(heritage, err.text);
-    boot_init_app(heritage, app);
+    take_commands(heritage, NULL);
+    boot_begin(heritage, app, set_up, &part);
     char why[MSG_TEXT_MAX];
     if (!check_health(why))
         boot_fail(heritage, why);
@@ -124,8 +103,7 @@ int web_sync_run_single(const struct settings *settings, const struct app *app, 
 {
     struct scoreboard_part part;
     room.born_us = clock_now_us();
-    room.channel_fd = -1;
-    room.reopen_logs = reopen_logs;
+    take_commands(NULL, reopen_logs);
     int rc = boot_make_part(settings, &part, err);
     if (rc < 0)
         return rc;
@@ -169,6 +147,7 @@ static int set_up(const struct settings *settings, const struct app *app,
     int rc = web_init(&room.web, settings, app, part, n_inflight, n_routes, access_fd, err);
     if (rc < 0)
         return rc;
+    sync_client_init(&room.client, &room.web);
     rc = boot_open_signals(room.heritage != NULL, err);
     if (rc < 0)
         return rc;
@@ -201,7 +180,7 @@ static void begin_turn(void)
         return;
     room.ticked_us = now_us;
     web_on_tick(&room.web);
-    take_tickets(); /* of requests that have ended without them */
+    sync_client_take_tickets(&room.client); /* of requests that have ended without them */
     if (!room.is_draining)
         web_tell_if_worn(&room.web, room.heritage,
                          room.web.settings->max_rss_bytes > 0 ? recycle_read_rss() : 0);
@@ -234,9 +213,9 @@ static void wait_for_clients(void)
     begin_turn();
     for (int i = 0; i < n; i++)
         if (events[i].data.fd == room.signal_fd)
-            on_signal();
+            commands_on_signal(&room.commands, room.is_draining);
         else if (!sockets_is_listener(&room.sockets, &events[i]))
-            on_channel();
+            commands_on_channel(&room.commands);
     /* All that are ready come in the same order each time: who is asked first takes turns, or the
      * others would starve behind a queue that is never empty. */
     room.n_turns++;
@@ -286,7 +265,7 @@ static void end_app(void)
 
 static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
 {
-    overtime_begin(req, room.client.fd);
+    overtime_begin(req, room.client.transfer.fd);
     room.hooks.handle(owner, req, res);
     end_app();
 }
@@ -294,7 +273,7 @@ static void on_handle(void *owner, struct rmd_request *req, struct rmd_response 
 static void on_consume(void *owner, struct rmd_request *req, struct rmd_response *res,
                        struct str piece)
 {
-    overtime_begin(req, room.client.fd);
+    overtime_begin(req, room.client.transfer.fd);
     room.hooks.consume(owner, req, res, piece);
     end_app();
 }
@@ -302,7 +281,7 @@ static void on_consume(void *owner, struct rmd_request *req, struct rmd_response
 static void on_answer(void *owner, struct rmd_request *req, struct rmd_response *res,
                       const struct rmd_deferred *ticket)
 {
-    overtime_begin(req, room.client.fd);
+    overtime_begin(req, room.client.transfer.fd);
     room.hooks.answer(owner, req, res, ticket);
     end_app();
 }
@@ -325,133 +304,19 @@ static void wrap_hooks(void)
         overtime_open(&room.web);
 }
 
-/* A clock starts when the wait for something begins, and again with every progress, but for those
- * that have an end whatever comes. */
-static void start_clock(void)
-{
-    struct transfer *t = &room.client;
-    uint64_t now_us = room.web.env.now_us;
-    enum conn_wait wait = conn_wait(&t->conn), before = room.wait;
-    room.wait = wait;
-    room.since_us = now_us;
-    if (wait == CONN_WAIT_REQUEST && t->conn.n_requests == 0)
-        room.since_us = room.opened_us; /* it owes its first request as one owes a head */
-    else if (wait == CONN_WAIT_HEAD)
-        room.since_us = t->conn.ex->req.started_us;
-    if (wait == CONN_WAIT_WRITE && before != wait)
-        transfer_begin_waiting(t);
-    if (wait == CONN_WAIT_LINGER && before != wait) {
-        (void)shutdown(t->fd, SHUT_WR); /* ENOTCONN: the client is gone already */
-        room.lingering_us = now_us;
-    }
-    if (wait != CONN_WAIT_TIMER)
-        room.has_more = false;
-}
-
-static uint64_t after(uint64_t since_us, uint64_t limit_us)
-{
-    return limit_us > 0 ? since_us + limit_us : NEVER_US;
-}
-
 static uint64_t least(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
 
-/* When the wait for this client has lasted long enough. */
-static uint64_t deadline_us(void)
-{
-    const struct settings *s = room.web.settings;
-    const struct transfer *t = &room.client;
-    switch (room.wait) {
-    case CONN_WAIT_REQUEST:
-        if (room.is_draining)
-            return (room.since_us > room.drain_began_us ? room.since_us : room.drain_began_us) +
-                   drain_last_chance_us(s);
-        return after(room.since_us,
-                     t->conn.n_requests == 0 ? s->header_timeout_us : s->keepalive_us);
-    case CONN_WAIT_HEAD:
-        return after(room.since_us, s->header_timeout_us);
-    case CONN_WAIT_BODY:
-        return after(room.since_us, s->body_timeout_us);
-    case CONN_WAIT_WRITE:
-        return t->looked_us + s->write_timeout_us / TRANSFER_LOOKS_A_TIMEOUT;
-    case CONN_WAIT_TIMER:
-        return t->conn.resume_us;
-    case CONN_WAIT_LINGER:
-        return least(room.since_us + TRANSFER_LINGER_US,
-                     room.lingering_us + TRANSFER_LINGER_MAX_US);
-    default:
-        return NEVER_US;
-    }
-}
-
-static void turn(void)
-{
-    room.has_turned = true;
-    transfer_turn(&room.client);
-    start_clock();
-}
-
-/* Its time without a request is over, or somebody else's has come. */
-static void part_if_idle(void)
-{
-    transfer_look_last(&room.client);
-    if (conn_wait(&room.client.conn) == CONN_WAIT_REQUEST)
-        conn_fini(&room.client.conn);
-    start_clock();
-}
-
-static void expire(void)
-{
-    struct transfer *t = &room.client;
-    switch (room.wait) {
-    case CONN_WAIT_REQUEST:
-        part_if_idle();
-        return;
-    case CONN_WAIT_WRITE:
-        if (transfer_is_taking(t))
-            return;
-        transfer_give_up(t);
-        break;
-    case CONN_WAIT_TIMER:
-        break;
-    default:
-        conn_on_timeout(&t->conn);
-        break;
-    }
-    turn();
-}
-
-static void take_tickets(void)
-{
-    struct rmd_deferred *next;
-    for (struct rmd_deferred *d = deferred_take(&room.web.box); d; d = next) {
-        next = d->next;
-        if (conn_on_ticket(&room.web.env, d))
-            turn();
-    }
-}
-
 enum { AT_CLIENT, AT_SIGNAL, AT_CHANNEL, AT_BOX, AT_OTHERS, AT_HEALTH, AT_COUNT };
-
-/* From when on the client gives way to others: it is idle, and was served before. In a drain it has
- * its last chance first: they are still there then. */
-static uint64_t yields_at_us(void)
-{
-    bool is_idle =
-        room.wait == CONN_WAIT_REQUEST && room.client.conn.n_requests > 0 && !room.is_draining;
-    return is_idle ? room.since_us + YIELD_US : NEVER_US;
-}
 
 static void fill_polls(struct pollfd polls[AT_COUNT])
 {
-    bool is_waiting = room.wait == CONN_WAIT_TIMER;
-    bool is_idle = room.web.env.now_us >= yields_at_us();
-    short events = room.wait == CONN_WAIT_WRITE  ? POLLOUT
-                   : is_waiting && room.has_more ? 0
-                                                 : POLLIN;
-    polls[AT_CLIENT] = (struct pollfd){.fd = events ? room.client.fd : -1, .events = events};
+    bool is_idle = room.web.env.now_us >= sync_client_yields_at_us(&room.client);
+    short events = sync_client_events(&room.client);
+    polls[AT_CLIENT] =
+        (struct pollfd){.fd = events ? room.client.transfer.fd : -1, .events = events};
     polls[AT_SIGNAL] = (struct pollfd){.fd = room.signal_fd, .events = POLLIN};
     polls[AT_CHANNEL] = (struct pollfd){.fd = room.channel_fd, .events = POLLIN};
     polls[AT_HEALTH] = (struct pollfd){.fd = room.health.fd, .events = POLLIN};
@@ -464,45 +329,38 @@ static void fill_polls(struct pollfd polls[AT_COUNT])
 static void wait_for_client(void)
 {
     struct pollfd polls[AT_COUNT];
-    uint64_t deadline = deadline_us();
+    uint64_t deadline = sync_client_deadline_us(&room.client);
     end_turn();
     fill_polls(polls);
     uint64_t cut_us =
         room.is_draining ? room.drain_began_us + drain_cut_us(room.web.settings) : NEVER_US;
     if (room.health.fd >= 0)
         cut_us = room.health_until_us;
-    if (room.web.env.now_us < yields_at_us())
-        cut_us = least(cut_us, yields_at_us());
-    room.has_turned = false;
+    uint64_t yields_at_us = sync_client_yields_at_us(&room.client);
+    if (room.web.env.now_us < yields_at_us)
+        cut_us = least(cut_us, yields_at_us);
+    room.client.has_turned = false;
     int n = poll(polls, AT_COUNT, until_ms(least(deadline, cut_us)));
     begin_turn();
     if (n > 0 && polls[AT_SIGNAL].revents)
-        on_signal();
+        commands_on_signal(&room.commands, room.is_draining);
     if (n > 0 && polls[AT_CHANNEL].revents)
-        on_channel();
+        commands_on_channel(&room.commands);
     if (room.is_over)
         return;
     if (n > 0 && polls[AT_HEALTH].revents)
         (void)health_read(&room.health);
     if (n > 0 && polls[AT_BOX].revents)
-        take_tickets();
-    if (room.has_turned)
+        sync_client_take_tickets(&room.client);
+    if (room.client.has_turned)
         return; /* what it may be asked for is another thing now than when it was polled */
     if (n > 0 && polls[AT_CLIENT].revents) {
-        if (polls[AT_CLIENT].events == POLLIN && transfer_read(&room.client))
-            room.has_more = true;
-        turn();
+        sync_client_on_ready(&room.client, polls[AT_CLIENT].events);
     } else if (n > 0 && polls[AT_OTHERS].revents && sockets_has_waiting(&room.sockets)) {
-        part_if_idle();
+        sync_client_part(&room.client);
     } else if (room.web.env.now_us >= deadline) {
-        expire();
+        sync_client_expire(&room.client);
     }
-}
-
-static void show_client(bool has_client)
-{
-    room.has_client = has_client;
-    atomic_store_explicit(&room.web.part.head->connections, has_client, memory_order_relaxed);
 }
 
 /* A check is on, and its client has seen enough, or waited long enough. */
@@ -514,19 +372,13 @@ static bool is_health_known(void)
 
 static void serve_client(int fd, const struct sockaddr_storage *address)
 {
-    struct transfer *t = &room.client;
-    *t = (struct transfer){0};
-    room.wait = CONN_WAIT_CLOSE;
-    room.opened_us = room.web.env.now_us;
-    show_client(true);
-    transfer_open(t, &room.web, fd, address);
-    turn();
-    while (!room.is_over && room.wait != CONN_WAIT_CLOSE && !is_health_known())
+    struct sync_client *c = &room.client;
+    sync_client_open(c, fd, address);
+    while (!room.is_over && !sync_client_is_over(c) && !is_health_known())
         wait_for_client();
-    if (room.wait != CONN_WAIT_CLOSE && room.health.fd < 0)
-        drain_log_cut(&t->conn, room.web.env.now_us, room.why_over);
-    transfer_close(t);
-    show_client(false);
+    if (!sync_client_is_over(c) && room.health.fd < 0)
+        drain_log_cut(&c->transfer.conn, room.web.env.now_us, room.why_over);
+    sync_client_close(c);
     if (!room.is_draining)
         web_tell_if_worn(&room.web, room.heritage, 0);
     room.web.env.is_draining = room.is_draining;
@@ -555,7 +407,7 @@ static bool check_health(char out_why[MSG_TEXT_MAX])
     room.web.env.proxies = NULL; /* it is no proxy, and sends no header of one's */
     serve_client(fd, &address);
     room.web.env.proxies = proxies;
-    if (room.wait == CONN_WAIT_CLOSE)
+    if (sync_client_is_over(&room.client))
         (void)health_read(&room.health); /* what came with the end */
     bool is_good = room.is_over || health_judge(&room.health, limit_us, out_why);
     health_close(&room.health);
@@ -581,6 +433,7 @@ static void start_draining(bool do_others_go_on)
         room.is_draining = true;
         room.web.env.is_draining = true;
         room.drain_began_us = room.web.env.now_us;
+        sync_client_drain(&room.client);
         web_show_state(room.web.settings, room.heritage, "draining");
         atomic_store_explicit(&room.web.part.head->state, SEAT_STATE_DRAINING,
                               memory_order_relaxed);
@@ -628,91 +481,54 @@ static void look_at_patience(void)
         return;
     log_warn("graceful_timeout is over, what remains is cut",
              "graceful_timeout_ms=%" PRIu64 " connections=%d",
-             room.web.settings->graceful_timeout_us / CLOCK_US_PER_MS, room.has_client);
+             room.web.settings->graceful_timeout_us / CLOCK_US_PER_MS, room.client.is_there);
     end("graceful_timeout");
 }
 
 /* ---- the master's word ---- */
 
-/* Between two batches: what was gathered goes where it was meant to go. */
-static void take_logs(const struct msg *msg, const int *fds, size_t n_fds)
+static void listen_too(int fd, int64_t id)
 {
-    web_flush_access(&room.web);
-    channel_take_logs(room.heritage, msg, fds, n_fds);
-    web_on_access_opened(&room.web);
+    if (room.is_draining)
+        (void)close(fd);
+    else
+        sockets_add(&room.sockets, fd, id);
 }
 
-static void obey(const struct msg *msg, int *fds, size_t n_fds)
+static void unlisten(int64_t id)
 {
-    switch ((enum msg_type)msg->type) {
-    case MSG_LISTEN:
-        if (n_fds == 1 && !room.is_draining) {
-            sockets_add(&room.sockets, fds[0], msg->value);
-            fds[0] = -1;
-        }
-        break;
-    case MSG_UNLISTEN:
-        for (size_t i = room.sockets.n; i-- > 0;)
-            if (room.sockets.items[i].id == msg->value)
-                sockets_remove_at(&room.sockets, i);
-        break;
-    case MSG_RETIRE:
-        for (size_t i = 0; i < room.sockets.n; i++)
-            if (room.sockets.items[i].id == msg->value)
-                room.sockets.items[i].is_retired = room.is_retiring = true;
-        break;
-    case MSG_START:
-        sockets_open(&room.sockets);
-        break;
-    case MSG_DRAIN:
-        start_draining(msg->value == MSG_DRAIN_LEAVE);
-        break;
-    case MSG_STOP:
-        end("stop");
-        break;
-    case MSG_LOGS:
-        take_logs(msg, fds, n_fds);
-        break;
-    default:
-        log_warn("frame that a web worker does not expect", "type=%s", msg_names[msg->type]);
-        break;
-    }
-    for (size_t i = 0; i < n_fds; i++)
-        fd_close(&fds[i]);
+    for (size_t i = room.sockets.n; i-- > 0;)
+        if (room.sockets.items[i].id == id)
+            sockets_remove_at(&room.sockets, i);
 }
 
-static void on_channel(void)
+static void retire(int64_t id)
 {
-    for (;;) {
-        struct msg msg;
-        int fds[FD_PASS_MAX];
-        size_t n_fds = 0;
-        int rc = msg_receive(room.channel_fd, 0, &msg, fds, &n_fds);
-        if (rc == -EAGAIN)
-            return;
-        if (rc <= 0) { /* without a master nobody would restart or stop us */
-            log_error("the master is gone, ending", "reason=\"%s\"",
-                      rc < 0 ? strerror(-rc) : "channel closed");
-            end("the master is gone");
-            return;
-        }
-        obey(&msg, fds, n_fds);
-    }
+    for (size_t i = 0; i < room.sockets.n; i++)
+        if (room.sockets.items[i].id == id)
+            room.sockets.items[i].is_retired = room.is_retiring = true;
 }
 
-static void on_signal(void)
+static void start(void)
 {
-    uint64_t taken = signals_take();
-    if (signals_has(taken, SIGUSR1)) {
-        web_flush_access(&room.web);
-        room.reopen_logs();
-        web_on_access_opened(&room.web);
-    }
-    if (signals_has(taken, SIGINT) || signals_has(taken, SIGQUIT) ||
-        (signals_has(taken, SIGTERM) && room.is_draining && !room.heritage))
-        end("stop");
-    else if (signals_has(taken, SIGTERM))
-        start_draining(false); /* TERM may go to the whole group, and then nobody goes on */
+    sockets_open(&room.sockets);
+}
+
+static void take_commands(const struct heritage *heritage, void (*reopen_logs)(void))
+{
+    room.heritage = heritage;
+    room.channel_fd = heritage ? heritage->channel_fd : -1;
+    room.commands = (struct commands){
+        .web = &room.web,
+        .heritage = heritage,
+        .reopen_logs = reopen_logs,
+        .listen = listen_too,
+        .unlisten = unlisten,
+        .retire = retire,
+        .start = start,
+        .drain = start_draining,
+        .stop = end,
+    };
 }
 
 /* ---- the end ---- */

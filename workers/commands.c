@@ -1,0 +1,96 @@
+/* See commands.h. Process: web workers. Who calls it has seen that channel or signals are readable;
+ * what is done with sockets and connections is the room's own. */
+#include "workers/commands.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "ipc/msg.h"
+#include "ipc/signals.h"
+#include "workers/channel.h"
+
+/* ---- the master's word ---- */
+
+/* Between two batches: what was gathered goes where it was meant to go. */
+static void take_logs(struct commands *c, const struct msg *msg, const int *fds, size_t n_fds)
+{
+    web_flush_access(c->web);
+    channel_take_logs(c->heritage, msg, fds, n_fds);
+    web_on_access_opened(c->web);
+}
+
+static void obey(struct commands *c, const struct msg *msg, int *fds, size_t n_fds)
+{
+    switch ((enum msg_type)msg->type) {
+    case MSG_LISTEN:
+        c->listen(fds[0], msg->value);
+        fds[0] = -1;
+        break;
+    case MSG_UNLISTEN:
+        c->unlisten(msg->value);
+        break;
+    case MSG_RETIRE:
+        c->retire(msg->value);
+        break;
+    case MSG_START:
+        c->start();
+        break;
+    case MSG_DRAIN:
+        c->drain(msg->value == MSG_DRAIN_LEAVE);
+        break;
+    case MSG_STOP:
+        c->stop("stop");
+        break;
+    case MSG_LOGS:
+        take_logs(c, msg, fds, n_fds);
+        break;
+    default:
+        log_warn("frame that a web worker does not expect", "type=%s", msg_names[msg->type]);
+        break;
+    }
+    for (size_t i = 0; i < n_fds; i++)
+        fd_close(&fds[i]);
+}
+
+void commands_on_channel(struct commands *c)
+{
+    for (;;) {
+        struct msg msg;
+        int fds[FD_PASS_MAX];
+        size_t n_fds = 0;
+        int rc = msg_receive(c->heritage->channel_fd, 0, &msg, fds, &n_fds);
+        if (rc == -EAGAIN)
+            return;
+        if (rc <= 0) { /* without a master nobody would restart or stop us */
+            log_error("the master is gone, ending", "reason=\"%s\"",
+                      rc < 0 ? strerror(-rc) : "channel closed");
+            c->stop("the master is gone");
+            return;
+        }
+        obey(c, &msg, fds, n_fds);
+    }
+}
+
+/* ---- signals ---- */
+
+static void reopen_logs(struct commands *c)
+{
+    web_flush_access(c->web);
+    c->reopen_logs();
+    web_on_access_opened(c->web);
+}
+
+void commands_on_signal(struct commands *c, bool is_draining)
+{
+    uint64_t taken = signals_take();
+    if (signals_has(taken, SIGUSR1))
+        reopen_logs(c);
+    if (signals_has(taken, SIGINT) || signals_has(taken, SIGQUIT) ||
+        (signals_has(taken, SIGTERM) && is_draining && !c->heritage))
+        c->stop("stop");
+    else if (signals_has(taken, SIGTERM))
+        c->drain(false); /* TERM may go to the whole group, and then nobody goes on */
+}

@@ -17,6 +17,7 @@ void away_send(struct conn *c)
     /* Read by both from now on: made while there is one who may write it. */
     (void)request_trace_id(&ex->req);
     ex->token.box = c->env->box;
+    ex->sent_before = ex->res.body_sent;
     ex->is_away = true;
     c->env->hooks.send(c->env->owner, ex);
 }
@@ -73,8 +74,7 @@ void away_let_go(struct conn *c)
         return;
     orphan(c);
     ex->overdue_us = c->resume_us;
-    if (c->resume_us != CONN_NEVER_US)
-        list_push(&c->env->orphans, &ex->orphan_link);
+    list_push(&c->env->orphans, &ex->orphan_link);
 }
 
 void away_expire(struct conn_env *env)
@@ -83,7 +83,7 @@ void away_expire(struct conn_env *env)
         struct exchange *ex = LIST_ENTRY(link, struct exchange, orphan_link);
         if (ex->overdue_us > env->now_us)
             continue;
-        list_unlink(link);
+        ex->overdue_us = CONN_NEVER_US;
         env->hooks.overdue(env->owner, ex);
     }
 }
@@ -110,6 +110,33 @@ static int copy_request(const struct rmd_request *from, struct exchange *to,
     req->board_entry = from->board_entry;
     req->is_body_complete = from->is_body_complete;
     return request_route(req, router);
+}
+
+/* Ends a request whose exchange is not here: as much of it as is read for the log. */
+static void finish_copy(struct conn_env *env, const struct exchange *old)
+{
+    struct conn none = {.env = env, .peer = old->req.peer};
+    struct exchange *ex = exchange_take(&env->pool);
+    if (!ex)
+        return; /* it has been told */
+    conn_request_begin(&none, ex);
+    response_begin(&ex->res, &ex->req);
+    ex->res.body_sent = old->sent_before;
+    if (copy_request(&old->req, ex, env->router) == 0)
+        env->hooks.finished(env->owner, &ex->req, &ex->res);
+    exchange_give_back(&env->pool, ex);
+}
+
+void away_abandon(struct conn_env *env, void (*tell)(void *owner, struct rmd_request *req))
+{
+    LIST_FOREACH (link, &env->orphans) {
+        struct exchange *ex = LIST_ENTRY(link, struct exchange, orphan_link);
+        list_unlink(link);
+        tell(env->owner, &ex->req);
+        if (ex->is_handled)
+            finish_copy(env, ex);
+        ex->is_handled = false;
+    }
 }
 
 int away_replace(struct conn *c)

@@ -36,6 +36,11 @@ void away_let_go(struct conn *c);
 /* Now and then: says of each orphan whose time is over that it is (hooks.overdue), once. */
 void away_expire(struct conn_env *env);
 
+/* The loop ends, and does not wait for the orphans that there still are: their requests end here
+ * (hooks.finished, cut off), by copies, since the errands run on.
+ * tell     called before with each that still runs: target, route, trace id, time may be read */
+void away_abandon(struct conn_env *env, void (*tell)(void *owner, struct rmd_request *req));
+
 /* The request's time is over while its errand runs: gives the connection another exchange for the
  * answer, with a copy of the head and without a body.
  * Returns  0; -ENOMEM: the connection has none */

@@ -60,11 +60,6 @@ void conn_fini(struct conn *c)
     c->state = CONN_CLOSED;
 }
 
-bool conn_is_idle(const struct conn *c)
-{
-    return (c->state == CONN_IDLE || c->state == CONN_HEAD) && c->out.len == 0;
-}
-
 /* ---- input ---- */
 
 void conn_input_space(struct conn *c, char **out_space, size_t *out_room)
@@ -118,6 +113,13 @@ static int produce(struct conn_env *env, struct exchange *ex)
     return wait_ms;
 }
 
+static void tell_paced(struct conn_env *env, struct exchange *ex)
+{
+    ex->res.is_pace_told = true;
+    if (env->hooks.paced)
+        env->hooks.paced(env->owner, &ex->req);
+}
+
 static bool step_stream(struct conn *c)
 {
     struct conn_env *env = c->env;
@@ -130,6 +132,8 @@ static bool step_stream(struct conn *c)
     }
     size_t len = env->out.len;
     int wait_ms = ex->is_io ? away_take_made(ex, &env->out) : produce(env, ex);
+    if (__builtin_expect(ex->res.n_empty == STREAM_EMPTY_MAX && !ex->res.is_pace_told, 0))
+        tell_paced(env, ex);
     if (wait_ms == RMD_END) {
         conn_answer_finish(c);
     } else if (wait_ms < 0) {
@@ -139,7 +143,8 @@ static bool step_stream(struct conn *c)
         conn_answer_finish(c);
     } else {
         c->resume_us = wait_ms > 0 ? env->now_us + (uint64_t)wait_ms * CLOCK_US_PER_MS : 0;
-        return env->out.len > len; /* one that asks again with nothing to say lets others go on */
+        return env->out.len > len; /* one that asks again with nothing to say lets others go on,
+                                    * and not for ever: STREAM_EMPTY_MAX */
     }
     return true;
 }

@@ -142,7 +142,4 @@ enum conn_wait conn_wait(const struct conn *c);
 /* The clock of what it waits for has run out: answers 408 or just closes. A turn follows. */
 void conn_on_timeout(struct conn *c);
 
-/* Idle, or with nothing but an unfinished head: may be closed without anyone losing an answer. */
-bool conn_is_idle(const struct conn *c);
-
 #endif

@@ -53,6 +53,10 @@ struct conn_hooks {
     /* A producer of a stream is about to be called here, or has come back. NULL: nobody asks. */
     void (*producing)(void *owner, struct rmd_request *req, bool is_about_to);
 
+    /* A producer has asked so often for the next call, without writing anything, that it is made to
+     * wait from now on (STREAM_EMPTY_MAX); once a stream. NULL: nobody asks. */
+    void (*paced)(void *owner, struct rmd_request *req);
+
     /* For routes of another lane than inline; NULL: all of them run here, and the others are not
      * called. Says where. */
     enum conn_lane (*choose)(void *owner, struct rmd_request *req);
@@ -77,7 +81,7 @@ struct conn_env {
     char *view;      /* input not yet consumed; in `in`, or NULL */
     size_t view_len;
     struct exchange_pool pool;
-    struct list orphans; /* exchanges that run for nobody, within their time: http/away.h */
+    struct list orphans; /* exchanges that run for nobody, of which nothing was said yet */
     const struct forwarded_rules *forwarded; /* NULL: nobody is believed */
     const struct network_list *proxies;      /* who sends PROXY protocol headers; NULL: nobody */
     enum proxy_version proxy_version;        /* of which version */

@@ -53,7 +53,9 @@ struct exchange {
     struct rmd_deferred token;      /* comes into the box when an errand is done */
     struct list away_link;          /* for whoever runs errands */
     struct list orphan_link;        /* the loop's: in conn_env.orphans */
-    uint64_t overdue_us;            /* the loop's, of an orphan: when it takes too long */
+    uint64_t overdue_us;            /* the loop's, of an orphan: when it takes too long; never,
+                                     * CONN_NEVER_US, also when that has been said */
+    uint64_t sent_before;           /* the loop's: res.body_sent when it was sent away */
     struct str piece;
     struct buf made;          /* what a producer wrote; or the place of a piece */
     int wait_ms;              /* what that producer returned */

@@ -50,6 +50,8 @@ struct rmd_response {
     struct response_field *fields; /* in the order in which they are sent */
     struct response_field *last;
     bool is_error_page; /* the app's error page is being made: no second one inside it */
+    bool is_pace_told;  /* hooks.paced */
+    uint8_t n_empty;    /* STREAM only: calls in a row that wrote nothing, and did not wait */
     uint64_t body_sent; /* octets of body given to the client, for the log */
 };
 

@@ -24,6 +24,16 @@ static int close_chunk(struct buf *out, size_t start)
     return buf_append(out, "\r\n", 2);
 }
 
+/* What to wait, where it does not say itself. Once put on the pace stays, whatever is written in
+ * between: the producer has shown what its 0 means. */
+static int pace(struct rmd_response *res, bool has_written, int wait_ms)
+{
+    bool is_empty = wait_ms == 0 && !has_written;
+    if (res->n_empty < STREAM_EMPTY_MAX)
+        res->n_empty = is_empty ? res->n_empty + 1 : 0;
+    return is_empty && res->n_empty >= STREAM_EMPTY_MAX ? STREAM_PACE_MS : wait_ms;
+}
+
 int stream_produce(struct rmd_response *res, bool is_chunked, struct buf *out)
 {
     size_t start = out->len;
@@ -35,6 +45,7 @@ int stream_produce(struct rmd_response *res, bool is_chunked, struct buf *out)
     size_t data_at = out->len;
     struct rmd_writer writer = {.out = out};
     int wait_ms = res->produce(&writer, res->done_arg);
+    bool has_written = out->len > data_at;
     res->body_sent += out->len - data_at;
     if (writer.is_failed || wait_ms < RMD_END || (is_chunked && close_chunk(out, start) < 0)) {
         out->len = start;
@@ -42,5 +53,5 @@ int stream_produce(struct rmd_response *res, bool is_chunked, struct buf *out)
     }
     if (wait_ms == RMD_END && is_chunked && buf_append(out, "0\r\n\r\n", 5) < 0)
         return RMD_ABORT;
-    return wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms;
+    return wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : pace(res, has_written, wait_ms);
 }

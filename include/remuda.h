@@ -422,7 +422,9 @@ RMD_API int rmd_redirect(rmd_response *res, int status, const char *location);
 RMD_API void rmd_error(rmd_response *res, int status);
 
 /* What a producer of a streamed answer returns: how many milliseconds to wait before it is called
- * again (0: as soon as the client can take more; at most 3600000), or one of these. */
+ * again (0: as soon as the client can take more; at most 3600000), or one of these. One that has
+ * nothing to write yet should say how long to wait: if it returns 0 without having written, 16
+ * times in a row, it is called every 10 ms from then on, and the log says so. */
 enum { RMD_END = -1, RMD_ABORT = -2 }; /* complete / broken: cut the connection */
 typedef int (*rmd_producer)(rmd_writer *out, void *state);
 

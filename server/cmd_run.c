@@ -58,6 +58,7 @@ static struct {
     const struct settings *settings;
     int log_fd;
     int access_fd;
+    struct listen_set listeners;
 } single;
 
 static void reopen_single(void)
@@ -67,11 +68,17 @@ static void reopen_single(void)
         log_notice("logs reopened", "processes=1");
 }
 
+/* Also when the app's threads can't be waited for, and the process ends in the middle. */
+static void close_single(void)
+{
+    listen_close(&single.listeners);
+}
+
 /* One process for everything: what a debugger wants to see. */
 static int run_single(struct settings *settings, struct inherit *inherit, int log_fd, int access_fd)
 {
     struct err err;
-    struct listen_set listeners = {0};
+    struct listen_set *listeners = &single.listeners;
     single.settings = settings;
     single.log_fd = log_fd;
     single.access_fd = access_fd;
@@ -80,23 +87,24 @@ static int run_single(struct settings *settings, struct inherit *inherit, int lo
         log_warn("reload has no effect with --single", "%s", "");
     if (nofile_raise(settings, 0, &err) < 0)
         return cannot_start(CLI_CONFIG, &err);
-    if (inherit_listen(inherit, settings, 1, &listeners, &err) < 0)
+    if (inherit_listen(inherit, settings, 1, listeners, &err) < 0)
         return cannot_start(CLI_BIND, &err);
-    int *fds = calloc(listeners.n, sizeof *fds);
-    if (!fds) {
-        listen_close(&listeners);
+    int *fds = calloc(listeners->n, sizeof *fds);
+    if (!fds || at_quick_exit(close_single) != 0) {
+        free(fds);
+        close_single();
         (void)err_set(&err, ENOMEM, "out of memory");
         return cannot_start(CLI_NO_BOOT, &err);
     }
-    for (uint32_t i = 0; i < listeners.n; i++) {
-        fds[i] = listeners.items[i].fd;
-        listeners.items[i].fd = -1; /* closed over there */
+    for (uint32_t i = 0; i < listeners->n; i++) {
+        fds[i] = listeners->items[i].fd;
+        listeners->items[i].fd = -1; /* closed over there */
     }
-    for (uint32_t i = 0; i < listeners.n_addresses; i++)
-        log_notice("listening", "address=%s", listeners.addresses[i].text);
-    int rc = loader_run_single(settings, access_fd, reopen_single, fds, listeners.n, &err);
+    for (uint32_t i = 0; i < listeners->n_addresses; i++)
+        log_notice("listening", "address=%s", listeners->addresses[i].text);
+    int rc = loader_run_single(settings, access_fd, reopen_single, fds, listeners->n, &err);
     free(fds);
-    listen_close(&listeners);
+    close_single();
     return rc < 0 ? cannot_start(CLI_CONFIG, &err) : CLI_OK;
 }
 

@@ -49,7 +49,8 @@ static void log_request(struct conn *c, uint64_t now_us, const char *why, const 
     char target[LOG_QUOTE_MAX + 8];
     char name[LOG_QUOTE_MAX + 8];
     struct str raw = request_target(req);
-    uint64_t sent = c->ex->is_away ? 0 : c->ex->res.body_sent; /* a thread may be at it */
+    /* A thread may be at the answer. */
+    uint64_t sent = c->ex->is_away ? c->ex->sent_before : c->ex->res.body_sent;
     sent = c->ex->is_handled && sent > count_unsent(c) ? sent - count_unsent(c) : 0;
     log_warn(
         "request cut",

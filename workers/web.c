@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/title.h"
+#include "http/stream.h"
 #include "workers/channel.h"
 #include "workers/crash.h"
 #include "workers/web_io.h"
@@ -176,6 +177,21 @@ static void on_producing(void *owner, struct rmd_request *req, bool is_about_to)
         enter_app(web, req);
     else
         leave_app(web, req);
+}
+
+/* Loud once: the next request of the same route says the same. */
+static void on_paced(void *owner, struct rmd_request *req)
+{
+    struct web *web = owner;
+    char target[LOG_QUOTE_MAX + 8];
+    struct str raw = request_target(req);
+    log_event(web->has_warned_pace ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN,
+              "producer returns 0 again and again and has written nothing",
+              "route=\"%s\" calls=%u does=\"call it every %d ms\" should=\"return how many ms to "
+              "wait\" target=%s trace=%s",
+              rmd_route_pattern(req), STREAM_EMPTY_MAX, STREAM_PACE_MS,
+              log_quote(target, raw.p, raw.len), rmd_trace_id(req));
+    web->has_warned_pace = true;
 }
 
 static void on_spool_failed(void *owner, struct rmd_request *req, int error)
@@ -454,6 +470,7 @@ static int open_parts(struct web *web, struct err *err)
                                             .answer = on_answer,
                                             .error = on_error,
                                             .producing = on_producing,
+                                            .paced = on_paced,
                                             .spool_failed = on_spool_failed,
                                             .proxy_refused = on_proxy_refused,
                                             .given_up = on_given_up,

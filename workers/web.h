@@ -30,6 +30,7 @@ struct web {
     struct forwarded_rules forwarded; /* what proxies are believed */
     struct mounts mounts;             /* folders that are served */
     bool has_warned_proxy;            /* of a PROXY protocol header that did not come */
+    bool has_warned_pace;             /* of a producer that has nothing to say, and does not wait */
     struct forwarded_scheme *schemes; /* of the YAML; NULL: the usual ones */
     struct iopool *pool; /* of the io lane; NULL: no route is in it, or all run on the loop */
     bool is_io_full;     /* told in the log */

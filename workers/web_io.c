@@ -87,18 +87,37 @@ int web_io_open(struct web *web, struct err *err)
     return rc < 0 ? err_set(err, -rc, "io threads: %s", strerror(-rc)) : 0;
 }
 
+/* Of a request that runs on: only what its errand does not write to. */
+static void log_request(const char *event, const char *why, const struct web *web,
+                        struct rmd_request *req)
+{
+    char target[LOG_QUOTE_MAX + 8];
+    struct str raw = request_target(req);
+    struct str trace = request_trace_id(req); /* made before it was sent */
+    uint64_t elapsed_us = web->env.now_us - req->started_us;
+    log_warn(event, "why=\"%s\" route=\"%s\" method=%s target=%s elapsed_ms=%llu trace=%.*s", why,
+             rmd_route_pattern(req), req->method, log_quote(target, raw.p, raw.len),
+             (unsigned long long)(elapsed_us / CLOCK_US_PER_MS), STR_ARG(trace));
+}
+
+static void tell_abandoned(void *owner, struct rmd_request *req)
+{
+    log_request("handler cut off", "its worker ends", owner, req);
+}
+
 uint32_t web_io_close(struct web *web)
 {
     uint32_t n_left = iopool_close(web->pool);
-    if (n_left > 0)
-        return n_left;
-    web->pool = NULL;
     struct rmd_deferred *next;
     for (struct rmd_deferred *d = deferred_take(&web->box); d; d = next) {
         next = d->next;
         (void)conn_on_ticket(&web->env, d); /* its connection has ended: it is given back */
     }
-    return 0;
+    if (n_left > 0)
+        away_abandon(&web->env, tell_abandoned);
+    else
+        web->pool = NULL;
+    return n_left;
 }
 
 void web_io_on_tick(struct web *web)
@@ -165,15 +184,7 @@ void web_io_overdue(void *owner, struct exchange *ex)
     struct web *web = owner;
     if (!iopool_give_up(web->pool, &ex->away_link))
         return; /* it has ended in this very moment */
-    char target[LOG_QUOTE_MAX + 8];
-    struct str raw = request_target(&ex->req);
-    struct str trace = request_trace_id(&ex->req); /* made before it was sent */
-    uint64_t elapsed_us = web->env.now_us - ex->req.started_us;
     web_count(&web->part.head->overdue, 1);
-    log_warn("io thread left behind",
-             "why=\"request_timeout is over\" route=\"%s\" method=%s target=%s elapsed_ms=%llu "
-             "trace=%.*s",
-             rmd_route_pattern(&ex->req), ex->req.method, log_quote(target, raw.p, raw.len),
-             (unsigned long long)(elapsed_us / CLOCK_US_PER_MS), STR_ARG(trace));
+    log_request("io thread left behind", "request_timeout is over", web, &ex->req);
     recycle_wear(&web->recycle, "request_timeout left a thread behind");
 }

@@ -108,13 +108,54 @@ static void count(rmd_request *req, rmd_response *res)
 }
 
 /* Holds the loop for ?ms=. */
-static void slow(rmd_request *req, rmd_response *res)
+static void hold(long long ms)
+{
+    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&pause, NULL);
+}
+
+static long long asked_ms(rmd_request *req)
 {
     long long ms = 0;
     (void)rmd_query_int(req, "ms", 0, 60000, &ms);
-    struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&pause, NULL);
+    return ms;
+}
+
+static void slow(rmd_request *req, rmd_response *res)
+{
+    hold(asked_ms(req));
     rmd_text(res, 200, "slow\n");
+}
+
+static int hold_once(rmd_writer *out, void *state)
+{
+    hold((long long)(intptr_t)state);
+    return rmd_write(out, "slow\n", 5) == 0 ? RMD_END : RMD_ABORT;
+}
+
+static void slow_stream(rmd_request *req, rmd_response *res)
+{
+    rmd_stream(res, 200, "text/plain", hold_once, (void *)(intptr_t)asked_ms(req), NULL);
+}
+
+/* Has nothing to say for ?n= calls, and does not wait either. */
+static int say_nothing(rmd_writer *out, void *state)
+{
+    long long *n = state;
+    if ((*n)-- > 0)
+        return 0;
+    return rmd_write(out, "at last\n", 8) == 0 ? RMD_END : RMD_ABORT;
+}
+
+static void idle_stream(rmd_request *req, rmd_response *res)
+{
+    long long *n = calloc(1, sizeof(*n));
+    if (!n) {
+        rmd_error(res, 503);
+        return;
+    }
+    (void)rmd_query_int(req, "n", 0, 1000000, n);
+    rmd_stream(res, 200, "text/plain", say_nothing, n, free);
 }
 
 static void crash(rmd_request *req, rmd_response *res)
@@ -282,6 +323,9 @@ static const rmd_route routes[] = {
     {"GET", "/crash", crash, .lane = RMD_IO},
     {"GET", "/owed", count},
     {"GET", "/slow", slow},
+    {"GET", "/slow-stream", slow_stream},
+    {"GET", "/idle-stream", idle_stream},
+    {"GET", "/idle-stream-io", idle_stream, .lane = RMD_IO},
     {0},
 };
 

@@ -36,7 +36,6 @@ static void check_bounds(const struct client *client)
     RMD_ASSERT(c->out.len <= OUT_MAX && c->out_sent <= c->out.len);
     RMD_ASSERT((c->ex != NULL) == (c->state >= CONN_HEAD && c->state <= CONN_DEFERRED));
     RMD_ASSERT(c->state != CONN_LINGER || !c->is_broken);
-    RMD_ASSERT(!conn_is_idle(c) || (c->state <= CONN_HEAD && !(c->ex && c->ex->is_handled)));
     if (!c->ex)
         return;
     RMD_ASSERT(c->ex->store.cap <= 1U << 19 && c->ex->body.len <= env->limits.body);

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "tests/harness/client.h"
 #include "tests/harness/load.h"
@@ -437,6 +439,41 @@ static void slow_handler_on_the_loop_is_told(void **state)
     CHECK_EQ(lines_count(&s->log, "handler held the loop"), 1);
 }
 
+static void slow_producer_on_the_loop_is_told_too(void **state)
+{
+    (void)state;
+    struct server *s = start("slow_callback=20ms");
+    struct client *c = client_to(s);
+    client_exchange(c, &r,
+                    "GET /slow-stream?ms=100 HTTP/1.1\r\nHost: a\r\nX-Request-ID: dawdler\r\n\r\n");
+    CHECK_TEXT(r.body.data, "slow\n");
+    const char *line = server_wait_log(s, "handler held the loop");
+    CHECK_HAS(line, "route=\"/slow-stream\"");
+    CHECK_HAS(line, "trace=dawdler");
+    CHECK(lines_number(line, "held_ms") >= 90);
+}
+
+/* Nobody would see a worker that turns in a circle but its CPUs. */
+static void producer_that_never_waits_is_made_to_and_told(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/idle-stream", "/idle-stream-io"};
+    for (size_t i = 0; i < 2; i++) {
+        char request[128], route[64];
+        struct server *s = start("strict=no");
+        struct client *c = client_to(s);
+        check_context("%s", paths[i]);
+        (void)snprintf(request, sizeof request, "GET %s?n=50 HTTP/1.1\r\nHost: a\r\n\r\n",
+                       paths[i]);
+        (void)snprintf(route, sizeof route, "route=\"%s\"", paths[i]);
+        client_exchange(c, &r, request);
+        CHECK_TEXT(r.body.data, "at last\n");
+        CHECK_HAS(server_wait_log(s, "producer returns 0 again and again"), route);
+        client_exchange(c, &r, request);
+        CHECK_EQ(lines_count(&s->log, "producer returns 0 again and again"), 1);
+    }
+}
+
 /* ---- stopping ---- */
 
 static void stop_waits_for_handlers_on_threads(void **state)
@@ -503,6 +540,62 @@ static void stop_does_not_wait_longer_than_graceful_timeout(void **state)
     CHECK_HAS(lines_text(&s->log), "/wait?file="); /* it is named */
 }
 
+static unsigned count_in(const char *text, const char *wanted)
+{
+    unsigned n = 0;
+    for (const char *at = text; (at = strstr(at, wanted)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/* Its client may have left long ago: the handler is named all the same, and its request has the
+ * line in the access log that others get when they end. */
+static void handlers_cut_off_in_the_end_have_their_lines(void **state)
+{
+    (void)state;
+    static const char *const modes[][3] = {{ONE_WORKER}, {"--single"}};
+    for (size_t i = 0; i < 2; i++) {
+        check_context("%s", modes[i][0]);
+        struct server *s = server_new();
+        const char *args[16] = {"run",   LANES_SO,           "--bind", "127.0.0.1:0",
+                                "--set", "accesslog=-",      "--set",  "graceful_timeout=1s",
+                                "--set", "request_timeout=0"};
+        for (size_t n = 10, j = 0; j < 3 && modes[i][j]; j++)
+            args[n++] = modes[i][j];
+        server_launch(s, &(struct server_options){.args = args});
+        server_wait_ready(s);
+        s->is_violent = true;
+        struct client *left = send_waiting(s, "/wait", "never");
+        struct client *stays = send_waiting(s, "/wanted", "never");
+        client_close(left);
+        free(client_get(s, "/loop", 200));
+        server_signal(s, SIGTERM);
+        client_expect_close(stays);
+        CHECK_EQ(server_wait_exit(s), 0);
+        CHECK_EQ(count_in(lines_text(&s->out), "\"GET /wait?file="), 1);
+        CHECK_EQ(count_in(lines_text(&s->out), "\"GET /wanted?file="), 1);
+        CHECK_HAS(lines_text(&s->log), "handler cut off");
+    }
+}
+
+static void single_process_that_cuts_handlers_leaves_no_socket(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    char bind[300];
+    (void)snprintf(bind, sizeof bind, "unix:%s", server_path(s, "socket"));
+    const char *const args[] = {"run", LANES_SO, "--single", "--bind", bind, NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    server_wait_ready(s);
+    struct client *c = send_waiting(s, "/wait-briefly", "never");
+    expect(c, 504, NULL);
+    CHECK(access(server_path(s, "socket"), F_OK) == 0);
+    server_signal(s, SIGTERM);
+    CHECK_EQ(server_wait_exit(s), 0);
+    CHECK_HAS(lines_text(&s->log), "handlers of the io lane are cut off");
+    CHECK(access(server_path(s, "socket"), F_OK) != 0);
+}
+
 SERVER_MAIN(SERVER_TEST(filters_and_handler_run_in_the_lane_of_the_route),
             SERVER_TEST(settings_choose_another_lane),
             SERVER_TEST(everything_runs_on_threads_in_single_mode_too),
@@ -520,7 +613,11 @@ SERVER_MAIN(SERVER_TEST(filters_and_handler_run_in_the_lane_of_the_route),
             SERVER_TEST(handler_without_a_client_does_not_keep_its_thread_from_others),
             SERVER_TEST(stream_that_takes_too_long_is_cut),
             SERVER_TEST(slow_handler_on_the_loop_is_told),
+            SERVER_TEST(slow_producer_on_the_loop_is_told_too),
+            SERVER_TEST(producer_that_never_waits_is_made_to_and_told),
             SERVER_TEST(stop_waits_for_handlers_on_threads),
             SERVER_TEST(stop_waits_for_a_handler_whose_client_has_left),
             SERVER_TEST(stop_does_not_wait_for_what_took_too_long),
-            SERVER_TEST(stop_does_not_wait_longer_than_graceful_timeout))
+            SERVER_TEST(stop_does_not_wait_longer_than_graceful_timeout),
+            SERVER_TEST(handlers_cut_off_in_the_end_have_their_lines),
+            SERVER_TEST(single_process_that_cuts_handlers_leaves_no_socket))

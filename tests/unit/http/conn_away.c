@@ -14,7 +14,7 @@ static struct {
     struct exchange *sent[SENT_MAX]; /* that have not begun, oldest first */
     unsigned n_sent;
     struct exchange *running; /* whose errand has been run, and is not turned in */
-    unsigned n_runs, n_overdue, n_done, n_nobody;
+    unsigned n_runs, n_overdue, n_abandoned, n_done, n_nobody;
     bool is_full, is_here; /* what choose() says */
     struct rmd_deferred *ticket;
     bool is_again; /* the answer is put off once more */
@@ -229,7 +229,7 @@ static void a_handler_may_run_elsewhere(void **state)
     wire_feed_text(&wire, "POST /io HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
     CHECK_EQ(wire.conn.state, CONN_AWAY);
     CHECK_EQ(conn_wait(&wire.conn), CONN_WAIT_TIMER);
-    CHECK(!conn_can_go_on(&wire.conn) && !conn_is_idle(&wire.conn));
+    CHECK(!conn_can_go_on(&wire.conn));
     CHECK_EQ(app.n_sent, 1);
     CHECK_EQ(wire.n_handled + wire.n_finished + wire.sent.len, 0);
     CHECK_EQ(wire.n_parked, 1); /* it has a name in the table before it goes */
@@ -395,6 +395,39 @@ static void an_orphan_has_no_more_time_than_if_its_client_had_stayed(void **stat
     CHECK_EQ(app.n_done, 1);
     away_expire(&wire.env);
     CHECK_EQ(app.n_overdue, 1);
+}
+
+static void note_abandoned(void *owner, struct rmd_request *req)
+{
+    CHECK(owner == &wire);
+    CHECK_BYTES(request_target(req).p, request_target(req).len, "/owe?x=1", 8);
+    app.n_abandoned++;
+}
+
+/* The process ends while they run: they have ended for the log, once, and nothing of them is
+ * touched. */
+static void an_orphan_that_nobody_waits_for_ends_in_the_log(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 2; way++) { /* within its time; told that it is overdue */
+        check_context("way %u", way);
+        reopen();
+        wire_feed_text(&wire, GET("/owe?x=1"));
+        run();
+        wire.env.now_us = wire.conn.resume_us - 1 + way;
+        conn_on_eof(&wire.conn);
+        away_expire(&wire.env);
+        CHECK_EQ(app.n_overdue, way);
+        away_abandon(&wire.env, note_abandoned);
+        away_abandon(&wire.env, note_abandoned);
+        CHECK_EQ(app.n_abandoned, 1);
+        CHECK_EQ(wire.n_finished, 1);
+        CHECK_EQ(wire.finished[0], 0);
+        CHECK_EQ(app.n_done, 0);
+        turn_in();
+        CHECK_EQ(wire.n_finished, 1);
+        CHECK_EQ(app.n_done, 1);
+    }
 }
 
 static void a_request_that_waits_too_long_is_504_and_never_run(void **state)
@@ -629,6 +662,25 @@ static void a_producer_that_does_not_wait_is_called_until_it_has_written_enough(
     CHECK(app.n_runs < 40);
 }
 
+static void a_producer_that_never_waits_is_made_to_elsewhere_too(void **state)
+{
+    (void)state;
+    wire.empty_calls = STREAM_EMPTY_MAX + 1;
+    wire_feed_text(&wire, GET("/stream"));
+    run_all();
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_EQ(wire.empty_calls, 1 - i);
+        CHECK_EQ(wire.conn.state, CONN_STREAM);
+        CHECK_EQ(wire.conn.resume_us, wire.env.now_us + STREAM_PACE_MS * 1000U);
+        CHECK_EQ(wire.n_paced, 1);
+        CHECK(app.n_runs <= 1 + STREAM_EMPTY_MAX + i);
+        wire.env.now_us = wire.conn.resume_us;
+        (void)wire_turn(&wire);
+        run_all();
+    }
+    WIRE_ANSWERED(&wire, 200);
+}
+
 static void a_slow_client_holds_up_its_stream_elsewhere_too(void **state)
 {
     (void)state;
@@ -686,6 +738,7 @@ int main(void)
         TEST(what_has_not_begun_is_taken_back_when_its_client_leaves),
         TEST(what_runs_is_an_orphan_until_it_comes_back),
         TEST(an_orphan_has_no_more_time_than_if_its_client_had_stayed),
+        TEST(an_orphan_that_nobody_waits_for_ends_in_the_log),
         TEST(a_request_that_waits_too_long_is_504_and_never_run),
         TEST(a_request_that_runs_too_long_is_504_and_left_behind),
         TEST(the_page_of_an_overdue_request_knows_what_was_asked),
@@ -696,6 +749,7 @@ int main(void)
         TEST(the_pieces_are_the_body_however_it_is_cut),
         TEST(a_stream_is_made_elsewhere),
         TEST(a_producer_that_does_not_wait_is_called_until_it_has_written_enough),
+        TEST(a_producer_that_never_waits_is_made_to_elsewhere_too),
         TEST(a_slow_client_holds_up_its_stream_elsewhere_too),
         TEST(a_stream_that_breaks_or_is_overdue_is_cut),
     };

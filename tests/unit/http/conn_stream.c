@@ -58,7 +58,6 @@ static void a_stream_that_waits_gives_the_loop_to_others(void **state)
         CHECK_EQ(conn_wait(&wire.conn), CONN_WAIT_TIMER);
         CHECK_EQ(wire.conn.resume_us, start_us + piece * 20000U);
         CHECK(!conn_can_go_on(&wire.conn));
-        CHECK(!conn_is_idle(&wire.conn));
         wire.env.now_us = wire.conn.resume_us - 1; /* too early */
         CHECK_EQ(wire_turn(&wire), CONN_WAIT_TIMER);
         CHECK_EQ(wire.pieces, piece);
@@ -70,6 +69,32 @@ static void a_stream_that_waits_gives_the_loop_to_others(void **state)
     CHECK_EQ(wire.n_done, 1);
     CHECK_EQ(wire.n_parked, 1); /* once, not at each turn */
     WIRE_ANSWERED(&wire, 200);
+}
+
+/* Where a producer has nothing to write and returns 0 all the same, the loop has to rest. */
+static void a_producer_that_never_waits_is_made_to(void **state)
+{
+    (void)state;
+    wire.keeps_waits = true;
+    wire.empty_calls = STREAM_EMPTY_MAX - 1; /* some compress */
+    wire_feed_text(&wire, GET("/stream"));
+    WIRE_ANSWERED(&wire, 200);
+    CHECK_EQ(wire.n_paced, 0);
+
+    enum { TOO_MANY = 5 };
+    wire_reopen(&wire);
+    wire.empty_calls = STREAM_EMPTY_MAX + TOO_MANY;
+    wire_feed_text(&wire, GET("/stream"));
+    for (unsigned left = TOO_MANY + 1; left-- > 0;) {
+        CHECK_EQ(wire.empty_calls, left);
+        CHECK_EQ(conn_wait(&wire.conn), CONN_WAIT_TIMER);
+        CHECK_EQ(wire.conn.resume_us, wire.env.now_us + STREAM_PACE_MS * 1000U);
+        CHECK_EQ(wire.n_paced, 1); /* told once */
+        wire.env.now_us = wire.conn.resume_us;
+        (void)wire_turn(&wire);
+    }
+    WIRE_ANSWERED(&wire, 200);
+    CHECK_EQ(wire.n_done, 1);
 }
 
 /* The producer is asked for more when the client has read, but for the little that one write
@@ -231,6 +256,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_stream_that_waits_gives_the_loop_to_others, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_producer_that_never_waits_is_made_to, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slow_client_holds_up_its_own_stream_only, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_stream_that_aborts_is_cut, setup, teardown),

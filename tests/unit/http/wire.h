@@ -37,10 +37,12 @@ struct wire {
     int finished[WIRE_FINISHED_MAX]; /* status of each; 0: cut off */
     unsigned n_done;                 /* calls of done, of all bodies */
     unsigned pieces;                 /* of the stream under way */
-    int waits_ms;                    /* between the pieces of /stream */
-    size_t piece_bytes;              /* of /stream, which then has 100 such pieces */
-    int ends_with;                   /* RMD_END or RMD_ABORT */
-    int spool_error;                 /* that the last body which could not be kept had */
+    unsigned empty_calls;            /* of its producer, in front, that write nothing, return 0 */
+    unsigned n_paced;
+    int waits_ms;       /* between the pieces of /stream */
+    size_t piece_bytes; /* of /stream, which then has 100 such pieces */
+    int ends_with;      /* RMD_END or RMD_ABORT */
+    int spool_error;    /* that the last body which could not be kept had */
     unsigned n_spool_failed;
     const char *proxy_reason; /* why the last PROXY protocol header was refused */
     unsigned n_proxy_refused;
@@ -101,6 +103,10 @@ static void wire_give_big(rmd_request *req, rmd_response *res)
 static int wire_produce(rmd_writer *out, void *state)
 {
     struct wire *w = state;
+    if (w->empty_calls > 0) {
+        w->empty_calls--;
+        return 0;
+    }
     if (w->pieces == (w->piece_bytes > 0 ? 100U : 3U))
         return w->ends_with;
     unsigned piece = w->pieces++;
@@ -171,6 +177,13 @@ static void wire_on_answer(void *owner, struct rmd_request *req, struct rmd_resp
     wire_check_answer(req, res);
 }
 
+static void wire_on_paced(void *owner, struct rmd_request *req)
+{
+    struct wire *w = owner;
+    CHECK_EQ(req->magic, REQUEST_MAGIC);
+    w->n_paced++;
+}
+
 static void wire_on_spool_failed(void *owner, struct rmd_request *req, int error)
 {
     struct wire *w = owner;
@@ -228,7 +241,7 @@ __attribute__((unused)) static void wire_reopen_from(struct wire *w, const struc
     conn_fini(&w->conn);
     conn_init(&w->conn, &w->env, peer);
     w->sent.len = 0;
-    w->n_spool_failed = w->n_proxy_refused = 0;
+    w->n_spool_failed = w->n_proxy_refused = w->n_paced = 0;
     w->spool_error = 0;
     w->n_handled = w->n_parked = w->n_errors = w->n_finished = w->n_done = 0;
     w->writes = 0;
@@ -248,6 +261,7 @@ __attribute__((unused)) static void wire_open_app(struct wire *w, const rmd_rout
                                             .consume = wire_on_consume,
                                             .answer = wire_on_answer,
                                             .error = wire_on_error,
+                                            .paced = wire_on_paced,
                                             .spool_failed = wire_on_spool_failed,
                                             .given_up = wire_on_given_up,
                                             .proxy_refused = wire_on_proxy_refused,

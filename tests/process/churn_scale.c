@@ -40,8 +40,6 @@ static void storm_of_scaling_loses_nothing(void **state)
 {
     (void)state;
     churn_begin(&c, "TTIN, TTOU, storm", "event", "workers: 2\n");
-    /* Who is told to end while it is being born has 2 s for that: little under valgrind. */
-    c.s->is_violent = patience_factor() > 1;
     for (unsigned n = patience_times(60, 1000); c.times < n; c.times++) {
         server_signal(c.s, c.times % 16 < 6 ? SIGTTIN : SIGTTOU);
         (void)patience_turn(UINT64_MAX);

@@ -15,7 +15,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define NEEDS_PROC true /* sanitizers read /proc/self/maps */
 #else
-#define NEEDS_PROC (strstr(REMUDA_BINARY, "/valgrind/") != NULL)
+#define NEEDS_PROC false
 #endif
 
 static void hide_proc(void *unused)

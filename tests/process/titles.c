@@ -19,13 +19,6 @@ static void wait_title(pid_t pid, const char *expected)
                      expected);
 }
 
-/* Whose own command line the kernel shows. */
-static void not_under_valgrind(void)
-{
-    if (strstr(REMUDA_BINARY, "/valgrind/"))
-        skip(); /* the titles would be valgrind's */
-}
-
 static void check_comm(pid_t pid, const char *expected)
 {
     char path[64];
@@ -70,7 +63,6 @@ static void finish(struct server *s, struct client *c, const char *name)
 static void each_process_says_what_it_is(void **state)
 {
     (void)state;
-    not_under_valgrind();
     struct server *s = server_start_app(PROBE_SO, "--workers", "2", NULL);
     wait_title(s->pid, "remuda: master");
     wait_title(loader_pid(s), "remuda: loader gen 1");
@@ -84,7 +76,6 @@ static void each_process_says_what_it_is(void **state)
 static void a_name_tells_servers_apart(void **state)
 {
     (void)state;
-    not_under_valgrind();
     struct server *s = server_start_app(PROBE_SO, "--workers", "1", "--proc-name", "shop", NULL);
     wait_title(s->pid, "remuda: master [shop]");
     wait_title(loader_pid(s), "remuda: loader gen 1 [shop]");
@@ -94,7 +85,6 @@ static void a_name_tells_servers_apart(void **state)
 static void a_worker_shows_that_it_is_busy_and_that_it_drains(void **state)
 {
     (void)state;
-    not_under_valgrind();
     struct server *s = server_start_app(PROBE_SO, "--workers", "1", NULL);
     pid_t pid = server_worker_pid(s, 0);
     struct client *c = ask_waiting(s, server_path(s, "a"), "");
@@ -113,7 +103,6 @@ static void a_worker_shows_that_it_is_busy_and_that_it_drains(void **state)
 static void the_path_is_shown_when_asked_for_and_the_query_never(void **state)
 {
     (void)state;
-    not_under_valgrind();
     struct server *s =
         server_start_app(PROBE_SO, "--workers", "1", "--set", "proc_title=path", NULL);
     pid_t pid = server_worker_pid(s, 0);
@@ -126,7 +115,6 @@ static void the_path_is_shown_when_asked_for_and_the_query_never(void **state)
 static void nothing_but_the_name_where_that_is_wanted(void **state)
 {
     (void)state;
-    not_under_valgrind();
     struct server *s = server_start_app(PROBE_SO, "--workers", "1", "--proc-title", "name", NULL);
     pid_t pid = server_worker_pid(s, 0);
     struct client *c = ask_waiting(s, server_path(s, "a"), "");
@@ -137,7 +125,6 @@ static void nothing_but_the_name_where_that_is_wanted(void **state)
 static void the_one_process_has_a_title_too(void **state)
 {
     (void)state;
-    not_under_valgrind();
     struct server *s =
         server_start_args("run", "--single", PROBE_SO, "--bind", "127.0.0.1:0", NULL);
     server_wait_ready(s);

@@ -144,6 +144,12 @@ static void nap(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "slept %s\n", identity(req));
 }
 
+static void crash(rmd_request *req, rmd_response *res)
+{
+    (void)req, (void)res;
+    abort();
+}
+
 static void name_worker(rmd_request *req, rmd_response *res)
 {
     const char *name = rmd_format(req, "pid=%d generation=%d", (int)getpid(), rmd_generation());
@@ -158,6 +164,7 @@ static const rmd_route routes[] = {
     {"GET", "/stream", stream},
     {"GET", "/later", later},
     {"GET", "/sleep", nap, .lane = RMD_IO},
+    {"GET", "/crash", crash}, /* of tests/fault/chaos.c alone */
     {0},
 };
 

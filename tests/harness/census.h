@@ -1,30 +1,36 @@
-/* What a server holds: its processes, and what the master has open and has in memory. Taken before
- * and after something that must leave nothing behind. */
+/* What a server holds: its processes and seats, the sockets at its addresses, and what the master
+ * has open and has in memory. Taken before and after something that must leave nothing behind. */
 #ifndef REMUDA_TESTS_HARNESS_CENSUS_H
 #define REMUDA_TESTS_HARNESS_CENSUS_H
 
 #include <stddef.h>
-#include <stdio.h>
-#include <sys/types.h>
+
+#include "tests/harness/server.h"
 
 struct census {
     size_t processes;              /* below the master */
     size_t zombies;                /* children of the master that nobody has reaped */
+    size_t seats;                  /* that are taken, as the master says */
+    size_t parts;                  /* of the shared table, that are in use */
     size_t fds;                    /* that the master holds, of whatever kind */
     size_t sockets, memfds, pipes; /* of these */
-    size_t below_fds;              /* that the processes below it hold, together */
+    size_t listening;              /* sockets at the server's addresses, whoever holds them */
+    size_t connected;              /* the server's ends of connections, likewise */
+    size_t below_fds;              /* that the processes below the master hold, together */
     unsigned long anon_kib;        /* memory that only the master has (RssAnon) */
     unsigned long data_kib;        /* and what it has asked for (VmData) */
 };
 
 /* Counts now. The figures are of one moment only while nothing happens. */
-struct census census_take(pid_t master);
+struct census census_take(const struct server *s);
 
-/* Waits until processes, zombies and descriptors are as they were before, at most for the usual
- * deadline; fails the test, with both, when they don't become so. Memory is not compared. */
-void census_wait_same(pid_t master, const struct census *before);
+/* Waits until all is as it was before, at most for the usual deadline; fails the test, with both,
+ * when that does not come. Memory is never compared; connections and what the processes below have
+ * open only by the second one, for a server without a load. */
+void census_wait_same(const struct server *s, const struct census *before);
+void census_wait_same_at_rest(const struct server *s, const struct census *before);
 
-/* One line. Returns out */
-const char *census_text(const struct census *c, char *out, size_t cap);
+/* Prints a table with a row for each figure and a column for each census, "> " before each line. */
+void census_print(const char *const *names, const struct census *columns, size_t n);
 
 #endif

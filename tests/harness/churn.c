@@ -12,7 +12,6 @@
 
 #define CHURN_CLIENTS 20
 #define CHURN_CLIENTS_SYNC 8 /* a worker serves one at a time */
-#define CHURN_CLIENTS_SYNC 8 /* there is a worker for one at a time */
 #define CHURN_PACE_US 8000
 
 /* Never a half-written file: a reload may look at any moment. drain_keepalive is short, so that
@@ -81,20 +80,6 @@ static unsigned long count_lines(const struct server *s, unsigned long *out_othe
     return right;
 }
 
-static void add(struct load_result *sum, const struct load_result *r)
-{
-    sum->answered += r->answered;
-    sum->broken += r->broken;
-    sum->truncated += r->truncated;
-    sum->unasked += r->unasked;
-    sum->wrong += r->wrong;
-    sum->refused += r->refused;
-    sum->raced += r->raced;
-    sum->parted += r->parted;
-    sum->put_back += r->put_back;
-    sum->opened += r->opened;
-}
-
 static void print_row(const struct churn *c, const struct load_result *r,
                       const struct wrk_result *wrk)
 {
@@ -119,7 +104,7 @@ void churn_end(struct churn *c)
     struct wrk_result wrk = wrk_stop(&c->wrk);
     for (size_t i = 0; i < CHURN_LOADS; i++) {
         results[i] = load_finish(c->loads[i]);
-        add(&sum, &results[i]);
+        load_add(&sum, &results[i]);
     }
     print_row(c, &sum, &wrk);
     for (size_t i = 0; i < CHURN_LOADS; i++)

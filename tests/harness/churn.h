@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tests/harness/census.h"
 #include "tests/harness/load.h"
 #include "tests/harness/server.h"
 #include "tests/harness/wrk.h"

@@ -525,6 +525,20 @@ void load_stop_all(void)
             (void)load_stop(loads[i]);
 }
 
+void load_add(struct load_result *sum, const struct load_result *more)
+{
+    sum->answered += more->answered;
+    sum->broken += more->broken;
+    sum->truncated += more->truncated;
+    sum->unasked += more->unasked;
+    sum->wrong += more->wrong;
+    sum->refused += more->refused;
+    sum->raced += more->raced;
+    sum->parted += more->parted;
+    sum->put_back += more->put_back;
+    sum->opened += more->opened;
+}
+
 /* ---- Judging ------------------------------------------------------------------------------- */
 
 static bool is_excused(const struct load_break *b, const struct load_victim *victims, size_t n)

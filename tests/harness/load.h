@@ -99,6 +99,9 @@ struct load_result load_stop(struct load *l);
 /* The same, but waits for the answers that are owed: every request was answered, or is broken. */
 struct load_result load_finish(struct load *l);
 
+/* Adds up what several loads have counted, but for their breaks. */
+void load_add(struct load_result *sum, const struct load_result *more);
+
 /* Fails the test unless all was answered, rightly, but connections that a certain worker held:
  * victim 0: none may be broken. */
 void load_check(const struct load_result *result, pid_t victim);

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,21 +210,31 @@ void procs_reap_strays(const pid_t *spared, size_t n_spared)
     }
 }
 
+struct tcp_line {
+    unsigned port, state; /* local port; as in the kernel's net/tcp_states.h */
+    unsigned long inode;
+};
+
+/* The next line of /proc/net/tcp or tcp6. Returns false at the end */
+static bool read_tcp(FILE *file, struct tcp_line *out)
+{
+    char line[512];
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu",
+                   &out->port, &out->state, &out->inode) == 3)
+            return true;
+    return false;
+}
+
 static size_t scan_tcp(const char *path, unsigned port, unsigned long *inodes, size_t n, size_t cap)
 {
     FILE *file = fopen(path, "re");
-    char line[512];
+    struct tcp_line line;
     if (!file)
         return n;
-    while (fgets(line, sizeof line, file)) {
-        unsigned local_port, state;
-        unsigned long inode;
-        if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu",
-                   &local_port, &state, &inode) != 3)
-            continue;
-        if (local_port == port && state == 0x0a /* TCP_LISTEN */ && n < cap)
-            inodes[n++] = inode;
-    }
+    while (read_tcp(file, &line))
+        if (line.port == port && line.state == TCP_LISTEN && n < cap)
+            inodes[n++] = line.inode;
     (void)fclose(file);
     return n;
 }
@@ -245,21 +256,50 @@ bool procs_is_listening(unsigned port, const unsigned long *inodes, size_t n_ino
     return false;
 }
 
-bool procs_is_unix_listening(const char *path)
+static void count_tcp(const char *path, unsigned port, struct procs_sockets *sum)
+{
+    FILE *file = fopen(path, "re");
+    struct tcp_line line;
+    while (file && read_tcp(file, &line)) {
+        if (line.port != port || line.state == TCP_TIME_WAIT)
+            continue;
+        line.state == TCP_LISTEN ? sum->listening++ : sum->connected++;
+    }
+    if (file)
+        (void)fclose(file);
+}
+
+/* A socket that was accepted has the path of the one that listens. */
+static void count_unix(const char *path, struct procs_sockets *sum)
 {
     FILE *file = fopen("/proc/net/unix", "re");
-    char line[512];
-    bool is_found = false;
+    char line[512], name[300];
+    unsigned flags;
     CHECK(file != NULL);
     while (fgets(line, sizeof line, file)) {
-        unsigned flags;
-        char name[300];
-        if (sscanf(line, "%*x: %*x %*x %x %*x %*x %*u %299s", &flags, name) == 2 &&
-            (flags & 0x10000 /* __SO_ACCEPTCON */) && strcmp(name, path) == 0)
-            is_found = true;
+        if (sscanf(line, "%*x: %*x %*x %x %*x %*x %*u %299s", &flags, name) != 2 ||
+            strcmp(name, path) != 0)
+            continue;
+        flags & 0x10000 /* __SO_ACCEPTCON */ ? sum->listening++ : sum->connected++;
     }
     (void)fclose(file);
-    return is_found;
+}
+
+struct procs_sockets procs_sockets_at(unsigned port, const char *path)
+{
+    struct procs_sockets sum = {0};
+    if (port == 0) {
+        count_unix(path, &sum);
+    } else {
+        count_tcp("/proc/net/tcp", port, &sum);
+        count_tcp("/proc/net/tcp6", port, &sum);
+    }
+    return sum;
+}
+
+bool procs_is_unix_listening(const char *path)
+{
+    return procs_sockets_at(0, path).listening > 0;
 }
 
 const char *procs_command(pid_t pid, char *out, size_t cap)

@@ -58,6 +58,14 @@ bool procs_is_listening(unsigned port, const unsigned long *inodes, size_t n_ino
 /* Whether a unix socket of that path listens. */
 bool procs_is_unix_listening(const char *path);
 
+/* Sockets at a local address, whoever holds them, also those that are on their way from one process
+ * to another: a TCP port, or (0) the path of a unix socket. Ends of connections that wait out their
+ * time in the kernel (TIME_WAIT) are not counted. */
+struct procs_sockets {
+    size_t listening, connected;
+};
+struct procs_sockets procs_sockets_at(unsigned port, const char *path);
+
 /* Command line with blanks between the words, for messages. Returns out */
 const char *procs_command(pid_t pid, char *out, size_t cap);
 

@@ -105,6 +105,29 @@ tell(enum log_level level, const struct seat *seat, const char *verb, const char
               pairs);
 }
 
+/* Sockets that it is to give up, before anything else that it is told: their ids are given to
+ * others. Returns whether none is owed any more. */
+static bool send_retires(struct herd *herd, struct seat *seat)
+{
+    while (seat->n_retires > 0) {
+        struct msg msg = msg_make(MSG_RETIRE);
+        msg.value = (int64_t)slots_peek_retire(seat);
+        if (seat->channel_fd >= 0 && msg_send(seat->channel_fd, &msg, NULL, 0) == -EAGAIN) {
+            herd->due_us = herd->now_us + RETRY_US;
+            return false;
+        }
+        slots_set_retire(seat, (uint32_t)msg.value, false); /* or its end will be seen */
+    }
+    return true;
+}
+
+void herd_retire(struct herd *herd, struct seat *seat, uint32_t listener)
+{
+    slots_set_held(seat, listener, false);
+    slots_set_retire(seat, listener, true);
+    (void)send_retires(herd, seat); /* else it is owed */
+}
+
 /* While the server goes on, or has a successor, others go on with the sockets of who drains. A full
  * channel is that of a process that is busy: it is asked again, while its deadline runs. */
 static void send_order(struct herd *herd, struct seat *seat, enum msg_type type)
@@ -114,7 +137,7 @@ static void send_order(struct herd *herd, struct seat *seat, enum msg_type type)
         msg.value = MSG_DRAIN_LEAVE;
     seat->is_leaving = true;
     seat->owed_order = 0;
-    int rc = msg_send(seat->channel_fd, &msg, NULL, 0);
+    int rc = send_retires(herd, seat) ? msg_send(seat->channel_fd, &msg, NULL, 0) : -EAGAIN;
     if (rc == -EAGAIN) {
         seat->owed_order = type;
         herd->due_us = herd->now_us + RETRY_US;
@@ -128,7 +151,9 @@ static void send_owed(struct herd *herd)
 {
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         struct seat *seat = &herd->slots.seats[i];
-        if (seat->phase != SEAT_FREE && seat->owed_order != 0 && seat->channel_fd >= 0)
+        if (seat->phase == SEAT_FREE || seat->channel_fd < 0 || !send_retires(herd, seat))
+            continue;
+        if (seat->owed_order != 0)
             send_order(herd, seat, seat->owed_order);
     }
 }

@@ -79,6 +79,10 @@ void herd_refuse(struct herd *herd, struct seat *seat, int code);
  * frees the seat, has it replaced. */
 void herd_bury(struct herd *herd, struct seat *seat);
 
+/* Tells a worker to give up a socket whose address is given up (MSG_RETIRE): at once, or when its
+ * channel has room, before whatever it is told next. */
+void herd_retire(struct herd *herd, struct seat *seat, uint32_t listener);
+
 /* A seat's occupant leaves its post, to be drained when its slot is looked after by another; see
  * server/relief.h. Its post is vacant, and not due.
  * why      for the log, static text */

@@ -4,8 +4,6 @@
 #include "server/relief.h"
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "ipc/msg.h"
 
 #define PATIENCE_US CLOCK_US_PER_S /* what is not looked after by then hardly will be */
 
@@ -56,15 +54,8 @@ void relief_retire(struct herd *herd, const struct listen_set *listeners)
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         struct seat *seat = &herd->slots.seats[i];
         for (uint32_t id = 0; seat->phase != SEAT_FREE && id < listeners->n; id++) {
-            if (!listen_is_leaving(listeners, id) || !slots_holds(seat, id))
-                continue;
-            struct msg msg = msg_make(MSG_RETIRE);
-            msg.value = (int64_t)id;
-            /* A worker that reads no more closes it by ending, as it is told next. */
-            int rc = seat->channel_fd >= 0 ? msg_send(seat->channel_fd, &msg, NULL, 0) : 0;
-            if (rc < 0)
-                log_debug("socket not given up", "seat=%u id=%u", seat->number, id);
-            slots_set_held(seat, id, false);
+            if (listen_is_leaving(listeners, id) && slots_holds(seat, id))
+                herd_retire(herd, seat, id);
         }
     }
 }

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/panic.h"
 
 const char *const slots_phase_names[SEAT_PHASES] = {
     [SEAT_FREE] = "free",     [SEAT_FORKING] = "forking",   [SEAT_BOOTING] = "booting",
@@ -31,15 +32,16 @@ int slots_init(struct slots *slots, uint32_t n_seats, uint32_t n_listeners)
         n_words = 1;
     *slots = (struct slots){.n_seats = n_seats, .n_words = n_words};
     slots->seats = calloc(n_seats, sizeof *slots->seats);
-    slots->holds = calloc((size_t)n_seats * n_words, sizeof *slots->holds);
-    if (!slots->seats || !slots->holds) {
+    slots->bits = calloc((size_t)n_seats * 2 * n_words, sizeof *slots->bits);
+    if (!slots->seats || !slots->bits) {
         slots_fini(slots);
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < n_seats; i++) {
         slots->seats[i].number = i;
         slots->seats[i].channel_fd = -1;
-        slots->seats[i].holds = slots->holds + (size_t)i * n_words;
+        slots->seats[i].holds = slots->bits + (size_t)i * 2 * n_words;
+        slots->seats[i].retires = slots->seats[i].holds + n_words;
     }
     return 0;
 }
@@ -49,16 +51,19 @@ int slots_grow(struct slots *slots, uint32_t n_listeners)
     uint32_t n_words = (n_listeners + 63) / 64;
     if (n_words <= slots->n_words)
         return 0;
-    uint64_t *holds = calloc((size_t)slots->n_seats * n_words, sizeof *holds);
-    if (!holds)
+    uint64_t *bits = calloc((size_t)slots->n_seats * 2 * n_words, sizeof *bits);
+    if (!bits)
         return -ENOMEM;
     for (uint32_t i = 0; i < slots->n_seats; i++) {
-        uint64_t *moved = holds + (size_t)i * n_words;
-        memcpy(moved, slots->seats[i].holds, slots->n_words * sizeof *moved);
-        slots->seats[i].holds = moved;
+        struct seat *seat = &slots->seats[i];
+        uint64_t *moved = bits + (size_t)i * 2 * n_words;
+        memcpy(moved, seat->holds, slots->n_words * sizeof *moved);
+        memcpy(moved + n_words, seat->retires, slots->n_words * sizeof *moved);
+        seat->holds = moved;
+        seat->retires = moved + n_words;
     }
-    free(slots->holds);
-    slots->holds = holds;
+    free(slots->bits);
+    slots->bits = bits;
     slots->n_words = n_words;
     return 0;
 }
@@ -68,19 +73,21 @@ void slots_fini(struct slots *slots)
     for (uint32_t i = 0; slots->seats && i < slots->n_seats; i++)
         fd_close(&slots->seats[i].channel_fd);
     free(slots->seats);
-    free(slots->holds);
+    free(slots->bits);
     *slots = (struct slots){0};
 }
 
 static void empty_seat(const struct slots *slots, struct seat *seat)
 {
     memset(seat->holds, 0, slots->n_words * sizeof *seat->holds);
+    memset(seat->retires, 0, slots->n_words * sizeof *seat->retires);
     *seat = (struct seat){.number = seat->number,
                           .epoch = seat->epoch,
                           .channel_fd = -1,
                           .slot = -1,
                           .deadline_us = SEAT_NEVER,
-                          .holds = seat->holds};
+                          .holds = seat->holds,
+                          .retires = seat->retires};
 }
 
 struct seat *slots_take(struct slots *slots, enum role role, int slot, uint64_t now_us)
@@ -166,16 +173,43 @@ bool slots_take_unclaimed(struct slots *slots, pid_t pid, int *out_status)
     return false;
 }
 
+static bool get_bit(const uint64_t *words, uint32_t at)
+{
+    return (words[at / 64] >> (at % 64)) & 1U;
+}
+
+static void set_bit(uint64_t *words, uint32_t at, bool is_set)
+{
+    uint64_t bit = UINT64_C(1) << (at % 64);
+    if (is_set)
+        words[at / 64] |= bit;
+    else
+        words[at / 64] &= ~bit;
+}
+
 bool slots_holds(const struct seat *seat, uint32_t listener)
 {
-    return (seat->holds[listener / 64] >> (listener % 64)) & 1U;
+    return get_bit(seat->holds, listener);
 }
 
 void slots_set_held(struct seat *seat, uint32_t listener, bool is_held)
 {
-    uint64_t bit = UINT64_C(1) << (listener % 64);
-    if (is_held)
-        seat->holds[listener / 64] |= bit;
-    else
-        seat->holds[listener / 64] &= ~bit;
+    set_bit(seat->holds, listener, is_held);
+}
+
+uint32_t slots_peek_retire(const struct seat *seat)
+{
+    uint32_t listener = 0;
+    RMD_ASSERT(seat->n_retires > 0);
+    while (!get_bit(seat->retires, listener))
+        listener++;
+    return listener;
+}
+
+void slots_set_retire(struct seat *seat, uint32_t listener, bool is_owed)
+{
+    if (get_bit(seat->retires, listener) == is_owed)
+        return;
+    set_bit(seat->retires, listener, is_owed);
+    seat->n_retires += is_owed ? 1 : UINT32_MAX;
 }

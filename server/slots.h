@@ -65,15 +65,17 @@ struct seat {
     const char *doom;          /* why it was killed, for the log; NULL: it was not. Static text */
     char reason[MSG_TEXT_MAX]; /* text of its MSG_FAILED, or "" */
 
-    uint64_t *holds; /* bit n: it was given listening socket n; slots->n_words words */
+    uint32_t n_retires; /* bits of the second: to be sent when its channel has room */
+    uint64_t *holds;    /* bit n: it was given listening socket n; slots->n_words words */
+    uint64_t *retires;  /* bit n: MSG_RETIRE for socket n is owed to it; as many */
 };
 
 struct slots {
     struct seat *seats; /* n_seats */
     uint32_t n_seats;
     uint32_t n_used;  /* all that are taken are below; who looks at all of them ends here */
-    uint32_t n_words; /* of each seat's holds */
-    uint64_t *holds;  /* memory of all seats' bits */
+    uint32_t n_words; /* of each seat's holds, and of its retires */
+    uint64_t *bits;   /* memory of both, of all seats */
     uint32_t n_unclaimed;
     struct {
         pid_t pid;
@@ -119,5 +121,9 @@ bool slots_take_unclaimed(struct slots *slots, pid_t pid, int *out_status);
 /* Which listening sockets a seat holds. */
 bool slots_holds(const struct seat *seat, uint32_t listener);
 void slots_set_held(struct seat *seat, uint32_t listener, bool is_held);
+
+/* Which of them it has yet to be told to give up. The lowest; n_retires > 0 */
+uint32_t slots_peek_retire(const struct seat *seat);
+void slots_set_retire(struct seat *seat, uint32_t listener, bool is_owed);
 
 #endif

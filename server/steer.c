@@ -125,6 +125,8 @@ static int send_start(const struct seat *seat)
 int steer_seat(struct seat *seat, const struct listen_set *listeners,
                const struct cover_duty *duties)
 {
+    if (seat->n_retires > 0)
+        return -EAGAIN; /* an id that it has yet to give up may be another socket's by now */
     for (uint32_t id = 0; id < listeners->n; id++) {
         const struct listener *listener = &listeners->items[id];
         if (listener->fd < 0)

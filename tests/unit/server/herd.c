@@ -24,6 +24,9 @@
 #include "ipc/msg.h"
 #include "ipc/spawn.h"
 #include "server/cli.h"
+#include "server/listen.h"
+#include "server/relief.h"
+#include "server/steer.h"
 #include "server/strangers.h"
 #include "workers/coroner.h"
 #include "workers/loader.h"
@@ -309,33 +312,90 @@ static void a_worker_that_drains_unasked_leaves_its_post(void **state)
     assert_true(seat->is_leaving);
 }
 
+/* A worker in READY whose channel has no more room. */
+struct deaf {
+    struct seat *seat;
+    int worker_fd;
+    int n_frames; /* in the channel */
+};
+
+static struct deaf make_deaf(struct scene *scene)
+{
+    struct msg filler = msg_make(MSG_UNLISTEN);
+    int ends[2];
+    struct deaf deaf = {.seat = order_worker(scene, 0)};
+    assert_true(herd_name(&scene->herd, deaf.seat, make_child(scene, idle_main)));
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
+                     0);
+    deaf.seat->channel_fd = ends[0];
+    deaf.worker_fd = ends[1];
+    herd_happen(&scene->herd, deaf.seat, DECIDE_READY);
+    while (msg_send(ends[0], &filler, NULL, 0) == 0)
+        deaf.n_frames++;
+    return deaf;
+}
+
+static int hear(const struct deaf *deaf, struct msg *msg)
+{
+    int fds[FD_PASS_MAX];
+    size_t n_fds = 0;
+    return msg_receive(deaf->worker_fd, 0, msg, fds, &n_fds);
+}
+
+static void hear_all(struct deaf *deaf)
+{
+    struct msg msg;
+    while (deaf->n_frames-- > 0)
+        assert_int_equal(hear(deaf, &msg), 1);
+}
+
 /* A worker that is busy reads its channel later, but must not miss what it was told. */
 static void an_order_that_finds_no_room_is_sent_later(void **state)
 {
     struct scene *scene = *state;
-    struct msg msg, filler = msg_make(MSG_UNLISTEN);
-    int ends[2], fds[FD_PASS_MAX], n_filled = 0;
-    size_t n_fds = 0;
-    struct seat *seat = order_worker(scene, 0);
-    assert_true(herd_name(&scene->herd, seat, make_child(scene, idle_main)));
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends),
-                     0);
-    seat->channel_fd = ends[0];
-    herd_happen(&scene->herd, seat, DECIDE_READY);
-    while (msg_send(seat->channel_fd, &filler, NULL, 0) == 0)
-        n_filled++;
-    herd_happen(&scene->herd, seat, DECIDE_DRAIN);
-    assert_int_equal(seat->phase, SEAT_DRAINING);
+    struct msg msg;
+    struct deaf deaf = make_deaf(scene);
+    herd_happen(&scene->herd, deaf.seat, DECIDE_DRAIN);
+    assert_int_equal(deaf.seat->phase, SEAT_DRAINING);
     assert_true(herd_next_us(&scene->herd) < NOW + S);
-    while (n_filled-- > 0)
-        assert_int_equal(msg_receive(ends[1], 0, &msg, fds, &n_fds), 1);
+    hear_all(&deaf);
     herd_fill(&scene->herd);
-    assert_int_equal(msg_receive(ends[1], 0, &msg, fds, &n_fds), 1);
+    assert_int_equal(hear(&deaf, &msg), 1);
     assert_int_equal(msg.type, MSG_DRAIN);
     assert_int_equal(msg.value, MSG_DRAIN_LEAVE);
     herd_fill(&scene->herd);
-    assert_int_equal(msg_receive(ends[1], 0, &msg, fds, &n_fds), -EAGAIN);
-    fd_close(&ends[1]);
+    assert_int_equal(hear(&deaf, &msg), -EAGAIN);
+    fd_close(&deaf.worker_fd);
+}
+
+/* The ids of these sockets are others' soon, so nothing that follows may overtake that. */
+static void a_socket_that_could_not_be_given_up_is_given_up_before_all_that_follows(void **state)
+{
+    struct scene *scene = *state;
+    struct msg msg;
+    struct deaf deaf = make_deaf(scene);
+    struct listener items[] = {{0, 0, 0}, {1, 0, 1}};
+    struct listen_address addresses[] = {{.text = "a", .is_leaving = true},
+                                         {.text = "b", .is_leaving = true}};
+    struct listen_set set = {.items = items, .n = 2, .addresses = addresses, .n_addresses = 2};
+    slots_set_held(deaf.seat, 0, true);
+    slots_set_held(deaf.seat, 1, true);
+    relief_retire(&scene->herd, &set);
+    assert_false(slots_holds(deaf.seat, 0));
+    assert_int_equal(steer_seat(deaf.seat, &set, NULL), -EAGAIN);
+    herd_happen(&scene->herd, deaf.seat, DECIDE_DRAIN);
+    assert_true(herd_next_us(&scene->herd) < NOW + S);
+    hear_all(&deaf);
+    herd_fill(&scene->herd);
+    for (int64_t id = 0; id < 2; id++) {
+        assert_int_equal(hear(&deaf, &msg), 1);
+        assert_int_equal(msg.type, MSG_RETIRE);
+        assert_int_equal(msg.value, id);
+    }
+    assert_int_equal(hear(&deaf, &msg), 1);
+    assert_int_equal(msg.type, MSG_DRAIN);
+    assert_int_equal(hear(&deaf, &msg), -EAGAIN);
+    fd_close(&deaf.worker_fd);
 }
 
 static void strangers_are_known_by_birth(void **state)
@@ -368,6 +428,7 @@ int main(void)
         TEST(workers_that_cannot_boot_stop_the_first_start),
         TEST(a_worker_that_drains_unasked_leaves_its_post),
         TEST(an_order_that_finds_no_room_is_sent_later),
+        TEST(a_socket_that_could_not_be_given_up_is_given_up_before_all_that_follows),
         TEST(strangers_are_known_by_birth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,12 +148,16 @@ static void what_is_held_stays_held_when_there_is_room_for_more(void **state)
     struct seat *b = slots_take(&slots, ROLE_WEB, 1, 1);
     slots_set_held(a, 2, true);
     slots_set_held(b, 63, true);
+    slots_set_retire(a, 2, true);
     assert_int_equal(slots_grow(&slots, 200), 0);
     assert_int_equal(slots_grow(&slots, 10), 0); /* never fewer */
     assert_true(slots_holds(a, 2) && slots_holds(b, 63));
     assert_false(slots_holds(a, 63) || slots_holds(b, 199) || slots_holds(a, 199));
     slots_set_held(b, 199, true);
     assert_true(slots_holds(b, 199) && !slots_holds(a, 199));
+    assert_int_equal(slots_peek_retire(a), 2);
+    slots_set_retire(a, 2, false);
+    assert_true(a->n_retires == 0 && b->n_retires == 0);
     slots_fini(&slots);
 }
 

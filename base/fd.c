@@ -95,6 +95,19 @@ int fd_read_file(const char *path, size_t max_bytes, char **out_text, size_t *ou
     return rc;
 }
 
+int fd_read_regular(const char *path, size_t max_bytes, char **out_text, size_t *out_len)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* fifo(7) */
+    if (fd < 0)
+        return errno == ENXIO ? -ESPIPE : -errno; /* ENXIO: a unix socket's file */
+    int rc = fstat(fd, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? -EISDIR : 0;
+    if (rc == 0)
+        rc = S_ISREG(st.st_mode) ? read_open_file(fd, max_bytes, out_text, out_len) : -ESPIPE;
+    fd_close(&fd);
+    return rc;
+}
+
 static int copy_bytes(int to, int from)
 {
     for (;;) {

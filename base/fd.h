@@ -25,6 +25,11 @@ int fd_write_all(int fd, const void *data, size_t len) __attribute__((warn_unuse
 int fd_read_file(const char *path, size_t max_bytes, char **out_text, size_t *out_len)
     __attribute__((warn_unused_result));
 
+/* The same of a regular file only, for who must not wait for a writer.
+ * Returns 0; -errno; -EFBIG; -EISDIR; -ESPIPE when it is a pipe, a socket or a device */
+int fd_read_regular(const char *path, size_t max_bytes, char **out_text, size_t *out_len)
+    __attribute__((warn_unused_result));
+
 /* Copies a file into an anonymous one whose bytes can never change again (memfd_create(2) with all
  * seals), executable, so that it can be loaded.
  * name     shows in /proc/PID/maps

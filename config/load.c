@@ -26,7 +26,8 @@ struct loader {
     struct mistakes *mistakes;
     const char *file;
     size_t n_nodes;
-    bool is_cut; /* the text was cut before its end: a syntax error there is no news */
+    bool is_again; /* a server runs by what was read before: regular files only */
+    bool is_cut;   /* the text was cut before its end: a syntax error there is no news */
 };
 
 /* Where in the tree we are, as a chain up the stack. */
@@ -220,6 +221,20 @@ static bool is_file_key(const struct place *here, struct str key)
            (strcmp(top->key, "app_config") == 0 || strcmp(top->key, "env") == 0);
 }
 
+static int read_file(bool is_again, const char *path, size_t max_bytes, char **out_text,
+                     size_t *out_len)
+{
+    return is_again ? fd_read_regular(path, max_bytes, out_text, out_len)
+                    : fd_read_file(path, max_bytes, out_text, out_len);
+}
+
+static const char *explain_read(int code)
+{
+    return code == ESPIPE ? "it is no regular file, and what is read while the server runs must be "
+                            "one"
+                          : strerror(code);
+}
+
 /* Replaces a path by what the file holds. Returns 0 and false in *is_good when it was told; -ENOMEM
  */
 static int load_secret(struct loader *l, const yaml_mark_t *mark, const struct place *place,
@@ -228,7 +243,7 @@ static int load_secret(struct loader *l, const yaml_mark_t *mark, const struct p
     char *data = NULL;
     size_t len = 0;
     int rc = node->kind == SETTINGS_SCALAR && node->len > 0
-                 ? fd_read_file(node->text, LOAD_SECRET_MAX, &data, &len)
+                 ? read_file(l->is_again, node->text, LOAD_SECRET_MAX, &data, &len)
                  : -EINVAL;
     if (rc == -ENOMEM)
         return rc;
@@ -244,7 +259,7 @@ static int load_secret(struct loader *l, const yaml_mark_t *mark, const struct p
                 value_quote(quoted, str_make(node->text, node->text ? node->len : 0)),
                 rc == -EFBIG    ? "too large"
                 : rc == -EINVAL ? "not a path"
-                                : strerror(-rc));
+                                : explain_read(-rc));
         complain(l, mark, place, err.text);
     } else {
         if (len > 0 && data[len - 1] == '\n')
@@ -426,49 +441,75 @@ static int load_document(struct loader *l, const struct settings_node **out_root
     }
 }
 
-int load_text(struct arena *arena, const char *name, struct str text, char *const *environment,
-              struct mistakes *mistakes, const struct settings_node **out_root)
+/* Takes the text into the loader's arena. */
+static int parse(struct loader *l, struct str text, const struct settings_node **out_root)
 {
-    struct loader l = {
-        .arena = arena, .environment = environment, .mistakes = mistakes, .file = name};
-    const struct settings_node *root = tree_new(arena, SETTINGS_MAP);
-    if (!root || !yaml_parser_initialize(&l.parser))
+    const struct settings_node *root = tree_new(l->arena, SETTINGS_MAP);
+    if (!root || !yaml_parser_initialize(&l->parser))
         return -ENOMEM;
     if (str_has_prefix(text, STR("\xef\xbb\xbf"))) /* libyaml would count it as a column */
         text = str_make(text.p + 3, text.len - 3);
     struct utf8_fault fault;
     if (utf8_find_fault(text, &fault)) {
-        mistakes_add_at(mistakes, name, fault.line, fault.column,
+        mistakes_add_at(l->mistakes, l->file, fault.line, fault.column,
                         "syntax: this character %s; allowed: UTF-8 text", fault.what);
         text.len = fault.line_at;
-        l.is_cut = true;
+        l->is_cut = true;
     }
-    yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&l.parser, (const unsigned char *)(text.p ? text.p : ""),
+    yaml_parser_set_encoding(&l->parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&l->parser, (const unsigned char *)(text.p ? text.p : ""),
                                  text.len);
-    int rc = load_document(&l, &root);
-    yaml_parser_delete(&l.parser);
+    int rc = load_document(l, &root);
+    yaml_parser_delete(&l->parser);
     if (rc == -ENOMEM)
         return rc;
     *out_root = root;
     return 0;
 }
 
-int load_file(struct arena *arena, const char *path, char *const *environment,
+int load_text(struct arena *arena, const char *name, struct str text, char *const *environment,
               struct mistakes *mistakes, const struct settings_node **out_root)
+{
+    struct loader l = {
+        .arena = arena, .environment = environment, .mistakes = mistakes, .file = name};
+    return parse(&l, text, out_root);
+}
+
+static int load_path(struct loader *l, const struct settings_node **out_root)
 {
     char *text = NULL;
     size_t len = 0;
-    int rc = fd_read_file(path, LOAD_FILE_MAX, &text, &len);
+    int rc = read_file(l->is_again, l->file, LOAD_FILE_MAX, &text, &len);
     if (rc == -EFBIG)
-        mistakes_add(mistakes, "%s: too large; allowed: at most 1 MiB", path);
+        mistakes_add(l->mistakes, "%s: too large; allowed: at most 1 MiB", l->file);
     else if (rc < 0)
-        mistakes_add(mistakes, "%s: cannot be read: %s", path, strerror(-rc));
+        mistakes_add(l->mistakes, "%s: cannot be read: %s", l->file, explain_read(-rc));
     if (rc < 0)
         return rc;
-    rc = load_text(arena, path, str_make(text, len), environment, mistakes, out_root);
+    if (l->is_again && len == 0)
+        mistakes_add(l->mistakes, LOAD_EMPTY, l->file);
+    rc = parse(l, str_make(text, len), out_root);
     free(text);
     return rc;
+}
+
+int load_file(struct arena *arena, const char *path, char *const *environment,
+              struct mistakes *mistakes, const struct settings_node **out_root)
+{
+    struct loader l = {
+        .arena = arena, .environment = environment, .mistakes = mistakes, .file = path};
+    return load_path(&l, out_root);
+}
+
+int load_file_again(struct arena *arena, const char *path, char *const *environment,
+                    struct mistakes *mistakes, const struct settings_node **out_root)
+{
+    struct loader l = {.arena = arena,
+                       .environment = environment,
+                       .mistakes = mistakes,
+                       .file = path,
+                       .is_again = true};
+    return load_path(&l, out_root);
 }
 
 const char *load_yaml_version(void)

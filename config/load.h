@@ -19,6 +19,9 @@
 #define LOAD_DEPTH_MAX 32           /* levels of maps and lists */
 #define LOAD_NODES_MAX 10000        /* values in a file; keeps looking for equal keys cheap */
 
+/* A mistake only where a server runs by what the file said before; %s: its path. */
+#define LOAD_EMPTY "%s: the file is empty: is it half written? A reload needs a setting in it"
+
 /* Reads a file.
  * arena        gets the tree; the caller's
  * environment  for ${VAR}; NULL: empty
@@ -31,7 +34,15 @@ int load_file(struct arena *arena, const char *path, char *const *environment,
               struct mistakes *mistakes, const struct settings_node **out_root)
     __attribute__((warn_unused_result));
 
-/* The same for text that is already there; name stands for the path. Returns 0; -ENOMEM */
+/* The same for a server that runs already: nothing but a regular file is read, so that nobody who
+ * waits for a writer holds it up, and one without a single byte is a mistake. The same goes for the
+ * files of secrets. */
+int load_file_again(struct arena *arena, const char *path, char *const *environment,
+                    struct mistakes *mistakes, const struct settings_node **out_root)
+    __attribute__((warn_unused_result));
+
+/* The same as load_file() for text that is already there; name stands for the path.
+ * Returns  0; -ENOMEM */
 int load_text(struct arena *arena, const char *name, struct str text, char *const *environment,
               struct mistakes *mistakes, const struct settings_node **out_root)
     __attribute__((warn_unused_result));

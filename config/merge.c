@@ -172,7 +172,8 @@ static int apply_file(struct merge *m)
     int rc = find_file(m);
     if (rc < 0 || !m->s->file)
         return rc;
-    rc = load_file(&m->s->arena, m->s->file, m->in->environment, &m->out->mistakes, &root);
+    rc = (m->in->is_again ? load_file_again : load_file)(
+        &m->s->arena, m->s->file, m->in->environment, &m->out->mistakes, &root);
     if (rc < 0)
         return rc == -ENOMEM ? rc : 0; /* cannot be read: told */
     for (const struct settings_node *node = root->first; node && rc == 0; node = node->next)

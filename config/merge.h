@@ -54,6 +54,7 @@ struct merge_input {
     char **environment;            /* NAME=VALUE …, ended by NULL; NULL: none */
     struct merge_option *options;  /* ended by a zeroed one; NULL: none */
     const struct machine *machine; /* NULL: this one (tests bring their own) */
+    bool is_again;       /* a server runs already: see load_file_again() in config/load.h */
     bool keeps_settings; /* there are settings also after mistakes in the file or the environment:
                             what was refused has the value of the layer below */
 };

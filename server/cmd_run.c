@@ -235,6 +235,7 @@ int cmd_run(int argc, char **argv)
     if (inherit_take(&inherit, &err) < 0) /* before anything is opened */
         return refuse(CLI_BIND, err.text);
     successor_init(&old_master, inherit.handover.talk_fd, inherit.handover.from);
+    in.is_again = inherit.from == INHERIT_MASTER;
     if (merge_settings(&in, &r) < 0) {
         merge_print(&r, stderr);
         successor_tell(&old_master, "failed", r.mistakes.n > 0 ? r.mistakes.items[0].text : "");

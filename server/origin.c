@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "config/load.h"
 #include "server/cli.h"
 
 static void free_texts(char **texts)
@@ -120,9 +121,21 @@ void origin_fini(struct origin *origin)
     *origin = (struct origin){.folder_fd = -1};
 }
 
-static void check(const struct settings *start, struct merge_result *r)
+/* Whether any setting that is in force stands in the file. */
+static bool is_any_of_file(const struct settings *s)
+{
+    for (size_t i = 0; i < SETTINGS_N; i++)
+        if (s->sources[i].origin == SETTING_FROM_FILE)
+            return true;
+    return false;
+}
+
+static void check(const struct settings *start, const struct settings *running,
+                  struct merge_result *r)
 {
     struct settings *s = r->settings;
+    if (s->file && is_any_of_file(running) && !is_any_of_file(s))
+        mistakes_add(&r->mistakes, LOAD_EMPTY, s->file);
     if (start->file && !s->file)
         mistakes_add(&r->mistakes, "%s: this file was read at the start, and is gone", start->file);
     if (!s->app)
@@ -132,7 +145,8 @@ static void check(const struct settings *start, struct merge_result *r)
         mistakes_add(&r->mistakes, "chdir: %s: %s", s->chdir, strerror(errno));
 }
 
-int origin_read(const struct origin *origin, const struct settings *start, struct merge_result *out)
+int origin_read(const struct origin *origin, const struct settings *start,
+                const struct settings *running, struct merge_result *out)
 {
     struct merge_option options[ORIGIN_OPTIONS_MAX + 1] = {0};
     for (size_t i = 0; i < ORIGIN_OPTIONS_MAX && origin->options[i].name; i++)
@@ -142,7 +156,8 @@ int origin_read(const struct origin *origin, const struct settings *start, struc
     struct merge_input in = {.argc = origin->argc,
                              .argv = origin->argv,
                              .environment = origin->environment,
-                             .options = options};
+                             .options = options,
+                             .is_again = true};
     if (fchdir(origin->folder_fd) < 0) {
         *out = (struct merge_result){0};
         mistakes_add(&out->mistakes, "the folder that the server was started in: %s",
@@ -150,6 +165,6 @@ int origin_read(const struct origin *origin, const struct settings *start, struc
         return -EINVAL;
     }
     if (merge_settings(&in, out) == 0)
-        check(start, out);
+        check(start, running, out);
     return mistakes_is_empty(&out->mistakes) ? 0 : -EINVAL;
 }

@@ -117,11 +117,12 @@ static void tell_warnings(const struct mistakes *warnings)
 }
 
 /* *out: settings of one's own, in which stands for good what a reload can't change. */
-static int read_settings(const struct reload *reload, struct settings **out, struct err *err)
+static int read_settings(const struct reload *reload, const struct settings *running,
+                         struct settings **out, struct err *err)
 {
     struct merge_result r;
     char names[RESTART_NAMES_MAX];
-    int rc = origin_read(reload->origin, reload->start, &r);
+    int rc = origin_read(reload->origin, reload->start, running, &r);
     if (rc < 0) {
         rc = tell_mistakes(&r, err);
     } else {
@@ -216,7 +217,7 @@ static void begin(struct reload *reload, struct herd *herd, struct listen_set *l
     reload->n_begun++;
     reload->begun_us = herd->now_us;
     log_notice("reloading", "generation=%d why=%s", plan.number, reload->asked_by);
-    int rc = read_settings(reload, &plan.owned, &err);
+    int rc = read_settings(reload, herd->current->settings, &plan.owned, &err);
     plan.settings = plan.owned;
     if (rc == 0)
         rc = build(reload, herd, listeners, &plan, &err);

@@ -155,6 +155,69 @@ static void bind_that_is_taken(void **state)
     check_refused(yaml, "the port is in use");
 }
 
+/* Waiting for somebody who writes into it would hold up the master for ever. */
+static void file_that_became_a_pipe(void **state)
+{
+    (void)state;
+    struct server *s = start();
+    const char *path = server_path(s, "remuda.yaml");
+    CHECK(unlink(path) == 0 && mkfifo(path, 0600) == 0);
+    server_signal(s, SIGHUP);
+    CHECK_HAS(server_wait_log(s, "reload refused"),
+              "remuda.yaml: cannot be read: it is no regular");
+    CHECK(unlink(path) == 0);
+    (void)server_write_file(s, "remuda.yaml", GOOD);
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloaded");
+}
+
+static void secret_that_became_a_pipe(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    const char *secret = server_write_file(s, "secret", "s3cret\n");
+    (void)server_write_file(s, "remuda.yaml",
+                            yaml_of("app: " APPS "/churn.so\n"
+                                    "app_config: {db_password_file: secret}\n"));
+    const char *args[] = {"run", "-c", "remuda.yaml", NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    server_wait_ready(s);
+    CHECK(unlink(secret) == 0 && mkfifo(secret, 0600) == 0);
+    server_signal(s, SIGHUP);
+    CHECK_HAS(server_wait_log(s, "reload refused"), "db_password_file: cannot read");
+    free(client_get(s, "/bytes?n=1", 200));
+}
+
+/* What a deployment leaves behind that was interrupted: all defaults would be another server. */
+static void file_that_became_empty(void **state)
+{
+    (void)state;
+    check_refused("", "remuda.yaml: the file is empty: is it half written?");
+}
+
+static void file_that_became_a_comment(void **state)
+{
+    (void)state;
+    check_refused("# to be continued\n", "remuda.yaml: the file is empty: is it half written?");
+}
+
+/* Who never had a setting in it may go on so. */
+static void file_that_was_a_comment_may_be_one(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    const char *path = server_write_file(s, "remuda.yaml", "# nothing yet\n");
+    const char *args[] = {"run", "-c", path, "-b", "127.0.0.1:0", APPS "/churn.so", NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    server_wait_ready(s);
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloaded");
+    (void)server_write_file(s, "remuda.yaml", "");
+    server_signal(s, SIGHUP);
+    CHECK_HAS(server_wait_log(s, "reload refused"),
+              "remuda.yaml: the file is empty: is it half written?");
+}
+
 static void log_that_can_not_be_opened(void **state)
 {
     (void)state;
@@ -167,4 +230,7 @@ SERVER_MAIN(SERVER_TEST(yaml_with_an_error), SERVER_TEST(yaml_that_is_none),
             SERVER_TEST(init_that_ends_the_process), SERVER_TEST(init_that_hangs),
             SERVER_TEST(worker_init_that_returns_an_error), SERVER_TEST(worker_init_that_crashes),
             SERVER_TEST(worker_init_that_hangs), SERVER_TEST(bind_that_is_taken),
-            SERVER_TEST(log_that_can_not_be_opened))
+            SERVER_TEST(log_that_can_not_be_opened), SERVER_TEST(file_that_became_a_pipe),
+            SERVER_TEST(secret_that_became_a_pipe), SERVER_TEST(file_that_became_empty),
+            SERVER_TEST(file_that_became_a_comment),
+            SERVER_TEST(file_that_was_a_comment_may_be_one))

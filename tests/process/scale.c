@@ -109,6 +109,20 @@ static void reload_goes_back_to_the_configured_number(void **state)
     wait_processes(s, 3);
 }
 
+static void upgrade_goes_back_to_the_configured_number(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(CHURN_SO, "--workers", "1", NULL);
+    CHECK_EQ(signal_and_wait(s, SIGTTIN), 2);
+    (void)server_wait_log(s, "worker ready slot=1");
+    server_signal(s, SIGUSR2);
+    (void)server_wait_log(s, "new master ready");
+    server_signal(s, SIGTERM);
+    CHECK_EQ(server_wait_succession(s), 0);
+    wait_processes(s, 2);
+    free(client_get(s, "/bytes?n=1", 200));
+}
+
 static void winch_leaves_the_master_and_a_reload_brings_workers_back(void **state)
 {
     (void)state;
@@ -155,5 +169,6 @@ static void fewer_while_a_worker_dies(void **state)
 SERVER_MAIN(SERVER_TEST(one_more_and_one_fewer_under_load),
             SERVER_TEST(slots_without_workers_are_served), SERVER_TEST(storm_ends_where_it_began),
             SERVER_TEST(reload_goes_back_to_the_configured_number),
+            SERVER_TEST(upgrade_goes_back_to_the_configured_number),
             SERVER_TEST(winch_leaves_the_master_and_a_reload_brings_workers_back),
             SERVER_TEST(fewer_while_a_worker_dies))

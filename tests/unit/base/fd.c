@@ -123,6 +123,26 @@ static void fd_read_file_reads_whole_files_up_to_the_limit(void **state)
     assert_int_equal(count_open(), n_open);
 }
 
+static void fd_read_regular_waits_for_nobody(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t len = 0;
+    write_file(path_of("file"), "some", 4);
+    assert_int_equal(fd_read_regular(path_of("file"), 4, &text, &len), 0);
+    assert_string_equal(text, "some");
+    free(text);
+    size_t n_open = count_open();
+    assert_int_equal(fd_read_regular(path_of("file"), 3, &text, &len), -EFBIG);
+    assert_int_equal(mkfifo(path_of("fifo"), 0600), 0);
+    assert_int_equal(fd_read_regular(path_of("fifo"), 10, &text, &len), -ESPIPE);
+    assert_int_equal(unlink(path_of("fifo")), 0);
+    assert_int_equal(fd_read_regular("/dev/zero", 10, &text, &len), -ESPIPE);
+    assert_int_equal(fd_read_regular(folder, 10, &text, &len), -EISDIR);
+    assert_int_equal(fd_read_regular(path_of("none"), 10, &text, &len), -ENOENT);
+    assert_int_equal(count_open(), n_open);
+}
+
 static void fd_copy_sealed_makes_a_copy_that_nobody_can_change(void **state)
 {
     (void)state;
@@ -292,6 +312,7 @@ int main(void)
         cmocka_unit_test(fd_close_closes_once_and_forgets),
         cmocka_unit_test(fd_set_nonblock_goes_both_ways),
         cmocka_unit_test(fd_read_file_reads_whole_files_up_to_the_limit),
+        cmocka_unit_test(fd_read_regular_waits_for_nobody),
         cmocka_unit_test(fd_copy_sealed_makes_a_copy_that_nobody_can_change),
         cmocka_unit_test(fd_copy_sealed_says_what_it_cannot_copy),
         cmocka_unit_test(fd_copy_sealed_does_not_wait_for_a_fifo),

@@ -63,6 +63,8 @@ static void orphan(struct conn *c)
 {
     struct exchange *ex = c->ex;
     ex->conn = NULL;
+    ex->overdue_us = CONN_NEVER_US;
+    list_push(&c->env->orphans, &ex->orphan_link);
     atomic_store_explicit(&ex->is_cancelled, true, memory_order_relaxed);
     c->ex = NULL;
 }
@@ -74,7 +76,6 @@ void away_let_go(struct conn *c)
         return;
     orphan(c);
     ex->overdue_us = c->resume_us;
-    list_push(&c->env->orphans, &ex->orphan_link);
 }
 
 void away_expire(struct conn_env *env)
@@ -132,9 +133,10 @@ void away_abandon(struct conn_env *env, void (*tell)(void *owner, struct rmd_req
     LIST_FOREACH (link, &env->orphans) {
         struct exchange *ex = LIST_ENTRY(link, struct exchange, orphan_link);
         list_unlink(link);
+        if (!ex->is_handled)
+            continue; /* another has answered for it */
         tell(env->owner, &ex->req);
-        if (ex->is_handled)
-            finish_copy(env, ex);
+        finish_copy(env, ex);
         ex->is_handled = false;
     }
 }

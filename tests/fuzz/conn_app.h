@@ -29,8 +29,10 @@ struct task {
     bool is_ended;
     bool is_answered;
     bool is_given_up; /* its ticket is not turned in while it lives */
+    bool is_recalled; /* so was the errand that asked for its answer */
     bool has_all;     /* of its body, piece by piece */
     bool is_echoed;   /* its stream begins with its body */
+    bool is_paced;
 };
 
 static char *copy_of(struct str s)
@@ -70,7 +72,7 @@ static void check_unmoved(const struct task *task)
         return;
     const struct rmd_request *req = task->req;
     RMD_ASSERT(req->magic == REQUEST_MAGIC && req->user_data == task && req->res == task->res);
-    RMD_ASSERT(task->res->req == req);
+    RMD_ASSERT(exchange_of(req)->is_away || task->res->req == req); /* conn_pool.h poisons it */
     RMD_ASSERT(req->body.p == task->body.p && req->body.len == task->body.len);
     RMD_ASSERT(str_is_equal(task->body, str_make(task->body_copy, task->body.len)));
     struct str target = request_target(req);
@@ -96,6 +98,17 @@ static void task_pay(struct task *task)
     free(task->body_copy);
     free(task->target_copy);
     free(task);
+}
+
+/* Its request has ended. */
+static void task_end(struct task *task)
+{
+    RMD_ASSERT(!task->is_ended && world.n_handled > 0);
+    check_unmoved(task);
+    world.n_handled--;
+    task->is_ended = true;
+    task->req->user_data = NULL;
+    task_pay(task);
 }
 
 /* The done of answers and of consumers. */
@@ -346,7 +359,8 @@ static void on_answer_due(rmd_request *req, rmd_response *res, void *arg)
 {
     struct task *task = arg;
     check_unmoved(task);
-    RMD_ASSERT((req == NULL) == task->is_ended && (req == NULL) == (res == NULL));
+    RMD_ASSERT((req == NULL) == task->is_ended || (!req && task->is_recalled));
+    RMD_ASSERT((req == NULL) == (res == NULL));
     if (req) {
         RMD_ASSERT(req == task->req && res == task->res && !task->is_answered && !req->deferred);
         act(task);
@@ -418,149 +432,8 @@ static void on_act(rmd_request *req, rmd_response *res)
     act(req->user_data);
 }
 
-/* ---- the hooks ---- */
-
-static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
-{
-    (void)owner;
-    RMD_ASSERT(req->magic == REQUEST_MAGIC && req->base && !req->user_data);
-    RMD_ASSERT(res->kind == RESPONSE_NONE && res->status == 0 && res->req == req);
-    if (req->body.len > 0)
-        RMD_ASSERT(!req->head.has_length || req->body.len == req->head.content_length);
-    if (!req->is_body_complete && req->head.content_length > 200000)
-        world.is_long = true;
-    struct task *task = task_new(req);
-    world.n_handled++;
-    if (req->match.route)
-        req->match.route->decl->handler(req, res);
-    else
-        response_error_page(res, req->arena, req->outcome == ROUTER_NOT_ALLOWED ? 405 : 404);
-    complete(task);
-}
-
-static void on_consume(void *owner, struct rmd_request *req, struct rmd_response *res,
-                       struct str piece)
-{
-    (void)owner;
-    req->consume(req, res, (rmd_slice){piece.p, piece.len}, req->consume_state);
-    complete(req->user_data);
-}
-
-static void on_answer(void *owner, struct rmd_request *req, struct rmd_response *res,
-                      const struct rmd_deferred *ticket)
-{
-    (void)owner;
-    struct task *task = req->user_data;
-    RMD_ASSERT(ticket->arg == task && req->deferred == NULL);
-    task_owe(task); /* it is still looked at when the ticket was all that was owed */
-    ticket->answer(req, res, ticket->arg);
-    complete(task);
-    task_pay(task);
-}
-
-static void on_error(void *owner, struct rmd_request *req, struct rmd_response *res, int status)
-{
-    (void)owner;
-    RMD_ASSERT(res->kind == RESPONSE_NONE || !res->done);
-    const struct task *task = req->user_data;
-    RMD_ASSERT(status != 408 || world.now->is_slow);
-    if (status == 504 && !task->is_given_up)
-        world.is_changed = true; /* the script was slow */
-    response_error_page(res, req->arena, status);
-}
-
-static void on_given_up(void *owner, const struct peer *peer)
-{
-    (void)owner;
-    (void)peer;
-}
-
-static void on_spool_failed(void *owner, struct rmd_request *req, int error)
-{
-    (void)owner;
-    RMD_ASSERT(error < 0 && world.is_cut);
-    free(copy_of(request_target(req)));
-}
-
-static void on_proxy_refused(void *owner, const struct peer *peer, const char *reason)
-{
-    (void)owner;
-    RMD_ASSERT(reason && peer == &world.now->conn.peer && world.env.proxies);
-}
-
-/* What the client should get. */
-static void note_body(struct outcome *outcome, const struct rmd_response *res)
-{
-    outcome->is_known = true;
-    outcome->hash = HASH_START;
-    outcome->len = res->body_len;
-    if (res->kind == RESPONSE_BYTES)
-        outcome->hash = hash_more(outcome->hash, res->body, res->body_len);
-    else if (res->kind == RESPONSE_FILE && !world.is_changed)
-        for (uint32_t i = 0; i < res->n_parts; i++) {
-            const struct response_part *part = &res->parts[i];
-            outcome->hash = hash_more(outcome->hash, part->data ? part->data : big + part->offset,
-                                      (size_t)part->len);
-        }
-    else
-        outcome->is_known = res->kind == RESPONSE_EMPTY && res->body_len == 0;
-}
-
-static struct outcome *outcome_new(struct client *client)
-{
-    if (client->n_outcomes == client->outcomes_room) {
-        client->outcomes_room = client->outcomes_room * 2 + 8;
-        client->outcomes =
-            realloc(client->outcomes, client->outcomes_room * sizeof client->outcomes[0]);
-        RMD_ASSERT(client->outcomes);
-    }
-    return &client->outcomes[client->n_outcomes++];
-}
-
-/* As a worker's log does, everything that a request has is read once more. */
-static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
-{
-    (void)owner;
-    if (req->head.bytes > 0)
-        free(copy_of(request_target(req)));
-    if (req->base)
-        (void)request_find(req, STR("x-request-id"), NULL);
-    struct client *client = world.now;
-    RMD_ASSERT(exchange_of(req)->conn == &client->conn);
-    struct outcome *outcome = outcome_new(client);
-    *outcome = (struct outcome){.status = res->status, .is_head = strcmp(req->method, "HEAD") == 0};
-    if (res->status > 0)
-        note_body(outcome, res);
-    client->is_early = !req->is_body_complete && res->status > 0 && !client->conn.is_keep_alive;
-    struct task *task = req->user_data;
-    if (!task)
-        return;
-    RMD_ASSERT(!task->is_ended);
-    check_unmoved(task);
-    world.n_handled--;
-    task->is_ended = true;
-    req->user_data = NULL;
-    task_pay(task);
-}
-
-static void on_parked(void *owner, struct rmd_request *req)
-{
-    (void)owner;
-    RMD_ASSERT(req->board_entry == UINT32_MAX && req->base && req->user_data);
-    req->board_entry = 1;
-}
-
-static const struct conn_hooks app_hooks = {.handle = on_handle,
-                                            .consume = on_consume,
-                                            .answer = on_answer,
-                                            .error = on_error,
-                                            .spool_failed = on_spool_failed,
-                                            .given_up = on_given_up,
-                                            .proxy_refused = on_proxy_refused,
-                                            .finished = on_finished,
-                                            .parked = on_parked};
-
-/* Two of the same routes: one whose /c/ gets the body as it comes, one that gets it stored. */
+/* Two of the same routes: one whose /c/ and /ac/ get the body as it comes, one where they get it
+ * stored. */
 static struct router *app_router(bool is_streamed)
 {
     static const rmd_route streamed[] = {
@@ -573,6 +446,14 @@ static struct router *app_router(bool is_streamed)
         {.method = "*", .pattern = "/f/:script", .handler = on_file},
         {.method = "*", .pattern = "/d/:script", .handler = on_act},
         {.method = "*", .pattern = "/c/:script", .handler = on_act, .stream_body = true},
+        {.method = "*", .pattern = "/away", .handler = on_echo, .lane = RMD_IO},
+        {.method = "*", .pattern = "/as/:script", .handler = on_stream, .lane = RMD_IO},
+        {.method = "*", .pattern = "/ad/:script", .handler = on_act, .lane = RMD_IO},
+        {.method = "*",
+         .pattern = "/ac/:script",
+         .handler = on_act,
+         .lane = RMD_IO,
+         .stream_body = true},
         {0}};
     static rmd_route stored[sizeof streamed / sizeof streamed[0]];
     static struct router *routers[2];

@@ -10,6 +10,8 @@
 
 #define N_CLIENTS 2
 #define N_TICKETS 64     /* that the application holds at once */
+#define N_AWAY 8         /* errands, behind which there is no room for another request's */
+#define N_ENDS 1024      /* of requests, that are remembered; more than there are at once */
 #define BIG_BYTES 70000U /* more than is copied, and than is sent in one go */
 #define FILE_BYTES 65536U
 #define ENDLESS SIZE_MAX
@@ -44,6 +46,14 @@ struct held {
     struct task *task;
 };
 
+/* An errand of the io lane: conn_pool.h. */
+struct errand_away {
+    struct exchange *ex;
+    bool has_begun; /* it can't be taken back */
+    bool has_run;
+    bool is_overdue; /* that was told */
+};
+
 static struct {
     struct conn_env env;
     struct deferred_box box;
@@ -51,12 +61,16 @@ static struct {
     struct client *now; /* whose turn it is */
     struct held held[N_TICKETS];
     size_t n_held;
-    int file_fd;     /* what /f/ sends from */
-    long n_owed;     /* callbacks */
-    long n_handled;  /* requests whose finished hook is owed */
-    bool is_cut;     /* something was done to a connection that may cut its answers */
-    bool is_changed; /* something was done that may change answers */
-    bool is_long;    /* there was a body that is not drained to its end */
+    struct errand_away away[N_AWAY + N_CLIENTS]; /* oldest first; a request under way has room */
+    size_t n_away;
+    bool is_at_home;       /* all lanes run on the loop */
+    int file_fd;           /* what /f/ sends from */
+    uint64_t ends[N_ENDS]; /* second halves of the ids of requests that ended, to see each once */
+    long n_owed;           /* callbacks */
+    long n_handled;        /* requests whose finished hook is owed */
+    bool is_cut;           /* something was done to a connection that may cut its answers */
+    bool is_changed;       /* something was done that may change answers */
+    bool is_long;          /* there was a body that is not drained to its end */
 } world;
 
 static char big[BIG_BYTES];

@@ -430,6 +430,21 @@ static void an_orphan_that_nobody_waits_for_ends_in_the_log(void **state)
     }
 }
 
+static void an_overdue_request_has_not_ended_twice(void **state)
+{
+    (void)state;
+    wire_feed_text(&wire, GET("/owe?x=1"));
+    run();
+    wait_too_long();
+    away_abandon(&wire.env, note_abandoned);
+    CHECK_EQ(app.n_abandoned, 0);
+    CHECK_EQ(wire.n_finished, 1);
+    CHECK_EQ(wire.finished[0], 504);
+    turn_in();
+    CHECK_EQ(wire.n_finished, 1);
+    CHECK_EQ(app.n_done, 1);
+}
+
 static void a_request_that_waits_too_long_is_504_and_never_run(void **state)
 {
     (void)state;
@@ -739,6 +754,7 @@ int main(void)
         TEST(what_runs_is_an_orphan_until_it_comes_back),
         TEST(an_orphan_has_no_more_time_than_if_its_client_had_stayed),
         TEST(an_orphan_that_nobody_waits_for_ends_in_the_log),
+        TEST(an_overdue_request_has_not_ended_twice),
         TEST(a_request_that_waits_too_long_is_504_and_never_run),
         TEST(a_request_that_runs_too_long_is_504_and_left_behind),
         TEST(the_page_of_an_overdue_request_knows_what_was_asked),

@@ -315,7 +315,7 @@ static const rmd_route routes[] = {
     {"GET", "/file", file, .lane = RMD_IO},
     {"GET", "/reference", reference, .lane = RMD_IO},
     {"GET", "/stream", stream, .lane = RMD_IO},
-    {"GET", "/stream-briefly", stream, .lane = RMD_IO, .timeout_ms = 50},
+    {"GET", "/stream-briefly", stream, .lane = RMD_IO, .timeout_ms = 200},
     {"POST", "/count", count_body, .lane = RMD_IO, .stream_body = true},
     {"POST", "/count-whole", count_body, .lane = RMD_IO},
     {"GET", "/later", later, .lane = RMD_IO},

@@ -13,8 +13,8 @@
 #include "tests/harness/server.h"
 
 #define APPS REMUDA_TEST_APPS_DIR
-#define GOOD "bind: 127.0.0.1:0\nworkers: 2\nboot_timeout: 3s\napp: " APPS "/churn.so\n"
-#define HANGS "bind: 127.0.0.1:0\nworkers: 2\nboot_timeout: 3s\napp: " APPS "/%s.so\n"
+#define GOOD "bind: 127.0.0.1:0\nworkers: 2\nboot_timeout: 10m\napp: " APPS "/churn.so\n"
+#define HANGS "bind: 127.0.0.1:0\nworkers: 2\nboot_timeout: 10m\napp: " APPS "/%s.so\n"
 
 static struct server *start(void)
 {
@@ -26,132 +26,125 @@ static struct server *start(void)
     return s;
 }
 
-static void wait_processes(struct server *s, size_t n)
+static struct load *load_on(struct server *s)
 {
-    pid_t below[PROCS_MAX];
-    uint64_t deadline = patience_until(PATIENCE_MS);
-    while (procs_below(s->pid, below) != n)
-        CHECK_SAYING(patience_turn(deadline), "%zu processes, expected %zu",
-                     procs_below(s->pid, below), n);
+    struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 1, 500);
+    load_wait_answers(l, 50);
+    return l;
 }
 
-/* Begins a reload that does not come to its end by itself, since the app hangs. */
-static void begin_reload(struct server *s, const char *app)
+/* Nobody's connection broke but those of a killed worker. v: NULL: none was killed */
+static void end_load(struct load *l, const struct load_victim *v)
+{
+    struct load_result result = load_finish(l);
+    load_check_victims(&result, v, v != NULL);
+}
+
+static pid_t loader_pid(struct server *s)
+{
+    return (pid_t)lines_number(lines_find_last(&s->log, "loader ready"), "pid");
+}
+
+/* By the name that it gives itself: workers have an intermediate parent for a moment. */
+static pid_t find_new_process(struct server *s, const pid_t *old, size_t n_old, const char *name)
+{
+    char its[32];
+    pid_t below[PROCS_MAX];
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    for (;;) {
+        for (size_t n = procs_below(s->pid, below); n > 0; n--) {
+            bool is_new = strcmp(procs_name(below[n - 1], its, sizeof its), name) == 0;
+            for (size_t i = 0; i < n_old; i++)
+                is_new = is_new && below[n - 1] != old[i];
+            if (is_new)
+                return below[n - 1];
+        }
+        CHECK_SAYING(patience_turn(deadline), "no new %s", name);
+    }
+}
+
+/* Begins a reload that does not come to its end by itself, since the app hangs: in the new loader,
+ * or in its workers. Returns who hangs, or will in a moment. */
+static pid_t begin_reload(struct server *s, const char *app)
 {
     char yaml[300];
+    pid_t old[PROCS_MAX];
+    size_t n_old = procs_below(s->pid, old);
     (void)snprintf(yaml, sizeof yaml, HANGS, app);
     (void)server_write_file(s, "remuda.yaml", yaml);
     server_signal(s, SIGHUP);
     (void)server_wait_log(s, "reloading");
+    bool is_worker = strcmp(app, "worker_init_hangs") == 0;
+    return find_new_process(s, old, n_old, is_worker ? "remuda-web" : "remuda-loader");
 }
 
-/* Those of the candidate are not among these. */
-static pid_t find_new_child(struct server *s, const pid_t *old, size_t n_old, size_t n_expected)
+/* Ends that reload; another one has been asked for meanwhile, and comes through. */
+static void end_reload(struct server *s, pid_t hung, struct load *l, const struct load_victim *v)
 {
-    pid_t below[PROCS_MAX];
-    uint64_t deadline = patience_until(PATIENCE_MS);
-    while (procs_below(s->pid, below) < n_expected)
-        CHECK(patience_turn(deadline));
-    size_t n = procs_below(s->pid, below);
-    for (size_t i = n; i-- > 0;) {
-        bool is_old = false;
-        for (size_t k = 0; k < n_old; k++)
-            is_old |= below[i] == old[k];
-        if (!is_old)
-            return below[i];
-    }
-    CHECK_FAIL("no new process");
+    server_signal(s, SIGHUP); /* begins when the first one has failed */
+    (void)server_write_file(s, "remuda.yaml", GOOD);
+    CHECK(kill(hung, SIGKILL) == 0);
+    CHECK_HAS(server_wait_log(s, "reload refused"), "crashed with signal KILL");
+    CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), 3);
+    server_wait_processes(s, 3);
+    load_wait_generation(l, 3);
+    end_load(l, v);
 }
 
-static void finish_well(struct server *s, long generation)
+static void kill_new(const char *app)
 {
+    struct server *s = start();
+    struct load *l = load_on(s);
+    CHECK(kill(begin_reload(s, app), SIGKILL) == 0);
+    CHECK_HAS(server_wait_log(s, "reload refused"), "crashed with signal KILL");
+    server_wait_processes(s, 3);
     (void)server_write_file(s, "remuda.yaml", GOOD);
     server_signal(s, SIGHUP);
-    CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), generation);
-    wait_processes(s, 3);
+    CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), 3);
+    server_wait_processes(s, 3);
+    load_wait_generation(l, 3);
+    end_load(l, NULL);
 }
 
 static void new_loader(void **state)
 {
     (void)state;
-    pid_t old[PROCS_MAX];
-    struct server *s = start();
-    size_t n_old = procs_below(s->pid, old);
-    struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 1, 500);
-    load_wait_answers(l, 50);
-    begin_reload(s, "init_hangs");
-    CHECK(kill(find_new_child(s, old, n_old, n_old + 1), SIGKILL) == 0);
-    CHECK_HAS(server_wait_log(s, "reload refused"), "crashed with signal KILL");
-    wait_processes(s, 3);
-    finish_well(s, 3);
-    load_wait_generation(l, 3);
-    struct load_result result = load_finish(l);
-    load_check(&result, 0);
+    kill_new("init_hangs");
 }
 
 static void new_worker(void **state)
 {
     (void)state;
-    pid_t old[PROCS_MAX];
-    struct server *s = start();
-    size_t n_old = procs_below(s->pid, old);
-    struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 1, 500);
-    load_wait_answers(l, 50);
-    begin_reload(s, "worker_init_hangs");
-    (void)server_wait_log(s, "loader ready");
-    pid_t loader = (pid_t)lines_number(lines_find_last(&s->log, "loader ready"), "pid");
-    old[n_old++] = loader;
-    CHECK(kill(find_new_child(s, old, n_old, n_old + 1), SIGKILL) == 0);
-    CHECK_HAS(server_wait_log(s, "reload refused"), "crashed with signal KILL");
-    wait_processes(s, 3);
-    finish_well(s, 3);
-    load_wait_generation(l, 3);
-    struct load_result result = load_finish(l);
-    load_check(&result, 0);
+    kill_new("worker_init_hangs");
 }
 
 static void old_loader(void **state)
 {
     (void)state;
     struct server *s = start();
-    pid_t loader = (pid_t)lines_number(lines_find_last(&s->log, "loader ready"), "pid");
-    struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 1, 500);
-    load_wait_answers(l, 50);
-    begin_reload(s, "init_hangs");
+    pid_t loader = loader_pid(s);
+    struct load *l = load_on(s);
+    pid_t hung = begin_reload(s, "init_hangs");
     CHECK(kill(loader, SIGKILL) == 0);
     (void)server_wait_log(s, "loader died");
     (void)server_wait_log(s, "loader ready"); /* of the old generation: the new one hangs */
     CHECK_EQ(load_peek(l).generation, 1);
-    server_signal(s, SIGHUP); /* begins when the first one has failed */
-    (void)server_write_file(s, "remuda.yaml", GOOD);
-    (void)server_wait_log(s, "reload refused");
-    CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), 3);
-    wait_processes(s, 3);
-    struct load_result result = load_finish(l);
-    load_check(&result, 0);
+    end_reload(s, hung, l, NULL);
 }
 
 static void old_worker(void **state)
 {
     (void)state;
     struct server *s = start();
-    pid_t victim = server_worker_pid(s, 1);
-    struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 1, 500);
-    load_wait_answers(l, 50);
-    begin_reload(s, "worker_init_hangs");
-    (void)server_wait_log(s, "loader ready");
-    struct load_victim v = {.pid = victim, .from_us = clock_now_us()};
-    CHECK(kill(victim, SIGKILL) == 0);
+    struct load_victim v = {.pid = server_worker_pid(s, 1)};
+    struct load *l = load_on(s);
+    pid_t hung = begin_reload(s, "worker_init_hangs");
+    v.from_us = clock_now_us();
+    CHECK(kill(v.pid, SIGKILL) == 0);
     (void)server_wait_log(s, "worker died");
     v.until_us = clock_now_us();
     (void)server_wait_log(s, "worker ready slot=1"); /* replaced, in the old generation */
-    server_signal(s, SIGHUP);
-    (void)server_write_file(s, "remuda.yaml", GOOD);
-    (void)server_wait_log(s, "reload refused");
-    CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), 3);
-    wait_processes(s, 3);
-    struct load_result result = load_finish(l);
-    load_check_victims(&result, &v, 1);
+    end_reload(s, hung, l, &v);
 }
 
 static void old_worker_that_drains(void **state)
@@ -160,17 +153,15 @@ static void old_worker_that_drains(void **state)
     struct server *s = start();
     pid_t victim = server_worker_pid(s, 0);
     struct load_victim v = {.pid = victim, .from_us = clock_now_us()};
-    struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 1, 500);
-    load_wait_answers(l, 50);
+    struct load *l = load_on(s);
     server_signal(s, SIGHUP);
     (void)server_wait_log(s, "reloaded");
     (void)kill(victim, SIGKILL); /* it may have ended by now */
     (void)server_wait_log(s, "generation gone");
     v.until_us = clock_now_us();
-    wait_processes(s, 3);
+    server_wait_processes(s, 3);
     load_wait_generation(l, 2);
-    struct load_result result = load_finish(l);
-    load_check_victims(&result, &v, 1);
+    end_load(l, &v);
 }
 
 SERVER_MAIN(SERVER_TEST(new_loader), SERVER_TEST(new_worker), SERVER_TEST(old_loader),

@@ -9,7 +9,6 @@
 
 #include "tests/harness/client.h"
 #include "tests/harness/load.h"
-#include "tests/harness/patience.h"
 #include "tests/harness/procs.h"
 #include "tests/harness/server.h"
 
@@ -33,20 +32,6 @@ static struct server *start(void)
     return s;
 }
 
-static size_t count_processes(const struct server *s)
-{
-    pid_t below[PROCS_MAX];
-    return procs_below(s->pid, below);
-}
-
-/* Until nothing is left of what was thrown away. */
-static void wait_gone(struct server *s)
-{
-    uint64_t deadline = patience_until(PATIENCE_MS);
-    while (count_processes(s) != 3)
-        CHECK_SAYING(patience_turn(deadline), "%zu processes are left", count_processes(s));
-}
-
 /* One refusal, between two good reloads, all under load. */
 static void check_refused(const char *yaml, const char *why)
 {
@@ -63,13 +48,13 @@ static void check_refused(const char *yaml, const char *why)
     CHECK_EQ(lines_number(line, "generation"), 3);
     CHECK_HAS(line, why);
     load_wait_answers(l, 50);
-    wait_gone(s);
+    server_wait_processes(s, 3); /* nothing is left of what was thrown away */
     CHECK_EQ(load_peek(l).generation, 2);
     (void)server_write_file(s, "remuda.yaml", GOOD);
     server_signal(s, SIGHUP);
     CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), 4);
     load_wait_generation(l, 4);
-    wait_gone(s);
+    server_wait_processes(s, 3); /* nothing is left of what was thrown away */
     struct load_result result = load_finish(l);
     load_check(&result, 0);
     CHECK_EQ(procs_fd_count(s->pid), fds);

@@ -9,7 +9,6 @@
 #include "tests/harness/client.h"
 #include "tests/harness/load.h"
 #include "tests/harness/patience.h"
-#include "tests/harness/procs.h"
 #include "tests/harness/server.h"
 
 #define CLIENTS 8
@@ -62,31 +61,17 @@ static void end_load(struct load *l, bool is_lossless)
         CHECK(result.broken <= CLIENTS);
 }
 
-static pid_t read_pid(const char *path)
-{
-    int pid = 0;
-    FILE *file = fopen(path, "re");
-    CHECK_SAYING(file, "no pid file %s", path);
-    CHECK(fscanf(file, "%d\n", &pid) == 1);
-    (void)fclose(file);
-    return (pid_t)pid;
-}
-
 static void check_old_is_as_before(struct server *s)
 {
-    CHECK_EQ(read_pid(server_path(s, "run.pid")), s->pid);
+    CHECK_EQ(server_read_pid(server_path(s, "run.pid")), s->pid);
     CHECK(access(server_path(s, "run.pid.2"), F_OK) != 0);
-    pid_t below[PROCS_MAX];
-    uint64_t deadline = patience_until(PATIENCE_MS);
-    while (procs_below(s->pid, below) != 3)
-        CHECK_SAYING(patience_turn(deadline), "%zu processes, expected a loader and two workers",
-                     procs_below(s->pid, below));
-    server_signal(s, SIGUSR2); /* and it can be done again */
+    server_wait_processes(s, 3); /* a loader and two workers */
+    server_signal(s, SIGUSR2);   /* and it can be done again */
     (void)server_wait_log(s, "new master ready");
     server_signal(s, SIGTERM);
     CHECK_EQ(server_wait_succession(s), 0);
     (void)server_wait_log(s, "old master gone");
-    CHECK_EQ(read_pid(server_path(s, "run.pid")), s->pid);
+    CHECK_EQ(server_read_pid(server_path(s, "run.pid")), s->pid);
 }
 
 static void new_one_at_each_line_of_its_start(void **state)
@@ -118,7 +103,7 @@ static void new_one_while_its_app_starts(void **state)
     close_gate(s);
     server_signal(s, SIGUSR2);
     (void)server_wait_log(s, "listening");
-    CHECK_EQ(read_pid(server_path(s, "run.pid.2")), server_new_master(s));
+    CHECK_EQ(server_read_pid(server_path(s, "run.pid.2")), server_new_master(s));
     CHECK(kill(server_new_master(s), SIGKILL) == 0);
     CHECK_HAS(server_wait_log(s, "upgrade refused"), "SIGKILL");
     open_gate(s);
@@ -131,7 +116,7 @@ static void kill_old(struct server *s)
     server_signal(s, SIGKILL);
     CHECK_EQ(server_wait_succession(s), -SIGKILL);
     (void)server_wait_log(s, "old master gone");
-    CHECK_EQ(read_pid(server_path(s, "run.pid")), s->pid);
+    CHECK_EQ(server_read_pid(server_path(s, "run.pid")), s->pid);
     CHECK(access(server_path(s, "run.pid.2"), F_OK) != 0);
 }
 
@@ -200,7 +185,7 @@ static void either_at_any_moment(void **state)
             (void)server_wait_log_text(s, "SIGKILL");
         }
         free(client_get(s, "/counts", 200));
-        CHECK_EQ(read_pid(server_path(s, "run.pid")), s->pid);
+        CHECK_EQ(server_read_pid(server_path(s, "run.pid")), s->pid);
         CHECK(access(server_path(s, "run.pid.2"), F_OK) != 0);
         server_signal(s, SIGTERM);
         CHECK_EQ(server_wait_exit(s), 0);

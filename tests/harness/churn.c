@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "tests/harness/patience.h"
-#include "tests/harness/procs.h"
 
 #define CHURN_CLIENTS 20
 #define CHURN_CLIENTS_SYNC 8 /* a worker serves one at a time */
@@ -57,12 +56,7 @@ void churn_wait_answers(struct churn *c, unsigned long more)
 
 void churn_wait_workers(struct churn *c, unsigned n)
 {
-    pid_t below[PROCS_MAX];
-    uint64_t deadline = patience_until(PATIENCE_MS);
-    size_t seen = procs_below(c->s->pid, below);
-    for (; seen != n + 1; seen = procs_below(c->s->pid, below))
-        CHECK_SAYING(patience_turn(deadline), "%zu processes below the master, expected %u", seen,
-                     n + 1);
+    server_wait_processes(c->s, n + 1);
 }
 
 /* Lines of the access log: of answers with 200, others, and wrk's. */

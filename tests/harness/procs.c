@@ -302,6 +302,19 @@ bool procs_is_unix_listening(const char *path)
     return procs_sockets_at(0, path).listening > 0;
 }
 
+const char *procs_name(pid_t pid, char *out, size_t cap)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (!file || !fgets(out, (int)cap, file))
+        out[0] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+    if (file)
+        (void)fclose(file);
+    return out;
+}
+
 const char *procs_command(pid_t pid, char *out, size_t cap)
 {
     char path[64];

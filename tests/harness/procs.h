@@ -66,6 +66,9 @@ struct procs_sockets {
 };
 struct procs_sockets procs_sockets_at(unsigned port, const char *path);
 
+/* The name that the process gave itself (/proc/PID/comm), "" when it is gone. Returns out */
+const char *procs_name(pid_t pid, char *out, size_t cap);
+
 /* Command line with blanks between the words, for messages. Returns out */
 const char *procs_command(pid_t pid, char *out, size_t cap);
 

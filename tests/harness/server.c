@@ -303,6 +303,25 @@ pid_t server_worker_pid(struct server *s, int slot)
     return line ? (pid_t)lines_number(line, "pid") : 0;
 }
 
+void server_wait_processes(struct server *s, size_t n)
+{
+    pid_t below[PROCS_MAX];
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    for (size_t seen = procs_below(s->pid, below); seen != n; seen = procs_below(s->pid, below))
+        CHECK_SAYING(patience_turn(deadline), "%zu processes below the master, expected %zu", seen,
+                     n);
+}
+
+pid_t server_read_pid(const char *path)
+{
+    int pid = 0;
+    FILE *file = fopen(path, "re");
+    CHECK_SAYING(file, "no pid file %s", path);
+    CHECK(fscanf(file, "%d\n", &pid) == 1);
+    (void)fclose(file);
+    return (pid_t)pid;
+}
+
 /* ---- Files --------------------------------------------------------------------------------- */
 
 const char *server_path(const struct server *s, const char *name)

@@ -111,6 +111,12 @@ unsigned server_port(const struct server *s, size_t i);
 /* Pid of the worker that was last reported ready in a slot; 0: none was. */
 pid_t server_worker_pid(struct server *s, int slot);
 
+/* Waits until so many processes are below the master: loaders and workers. */
+void server_wait_processes(struct server *s, size_t n);
+
+/* What a pid file says; fails the test when there is none. */
+pid_t server_read_pid(const char *path);
+
 /* Sends a signal to the master. */
 void server_signal(struct server *s, int signal);
 

@@ -13,21 +13,11 @@ static struct server *start(const char *pidfile)
     return server_start_app(REMUDA_DEMO_SO, "--pidfile", pidfile, NULL);
 }
 
-static pid_t read_pid(const char *path)
-{
-    int pid = 0;
-    FILE *file = fopen(path, "re");
-    CHECK_SAYING(file, "no pid file %s", path);
-    CHECK(fscanf(file, "%d\n", &pid) == 1);
-    (void)fclose(file);
-    return (pid_t)pid;
-}
-
 static void it_is_there_while_the_master_runs(void **state)
 {
     (void)state;
     struct server *s = start("run.pid");
-    CHECK_EQ(read_pid(server_path(s, "run.pid")), s->pid);
+    CHECK_EQ(server_read_pid(server_path(s, "run.pid")), s->pid);
     server_signal(s, SIGTERM);
     CHECK_EQ(server_wait_exit(s), 0);
     CHECK(access(server_path(s, "run.pid"), F_OK) != 0);
@@ -48,7 +38,7 @@ static void second_start_is_told_who_runs(void **state)
     CHECK_HAS(lines_text(&second->log), pid);
     CHECK_HAS(lines_text(&second->log), "run.pid");
     CHECK_EQ(lines_count(&second->log, "listening"), 0);
-    CHECK_EQ(read_pid(server_path(first, "run.pid")), first->pid);
+    CHECK_EQ(server_read_pid(server_path(first, "run.pid")), first->pid);
     free(client_get(first, "/", 200));
 }
 
@@ -66,7 +56,7 @@ static void stale_file_is_no_obstacle(void **state)
         const char *path =
             i == 0 ? server_path(first, "run.pid") : server_write_file(second, "other.pid", "1\n");
         struct server *s = start(path);
-        CHECK_EQ(read_pid(path), s->pid);
+        CHECK_EQ(server_read_pid(path), s->pid);
     }
 }
 

@@ -31,15 +31,6 @@ static void single_mode_says_it_once_and_serves_on(void **state)
     CHECK_EQ(server_wait_exit(s), 0);
 }
 
-static void wait_processes(struct server *s, size_t n)
-{
-    pid_t below[PROCS_MAX];
-    uint64_t deadline = patience_until(PATIENCE_MS);
-    while (procs_below(s->pid, below) != n)
-        CHECK_SAYING(patience_turn(deadline), "%zu processes, expected %zu",
-                     procs_below(s->pid, below), n);
-}
-
 /* Over and over again, and nobody is cut, refused or served twice. */
 static void workers_are_replaced_under_load(void **state)
 {
@@ -70,7 +61,7 @@ static void only_worker_is_replaced_without_a_gap(void **state)
         (void)server_wait_log(s, "worker ended");
         CHECK(server_worker_pid(s, 0) != pid);
     }
-    wait_processes(s, 2);
+    server_wait_processes(s, 2);
 }
 
 /* All are worn at about the same time: one after the other goes, each when its successor is

@@ -5,8 +5,6 @@
 
 #include "tests/harness/client.h"
 #include "tests/harness/load.h"
-#include "tests/harness/patience.h"
-#include "tests/harness/procs.h"
 #include "tests/harness/server.h"
 
 #define CHURN_SO REMUDA_TEST_APPS_DIR "/churn.so"
@@ -23,16 +21,6 @@ static void end_load(struct load *l)
     load_wait_answers(l, 50);
     struct load_result result = load_finish(l);
     load_check(&result, 0);
-}
-
-/* Waits until there are so many processes below the master. */
-static void wait_processes(struct server *s, size_t n)
-{
-    pid_t below[PROCS_MAX];
-    uint64_t deadline = patience_until(PATIENCE_MS);
-    while (procs_below(s->pid, below) != n)
-        CHECK_SAYING(patience_turn(deadline), "%zu processes, expected %zu",
-                     procs_below(s->pid, below), n);
 }
 
 static long signal_and_wait(struct server *s, int number)
@@ -55,7 +43,7 @@ static void one_more_and_one_fewer_under_load(void **state)
         load_wait_answers(l, 30);
     }
     end_load(l);
-    wait_processes(s, 3);
+    server_wait_processes(s, 3);
 }
 
 /* The sockets of a slot without a worker go on: someone has to accept from them. */
@@ -69,12 +57,12 @@ static void slots_without_workers_are_served(void **state)
         (void)server_wait_log(s, "worker ended");
         load_wait_answers(l, 50);
     }
-    wait_processes(s, 2);
+    server_wait_processes(s, 2);
     end_load(l);
     server_signal(s, SIGTTOU);
     (void)server_wait_log(s, "number of workers stays");
     free(client_get(s, "/bytes?n=1", 200));
-    wait_processes(s, 2);
+    server_wait_processes(s, 2);
 }
 
 /* Each of them counts, unless the kernel makes one of two. */
@@ -85,7 +73,7 @@ static void storm_ends_where_it_began(void **state)
     struct load *l = load_on(s);
     for (int i = 0; i < 40; i++)
         (void)signal_and_wait(s, i % 2 ? SIGTTOU : SIGTTIN);
-    wait_processes(s, 4);
+    server_wait_processes(s, 4);
     end_load(l);
 }
 
@@ -101,12 +89,12 @@ static void reload_goes_back_to_the_configured_number(void **state)
     server_signal(s, SIGHUP);
     CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "workers"), 1);
     (void)server_wait_log(s, "generation gone");
-    wait_processes(s, 2);
+    server_wait_processes(s, 2);
     load_wait_answers(l, 50);
     server_signal(s, SIGTTIN);
     (void)server_wait_log(s, "worker ready slot=1");
     end_load(l);
-    wait_processes(s, 3);
+    server_wait_processes(s, 3);
 }
 
 static void upgrade_goes_back_to_the_configured_number(void **state)
@@ -135,18 +123,18 @@ static void winch_leaves_the_master_and_a_reload_brings_workers_back(void **stat
     reply_init(&r);
     client_read(c, &r, false);
     CHECK_EQ(r.chunks, 10);
-    wait_processes(s, 1); /* the loader */
+    server_wait_processes(s, 1); /* the loader */
     struct client *waiting = client_to(s);
     client_send_text(waiting, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     server_signal(s, SIGHUP);
     (void)server_wait_log(s, "reloaded");
     client_read(waiting, &r, false);
     CHECK_TEXT(r.body.data, "hello\n");
-    wait_processes(s, 3);
+    server_wait_processes(s, 3);
     CHECK_EQ(signal_and_wait(s, SIGWINCH), 0);
-    wait_processes(s, 1);
+    server_wait_processes(s, 1);
     CHECK_EQ(signal_and_wait(s, SIGTTIN), 1);
-    wait_processes(s, 2);
+    server_wait_processes(s, 2);
     free(client_get(s, "/", 200));
     reply_fini(&r);
 }
@@ -163,7 +151,7 @@ static void fewer_while_a_worker_dies(void **state)
         CHECK_EQ(signal_and_wait(s, SIGTTIN), 3);
         (void)server_wait_log(s, "worker ready slot=2");
     }
-    wait_processes(s, 4);
+    server_wait_processes(s, 4);
 }
 
 SERVER_MAIN(SERVER_TEST(one_more_and_one_fewer_under_load),

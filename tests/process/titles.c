@@ -21,15 +21,8 @@ static void wait_title(pid_t pid, const char *expected)
 
 static void check_comm(pid_t pid, const char *expected)
 {
-    char path[64];
-    char name[32] = "";
-    (void)snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
-    FILE *file = fopen(path, "re");
-    CHECK(file != NULL);
-    CHECK(fgets(name, sizeof name, file) != NULL);
-    (void)fclose(file);
-    name[strcspn(name, "\n")] = '\0';
-    CHECK_TEXT(name, expected);
+    char name[32];
+    CHECK_TEXT(procs_name(pid, name, sizeof name), expected);
 }
 
 static pid_t loader_pid(struct server *s)

@@ -18,17 +18,6 @@
 #define CLIENTS 8
 #define YAML "bind: 127.0.0.1:0\nworkers: 2\npidfile: run.pid\n"
 
-/* Serves by the file remuda.yaml in the server's folder, with a program of its own where a test
- * wants to replace that ("./remuda"); NULL: the build's. */
-static struct server *start(const char *program, const char *app, const char *yaml)
-{
-    struct server *s = server_new();
-    const char *args[] = {"run", "-c", server_write_file(s, "remuda.yaml", yaml), app, NULL};
-    server_launch(s, &(struct server_options){.args = args, .program = program});
-    server_wait_ready(s);
-    return s;
-}
-
 static void copy_file(const char *from, const char *to)
 {
     static char block[65536];
@@ -50,14 +39,70 @@ static void write_program(const char *path, const char *text)
     CHECK(chmod(path, 0755) == 0);
 }
 
-static pid_t read_pid(const char *path)
+/* Serves by the file remuda.yaml in the folder of a server that isn't started yet. */
+static struct server *launch(struct server *s, const char *app, const char *yaml,
+                             struct server_options options)
 {
-    int pid = 0;
-    FILE *file = fopen(path, "re");
-    CHECK_SAYING(file, "no pid file %s", path);
-    CHECK(fscanf(file, "%d\n", &pid) == 1);
-    (void)fclose(file);
-    return (pid_t)pid;
+    const char *args[] = {"run", "-c", server_write_file(s, "remuda.yaml", yaml), app, NULL};
+    options.args = args;
+    server_launch(s, &options);
+    server_wait_ready(s);
+    return s;
+}
+
+static struct server *start(const char *app, const char *yaml)
+{
+    return launch(server_new(), app, yaml, (struct server_options){0});
+}
+
+static char program[256]; /* of start_own(): a copy that a test may replace */
+
+static struct server *start_own(const char *yaml)
+{
+    struct server *s = server_new();
+    (void)snprintf(program, sizeof program, "%s", server_path(s, "remuda"));
+    copy_file(REMUDA_BINARY, program);
+    return launch(s, REMUDA_DEMO_SO, yaml, (struct server_options){.program = "./remuda"});
+}
+
+static void open_gate(struct server *s)
+{
+    (void)server_write_file(s, "gate", "");
+}
+
+/* Its app starts only while the gate is open. */
+static struct server *start_gated(const char *yaml)
+{
+    char gate[300];
+    struct server *s = server_new();
+    (void)snprintf(gate, sizeof gate, "PROBE_GATE=%s", server_path(s, "gate"));
+    const char *env[] = {gate, NULL};
+    open_gate(s);
+    (void)launch(s, REMUDA_TEST_APPS_DIR "/probe.so", yaml, (struct server_options){.env = env});
+    CHECK(unlink(server_path(s, "gate")) == 0);
+    return s;
+}
+
+/* A request whose handler waits for the file "go". */
+static struct client *ask_waiting(struct server *s)
+{
+    struct client *c = client_to(s);
+    char request[512];
+    (void)snprintf(request, sizeof request, "GET /wait?file=%s HTTP/1.1\r\nHost: a\r\n\r\n",
+                   server_path(s, "go"));
+    client_send_text(c, request);
+    (void)server_wait_log(s, "probe waits");
+    return c;
+}
+
+static void finish_waiting(struct server *s, struct client *c)
+{
+    struct reply r;
+    reply_init(&r);
+    (void)server_write_file(s, "go", "");
+    client_read(c, &r, false);
+    CHECK_TEXT(r.body.data, "it came\n");
+    reply_fini(&r);
 }
 
 /* Starts a new master and waits until it serves. Returns its pid */
@@ -86,16 +131,12 @@ static void upgrade(struct server *s)
 /* The new master is refused, for this reason, and nothing is left of it. */
 static void check_refused(struct server *s, const char *why)
 {
-    pid_t below[PROCS_MAX];
     server_signal(s, SIGUSR2);
     const char *line = server_wait_log(s, "upgrade refused");
     CHECK_HAS(line, why);
     free(client_get(s, "/", 200));
-    uint64_t deadline = patience_until(PATIENCE_MS);
-    while (procs_below(s->pid, below) != 3)
-        CHECK_SAYING(patience_turn(deadline), "%zu processes, expected a loader and two workers",
-                     procs_below(s->pid, below));
-    CHECK_EQ(read_pid(server_path(s, "run.pid")), s->pid);
+    server_wait_processes(s, 3); /* a loader and two workers */
+    CHECK_EQ(server_read_pid(server_path(s, "run.pid")), s->pid);
     CHECK(access(server_path(s, "run.pid.2"), F_OK) != 0);
 }
 
@@ -111,7 +152,7 @@ static void end_load(struct load *l)
 static void upgrades_under_load_lose_nothing(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_TEST_APPS_DIR "/churn.so", YAML);
+    struct server *s = start(REMUDA_TEST_APPS_DIR "/churn.so", YAML);
     struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 1, 500);
     load_wait_answers(l, 100);
     size_t fds = 0;
@@ -135,10 +176,7 @@ static void unix_sockets_pass_over(void **state)
     char yaml[512];
     struct server *s = server_new();
     (void)snprintf(yaml, sizeof yaml, "bind: unix:%s\nworkers: 3\n", server_path(s, "socket"));
-    const char *args[] = {"run", "-c", server_write_file(s, "remuda.yaml", yaml),
-                          REMUDA_TEST_APPS_DIR "/churn.so", NULL};
-    server_launch(s, &(struct server_options){.args = args});
-    server_wait_ready(s);
+    (void)launch(s, REMUDA_TEST_APPS_DIR "/churn.so", yaml, (struct server_options){0});
     struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 2, 500);
     for (int i = 0; i < 3; i++) {
         upgrade(s);
@@ -166,7 +204,7 @@ static bool has_answer_of(struct server *s, long generation)
 static void both_serve_until_one_is_told_to_go(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     (void)start_new(s);
     CHECK(has_answer_of(s, 1));
     CHECK(has_answer_of(s, 2));
@@ -181,23 +219,13 @@ static void both_serve_until_one_is_told_to_go(void **state)
 static void request_under_way_is_finished_by_the_old_one(void **state)
 {
     (void)state;
-    struct reply r;
-    reply_init(&r);
-    struct server *s = start(NULL, REMUDA_TEST_APPS_DIR "/probe.so", YAML);
-    struct client *c = client_to(s);
-    char request[512];
-    (void)snprintf(request, sizeof request, "GET /wait?file=%s HTTP/1.1\r\nHost: a\r\n\r\n",
-                   server_path(s, "go"));
-    client_send_text(c, request);
-    (void)server_wait_log(s, "probe waits");
+    struct server *s = start(REMUDA_TEST_APPS_DIR "/probe.so", YAML);
+    struct client *c = ask_waiting(s);
     (void)start_new(s);
     server_signal(s, SIGTERM);
     (void)server_wait_log(s, "stopping");
-    (void)server_write_file(s, "go", "");
-    client_read(c, &r, false);
-    CHECK_TEXT(r.body.data, "it came\n");
+    finish_waiting(s, c);
     CHECK_EQ(server_wait_succession(s), 0);
-    reply_fini(&r);
 }
 
 /* ---- Files and names */
@@ -205,14 +233,14 @@ static void request_under_way_is_finished_by_the_old_one(void **state)
 static void pid_files_follow_gunicorns_protocol(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     for (int i = 0; i < 2; i++) {
         pid_t old = s->pid;
         pid_t pid = start_new(s);
-        CHECK_EQ(read_pid(server_path(s, "run.pid")), old);
-        CHECK_EQ(read_pid(server_path(s, "run.pid.2")), pid);
+        CHECK_EQ(server_read_pid(server_path(s, "run.pid")), old);
+        CHECK_EQ(server_read_pid(server_path(s, "run.pid.2")), pid);
         finish(s);
-        CHECK_EQ(read_pid(server_path(s, "run.pid")), pid);
+        CHECK_EQ(server_read_pid(server_path(s, "run.pid")), pid);
         CHECK(access(server_path(s, "run.pid.2"), F_OK) != 0);
     }
     server_signal(s, SIGTERM);
@@ -225,7 +253,7 @@ static void control_socket_follows_the_same_protocol(void **state)
 {
     (void)state;
     char pid[32];
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     for (int i = 0; i < 2; i++) {
         (void)start_new(s);
         CHECK(access(server_path(s, "control"), F_OK) == 0);
@@ -282,7 +310,7 @@ static void file_that_is_there_now_is_started(void **state)
 static void app_is_told_nothing_of_it(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_TEST_APPS_DIR "/environment.so", YAML);
+    struct server *s = start(REMUDA_TEST_APPS_DIR "/environment.so", YAML);
     upgrade(s);
     char *text = client_get(s, "/env/REMUDA_UPGRADE", 200);
     CHECK_TEXT(text, "(not set)\n");
@@ -300,7 +328,7 @@ static size_t count_listeners(struct server *s)
 static void more_and_fewer_workers(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     struct load *l = load_start(server_address(s, 0), CLIENTS, "/", "hello\n");
     static const char *const workers[] = {"4", "1", "3"};
     static const size_t sockets[] = {4, 4, 4};
@@ -322,10 +350,7 @@ static void addresses_come_and_go(void **state)
     struct server *s = server_new();
     (void)snprintf(yaml, sizeof yaml, "bind: [\"127.0.0.1:0\", \"unix:%s\"]\nworkers: 2\n",
                    server_path(s, "before"));
-    const char *args[] = {"run", "-c", server_write_file(s, "remuda.yaml", yaml), REMUDA_DEMO_SO,
-                          NULL};
-    server_launch(s, &(struct server_options){.args = args});
-    server_wait_ready(s);
+    (void)launch(s, REMUDA_DEMO_SO, yaml, (struct server_options){0});
     struct load *l = load_start(server_address(s, 0), CLIENTS, "/", "hello\n");
     (void)snprintf(yaml, sizeof yaml, "bind: [\"127.0.0.1:0\", \"unix:%s\"]\nworkers: 2\n",
                    server_path(s, "behind"));
@@ -346,14 +371,7 @@ static void addresses_come_and_go(void **state)
 static void program_that_is_another_is_refused(void **state)
 {
     (void)state;
-    struct server *s = server_new();
-    char program[256];
-    (void)snprintf(program, sizeof program, "%s", server_path(s, "remuda"));
-    copy_file(REMUDA_BINARY, program);
-    const char *args[] = {"run", "-c", server_write_file(s, "remuda.yaml", YAML), REMUDA_DEMO_SO,
-                          NULL};
-    server_launch(s, &(struct server_options){.args = args, .program = "./remuda"});
-    server_wait_ready(s);
+    struct server *s = start_own(YAML);
     struct load *l = load_start(server_address(s, 0), CLIENTS, "/", "hello\n");
     write_program(program, "#!/bin/sh\nexit 7\n");
     check_refused(s, "exit code 7");
@@ -377,15 +395,7 @@ static void program_that_is_another_is_refused(void **state)
 static void program_that_does_nothing_is_given_up(void **state)
 {
     (void)state;
-    struct server *s = server_new();
-    char program[256];
-    (void)snprintf(program, sizeof program, "%s", server_path(s, "remuda"));
-    copy_file(REMUDA_BINARY, program);
-    const char *args[] = {"run", "-c",
-                          server_write_file(s, "remuda.yaml", YAML "boot_timeout: 1s\n"),
-                          REMUDA_DEMO_SO, NULL};
-    server_launch(s, &(struct server_options){.args = args, .program = "./remuda"});
-    server_wait_ready(s);
+    struct server *s = start_own(YAML "boot_timeout: 1s\n");
     write_program(program, "#!/bin/sh\nexec sleep 1000\n");
     check_refused(s, "boot_timeout");
     write_program(program, "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n");
@@ -398,7 +408,7 @@ static void program_that_does_nothing_is_given_up(void **state)
 static void configuration_that_is_wrong_is_told(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     (void)server_write_file(s, "remuda.yaml", YAML "wrokers: 3\n");
     check_refused(s, "remuda.yaml:4:1: wrokers");
     (void)server_write_file(s, "remuda.yaml", YAML "bind: 192.0.2.1:0\n");
@@ -427,9 +437,7 @@ static void app_that_fails_is_told(void **state)
     char app[256];
     (void)snprintf(app, sizeof app, "%s", server_path(s, "app.so"));
     copy_file(REMUDA_DEMO_SO, app);
-    const char *args[] = {"run", "-c", server_write_file(s, "remuda.yaml", YAML), app, NULL};
-    server_launch(s, &(struct server_options){.args = args});
-    server_wait_ready(s);
+    (void)launch(s, app, YAML, (struct server_options){0});
     s->is_violent = true;
     struct load *l = load_start(server_address(s, 0), CLIENTS, "/", "hello\n");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -458,7 +466,7 @@ static void command_does_all_of_it(void **state)
 {
     (void)state;
     char expected[64];
-    struct server *s = start(NULL, REMUDA_TEST_APPS_DIR "/churn.so", YAML);
+    struct server *s = start(REMUDA_TEST_APPS_DIR "/churn.so", YAML);
     struct load *l = load_start_mixed(server_address(s, 0), 2 * LOAD_MANNERS, 3, 500);
     for (int i = 0; i < 3; i++) {
         load_wait_generation(l, i + 1);
@@ -479,7 +487,7 @@ static void command_does_all_of_it(void **state)
 static void command_says_why_it_was_refused(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     (void)server_write_file(s, "remuda.yaml", YAML "wrokers: 3\n");
     struct server *command = start_command(s);
     CHECK_EQ(server_run(command), 1);
@@ -498,15 +506,8 @@ static void command_says_why_it_was_refused(void **state)
 static void workers_come_back_when_the_new_one_is_lost(void **state)
 {
     (void)state;
-    struct reply r;
-    reply_init(&r);
-    struct server *s = start(NULL, REMUDA_TEST_APPS_DIR "/probe.so", YAML);
-    struct client *c = client_to(s);
-    char request[512];
-    (void)snprintf(request, sizeof request, "GET /wait?file=%s HTTP/1.1\r\nHost: a\r\n\r\n",
-                   server_path(s, "go"));
-    client_send_text(c, request);
-    (void)server_wait_log(s, "probe waits");
+    struct server *s = start(REMUDA_TEST_APPS_DIR "/probe.so", YAML);
+    struct client *c = ask_waiting(s);
     s->is_violent = true;
     struct server *command = start_command(s);
     (void)server_wait_log(s, "new master ready");
@@ -515,11 +516,8 @@ static void workers_come_back_when_the_new_one_is_lost(void **state)
     CHECK_EQ(server_run(command), 1);
     CHECK_HAS(lines_text(&command->log), "gone again");
     free(client_get(s, "/counts", 200));
-    (void)server_write_file(s, "go", "");
-    client_read(c, &r, false);
-    CHECK_TEXT(r.body.data, "it came\n");
+    finish_waiting(s, c);
     upgrade(s);
-    reply_fini(&r);
 }
 
 /* ---- Signals at bad moments */
@@ -527,7 +525,7 @@ static void workers_come_back_when_the_new_one_is_lost(void **state)
 static void second_upgrade_waits_for_its_turn(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     pid_t pid = start_new(s);
     server_signal(s, SIGUSR2);
     CHECK_HAS(server_wait_log(s, "upgrade refused"), "is running");
@@ -540,7 +538,7 @@ static void second_upgrade_waits_for_its_turn(void **state)
 static void new_one_that_is_stopped_leaves_the_old_one_as_it_was(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     struct load *l = load_start(server_address(s, 0), CLIENTS, "/", "hello\n");
     static const int signals[] = {SIGTERM, SIGINT, SIGTERM};
     for (size_t i = 0; i < 3; i++) {
@@ -551,7 +549,7 @@ static void new_one_that_is_stopped_leaves_the_old_one_as_it_was(void **state)
         CHECK(kill(pid, signals[i]) == 0);
         (void)server_wait_log(s, "new master gone");
         CHECK(access(server_path(s, "run.pid.2"), F_OK) != 0);
-        CHECK_EQ(read_pid(server_path(s, "run.pid")), s->pid);
+        CHECK_EQ(server_read_pid(server_path(s, "run.pid")), s->pid);
         if (signals[i] == SIGINT)
             l = load_start(server_address(s, 0), CLIENTS, "/", "hello\n");
         load_wait_answers(l, CLIENTS);
@@ -564,7 +562,7 @@ static void new_one_that_is_stopped_leaves_the_old_one_as_it_was(void **state)
 static void workers_that_were_sent_home_come_back(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     struct load *l = load_start(server_address(s, 0), CLIENTS, "/", "hello\n");
     (void)start_new(s);
     server_signal(s, SIGWINCH);
@@ -584,26 +582,15 @@ static void workers_that_were_sent_home_come_back(void **state)
 static void term_waits_for_a_new_one_that_boots(void **state)
 {
     (void)state;
-    struct server *s = server_new();
-    char gate[256];
-    (void)snprintf(gate, sizeof gate, "%s", server_path(s, "gate"));
-    char env[300];
-    (void)snprintf(env, sizeof env, "PROBE_GATE=%s", gate);
-    (void)server_write_file(s, "gate", "");
-    const char *args[] = {"run", "-c", server_write_file(s, "remuda.yaml", YAML),
-                          REMUDA_TEST_APPS_DIR "/probe.so", NULL};
-    const char *envs[] = {env, NULL};
-    server_launch(s, &(struct server_options){.args = args, .env = envs});
-    server_wait_ready(s);
+    struct server *s = start_gated(YAML);
     struct load *l = load_start(server_address(s, 0), CLIENTS, "/counts", NULL);
     load_wait_answers(l, CLIENTS);
-    CHECK(unlink(gate) == 0);
     server_signal(s, SIGUSR2);
     (void)server_wait_log(s, "new master started");
     server_signal(s, SIGTERM);
     (void)server_wait_log(s, "stop waits");
     load_wait_answers(l, 50);
-    (void)server_write_file(s, "gate", "");
+    open_gate(s);
     CHECK_EQ(server_wait_succession(s), 0);
     end_load(l);
 }
@@ -611,36 +598,21 @@ static void term_waits_for_a_new_one_that_boots(void **state)
 static void term_is_obeyed_when_the_new_one_fails(void **state)
 {
     (void)state;
-    struct server *s = server_new();
-    char program[256];
-    (void)snprintf(program, sizeof program, "%s", server_path(s, "remuda"));
-    copy_file(REMUDA_BINARY, program);
-    const char *args[] = {"run", "-c", server_write_file(s, "remuda.yaml", YAML), REMUDA_DEMO_SO,
-                          NULL};
-    server_launch(s, &(struct server_options){.args = args, .program = "./remuda"});
-    server_wait_ready(s);
+    struct server *s = start_own(YAML);
     write_program(program, "#!/bin/sh\nwhile [ ! -e gate ]; do sleep 0.01; done\nexit 1\n");
     server_signal(s, SIGUSR2);
     (void)server_wait_log(s, "new master started");
     server_signal(s, SIGTERM);
     (void)server_wait_log(s, "stop waits");
     free(client_get(s, "/", 200));
-    (void)server_write_file(s, "gate", "");
+    open_gate(s);
     CHECK_EQ(server_wait_exit(s), 0);
 }
 
 static void term_waits_for_a_new_one_that_was_given_up(void **state)
 {
     (void)state;
-    struct server *s = server_new();
-    char program[256];
-    (void)snprintf(program, sizeof program, "%s", server_path(s, "remuda"));
-    copy_file(REMUDA_BINARY, program);
-    const char *args[] = {"run", "-c",
-                          server_write_file(s, "remuda.yaml", YAML "boot_timeout: 1s\n"),
-                          REMUDA_DEMO_SO, NULL};
-    server_launch(s, &(struct server_options){.args = args, .program = "./remuda"});
-    server_wait_ready(s);
+    struct server *s = start_own(YAML "boot_timeout: 1s\n");
     write_program(program, "#!/bin/sh\ntrap 'echo >given_up' TERM\n"
                            "while :; do sleep 0.05; done\n");
     server_signal(s, SIGUSR2);
@@ -655,23 +627,13 @@ static void term_waits_for_a_new_one_that_was_given_up(void **state)
 static void term_wins_over_an_upgrade_that_waits_for_a_reload(void **state)
 {
     (void)state;
-    struct server *s = server_new();
-    char env[300];
-    (void)snprintf(env, sizeof env, "PROBE_GATE=%s", server_path(s, "gate"));
-    (void)server_write_file(s, "gate", "");
-    const char *args[] = {"run", "-c",
-                          server_write_file(s, "remuda.yaml", YAML "drain_delay: 1h\n"),
-                          REMUDA_TEST_APPS_DIR "/probe.so", NULL};
-    const char *envs[] = {env, NULL};
-    server_launch(s, &(struct server_options){.args = args, .env = envs});
-    server_wait_ready(s);
-    CHECK(unlink(server_path(s, "gate")) == 0);
+    struct server *s = start_gated(YAML "drain_delay: 1h\n");
     server_signal(s, SIGHUP);
     (void)server_wait_log(s, "reloading");
     server_signal(s, SIGUSR2);
     server_signal(s, SIGTERM);
     CHECK_HAS(server_wait_log(s, "upgrade refused"), "the server stops");
-    (void)server_write_file(s, "gate", "");
+    open_gate(s);
     (void)server_wait_log(s, "generation gone");
     server_signal(s, SIGTERM);
     CHECK_EQ(server_wait_exit(s), 0);
@@ -681,7 +643,7 @@ static void term_wins_over_an_upgrade_that_waits_for_a_reload(void **state)
 static void reload_and_upgrade_do_not_disturb_each_other(void **state)
 {
     (void)state;
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     struct load *l = load_start(server_address(s, 0), CLIENTS, "/", "hello\n");
     for (int i = 0; i < 3; i++) {
         server_signal(s, SIGHUP);
@@ -699,7 +661,7 @@ static void storm_of_signals_makes_one_new_master(void **state)
 {
     (void)state;
     static const int signals[] = {SIGUSR2, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGPIPE};
-    struct server *s = start(NULL, REMUDA_DEMO_SO, YAML);
+    struct server *s = start(REMUDA_DEMO_SO, YAML);
     struct load *l = load_start(server_address(s, 0), CLIENTS, "/", "hello\n");
     for (int i = 0; i < 3000; i++)
         CHECK(kill(s->pid, signals[i % 6]) == 0);

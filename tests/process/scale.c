@@ -107,7 +107,7 @@ static void upgrade_goes_back_to_the_configured_number(void **state)
     (void)server_wait_log(s, "new master ready");
     server_signal(s, SIGTERM);
     CHECK_EQ(server_wait_succession(s), 0);
-    wait_processes(s, 2);
+    server_wait_processes(s, 2);
     free(client_get(s, "/bytes?n=1", 200));
 }
 

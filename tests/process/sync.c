@@ -354,7 +354,11 @@ static void stop_serves_who_is_there_and_who_waits(void **state)
     CHECK(r.is_closing); /* since somebody waits, if not for the stop */
     for (int i = 0; i < 5; i++) {
         expect(queued[i], 200, "loop loop\n");
-        CHECK(r.is_closing);
+        CHECK(r.is_closing || i == 4);
+    }
+    while (!r.is_closing) { /* nobody waits; the worker hears of the stop in its own time */
+        client_exchange(queued[4], &r, HELLO);
+        CHECK_EQ(r.status, 200);
     }
     CHECK_EQ(server_wait_exit(s), 0);
 }

@@ -15,7 +15,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -25,20 +24,22 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "server/sieve.h"
 #include "server/targets.h"
 
 #define DEFER_SECONDS 1
-#define TCP_FLAG_SYN_BIT 0x02
-#define TCP_FLAG_ACK_BIT 0x10
+#define WAIT_US (3 * CLOCK_US_PER_S) /* workers of a master that was killed are gone in less */
 
 /* What is being opened, and beside what. */
 struct build {
     struct targets targets;
     const struct settings *settings;
     const struct listen_set *present; /* what is listened on already */
+    struct targets_wait wait;         /* for what others have; zeroed: for nothing */
 };
 
 /* ---- The set */
@@ -145,21 +146,22 @@ static int bind_first(const struct build *build, const struct target *target,
     return fd;
 }
 
-/* A further socket of an address, like its first one, and listening. */
-static int open_sibling(const struct listen_address *about, int first_fd, uint32_t backlog)
+/* A further socket of an address, like its first one; it does not listen yet. */
+static int open_sibling(const struct listen_address *about, int first_fd)
 {
     int v6_only = 0;
     socklen_t len = sizeof v6_only;
     if (about->where.ss_family == AF_INET6 &&
         getsockopt(first_fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, &len) < 0)
         return -errno;
-    int fd = bind_tcp(&about->where, about->where_len, v6_only != 0, true);
-    if (fd >= 0 && listen(fd, (int)backlog) < 0) {
-        int code = errno;
-        fd_close(&fd);
-        return -code;
-    }
-    return fd;
+    return bind_tcp(&about->where, about->where_len, v6_only != 0, true);
+}
+
+static bool is_listening(int fd)
+{
+    int value = 0;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value == 1;
 }
 
 /* ---- Unix */
@@ -290,6 +292,8 @@ static int add_targets(struct build *build, struct listen_change *change, struct
             continue;
         }
         int rc = add_target(build, target, &change->added);
+        while (rc == -EADDRINUSE && targets_wait(&build->wait, target))
+            rc = add_target(build, target, &change->added);
         if (rc < 0 && is_skippable(target, -rc)) {
             log_warn("address skipped", "bind=%s why=\"%s\"", target->bind->text,
                      targets_explain(-rc, target));
@@ -332,10 +336,10 @@ static bool keep_passed(const struct listen_set *set, struct listen_change *chan
     return is_passed;
 }
 
-int listen_prepare(const struct listen_set *set, const struct settings *settings,
+static int prepare(const struct listen_set *set, const struct settings *settings, uint64_t wait_us,
                    struct listen_change *out, struct err *err)
 {
-    struct build build = {.settings = settings, .present = set};
+    struct build build = {.settings = settings, .present = set, .wait = {.for_us = wait_us}};
     struct listen_change change = {.n_kept = set->n_addresses};
     change.is_kept = calloc(set->n_addresses + 1, sizeof *change.is_kept);
     int rc = change.is_kept ? 0 : err_set(err, ENOMEM, "out of memory");
@@ -357,6 +361,12 @@ int listen_prepare(const struct listen_set *set, const struct settings *settings
     else
         *out = change;
     return rc;
+}
+
+int listen_prepare(const struct listen_set *set, const struct settings *settings,
+                   struct listen_change *out, struct err *err)
+{
+    return prepare(set, settings, 0, out, err);
 }
 
 void listen_discard(struct listen_change *change)
@@ -386,8 +396,8 @@ static bool has_listener(const struct listen_set *set, uint32_t origin, uint32_t
     return false;
 }
 
-/* What is missing of a slot, for all TCP addresses. */
-static int fill_slot(struct listen_set *set, uint32_t slot, uint32_t backlog, struct err *err)
+/* What is missing of a slot, for all TCP addresses; to be raised. */
+static int fill_slot(struct listen_set *set, uint32_t slot, struct err *err)
 {
     for (uint32_t origin = 0; origin < set->n_addresses; origin++) {
         const struct listen_address *about = &set->addresses[origin];
@@ -396,7 +406,7 @@ static int fill_slot(struct listen_set *set, uint32_t slot, uint32_t backlog, st
             continue;
         int fd = reserve(set, 1, 0);
         if (fd == 0)
-            fd = open_sibling(about, first_fd, backlog);
+            fd = open_sibling(about, first_fd);
         if (fd < 0)
             return err_set(err, -fd, "cannot listen on %s for slot %u: %s", about->text, slot,
                            fd == -EMFILE || fd == -ENFILE ? TARGETS_TOO_MANY_FILES : strerror(-fd));
@@ -412,13 +422,38 @@ static void note_slot(struct listen_set *set, uint32_t slot)
         set->n_slots = slot + 1;
 }
 
-/* Closes what was made since a copy of the list was taken. */
+/* Listens on what does not yet. Last of all, since it hardly ever fails: a socket of a group that
+ * has listened for a moment has connections in its queue, and closing it resets them. */
+static int raise_filled(const struct listen_set *set, uint32_t backlog, struct err *err)
+{
+    for (uint32_t id = 0; id < set->n; id++) {
+        int fd = set->items[id].fd;
+        if (fd < 0 || is_listening(fd) || listen(fd, (int)backlog) == 0)
+            continue;
+        return err_set(err, errno, "cannot listen on %s: %s",
+                       set->addresses[set->items[id].origin].text, strerror(errno));
+    }
+    return 0;
+}
+
+/* Closes what was made since a copy of the list was taken, but for what listens by now: that is
+ * served like any slot without a worker. */
 static void shrink_to(struct listen_set *set, const struct listener *before, uint32_t n_before)
 {
-    for (uint32_t id = 0; id < set->n; id++)
-        if (id >= n_before || before[id].fd < 0)
-            fd_close(&set->items[id].fd);
-    set->n = n_before;
+    uint32_t n = n_before;
+    for (uint32_t id = 0; id < set->n; id++) {
+        struct listener *item = &set->items[id];
+        if (item->fd < 0 || (id < n_before && before[id].fd >= 0))
+            continue;
+        if (!is_listening(item->fd)) {
+            fd_close(&item->fd);
+            continue;
+        }
+        n = id >= n ? id + 1 : n;
+        if (item->slot >= (int)set->n_slots)
+            set->n_slots = (uint32_t)item->slot + 1;
+    }
+    set->n = n;
 }
 
 static struct listener *copy_items(const struct listen_set *set)
@@ -437,7 +472,9 @@ int listen_open_slot(struct listen_set *set, uint32_t slot, struct err *err)
     if (!before)
         return err_set(err, ENOMEM, "out of memory");
     uint32_t n_before = set->n;
-    int rc = fill_slot(set, slot, set->backlog, err);
+    int rc = fill_slot(set, slot, err);
+    if (rc == 0)
+        rc = raise_filled(set, set->backlog, err);
     if (rc < 0)
         shrink_to(set, before, n_before);
     else
@@ -446,7 +483,8 @@ int listen_open_slot(struct listen_set *set, uint32_t slot, struct err *err)
     return rc;
 }
 
-/* All of what was prepared, and their siblings for each slot that there is or will be. */
+/* All of what was prepared listens; their siblings, for each slot that there is or will be, do not
+ * yet. */
 static int raise_added(const struct listen_set *set, struct listen_set *added, uint32_t n_slots,
                        struct err *err)
 {
@@ -461,7 +499,7 @@ static int raise_added(const struct listen_set *set, struct listen_set *added, u
     }
     for (uint32_t slot = 0; slot < LISTEN_SLOTS_MAX; slot++) {
         bool is_there = slot < n_slots || set->has_slot[slot];
-        int rc = is_there ? fill_slot(added, slot, set->backlog, err) : 0;
+        int rc = is_there ? fill_slot(added, slot, err) : 0;
         if (rc < 0)
             return rc;
     }
@@ -506,12 +544,16 @@ int listen_commit(struct listen_set *set, struct listen_change *change, uint32_t
     struct listener *before = copy_items(set);
     int rc = before ? 0 : err_set(err, ENOMEM, "out of memory");
     mark_leaving(set, change);
+    for (uint32_t slot = 0; rc == 0 && slot < n_slots; slot++)
+        rc = fill_slot(set, slot, err);
     if (rc == 0)
         rc = raise_added(set, &change->added, n_slots, err);
-    for (uint32_t slot = 0; rc == 0 && slot < n_slots; slot++)
-        rc = fill_slot(set, slot, set->backlog, err);
     if (rc == 0 && reserve(set, change->added.n, change->added.n_addresses) < 0)
         rc = err_set(err, ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = raise_filled(&change->added, set->backlog, err);
+    if (rc == 0)
+        rc = raise_filled(set, set->backlog, err);
     if (rc < 0) {
         mark_leaving(set, NULL);
         if (before)
@@ -532,7 +574,7 @@ int listen_open(const struct settings *settings, uint32_t n_slots, struct listen
 {
     struct listen_set set = {.backlog = settings->backlog};
     struct listen_change change;
-    int rc = listen_prepare(&set, settings, &change, err);
+    int rc = prepare(&set, settings, WAIT_US, &change, err);
     if (rc == 0)
         rc = listen_commit(&set, &change, n_slots, err);
     if (rc < 0)
@@ -556,41 +598,14 @@ void listen_announce(struct listen_set *set)
 
 /* ---- The end */
 
-/* Whoever may not attach a filter has a coarser sieve: what comes from afar, and from any host
- * that is set up as usual, has less than 255 hops to live. Like the filter's, it is for what the
- * listening socket itself is asked, not for handshakes under way; but connections inherit it, so a
- * worker lifts it from those that it accepts (drain_lift_sieve()). */
-static int refuse_far(const struct listener *listener)
-{
-    int least = 255;
-    int rc = setsockopt(listener->fd, IPPROTO_IP, IP_MINTTL, &least, sizeof least);
-    if (setsockopt(listener->fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &least, sizeof least) == 0)
-        rc = 0; /* which of the two there is, the family says */
-    return rc;
-}
-
 /* Not where others listen as well: what is done to a socket is done to all copies of it. */
 static void refuse_new(const struct listen_set *set, const struct listener *listener)
 {
-    /* At a listening socket the packet begins with the TCP header (tcp_filter() in the kernel's
-     * net/ipv4/tcp_ipv4.c): byte 13 holds the flags, RFC 9293 §3.1. */
-    static struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
-        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TCP_FLAG_SYN_BIT | TCP_FLAG_ACK_BIT),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_FLAG_SYN_BIT, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-    };
-    const struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
     if (listener->fd < 0 || set->addresses[listener->origin].is_shared)
         return;
-    int rc = listener->slot >= 0
-                 ? setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
-                 : shutdown(listener->fd, SHUT_RD);
-    if (rc < 0 && listener->slot >= 0)
-        rc = refuse_far(listener);
+    int rc = sieve_refuse_new(listener->fd, listener->slot >= 0);
     if (rc < 0)
-        log_debug("new connections not refused", "why=\"%s\"", strerror(errno));
+        log_debug("new connections not refused", "why=\"%s\"", strerror(-rc));
 }
 
 void listen_hand_over_all(const struct listen_set *set)

@@ -61,7 +61,8 @@ struct listen_change {
     uint32_t n_kept;         /* room of is_kept */
 };
 
-/* Binds everything that the settings name, and listens. What fails closes all again.
+/* Binds everything that the settings name, and listens. What fails closes all again. An address
+ * that another remuda has, or nobody who can be found, is tried for some seconds (targets_wait()).
  * n_slots  sockets for each TCP address, 1 … LISTEN_SLOTS_MAX
  * Returns  0; -errno, *err is a sentence for the user. Logs addresses that were skipped */
 int listen_open(const struct settings *settings, uint32_t n_slots, struct listen_set *out,
@@ -76,7 +77,9 @@ int listen_prepare(const struct listen_set *set, const struct settings *settings
 
 /* Listens on what was prepared, gives each TCP address sockets for slots 0 … n_slots - 1, and marks
  * what is left out. *change is empty afterwards.
- * Returns  0; -errno, *err: the set is as it was, the change is undone */
+ * Returns  0; -errno, *err: the set is as it was, the change is undone. No connection is lost by
+ *          that: a socket that listened already when another one failed stays, as of a slot without
+ *          a worker */
 int listen_commit(struct listen_set *set, struct listen_change *change, uint32_t n_slots,
                   struct err *err) __attribute__((warn_unused_result));
 
@@ -85,7 +88,7 @@ void listen_discard(struct listen_change *change);
 
 /* One more slot: a socket of it for each TCP address.
  * slot     0 … LISTEN_SLOTS_MAX - 1; one that has its sockets is left alone
- * Returns  0; -errno, *err: the set is as it was */
+ * Returns  0; -errno, *err: the set is as it was; see listen_commit() */
 int listen_open_slot(struct listen_set *set, uint32_t slot, struct err *err)
     __attribute__((warn_unused_result));
 

@@ -226,6 +226,7 @@ static int set_up(struct master *m, const struct master_start *start)
         return refuse_start(m, err.code == EEXIST ? CLI_BIND : CLI_CONFIG, &err);
     if (inherit_listen(m->inherit, s, n_slots, &m->listeners, &err) < 0)
         return refuse_start(m, CLI_BIND, &err);
+    m->herd.now_us = clock_now_us(); /* names were looked up, addresses perhaps waited for */
     if (open_signals(m, &err) < 0)
         return refuse_start(m, CLI_NO_BOOT, &err);
     m->polls = calloc(HERD_SEATS + POLL_CHANNELS + 1, sizeof *m->polls);

@@ -9,9 +9,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "server/endpoint.h"
+
+#define NAP_US (20 * CLOCK_US_PER_MS) /* between two tries */
 
 /* A name may have the same address twice (hosts(5)); the second would find its port in use. */
 static bool is_there(const struct targets *targets, const struct target *target)
@@ -188,4 +194,34 @@ int targets_refuse(struct err *err, int code, const struct target *target)
     print_holder(holder, sizeof holder, code, target);
     return err_set(err, code, "cannot listen on %s: %s%s", target->bind->text,
                    targets_explain(code, target), holder);
+}
+
+/* ---- Waiting */
+
+static void tell_wait(const struct targets_wait *wait, const struct target *target,
+                      const struct endpoint_holder *holder)
+{
+    char who[LOG_QUOTE_MAX + 8];
+    const char *name = holder->pid ? holder->name : "unknown";
+    log_warn("address in use", "bind=%s pid=%d program=%s does=\"try again for %d s\"",
+             target->bind->text, (int)holder->pid, log_quote(who, name, strlen(name)),
+             (int)(wait->for_us / CLOCK_US_PER_S));
+}
+
+bool targets_wait(struct targets_wait *wait, const struct target *target)
+{
+    static const struct timespec nap = {.tv_nsec = NAP_US * 1000};
+    struct endpoint_holder holder = {.pid = 0};
+    uint64_t now_us = clock_now_us();
+    if (wait->for_us == 0 || (wait->until_us != 0 && now_us >= wait->until_us))
+        return false;
+    if (wait->until_us == 0) {
+        bool is_known = endpoint_find_holder(&target->address, &holder);
+        if (is_known && (!holder.is_remuda || holder.pid == getpid()))
+            return false;
+        wait->until_us = now_us + wait->for_us;
+        tell_wait(wait, target, &holder);
+    }
+    (void)nanosleep(&nap, NULL);
+    return true;
 }

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "config/settings.h"
@@ -49,6 +50,19 @@ void targets_share_port(struct targets *targets, const struct target *target,
 
 /* Why an address can't be listened on, for a person. code: positive errno. Borrowed text */
 const char *targets_explain(int code, const struct target *target);
+
+/* How long an address that somebody has may be waited for. */
+struct targets_wait {
+    uint64_t for_us;   /* in all, from the first refusal on; 0: not at all */
+    uint64_t until_us; /* 0: it has not begun */
+};
+
+/* Waits a moment for an address in use, where that may help: workers whose master was killed hold
+ * its sockets until they have died of that, too. Whoever is known to be another program keeps it.
+ * Logs, once, what it waits for, and who has it.
+ * Returns  whether it should be tried again
+ * Safe     may block: 20 ms, and for_us in all */
+bool targets_wait(struct targets_wait *wait, const struct target *target);
 
 /* Fills *err with "cannot listen on …: why". Returns -code */
 int targets_refuse(struct err *err, int code, const struct target *target);

@@ -168,6 +168,33 @@ static void port_of_another_remuda_is_exit_3(void **state)
     check_serves(server_address(first, 0));
 }
 
+/* A supervisor starts it again in the moment of its death, when workers may hold its sockets. */
+static void address_of_a_server_that_dies_is_waited_for(void **state)
+{
+    (void)state;
+    char bind[256];
+    for (int is_unix = 0; is_unix <= 1; is_unix++) {
+        struct server *first = server_new();
+        (void)snprintf(bind, sizeof bind, "unix:%s", server_path(first, "socket"));
+        launch(first, is_unix ? bind : "127.0.0.1:0", NULL);
+        server_wait_ready(first);
+        first->is_violent = true;
+        if (!is_unix)
+            (void)snprintf(bind, sizeof bind, "127.0.0.1:%u", server_port(first, 0));
+        struct server *second = server_new();
+        launch(second, bind, NULL);
+        const char *line = server_wait_log(second, "address in use");
+        CHECK_EQ(lines_number(line, "pid"), first->pid);
+        CHECK(kill(first->pid, SIGKILL) == 0);
+        server_wait_ready(second);
+        CHECK_EQ(lines_count(&second->log, "address in use"), 1);
+        check_serves(server_address(second, 0));
+        CHECK_EQ(server_wait_exit(first), -SIGKILL);
+        server_signal(second, SIGTERM);
+        CHECK_EQ(server_wait_exit(second), 0);
+    }
+}
+
 /* One bad address among good ones: nothing is started. */
 static void one_port_in_use_among_others_is_exit_3(void **state)
 {
@@ -338,6 +365,7 @@ SERVER_MAIN(SERVER_TEST(several_addresses_at_once), SERVER_TEST(ipv6_loopback),
             SERVER_TEST(port_in_use_is_exit_3),
             SERVER_TEST(port_in_use_is_exit_3_in_single_mode_too),
             SERVER_TEST(port_of_another_remuda_is_exit_3),
+            SERVER_TEST(address_of_a_server_that_dies_is_waited_for),
             SERVER_TEST(one_port_in_use_among_others_is_exit_3),
             SERVER_TEST(address_of_somebody_else_is_exit_3),
             SERVER_TEST(port_is_free_at_once_after_a_stop),

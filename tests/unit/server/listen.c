@@ -16,15 +16,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/log.h"
+
+#undef fork /* clients that have descriptors of their own */
 
 #define N_SLOTS 4
 #define BINDS_MAX 3
@@ -523,6 +528,79 @@ static void a_bind_moves_between_one_address_and_all(void **state)
     assert_int_equal(count_open(&scene->set), N_SLOTS);
 }
 
+/* Connects N_CLIENTS times, sends an octet each, tells that it has, and looks at all of them when
+ * the other side has closed its end. Exit code: 0 nobody was reset, 1 somebody was. */
+#define N_CLIENTS 400
+
+static void client_main(uint16_t port, int talk_fd)
+{
+    static int clients[N_CLIENTS];
+    char octet;
+    int n_reset = 0;
+    for (int i = 0; i < N_CLIENTS; i++) {
+        clients[i] = connect_to(AF_INET, port);
+        n_reset += clients[i] < 0 || send(clients[i], "x", 1, MSG_NOSIGNAL) != 1;
+    }
+    if (write(talk_fd, "", 1) != 1 || read(talk_fd, &octet, 1) != 0)
+        _exit(2);
+    for (int i = 0; i < N_CLIENTS; i++)
+        n_reset +=
+            clients[i] >= 0 && recv(clients[i], &octet, 1, MSG_DONTWAIT) < 0 && errno != EAGAIN;
+    _exit(n_reset > 0);
+}
+
+static pid_t start_clients(uint16_t port, int *out_talk_fd)
+{
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)close(ends[0]);
+        assert_int_equal(fd_set_nonblock(ends[1], false), 0);
+        client_main(port, ends[1]);
+    }
+    (void)close(ends[1]);
+    *out_talk_fd = ends[0];
+    return pid;
+}
+
+/* As many descriptors as are open, and `more`. */
+static void limit_descriptors(struct rlimit *out_before, rlim_t more)
+{
+    int lowest_free = dup(STDERR_FILENO);
+    assert_true(lowest_free >= 0 && getrlimit(RLIMIT_NOFILE, out_before) == 0);
+    (void)close(lowest_free);
+    struct rlimit limit = {(rlim_t)lowest_free + more, out_before->rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* Sockets of a group that had listened for a moment would have taken connections with them. */
+static void slots_that_find_no_descriptors_cost_no_connection(void **state)
+{
+    struct scene *scene = *state;
+    struct listen_change change;
+    struct rlimit before;
+    int talk_fd, status, n_tries = 0;
+    char octet;
+    scene->settings.backlog = 4 * N_CLIENTS;
+    bind_tcp(scene, "127.0.0.1:0", "127.0.0.1", 0);
+    assert_int_equal(open_all(scene), 0);
+    pid_t pid = start_clients(port_of(scene->set.items[0].fd), &talk_fd);
+    limit_descriptors(&before, 32);
+    for (; recv(talk_fd, &octet, 1, 0) < 0 && errno == EAGAIN; n_tries++) {
+        assert_int_equal(prepare(scene, &change), 0);
+        assert_int_equal(listen_commit(&scene->set, &change, N_SLOTS + 40, &scene->err), -EMFILE);
+        assert_int_equal(count_open(&scene->set), N_SLOTS);
+        assert_int_equal(scene->set.n_slots, N_SLOTS);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    (void)close(talk_fd);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(n_tries > 0);
+    assert_int_equal(status, 0);
+}
+
 static void one_more_slot_is_opened_once(void **state)
 {
     struct scene *scene = *state;
@@ -560,6 +638,7 @@ int main(void)
         TEST(a_bind_that_leaves_is_closed_and_its_ids_are_used_again),
         TEST(a_bind_that_is_taken_changes_nothing),
         TEST(a_bind_moves_between_one_address_and_all),
+        TEST(slots_that_find_no_descriptors_cost_no_connection),
         TEST(one_more_slot_is_opened_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -222,8 +223,18 @@ ssize_t fd_receive(int socket_fd, void *data, size_t cap, int fds[FD_PASS_MAX], 
     if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
         for (size_t i = 0; i < n_fds; i++)
             fd_close(&fds[i]);
-        return -EMSGSIZE;
+        /* Room for FD_PASS_MAX was given: if fewer came, the kernel could not install the next. */
+        bool is_whole = !(message.msg_flags & MSG_TRUNC) && (size_t)n == cap;
+        return is_whole && n_fds < FD_PASS_MAX ? -EMFILE : -EMSGSIZE;
     }
     *out_n_fds = n_fds;
     return n;
+}
+
+bool fd_has_room(void)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
 }

@@ -44,9 +44,14 @@ int fd_send(int socket_fd, const void *data, size_t len, const int *fds, size_t 
     __attribute__((warn_unused_result));
 
 /* Receives one datagram, never waiting. Descriptors arrive close-on-exec and belong to the caller;
- * a message with more than FD_PASS_MAX, or cut by cap, is refused and its descriptors are closed.
- * Returns  bytes, ≥ 1; 0 the peer is gone; -EAGAIN nothing there; -EMSGSIZE; another -errno */
+ * a message with more than FD_PASS_MAX, or cut by cap, is refused and its descriptors are closed. A
+ * message whose descriptors this process may not have is not lost for that, only they are.
+ * Returns  bytes, ≥ 1; 0 the peer is gone; -EAGAIN nothing there; -EMSGSIZE; -EMFILE exactly cap
+ *          bytes are in data, without the descriptors that came with them; another -errno */
 ssize_t fd_receive(int socket_fd, void *data, size_t cap, int fds[FD_PASS_MAX], size_t *out_n_fds)
     __attribute__((warn_unused_result));
+
+/* May this process open another descriptor? Asks the kernel by opening one. */
+bool fd_has_room(void);
 
 #endif

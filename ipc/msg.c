@@ -2,6 +2,7 @@
 #include "ipc/msg.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -20,10 +21,10 @@ static const struct {
     [MSG_HELLO] = {1, 0, 0},   [MSG_READY] = {1, 0, 0},       [MSG_FAILED] = {1, 0, 0},
     [MSG_FORKED] = {1, 0, 0},  [MSG_FORK_FAILED] = {1, 0, 0}, [MSG_FULL] = {1, 0, 0},
     [MSG_DRAINED] = {1, 0, 0}, [MSG_WORN] = {1, 0, 0},        [MSG_REOPENED] = {1, 0, 0},
-    [MSG_APP] = {0, 0, 1},     [MSG_BOARD] = {0, 1, 1},       [MSG_FORK] = {0, 1, 1},
-    [MSG_LISTEN] = {0, 1, 1},  [MSG_UNLISTEN] = {0, 0, 0},    [MSG_START] = {0, 0, 0},
-    [MSG_DRAIN] = {0, 0, 0},   [MSG_RETIRE] = {0, 0, 0},      [MSG_STOP] = {0, 0, 0},
-    [MSG_LOGS] = {0, 1, 2},
+    [MSG_LOST] = {1, 0, 0},    [MSG_APP] = {0, 0, 1},         [MSG_BOARD] = {0, 1, 1},
+    [MSG_FORK] = {0, 1, 1},    [MSG_LISTEN] = {0, 1, 1},      [MSG_UNLISTEN] = {0, 0, 0},
+    [MSG_START] = {0, 0, 0},   [MSG_DRAIN] = {0, 0, 0},       [MSG_RETIRE] = {0, 0, 0},
+    [MSG_STOP] = {0, 0, 0},    [MSG_LOGS] = {0, 1, 2},
 };
 
 const char *const msg_names[MSG_TYPE_COUNT] = {
@@ -37,6 +38,7 @@ const char *const msg_names[MSG_TYPE_COUNT] = {
     [MSG_DRAINED] = "drained",
     [MSG_WORN] = "worn",
     [MSG_REOPENED] = "reopened",
+    [MSG_LOST] = "lost",
     [MSG_APP] = "app",
     [MSG_BOARD] = "board",
     [MSG_FORK] = "fork",
@@ -59,14 +61,17 @@ int msg_send(int channel_fd, const struct msg *msg, const int *fds, size_t n_fds
     return fd_send(channel_fd, msg, sizeof *msg, fds, n_fds);
 }
 
-static int is_allowed(const struct msg *msg, ssize_t bytes, int is_master, size_t n_fds)
+static int is_known(const struct msg *msg, ssize_t bytes, int is_master)
 {
     if (bytes != (ssize_t)sizeof *msg || msg->magic != MSG_MAGIC || msg->version != MSG_VERSION)
         return 0;
     if (msg->type == 0 || msg->type >= MSG_TYPE_COUNT)
         return 0;
-    if (rules[msg->type].is_to_master != is_master)
-        return 0;
+    return rules[msg->type].is_to_master == is_master;
+}
+
+static int is_allowed(const struct msg *msg, size_t n_fds)
+{
     return n_fds >= rules[msg->type].fds_min && n_fds <= rules[msg->type].fds_max;
 }
 
@@ -80,11 +85,15 @@ int msg_receive(int channel_fd, int is_master, struct msg *out_msg, int *fds, si
      * had said, and a dying worker's FAILED is what we want to read most. */
     if (n == -ECONNRESET)
         n = fd_receive(channel_fd, &msg, sizeof msg, received, &n_fds);
+    bool is_bereft = n == -EMFILE;
+    if (is_bereft)
+        n = sizeof msg;
     if (n == -EMSGSIZE)
         return -EPROTO;
     if (n <= 0)
         return n == -ECONNRESET ? 0 : (int)n;
-    if (!is_allowed(&msg, n, is_master != 0, n_fds)) {
+    if (!is_known(&msg, n, is_master != 0) ||
+        (is_bereft ? rules[msg.type].fds_max == 0 : !is_allowed(&msg, n_fds))) {
         for (size_t i = 0; i < n_fds; i++)
             fd_close(&received[i]);
         return -EPROTO;
@@ -93,5 +102,5 @@ int msg_receive(int channel_fd, int is_master, struct msg *out_msg, int *fds, si
     memcpy(fds, received, n_fds * sizeof(int));
     *out_msg = msg;
     *out_n_fds = n_fds;
-    return 1;
+    return is_bereft ? -EMFILE : 1;
 }

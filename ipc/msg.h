@@ -16,10 +16,12 @@ enum msg_type {
     MSG_FAILED,      /* text: why I can't; I exit now */
     MSG_FORKED,      /* loader: seat, epoch, pid of a child it made */
     MSG_FORK_FAILED, /* loader: seat, epoch, value = errno */
-    MSG_FULL,        /* web: value 1 at worker_connections, 0 again below */
+    MSG_FULL,        /* web: value MSG_FULL_…: does it accept, and why not */
     MSG_DRAINED,     /* web: no longer accepts; its listeners are empty and closed here */
     MSG_WORN,        /* web: text = why I want to be replaced; I serve on until MSG_DRAIN */
     MSG_REOPENED,    /* everyone: value = number of the MSG_LOGS that it obeyed */
+    MSG_LOST,        /* everyone: I may not have the descriptors of a frame, and could not obey it:
+                        about = its type, value = its value */
     /* from the master */
     MSG_APP,      /* loader: fd = sealed copy of the app (none: load it from its path) */
     MSG_BOARD,    /* everyone: fd = the shared table, to map one's own part for writing */
@@ -42,6 +44,12 @@ enum {
     MSG_DRAIN_LEAVE, /* others go on with them: close your copies at once */
 };
 
+enum msg_full {
+    MSG_FULL_NOT,         /* it accepts */
+    MSG_FULL_CONNECTIONS, /* at worker_connections */
+    MSG_FULL_DESCRIPTORS, /* it may open no more of them; it gets no LISTEN until it is NOT again */
+};
+
 struct msg {
     uint32_t magic;
     uint16_t version;
@@ -51,7 +59,7 @@ struct msg {
     int32_t role; /* enum role */
     int32_t slot;
     int32_t pid;
-    int32_t reserved;
+    int32_t about; /* enum msg_type; MSG_LOST */
     int64_t value;
     char text[MSG_TEXT_MAX]; /* NUL-terminated */
 };
@@ -67,7 +75,8 @@ int msg_send(int channel_fd, const struct msg *msg, const int *fds, size_t n_fds
  * the caller is the master), number of descriptors, termination of text. Descriptors belong to the
  * caller; those of a refused frame are closed.
  * Returns  1 a frame; 0 the peer is gone; -EAGAIN none there; -EPROTO a frame that nobody may send;
- *          another -errno */
+ *          -EMFILE *out_msg is a good frame, but this process may not have the descriptors that
+ *          came with it, and they are gone; another -errno */
 int msg_receive(int channel_fd, int is_master, struct msg *out_msg, int *fds, size_t *out_n_fds)
     __attribute__((warn_unused_result));
 

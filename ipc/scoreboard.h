@@ -84,7 +84,7 @@ struct seat_head {
     int32_t generation;
     int32_t pid; /* for readers; the master never signals by it */
     _Atomic uint32_t state;
-    _Atomic uint32_t is_full;      /* at worker_connections */
+    _Atomic uint32_t is_full;      /* at worker_connections, or out of descriptors */
     _Atomic uint64_t heartbeat_us; /* last turn of its loop */
     _Atomic uint64_t connections;  /* open now */
     _Atomic uint32_t n_inflight;   /* entries in use of those for requests that wait */

@@ -49,6 +49,28 @@ static bool hear_fork_failed(struct herd *herd, const struct seat *loader, const
     return true;
 }
 
+/* Whoever was short has room now for what it should hold. */
+static bool hear_full(struct herd *herd, struct seat *seat, const struct msg *msg)
+{
+    bool is_short = msg->value == MSG_FULL_DESCRIPTORS;
+    herd->is_changed |= seat->is_short && !is_short;
+    seat->is_short = is_short;
+    seat->is_full = msg->value != MSG_FULL_NOT;
+    return is_from(seat, ROLE_WEB);
+}
+
+/* What it could not take is sent again: logs after a while, a socket when it is not short. */
+static bool hear_lost(struct herd *herd, struct seat *seat, const struct msg *msg)
+{
+    if (msg->about == MSG_LOGS)
+        return reopen_hear_lost(seat, msg, herd->now_us);
+    if (msg->about != MSG_LISTEN || !is_from(seat, ROLE_WEB) || msg->value < 0 ||
+        msg->value >= (int64_t)herd->slots.n_words * 64)
+        return false;
+    slots_set_held(seat, (uint32_t)msg->value, false);
+    return true;
+}
+
 /* Returns false: this process may not say that. */
 static bool hear_frame(struct herd *herd, struct seat *seat, const struct msg *msg)
 {
@@ -67,8 +89,7 @@ static bool hear_frame(struct herd *herd, struct seat *seat, const struct msg *m
     case MSG_FORK_FAILED:
         return hear_fork_failed(herd, seat, msg);
     case MSG_FULL:
-        seat->is_full = msg->value != 0;
-        return is_from(seat, ROLE_WEB);
+        return hear_full(herd, seat, msg);
     case MSG_DRAINED:
         herd_happen(herd, seat, DECIDE_DRAINED);
         return is_from(seat, ROLE_WEB);
@@ -76,6 +97,8 @@ static bool hear_frame(struct herd *herd, struct seat *seat, const struct msg *m
         return renew_hear(herd, seat, msg);
     case MSG_REOPENED:
         return reopen_hear(seat, msg);
+    case MSG_LOST:
+        return hear_lost(herd, seat, msg);
     default:
         return false; /* msg_receive() lets no other through */
     }

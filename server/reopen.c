@@ -18,6 +18,8 @@
 #include "server/logfile.h"
 
 #define RETRY_US (10 * CLOCK_US_PER_MS) /* a full channel empties in less, usually */
+#define LOST_RETRY_US                                                                              \
+    (CLOCK_US_PER_S / 2) /* who may open no more descriptors closes some: a guess */
 
 static unsigned reopen_file(const char *path, int fd)
 {
@@ -96,8 +98,10 @@ void reopen_tell(struct reopen *reopen, struct herd *herd)
         n_processes++;
         if (seat->logs == herd->logs)
             continue;
-        if (seat->logs_sent == 0)
+        if (seat->logs_sent == 0 && herd->now_us >= seat->logs_again_us)
             send_logs(reopen, herd, seat);
+        else if (seat->logs_sent == 0 && seat->logs_again_us < reopen->retry_us)
+            reopen->retry_us = seat->logs_again_us;
         n_behind += seat->logs != herd->logs;
     }
     if (n_behind > 0)
@@ -113,6 +117,15 @@ bool reopen_hear(struct seat *seat, const struct msg *msg)
         return false;
     seat->logs = seat->logs_sent;
     seat->logs_sent = 0;
+    return true;
+}
+
+bool reopen_hear_lost(struct seat *seat, const struct msg *msg, uint64_t now_us)
+{
+    if (seat->logs_sent == 0 || msg->value != (int64_t)seat->logs_sent)
+        return false;
+    seat->logs_sent = 0;
+    seat->logs_again_us = now_us + LOST_RETRY_US;
     return true;
 }
 

@@ -33,6 +33,9 @@ void reopen_tell(struct reopen *reopen, struct herd *herd);
  * Returns  false: nobody has sent it any, it broke the protocol */
 bool reopen_hear(struct seat *seat, const struct msg *msg);
 
+/* A MSG_LOST of a MSG_LOGS: it is sent again after a while. Returns as reopen_hear() */
+bool reopen_hear_lost(struct seat *seat, const struct msg *msg, uint64_t now_us);
+
 /* When reopen_tell() must be called though nothing was heard. SEAT_NEVER: no need. */
 uint64_t reopen_next_us(const struct reopen *reopen);
 

@@ -48,6 +48,7 @@ struct seat {
 
     uint32_t logs;      /* number of the reopening whose log files it has; see server/reopen.h */
     uint32_t logs_sent; /* of the one on its way to it; 0: none */
+    uint64_t logs_again_us; /* it could not take the last ones: none before */
 
     uint64_t worn_us;      /* when it said that it wants to be replaced; 0: it did not */
     uint64_t dismissed_us; /* when its post was given to another; 0: it was not. Then it drains as
@@ -55,7 +56,8 @@ struct seat {
 
     enum msg_type owed_order; /* its channel was full: to be sent when there is room; 0: none */
 
-    bool is_full;              /* at worker_connections, as it says */
+    bool is_full;              /* at worker_connections, or is_short, as it says */
+    bool is_short;             /* may open no more descriptors: it gets no listening socket */
     bool is_hung;              /* its heartbeat is old enough for a neighbour to cover it */
     bool is_started;           /* MSG_START is on its way or was received */
     bool is_leaving;           /* was told to go, or goes of its own accord: exit 0 is in order */

@@ -134,6 +134,8 @@ int steer_seat(struct seat *seat, const struct listen_set *listeners,
         bool wanted = is_wanted(seat, listener, duties);
         if (wanted == slots_holds(seat, id))
             continue;
+        if (wanted && seat->is_short)
+            continue; /* it could not take it; what has changed when it can is looked at then */
         int rc = wanted ? send_listen(seat, id, listener) : send_unlisten(seat, id);
         if (rc < 0)
             return rc;

@@ -28,8 +28,10 @@ static int receive_board(const struct heritage *h, struct scoreboard_part *part,
     if (rc <= 0 || msg.type != MSG_BOARD) {
         for (size_t i = 0; rc > 0 && i < n_fds; i++)
             fd_close(&fds[i]);
-        return err_set(err, EPROTO, "expected the shared table from the master, got %s",
-                       rc > 0 ? msg_names[msg.type] : "nothing");
+        return rc == -EMFILE
+                   ? err_set(err, EMFILE, "the shared table can't be taken: %s", strerror(EMFILE))
+                   : err_set(err, EPROTO, "expected the shared table from the master, got %s",
+                             rc > 0 ? msg_names[msg.type] : "nothing");
     }
     rc = scoreboard_map_part(&h->board, fds[0], h->seat, part, err);
     fd_close(&fds[0]);

@@ -6,7 +6,7 @@
 #include "ipc/msg.h"
 
 /* Waits for the next frame, without a loop.
- * Returns  1 a frame; 0 the master is gone; -errno */
+ * Returns  as msg_receive(), but for -EAGAIN */
 int channel_wait(int channel_fd, struct msg *out_msg, int *fds, size_t *out_n_fds)
     __attribute__((warn_unused_result));
 
@@ -22,5 +22,9 @@ void channel_tell(const struct heritage *heritage, enum msg_type type, const str
  * fds      stay the caller's, to be closed */
 void channel_take_logs(const struct heritage *heritage, const struct msg *msg, const int *fds,
                        size_t n_fds);
+
+/* A frame came whose descriptors this process may not have (-EMFILE): tells the master, which sends
+ * it again later, and logs it where the master has nothing to say about it. */
+void channel_tell_lost(const struct heritage *heritage, const struct msg *msg);
 
 #endif

@@ -55,6 +55,14 @@ static void obey(struct commands *c, const struct msg *msg, int *fds, size_t n_f
         fd_close(&fds[i]);
 }
 
+/* First what the master needs to know in order not to send it again at once. */
+static void lose(struct commands *c, const struct msg *msg)
+{
+    if (msg->type == MSG_LISTEN)
+        c->on_short();
+    channel_tell_lost(c->heritage, msg);
+}
+
 void commands_on_channel(struct commands *c)
 {
     for (;;) {
@@ -64,6 +72,10 @@ void commands_on_channel(struct commands *c)
         int rc = msg_receive(c->heritage->channel_fd, 0, &msg, fds, &n_fds);
         if (rc == -EAGAIN)
             return;
+        if (rc == -EMFILE) {
+            lose(c, &msg);
+            continue;
+        }
         if (rc <= 0) { /* without a master nobody would restart or stop us */
             log_error("the master is gone, ending", "reason=\"%s\"",
                       rc < 0 ? strerror(-rc) : "channel closed");

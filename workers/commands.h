@@ -18,6 +18,8 @@ struct commands {
     void (*retire)(int64_t id);         /* nobody will: accepts who waits there, then closes it */
     void (*start)(void);                /* everything was sent: may accept */
     void (*drain)(bool do_others_go_on);
+    void (*on_short)(void); /* a listening socket came that the worker may not have: it may open no
+                               more descriptors */
     void (*stop)(const char *why); /* now. why: static text, for the log */
 };
 

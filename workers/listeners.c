@@ -4,15 +4,15 @@
 #include "workers/listeners.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <ev.h>
 
+#include "base/fd.h"
 #include "base/log.h"
+#include "workers/accept.h"
 #include "workers/drain.h"
 
 #define ACCEPT_BATCH 64    /* connections a turn from one socket, so that others get theirs */
@@ -30,7 +30,7 @@ static void on_pause(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_last_look(struct ev_loop *loop, ev_timer *watcher, int events);
 
 int listeners_init(struct listeners *all, struct clients *clients, size_t max_clients,
-                   void (*on_full)(bool is_full), void (*on_empty)(void))
+                   void (*on_full)(enum msg_full how), void (*on_empty)(void))
 {
     *all = (struct listeners){.clients = clients,
                               .max_clients = max_clients,
@@ -69,13 +69,18 @@ void listeners_close(struct listeners *all)
     all->pause = all->last_look = NULL;
 }
 
+/* Who was in the queue of one that is given up may have gone to another worker meanwhile: it is
+ * looked at, or only its next connection would have it closed. */
 static void watch(struct listeners *all, bool is_on)
 {
     for (size_t i = 0; i < all->n; i++) {
+        struct listener *listener = all->items[i];
         if (is_on)
-            ev_io_start(all->clients->loop, &all->items[i]->io);
+            ev_io_start(all->clients->loop, &listener->io);
         else
-            ev_io_stop(all->clients->loop, &all->items[i]->io);
+            ev_io_stop(all->clients->loop, &listener->io);
+        if (is_on && listener->is_given_up)
+            ev_feed_event(all->clients->loop, &listener->io, EV_READ);
     }
 }
 
@@ -117,11 +122,24 @@ void listeners_remove(struct listeners *all, int64_t id)
 
 /* ---- as many as there is room for ---- */
 
+/* The master hears of each change once. */
+static void show_full(struct listeners *all)
+{
+    enum msg_full how = all->is_short  ? MSG_FULL_DESCRIPTORS
+                        : all->is_full ? MSG_FULL_CONNECTIONS
+                                       : MSG_FULL_NOT;
+    if (how == all->told)
+        return;
+    all->told = how;
+    atomic_store_explicit(&all->clients->web->part.head->is_full, how != MSG_FULL_NOT,
+                          memory_order_relaxed);
+    all->on_full(how);
+}
+
 static void set_full(struct listeners *all, bool is_full)
 {
     all->is_full = is_full;
-    atomic_store_explicit(&all->clients->web->part.head->is_full, is_full, memory_order_relaxed);
-    all->on_full(is_full);
+    show_full(all);
 }
 
 void listeners_on_client_closed(struct listeners *all)
@@ -176,57 +194,54 @@ static void make_room(struct listeners *all)
 
 /* ---- accepting ---- */
 
-enum accepted {
-    ACCEPTED,       /* one, or one that is gone already: there may be more */
-    ACCEPTED_EMPTY, /* nobody waits */
-    ACCEPTED_NOT    /* nothing can be accepted now */
-};
-
-static enum accepted accept_one(struct listeners *all, int fd)
+/* The neighbours accept for a worker that can't, once the master knows. */
+static void pause_accepting(struct listeners *all)
 {
-    if (!has_room(all))
-        return ACCEPTED_NOT;
+    ev_timer_set(all->pause, ACCEPT_PAUSE_S, 0);
+    ev_timer_start(all->clients->loop, all->pause);
+    watch(all, false);
+}
+
+static void become_short(struct listeners *all, int error)
+{
+    accept_log_short(error, all->clients->web->env.now_us);
+    all->is_short = true;
+    show_full(all);
+    pause_accepting(all);
+}
+
+void listeners_on_short(struct listeners *all)
+{
+    become_short(all, EMFILE);
+}
+
+static enum accept_outcome accept_one(struct listeners *all, int fd)
+{
     struct sockaddr_storage address;
-    socklen_t len = sizeof address;
-    address.ss_family = AF_UNSPEC;
-    int client_fd = accept4(fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (client_fd >= 0) {
+    int client_fd;
+    if (ev_is_active(all->pause) || !has_room(all))
+        return ACCEPT_FAILED;
+    enum accept_outcome outcome = accept_take(fd, &client_fd, &address);
+    if (outcome == ACCEPT_CLIENT) {
         if (all->is_draining)
             drain_lift_sieve(client_fd, address.ss_family);
         make_room(all);
         client_open(all->clients, client_fd, &address);
-        return ACCEPTED;
-    }
-    switch (errno) {
-    case EAGAIN:
-        return ACCEPTED_EMPTY;
-    case EINTR:
-    case ECONNABORTED:
-    case EPROTO:
-    case EPERM: /* a firewall's word */
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENONET:
-    case ENOPROTOOPT:
-    case EOPNOTSUPP:
-    case ETIMEDOUT:
-        return ACCEPTED; /* this connection is gone (accept(2)): the next may be well */
-    default:             /* descriptors or memory ran out, or the socket is no longer one */
+    } else if (outcome == ACCEPT_SHORT) {
+        become_short(all, errno);
+    } else if (outcome == ACCEPT_FAILED) {
         log_error("can't accept, trying again in a moment", "reason=\"%s\" connections=%zu",
                   strerror(errno), all->clients->n);
-        ev_timer_set(all->pause, ACCEPT_PAUSE_S, 0);
-        ev_timer_start(all->clients->loop, all->pause);
-        watch(all, false);
-        return ACCEPTED_NOT;
+        pause_accepting(all);
     }
+    return outcome;
 }
 
-static enum accepted accept_some(struct listeners *all, int fd)
+/* Returns  what came last: with ACCEPT_CLIENT or ACCEPT_GONE there may be more */
+static enum accept_outcome accept_some(struct listeners *all, int fd)
 {
-    enum accepted last = ACCEPTED;
-    for (int i = 0; i < ACCEPT_BATCH && last == ACCEPTED; i++)
+    enum accept_outcome last = ACCEPT_CLIENT;
+    for (int i = 0; i < ACCEPT_BATCH && (last == ACCEPT_CLIENT || last == ACCEPT_GONE); i++)
         last = accept_one(all, fd);
     return last;
 }
@@ -250,19 +265,17 @@ static void on_pause(struct ev_loop *loop, ev_timer *watcher, int events)
     struct listeners *all = watcher->data;
     (void)events;
     ev_timer_stop(loop, watcher);
+    if (all->is_short && !fd_has_room()) {
+        pause_accepting(all);
+        return;
+    }
+    all->is_short = false;
+    show_full(all);
     if (can_accept(all))
         watch(all, true);
 }
 
 /* ---- giving up ---- */
-
-/* In a stop the master shuts unix sockets (server/listen.h): no use in waiting for more, and no way
- * to do so without spinning, since they count as readable. */
-static bool is_shut(int fd)
-{
-    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-    return poll(&look, 1, 0) == 1 && (look.revents & POLLRDHUP);
-}
 
 /* Closes those given up that are empty for good. From the end of the list, since removing one puts
  * the last in its place. */
@@ -271,8 +284,11 @@ static void look_last(struct listeners *all)
     for (size_t i = all->n; i-- > 0;) {
         const struct listener *listener = all->items[i];
         int fd = listener->io.fd;
-        if (listener->is_given_up && accept_some(all, fd) == ACCEPTED_EMPTY &&
-            (listener->is_last_look || is_shut(fd)))
+        if (!listener->is_given_up)
+            continue;
+        /* A worker that can't accept now, or that has taken a whole batch, asks the socket. */
+        bool is_empty = accept_some(all, fd) == ACCEPT_EMPTY || !accept_is_waiting(fd);
+        if (is_empty && (listener->is_last_look || accept_is_shut(fd)))
             remove_at(all, i);
     }
     if (all->is_draining && all->n == 0)

@@ -67,6 +67,9 @@ static int receive_belongings(int *out_app_fd, struct err *err)
         int fds[FD_PASS_MAX];
         size_t n_fds = 0;
         int rc = channel_wait(room.heritage->channel_fd, &msg, fds, &n_fds);
+        if (rc == -EMFILE)
+            return err_set(err, EMFILE, "frame %s can't be taken: %s", msg_names[msg.type],
+                           strerror(EMFILE));
         if (rc <= 0)
             return err_set(err, rc < 0 ? -rc : EPIPE, "the master is gone");
         if (msg.type == MSG_BOARD) {
@@ -187,6 +190,16 @@ void loader_main(const struct heritage *heritage)
     exit(EXIT_SUCCESS);
 }
 
+/* The app's init, or a thread of it, has opened all that this process may open. The master asks
+ * again, for either, after a while. */
+static void miss_order(const struct msg *order)
+{
+    if (order->type == MSG_FORK)
+        channel_tell(room.heritage, MSG_FORK_FAILED, order, 0, EMFILE, NULL);
+    else
+        channel_tell_lost(room.heritage, order);
+}
+
 static void serve_orders(void)
 {
     while (!room.is_ending) {
@@ -194,6 +207,10 @@ static void serve_orders(void)
         int fds[FD_PASS_MAX];
         size_t n_fds = 0;
         int rc = channel_wait(room.heritage->channel_fd, &msg, fds, &n_fds);
+        if (rc == -EMFILE) {
+            miss_order(&msg);
+            continue;
+        }
         if (rc <= 0)
             return; /* no master, no orders */
         if (msg.type == MSG_FORK)

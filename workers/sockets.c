@@ -2,13 +2,13 @@
 #include "workers/sockets.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "workers/accept.h"
 
 static int watch(struct sockets *s, int fd, uint32_t events)
 {
@@ -98,26 +98,9 @@ bool sockets_has_waiting(struct sockets *s)
 int sockets_find_waiting(const struct sockets *s, size_t from)
 {
     for (size_t k = 0; k < s->n && s->is_open; k++) {
-        struct pollfd look = {.fd = s->items[(from + k) % s->n].fd, .events = POLLIN};
-        if (poll(&look, 1, 0) == 1)
-            return look.fd;
+        int fd = s->items[(from + k) % s->n].fd;
+        if (accept_is_waiting(fd))
+            return fd;
     }
     return -1;
-}
-
-int sockets_accept(int fd, struct sockaddr_storage *out_address)
-{
-    socklen_t len = sizeof *out_address;
-    out_address->ss_family = AF_UNSPEC;
-    int client_fd = accept4(fd, (struct sockaddr *)out_address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (client_fd >= 0)
-        return client_fd;
-    bool is_ours = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
-    return is_ours ? -errno : -EAGAIN; /* another worker was faster, or that connection is gone */
-}
-
-bool sockets_is_shut(int fd)
-{
-    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-    return poll(&look, 1, 0) == 1 && (look.revents & POLLRDHUP);
 }

@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 struct sockets_listener {
     int64_t id; /* the master's name for it */
@@ -54,13 +53,5 @@ bool sockets_has_waiting(struct sockets *s);
  * from     where to begin, any number
  * Returns  the descriptor of a socket that somebody waits at; -1: nobody, or they are not open */
 int sockets_find_waiting(const struct sockets *s, size_t from);
-
-/* Takes one out of a queue.
- * Returns  its descriptor, non-blocking; -EAGAIN nobody is there, or not any more; -EMFILE and the
- *          like: nothing can be accepted now */
-int sockets_accept(int fd, struct sockaddr_storage *out_address);
-
-/* The master has shut the socket, as it does with unix sockets in a stop (server/listen.h). */
-bool sockets_is_shut(int fd);
 
 #endif

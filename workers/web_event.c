@@ -76,7 +76,7 @@ static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events);
 static void on_wait_begins(struct ev_loop *loop);
 static void on_health(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_health_late(struct ev_loop *loop, ev_timer *watcher, int events);
-static void on_full(bool is_full);
+static void on_full(enum msg_full how);
 static void on_client_closed(void);
 static void on_client_idle(void);
 static void say_drained(void);
@@ -313,9 +313,9 @@ static void on_client_idle(void)
     listeners_on_client_idle(&room.listeners);
 }
 
-static void on_full(bool is_full)
+static void on_full(enum msg_full how)
 {
-    tell_master(MSG_FULL, is_full, NULL);
+    tell_master(MSG_FULL, how, NULL);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
@@ -413,6 +413,11 @@ static void start(void)
         listeners_open(&room.listeners);
 }
 
+static void on_short(void)
+{
+    listeners_on_short(&room.listeners);
+}
+
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
 {
     (void)loop;
@@ -440,6 +445,7 @@ static void take_commands(const struct heritage *heritage, void (*reopen_logs)(v
         .unlisten = unlisten,
         .retire = retire,
         .start = start,
+        .on_short = on_short,
         .drain = start_draining,
         .stop = end_loop,
     };

@@ -24,9 +24,11 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/title.h"
 #include "ipc/msg.h"
+#include "workers/accept.h"
 #include "workers/boot.h"
 #include "workers/channel.h"
 #include "workers/commands.h"
@@ -36,8 +38,8 @@
 #include "workers/sockets.h"
 #include "workers/sync_client.h"
 
-#define TICK_US (CLOCK_US_PER_S / 2) /* heartbeat; the master calls 1 s without one hung */
-#define ACCEPT_PAUSE_MS 100          /* after the descriptors ran out */
+#define TICK_US (CLOCK_US_PER_S / 2)          /* heartbeat; the master calls 1 s without one hung */
+#define ACCEPT_PAUSE_US (CLOCK_US_PER_S / 10) /* after the descriptors ran out */
 #define NEVER_US SYNC_CLIENT_NEVER_US
 
 static struct {
@@ -49,7 +51,9 @@ static struct {
     struct sockets sockets;
     bool is_retiring; /* one of them */
     uint64_t ticked_us;
-    unsigned n_turns; /* of wait_for_clients() */
+    unsigned n_turns;        /* of wait_for_clients() */
+    uint64_t pause_until_us; /* 0: none; else nothing is accepted before */
+    bool is_short;           /* may open no more descriptors; the master knows */
 
     struct sync_client client;
 
@@ -71,7 +75,10 @@ static int set_up(const struct settings *settings, const struct app *app,
                   int access_fd, struct err *err);
 static void tear_down(void);
 static void wait_for_clients(void);
-static bool accept_one(int fd);
+static enum accept_outcome accept_one(int fd);
+static bool is_pausing(void);
+static void become_short(int error);
+static void wait_out_pause(void);
 static void serve_client(int fd, const struct sockaddr_storage *address);
 static void wait_for_client(void);
 static void take_commands(const struct heritage *heritage, void (*reopen_logs)(void));
@@ -207,6 +214,10 @@ static int until_ms(uint64_t at_us)
 static void wait_for_clients(void)
 {
     struct epoll_event events[SOCKETS_EVENTS_MAX];
+    if (is_pausing()) {
+        wait_out_pause();
+        return;
+    }
     uint64_t until_us =
         room.is_draining ? room.drain_began_us + DRAIN_LAST_LOOK_US : room.web.env.now_us + TICK_US;
     int n = sockets_wait(&room.sockets, until_ms(until_us), events);
@@ -221,7 +232,8 @@ static void wait_for_clients(void)
     room.n_turns++;
     for (int k = 0; k < n && !room.is_over && !room.is_draining; k++) {
         const struct epoll_event *event = &events[(room.n_turns + (unsigned)k) % (unsigned)n];
-        if (sockets_is_listener(&room.sockets, event) && accept_one(event->data.fd))
+        if (sockets_is_listener(&room.sockets, event) &&
+            accept_one(event->data.fd) == ACCEPT_CLIENT)
             return;
     }
     /* Who was woken in vain, for one that another worker took, looks for those that this one was
@@ -232,20 +244,67 @@ static void wait_for_clients(void)
         (void)accept_one(fd);
 }
 
-/* Returns whether somebody was there */
-static bool accept_one(int fd)
+static enum accept_outcome accept_one(int fd)
 {
     struct sockaddr_storage address;
-    int client_fd = sockets_accept(fd, &address);
-    if (client_fd >= 0) {
+    int client_fd;
+    if (is_pausing())
+        return ACCEPT_FAILED;
+    enum accept_outcome outcome = accept_take(fd, &client_fd, &address);
+    if (outcome == ACCEPT_CLIENT) {
         if (room.is_draining)
             drain_lift_sieve(client_fd, address.ss_family);
         serve_client(client_fd, &address);
-    } else if (client_fd != -EAGAIN) {
-        log_error("can't accept, trying again in a moment", "reason=\"%s\"", strerror(-client_fd));
-        (void)poll(NULL, 0, ACCEPT_PAUSE_MS);
+    } else if (outcome == ACCEPT_SHORT) {
+        become_short(errno);
+    } else if (outcome == ACCEPT_FAILED) {
+        log_error("can't accept, trying again in a moment", "reason=\"%s\"", strerror(errno));
+        room.pause_until_us = room.web.env.now_us + ACCEPT_PAUSE_US;
     }
-    return client_fd >= 0;
+    return outcome;
+}
+
+/* ---- out of descriptors ---- */
+
+static bool is_pausing(void)
+{
+    return room.pause_until_us > 0;
+}
+
+static void show_short(bool is_short)
+{
+    if (room.is_short == is_short)
+        return;
+    room.is_short = is_short;
+    atomic_store_explicit(&room.web.part.head->is_full, is_short, memory_order_relaxed);
+    channel_tell(room.heritage, MSG_FULL, NULL, getpid(),
+                 is_short ? MSG_FULL_DESCRIPTORS : MSG_FULL_NOT, NULL);
+}
+
+/* The others accept meanwhile: they watch the same sockets. */
+static void become_short(int error)
+{
+    accept_log_short(error, room.web.env.now_us);
+    room.pause_until_us = room.web.env.now_us + ACCEPT_PAUSE_US;
+    show_short(true);
+}
+
+/* Whoever knocks would wake us at once, again and again: only channel and signals are heard. */
+static void wait_out_pause(void)
+{
+    struct pollfd polls[] = {{.fd = room.signal_fd, .events = POLLIN},
+                             {.fd = room.channel_fd, .events = POLLIN}};
+    int n = poll(polls, 2, until_ms(room.pause_until_us));
+    begin_turn();
+    if (n > 0 && polls[0].revents)
+        commands_on_signal(&room.commands, room.is_draining);
+    if (n > 0 && polls[1].revents)
+        commands_on_channel(&room.commands);
+    if (room.web.env.now_us < room.pause_until_us)
+        return;
+    bool is_short = room.is_short && !fd_has_room();
+    room.pause_until_us = is_short ? room.web.env.now_us + ACCEPT_PAUSE_US : 0;
+    show_short(is_short);
 }
 
 /* ---- with a client ---- */
@@ -445,6 +504,21 @@ static void start_draining(bool do_others_go_on)
         say_drained();
 }
 
+/* Serves all who wait at a socket, unless something comes between.
+ * Returns  whether nobody is left there */
+static bool take_all(size_t i)
+{
+    enum accept_outcome last = ACCEPT_CLIENT;
+    while (!room.is_over && i < room.sockets.n && (last == ACCEPT_CLIENT || last == ACCEPT_GONE)) {
+        last = accept_one(room.sockets.items[i].fd);
+        if (last != ACCEPT_EMPTY)
+            begin_turn();
+    }
+    if (room.is_over || i >= room.sockets.n)
+        return false;
+    return last == ACCEPT_EMPTY || !accept_is_waiting(room.sockets.items[i].fd);
+}
+
 /* The connection in hand has ended: now those who are still in the queues, one after the other. */
 static void drain_sockets(void)
 {
@@ -452,13 +526,16 @@ static void drain_sockets(void)
     for (size_t i = room.sockets.n; i-- > 0 && !room.is_over;) {
         if (!room.is_draining && !room.sockets.items[i].is_retired)
             continue;
-        while (!room.is_over && i < room.sockets.n && accept_one(room.sockets.items[i].fd))
-            begin_turn();
+        bool is_empty = take_all(i);
         bool is_late =
             room.is_draining && room.web.env.now_us >= room.drain_began_us + DRAIN_LAST_LOOK_US;
-        if (i < room.sockets.n && (is_late || room.sockets.items[i].is_retired ||
-                                   sockets_is_shut(room.sockets.items[i].fd)))
+        if (i >= room.sockets.n)
+            continue;
+        const struct sockets_listener *listener = &room.sockets.items[i];
+        if (is_empty && (is_late || listener->is_retired || accept_is_shut(listener->fd)))
             sockets_remove_at(&room.sockets, i);
+        else
+            room.is_retiring |= listener->is_retired; /* looked at again */
     }
     if (!room.is_draining || room.sockets.n > 0 || room.is_over)
         return;
@@ -509,6 +586,11 @@ static void retire(int64_t id)
             room.sockets.items[i].is_retired = room.is_retiring = true;
 }
 
+static void on_short(void)
+{
+    become_short(EMFILE);
+}
+
 static void start(void)
 {
     sockets_open(&room.sockets);
@@ -526,6 +608,7 @@ static void take_commands(const struct heritage *heritage, void (*reopen_logs)(v
         .unlisten = unlisten,
         .retire = retire,
         .start = start,
+        .on_short = on_short,
         .drain = start_draining,
         .stop = end,
     };

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -268,6 +269,43 @@ static void fd_messages_never_wait(void **state)
 }
 
 /* What a faulty or hostile child may send: its descriptors must not pile up here. */
+/* Room for one descriptor, and two come. */
+static void fd_receive_keeps_a_message_without_the_descriptors_that_have_no_room(void **state)
+{
+    (void)state;
+    enum { LIMIT = 64 };
+    int ends[2], fds[FD_PASS_MAX], fill[LIMIT], n_fill = 0;
+    char data[8];
+    size_t n_fds = 7;
+    struct rlimit before;
+    if (getenv("REMUDA_UNDER_VALGRIND"))
+        skip(); /* it keeps limits of its own */
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit limit = {.rlim_cur = LIMIT, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    while (fd_has_room())
+        fill[n_fill++] = dup(ends[0]);
+    close(fill[--n_fill]);
+    assert_int_equal(fd_send(ends[0], "12345678", 8, ends, 2), 0);
+    assert_int_equal(fd_receive(ends[1], data, sizeof data, fds, &n_fds), -EMFILE);
+    assert_memory_equal(data, "12345678", 8);
+    assert_int_equal(n_fds, 7);
+    assert_true(fd_has_room()); /* the one that had come was closed */
+    assert_int_equal(fd_send(ends[0], "1234", 4, ends, 2), 0);
+    assert_int_equal(fd_receive(ends[1], data, sizeof data, fds, &n_fds), -EMSGSIZE);
+    assert_int_equal(fd_send(ends[0], "1234", 4, ends, 1), 0);
+    assert_int_equal(fd_receive(ends[1], data, sizeof data, fds, &n_fds), 4);
+    assert_int_equal(n_fds, 1);
+    assert_false(fd_has_room());
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    while (n_fill > 0)
+        close(fill[--n_fill]);
+    close(fds[0]);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void fd_receive_refuses_messages_that_are_cut_and_closes_what_came(void **state)
 {
     (void)state;
@@ -318,6 +356,7 @@ int main(void)
         cmocka_unit_test(fd_copy_sealed_does_not_wait_for_a_fifo),
         cmocka_unit_test(fd_messages_carry_descriptors),
         cmocka_unit_test(fd_messages_never_wait),
+        cmocka_unit_test(fd_receive_keeps_a_message_without_the_descriptors_that_have_no_room),
         cmocka_unit_test(fd_receive_refuses_messages_that_are_cut_and_closes_what_came),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

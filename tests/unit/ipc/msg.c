@@ -5,6 +5,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -78,7 +80,7 @@ static const struct {
     {MSG_FORK, 0, 1, 1},     {MSG_LISTEN, 0, 1, 1},      {MSG_UNLISTEN, 0, 0, 0},
     {MSG_START, 0, 0, 0},    {MSG_DRAIN, 0, 0, 0},       {MSG_STOP, 0, 0, 0},
     {MSG_REOPENED, 1, 0, 0}, {MSG_WORN, 1, 0, 0},        {MSG_LOGS, 0, 1, 2},
-    {MSG_RETIRE, 0, 0, 0},
+    {MSG_RETIRE, 0, 0, 0},   {MSG_LOST, 1, 0, 0},
 };
 
 static void frames_go_one_way_with_the_descriptors_they_need(void **state)
@@ -204,6 +206,36 @@ static void too_many_descriptors_are_closed(void **state)
     CHECK_EQ(count_fds(), before);
 }
 
+/* With no room for descriptors, a good frame is told from one that may have none, and from one that
+ * is sent the wrong way. */
+static void frame_whose_descriptors_have_no_room_is_told_from_a_bad_one(void **state)
+{
+    (void)state;
+    static const struct {
+        enum msg_type type;
+        int is_master, rc;
+    } cases[] = {{MSG_LISTEN, 0, -EMFILE}, {MSG_LOGS, 0, -EMFILE}, {MSG_STOP, 0, -EPROTO},
+                 {MSG_LISTEN, 1, -EPROTO}, {MSG_FULL, 1, -EPROTO}, {MSG_FULL, 0, -EPROTO}};
+    struct rlimit before;
+    if (getenv("REMUDA_UNDER_VALGRIND"))
+        skip(); /* it keeps limits of its own */
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+        struct msg msg = msg_make(cases[i].type), received = {0};
+        size_t n_fds;
+        msg.value = 7;
+        CHECK_EQ(msg_send(ends[0], &msg, &some_fd, 1), 0);
+        CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+        int rc = receive(cases[i].is_master, &received, &n_fds);
+        CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+        check_context("%s", msg_names[cases[i].type]);
+        CHECK_EQ(rc, cases[i].rc);
+        CHECK_EQ(n_fds, 0);
+        CHECK_EQ(received.value, rc == -EMFILE ? 7 : 0);
+    }
+}
+
 static void nobody_waits_on_a_channel(void **state)
 {
     (void)state;
@@ -270,6 +302,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(frames_of_another_size_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(frames_of_strangers_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_descriptors_are_closed, setup, teardown),
+        cmocka_unit_test_setup_teardown(frame_whose_descriptors_have_no_room_is_told_from_a_bad_one,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_waits_on_a_channel, setup, teardown),
         cmocka_unit_test_setup_teardown(a_peer_that_is_gone_is_told_from_one_that_is_silent, setup,
                                         teardown),

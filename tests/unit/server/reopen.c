@@ -278,6 +278,34 @@ static void full_channel_delays_and_loses_nothing(void **state)
     expect_logs(scene, 1, 1);
 }
 
+/* Sent again after a while, to the one that could not take the files, and not before. */
+static void files_that_could_not_be_taken_are_sent_again(void **state)
+{
+    struct scene *scene = *state;
+    struct msg lost = msg_make(MSG_LOST);
+    lost.about = MSG_LOGS;
+    lost.value = 1;
+    assert_false(reopen_hear_lost(seat_of(scene, 1), &lost, scene->herd.now_us)); /* not sent */
+    reopen_logs(&scene->reopen, &scene->herd);
+    reopen_tell(&scene->reopen, &scene->herd);
+    for (int i = 0; i < N_SEATS; i++)
+        expect_logs(scene, i, 1);
+    assert_true(answer(scene, 0, 1) && answer(scene, 2, 1));
+    assert_true(reopen_hear_lost(seat_of(scene, 1), &lost, scene->herd.now_us));
+    assert_false(reopen_hear_lost(seat_of(scene, 1), &lost, scene->herd.now_us));
+    reopen_tell(&scene->reopen, &scene->herd);
+    expect_silence(scene, 1);
+    uint64_t next_us = reopen_next_us(&scene->reopen);
+    assert_true(next_us > scene->herd.now_us && next_us != SEAT_NEVER);
+    scene->herd.now_us = next_us;
+    reopen_tell(&scene->reopen, &scene->herd);
+    expect_logs(scene, 1, 1);
+    assert_true(scene->reopen.since_us != 0);
+    assert_true(answer(scene, 1, 1));
+    reopen_tell(&scene->reopen, &scene->herd);
+    assert_int_equal(scene->reopen.since_us, 0);
+}
+
 /* Gone, or its channel is: it writes no more, or will not for long. */
 static void who_is_gone_is_not_waited_for(void **state)
 {
@@ -317,6 +345,7 @@ int main(void)
         TEST(everyone_is_told_and_waited_for),
         TEST(storm_makes_one_frame_at_a_time),
         TEST(full_channel_delays_and_loses_nothing),
+        TEST(files_that_could_not_be_taken_are_sent_again),
         TEST(who_is_gone_is_not_waited_for),
         TEST(answer_to_what_nobody_sent_breaks_the_protocol),
     };

@@ -136,6 +136,21 @@ static void a_full_channel_delays_and_loses_nothing(void **state)
     expect_silence(scene);
 }
 
+/* Who may open no more descriptors could not take it: it is not asked again and again. */
+static void one_that_is_short_of_descriptors_gets_its_sockets_later(void **state)
+{
+    struct scene *scene = *state;
+    scene->seat->is_short = true;
+    assert_int_equal(steer(scene), 0);
+    assert_false(slots_holds(scene->seat, 0));
+    expect_frame(scene, MSG_START, 0);
+    expect_silence(scene);
+    scene->seat->is_short = false;
+    assert_int_equal(steer(scene), 0);
+    expect_frame(scene, MSG_LISTEN, 0);
+    expect_silence(scene);
+}
+
 static void a_channel_without_a_reader_is_an_error_that_returns(void **state)
 {
     struct scene *scene = *state;
@@ -180,6 +195,7 @@ int main(void)
         TEST(a_new_worker_gets_its_own_socket_then_start),
         TEST(a_ready_worker_gets_what_it_covers_and_shares_and_gives_it_back),
         TEST(a_full_channel_delays_and_loses_nothing),
+        TEST(one_that_is_short_of_descriptors_gets_its_sockets_later),
         TEST(a_channel_without_a_reader_is_an_error_that_returns),
         TEST(what_the_kernel_refuses_is_sent_later),
     };

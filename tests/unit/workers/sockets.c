@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "tests/harness/check.h"
+#include "workers/accept.h"
 
 static struct sockets sockets;
 static int channel[2], signals[2];
@@ -83,21 +84,20 @@ static void who_waits_is_taken_one_by_one(void **state)
 {
     (void)state;
     struct sockaddr_storage from;
-    int fd = listen_somewhere(), clients[2];
+    int fd = listen_somewhere(), clients[2], taken;
     sockets_add(&sockets, fd, 1);
     sockets_open(&sockets);
-    CHECK_EQ(sockets_accept(fd, &from), -EAGAIN);
+    CHECK_EQ(accept_take(fd, &taken, &from), ACCEPT_EMPTY);
     for (int i = 0; i < 2; i++)
         clients[i] = connect_to_it();
     for (int i = 0; i < 2; i++) {
         CHECK(sockets_has_waiting(&sockets));
-        int taken = sockets_accept(fd, &from);
-        CHECK(taken >= 0);
+        CHECK_EQ(accept_take(fd, &taken, &from), ACCEPT_CLIENT);
         CHECK_EQ(from.ss_family, AF_INET);
         fd_close(&taken);
     }
     CHECK(!sockets_has_waiting(&sockets));
-    CHECK_EQ(sockets_accept(fd, &from), -EAGAIN);
+    CHECK_EQ(accept_take(fd, &taken, &from), ACCEPT_EMPTY);
     for (int i = 0; i < 2; i++)
         fd_close(&clients[i]);
 }

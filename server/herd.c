@@ -87,22 +87,24 @@ struct decide_rules herd_rules(const struct herd *herd, const struct seat *seat)
 
 /* ---- Acts */
 
-/* One line about a seat: "<noun> <verb> slot=… pid=… <pairs>". */
+/* One line about a seat: "<noun> <verb> slot=… pid=… <pairs>"; no pid where none is known. */
 __attribute__((format(printf, 4, 5))) static void
 tell(enum log_level level, const struct seat *seat, const char *verb, const char *format, ...)
 {
     char event[64];
     char pairs[LAST_WORDS_REQUEST_BYTES + LAST_WORDS_BYTES];
-    char who[64] = "";
+    char slot[32] = "";
+    char pid[32] = "";
     (void)snprintf(event, sizeof event, "%s %s", obituary_noun(seat), verb);
     if (seat->slot >= 0)
-        (void)snprintf(who, sizeof who, "slot=%d ", seat->slot);
+        (void)snprintf(slot, sizeof slot, "slot=%d ", seat->slot);
+    if (seat->pid != 0)
+        (void)snprintf(pid, sizeof pid, "pid=%d ", (int)seat->pid);
     va_list args;
     va_start(args, format);
     (void)vsnprintf(pairs, sizeof pairs, format, args);
     va_end(args);
-    log_event(level, event, "%spid=%d generation=%d%s", who, (int)seat->pid, seat->generation,
-              pairs);
+    log_event(level, event, "%s%sgeneration=%d%s", slot, pid, seat->generation, pairs);
 }
 
 /* Sockets that it is to give up, before anything else that it is told: their ids are given to
@@ -226,19 +228,6 @@ static void welcome(struct herd *herd, struct seat *seat)
                g->number, (herd->now_us - g->started_us) / CLOCK_US_PER_MS);
 }
 
-/* It drains because somebody else told it to: its post gets another at once. */
-static void relieve(struct herd *herd, struct seat *seat)
-{
-    struct post *post = generation_find_post(herd_generation(herd, seat), seat);
-    seat->is_leaving = true;
-    if (!post)
-        return;
-    succeed(post);
-    if (!post->seat && herd->stage == DECIDE_RUNNING)
-        post->due_us = herd->now_us;
-    tell(LOG_LEVEL_INFO, seat, "leaves", " why=\"it drains of its own accord\"");
-}
-
 /* ---- Vacancies */
 
 /* Takes the loss of a post's process in. *out_ms gets the delay, for the log; what it means for the
@@ -306,6 +295,26 @@ static void take_fate(struct herd *herd, struct generation *g, struct post *post
     }
 }
 
+/* It drains because somebody else told it to. For its post that is a loss like any other: at once
+ * the first time, but a worker that does so whenever it is ready is not replaced in a frenzy. */
+static void relieve(struct herd *herd, struct seat *seat)
+{
+    static const char why[] = "it drains of its own accord";
+    uint64_t ms;
+    struct generation *g = herd_generation(herd, seat);
+    struct post *post = generation_find_post(g, seat);
+    seat->is_leaving = true;
+    if (!post)
+        return;
+    enum decide_fate fate = vacate(herd, g, post, seat, false, &ms);
+    if (herd->exit_code == CLI_OK)
+        (void)snprintf(herd->reason, sizeof herd->reason,
+                       "a worker was ready, then drained of its "
+                       "own accord: it got TERM, or sent it");
+    tell(LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\" respawn_ms=%" PRIu64, why, ms);
+    take_fate(herd, g, post, fate);
+}
+
 static void release(struct herd *herd, struct seat *seat)
 {
     int rc = scoreboard_clear(&herd->board, herd->board_fd, seat->number);
@@ -323,8 +332,11 @@ static void forget(struct herd *herd, struct seat *seat)
     struct post *post = generation_find_post(g, seat);
     enum decide_fate fate = vacate(herd, g, post, seat, false, &ms);
     (void)snprintf(herd->reason, sizeof herd->reason, "a process was lost before it had a pid");
-    tell(LOG_LEVEL_WARN, seat, "lost", " why=\"%s\" respawn_ms=%" PRIu64,
-         seat->doom ? seat->doom : "its channel ended before it had a pid", ms);
+    if ((seat->is_leaving && !seat->doom) || herd->stage == DECIDE_AT_ONCE)
+        tell(LOG_LEVEL_INFO, seat, "ended", " why=\"it was told to before it had a pid\"");
+    else
+        tell(LOG_LEVEL_WARN, seat, "lost", " why=\"%s\" respawn_ms=%" PRIu64,
+             seat->doom ? seat->doom : "its channel ended before it had a pid", ms);
     release(herd, seat);
     take_fate(herd, g, post, fate);
 }

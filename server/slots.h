@@ -11,7 +11,7 @@
 #include "ipc/msg.h"
 #include "ipc/role.h"
 
-#define SLOTS_UNCLAIMED_MAX 64 /* dead pids kept until somebody says whose they were */
+#define SLOTS_UNCLAIMED_MAX 1024 /* dead pids kept until somebody says whose they were */
 
 enum seat_phase {
     SEAT_FREE,     /* nobody sits here */

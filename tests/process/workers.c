@@ -128,6 +128,22 @@ static void term_drains_one_worker_which_is_replaced(void **state)
     CHECK(server_worker_pid(s, 1) != pid);
 }
 
+/* As an app does that sends it to itself. */
+static void term_again_and_again_is_a_loop_that_is_slowed_down(void **state)
+{
+    (void)state;
+    static const long waits_ms[] = {0, 100, 200, 400};
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", NULL);
+    for (size_t i = 0; i < sizeof waits_ms / sizeof waits_ms[0]; i++) {
+        CHECK(kill(server_worker_pid(s, 0), SIGTERM) == 0);
+        CHECK_EQ(lines_number(server_wait_log(s, "worker leaves"), "respawn_ms"), waits_ms[i]);
+        (void)server_wait_log(s, "worker ready slot=0");
+    }
+    CHECK_HAS(lines_text(&s->log), "generation degraded");
+    CHECK_HAS(lines_text(&s->log), "worker recovered slot=0");
+    free(client_get(s, "/", 200));
+}
+
 static void single_mode_serves_in_one_process(void **state)
 {
     (void)state;
@@ -181,4 +197,5 @@ SERVER_MAIN(SERVER_TEST(as_many_workers_as_asked_for_each_with_its_slot),
             SERVER_TEST(worker_holds_nothing_that_it_does_not_need),
             SERVER_TEST(workers_die_with_their_signal_not_with_those_of_the_group),
             SERVER_TEST(term_drains_one_worker_which_is_replaced),
+            SERVER_TEST(term_again_and_again_is_a_loop_that_is_slowed_down),
             SERVER_TEST(single_mode_serves_in_one_process), SERVER_TEST(idle_server_does_not_spin))

@@ -207,6 +207,38 @@ static void a_death_that_was_seen_before_its_name_counts(void **state)
     assert_non_null(strstr(log_of(scene), "exit=5"));
 }
 
+/* Orphans that the app left behind, or other workers: each may be the one that is named next. */
+static void a_death_counts_however_many_there_were_since(void **state)
+{
+    struct scene *scene = *state;
+    struct seat *seat = order_worker(scene, 0);
+    pid_t pid = make_child(scene, exit_main);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(slots_keep_unclaimed(&scene->herd.slots, pid, status), 0);
+    for (pid_t other = 1; other <= 1000; other++)
+        assert_int_equal(slots_keep_unclaimed(&scene->herd.slots, (1 << 22) + other, 0), 0);
+    assert_true(herd_name(&scene->herd, seat, pid));
+    assert_true(seat->is_dead);
+    assert_int_equal(WEXITSTATUS(seat->status), 5);
+}
+
+/* Told to end while the loader had not come to it: nothing went wrong. */
+static void one_that_was_told_to_end_before_its_birth_is_no_loss(void **state)
+{
+    struct scene *scene = *state;
+    struct seat *seat = order_worker(scene, 0);
+    herd_dismiss(&scene->herd, seat, "fewer workers are wanted");
+    herd_happen(&scene->herd, seat, DECIDE_DRAIN);
+    herd_happen(&scene->herd, seat, DECIDE_CLOSED);
+    scene->herd.now_us += DECIDE_MUTE_US;
+    herd_happen(&scene->herd, seat, DECIDE_TIME);
+    assert_int_equal(seat->phase, SEAT_FREE);
+    assert_non_null(strstr(log_of(scene), "worker leaves slot=0 generation=1"));
+    assert_non_null(strstr(log_of(scene), "worker ended slot=0 generation=1"));
+    assert_null(strstr(log_of(scene), "worker lost"));
+}
+
 static void a_death_of_long_ago_is_not_that_of_the_next_with_its_pid(void **state)
 {
     struct scene *scene = *state;
@@ -310,6 +342,27 @@ static void a_worker_that_drains_unasked_leaves_its_post(void **state)
     assert_int_equal(scene->herd.current->workers[0].due_us, NOW);
     assert_int_equal(seat->phase, SEAT_DRAINED);
     assert_true(seat->is_leaving);
+}
+
+static void a_worker_that_drains_whenever_it_is_ready_is_replaced_later_and_later(void **state)
+{
+    struct scene *scene = *state;
+    const struct post *post = &scene->herd.current->workers[0];
+    static const uint64_t waits_ms[] = {0, 100, 200, 400, 800, 1000, 1000};
+    scene->herd.current->has_been_ready = true;
+    for (size_t i = 0; i < sizeof waits_ms / sizeof waits_ms[0]; i++) {
+        struct seat *seat = order_worker(scene, 0);
+        assert_true(herd_name(&scene->herd, seat, make_child(scene, idle_main)));
+        herd_happen(&scene->herd, seat, DECIDE_READY);
+        herd_happen(&scene->herd, seat, DECIDE_DRAINED);
+        assert_null(post->seat);
+        assert_int_equal(post->due_us, NOW + waits_ms[i] * 1000);
+        assert_int_equal(kill(seat->pid, SIGKILL), 0);
+        assert_int_equal(waitpid(seat->pid, &seat->status, 0), seat->pid);
+        seat->is_dead = true;
+        herd_bury(&scene->herd, seat);
+        assert_int_equal(post->due_us, NOW + waits_ms[i] * 1000); /* it counts once */
+    }
 }
 
 /* A worker in READY whose channel has no more room. */
@@ -420,6 +473,8 @@ int main(void)
         TEST(a_pid_that_is_not_our_child_is_not_believed),
         TEST(a_child_is_named_once),
         TEST(a_death_that_was_seen_before_its_name_counts),
+        TEST(a_death_counts_however_many_there_were_since),
+        TEST(one_that_was_told_to_end_before_its_birth_is_no_loss),
         TEST(a_death_of_long_ago_is_not_that_of_the_next_with_its_pid),
         TEST(a_coroner_is_no_worker),
         TEST(a_ready_worker_that_dies_is_due_at_once),
@@ -427,6 +482,7 @@ int main(void)
         TEST(a_loader_whose_app_fails_stops_the_first_start),
         TEST(workers_that_cannot_boot_stop_the_first_start),
         TEST(a_worker_that_drains_unasked_leaves_its_post),
+        TEST(a_worker_that_drains_whenever_it_is_ready_is_replaced_later_and_later),
         TEST(an_order_that_finds_no_room_is_sent_later),
         TEST(a_socket_that_could_not_be_given_up_is_given_up_before_all_that_follows),
         TEST(strangers_are_known_by_birth),

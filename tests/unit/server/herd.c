@@ -3,24 +3,13 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/err.h"
-#include "base/fd.h"
-#include "base/log.h"
-#include "config/settings.h"
 #include "ipc/msg.h"
 #include "ipc/spawn.h"
 #include "server/cli.h"
@@ -28,43 +17,10 @@
 #include "server/relief.h"
 #include "server/steer.h"
 #include "server/strangers.h"
-#include "workers/coroner.h"
-#include "workers/loader.h"
+#include "tests/unit/server/stage.h"
 
 #define S UINT64_C(1000000)
-#define NOW (1000 * S)
-
-/* No access log here. */
-size_t loader_render_lost(struct access_format *format, const struct loader_lost *lost, char *out,
-                          size_t cap)
-{
-    (void)format;
-    (void)lost;
-    (void)out;
-    (void)cap;
-    return 0;
-}
-
-/* Whoever dies here leaves nothing to look into. */
-void coroner_main(const struct heritage *heritage)
-{
-    (void)heritage;
-    _exit(0);
-}
-
-int loader_open_format(const struct settings *settings, struct access_format **out_format,
-                       struct err *err)
-{
-    (void)settings;
-    (void)out_format;
-    (void)err;
-    return 0;
-}
-
-void loader_close_format(struct access_format *format)
-{
-    (void)format;
-}
+#define NOW STAGE_NOW
 
 /* The loader of these tests: lives until its channel ends. */
 void loader_main(const struct heritage *heritage)
@@ -78,31 +34,13 @@ void loader_main(const struct heritage *heritage)
 struct scene {
     struct settings *settings;
     struct herd herd;
-    int log_fd;
-    char log[16384];
 };
 
 static int set_up(void **state)
 {
     static struct scene scene;
-    struct err err;
-    scene = (struct scene){.herd = {.board_fd = -1, .now_us = NOW}};
-    scene.settings = settings_new();
-    if (!scene.settings)
-        return -1;
-    scene.settings->workers.n = 2;
-    scene.settings->app = "/dev/null";
-    scene.settings->app_copy = false;
-    scene.log_fd = memfd_create("log", MFD_CLOEXEC);
-    log_init(scene.log_fd, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
-    if (herd_init(&scene.herd, scene.settings, 8, 2, &err) < 0 ||
-        generation_new(&(struct generation_plan){.number = 1,
-                                                 .settings = scene.settings,
-                                                 .log_fd = STDERR_FILENO,
-                                                 .access_fd = -1,
-                                                 .board = &scene.herd.board,
-                                                 .now_us = NOW},
-                       &scene.herd.current, &err) < 0)
+    stage_open_log();
+    if (stage_open_herd(&scene.herd, &scene.settings, 2, 8) < 0)
         return -1;
     *state = &scene;
     return 0;
@@ -114,17 +52,8 @@ static int tear_down(void **state)
     (void)strangers_kill_all();
     herd_fini(&scene->herd);
     settings_free(scene->settings);
-    log_init(STDERR_FILENO, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
-    fd_close(&scene->log_fd);
+    stage_close_log();
     return 0;
-}
-
-static const char *log_of(struct scene *scene)
-{
-    ssize_t n = pread(scene->log_fd, scene->log, sizeof scene->log - 1, 0);
-    assert_true(n >= 0);
-    scene->log[n] = '\0';
-    return scene->log;
 }
 
 static void idle_main(const struct heritage *heritage)
@@ -203,8 +132,8 @@ static void a_death_that_was_seen_before_its_name_counts(void **state)
     herd_bury(&scene->herd, seat);
     assert_int_equal(seat->phase, SEAT_FREE);
     assert_null(scene->herd.current->workers[0].seat);
-    assert_non_null(strstr(log_of(scene), "worker died slot=0"));
-    assert_non_null(strstr(log_of(scene), "exit=5"));
+    assert_non_null(strstr(stage_log(), "worker died slot=0"));
+    assert_non_null(strstr(stage_log(), "exit=5"));
 }
 
 /* Orphans that the app left behind, or other workers: each may be the one that is named next. */
@@ -234,9 +163,9 @@ static void one_that_was_told_to_end_before_its_birth_is_no_loss(void **state)
     scene->herd.now_us += DECIDE_MUTE_US;
     herd_happen(&scene->herd, seat, DECIDE_TIME);
     assert_int_equal(seat->phase, SEAT_FREE);
-    assert_non_null(strstr(log_of(scene), "worker leaves slot=0 generation=1"));
-    assert_non_null(strstr(log_of(scene), "worker ended slot=0 generation=1"));
-    assert_null(strstr(log_of(scene), "worker lost"));
+    assert_non_null(strstr(stage_log(), "worker leaves slot=0 generation=1"));
+    assert_non_null(strstr(stage_log(), "worker ended slot=0 generation=1"));
+    assert_null(strstr(stage_log(), "worker lost"));
 }
 
 static void a_death_of_long_ago_is_not_that_of_the_next_with_its_pid(void **state)
@@ -269,13 +198,13 @@ static void a_ready_worker_that_dies_is_due_at_once(void **state)
     assert_true(herd_name(&scene->herd, seat, make_child(scene, idle_main)));
     herd_happen(&scene->herd, seat, DECIDE_READY);
     assert_int_equal(seat->phase, SEAT_READY);
-    assert_non_null(strstr(log_of(scene), "worker ready slot=1"));
+    assert_non_null(strstr(stage_log(), "worker ready slot=1"));
     assert_int_equal(kill(seat->pid, SIGKILL), 0);
     assert_int_equal(waitpid(seat->pid, &seat->status, 0), seat->pid);
     seat->is_dead = true;
     herd_bury(&scene->herd, seat);
     assert_int_equal(scene->herd.current->workers[1].due_us, NOW);
-    assert_non_null(strstr(log_of(scene), "signal=KILL why=\"killed from outside\" respawn_ms=0"));
+    assert_non_null(strstr(stage_log(), "signal=KILL why=\"killed from outside\" respawn_ms=0"));
 }
 
 static void the_board_is_clear_for_the_next_occupant(void **state)
@@ -313,8 +242,8 @@ static void a_loader_whose_app_fails_stops_the_first_start(void **state)
     herd_bury(&scene->herd, loader);
     assert_int_equal(scene->herd.exit_code, CLI_CONFIG);
     assert_int_equal(scene->herd.stage, DECIDE_QUICK);
-    assert_non_null(strstr(log_of(scene), "cannot start exit=1 why=\"no such symbol\""));
-    assert_null(strstr(log_of(scene), "respawn_ms"));
+    assert_non_null(strstr(stage_log(), "cannot start exit=1 why=\"no such symbol\""));
+    assert_null(strstr(stage_log(), "respawn_ms"));
     herd_fill(&scene->herd); /* and nothing is hired any more */
     assert_int_equal(slots_count(&scene->herd.slots), 0);
 }
@@ -327,8 +256,8 @@ static void workers_that_cannot_boot_stop_the_first_start(void **state)
         herd_refuse(&scene->herd, order_worker(scene, 0), EAGAIN);
     }
     assert_int_equal(scene->herd.exit_code, CLI_NO_BOOT);
-    assert_non_null(strstr(log_of(scene), "cannot start exit=4"));
-    assert_non_null(strstr(log_of(scene), strerror(EAGAIN)));
+    assert_non_null(strstr(stage_log(), "cannot start exit=4"));
+    assert_non_null(strstr(stage_log(), strerror(EAGAIN)));
 }
 
 static void a_worker_that_drains_unasked_leaves_its_post(void **state)

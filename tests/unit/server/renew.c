@@ -2,60 +2,17 @@
 #include "server/renew.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/err.h"
-#include "base/fd.h"
-#include "base/log.h"
-#include "config/settings.h"
-#include "workers/coroner.h"
-#include "workers/loader.h"
+#include "tests/unit/server/stage.h"
 
 #define S UINT64_C(1000000)
-#define NOW (1000 * S)
+#define NOW STAGE_NOW
 #define N_WORKERS 3
 
-/* Nothing of the app's side is needed here. */
-size_t loader_render_lost(struct access_format *format, const struct loader_lost *lost, char *out,
-                          size_t cap)
-{
-    (void)format;
-    (void)lost;
-    (void)out;
-    (void)cap;
-    return 0;
-}
-
-int loader_open_format(const struct settings *settings, struct access_format **out_format,
-                       struct err *err)
-{
-    (void)settings;
-    (void)out_format;
-    (void)err;
-    return 0;
-}
-
-void loader_close_format(struct access_format *format)
-{
-    (void)format;
-}
-
 void loader_main(const struct heritage *heritage)
-{
-    (void)heritage;
-    _exit(0);
-}
-
-void coroner_main(const struct heritage *heritage)
 {
     (void)heritage;
     _exit(0);
@@ -71,24 +28,10 @@ struct scene {
 static int set_up(void **state)
 {
     static struct scene scene;
-    struct err err;
     int ends[2];
-    scene = (struct scene){.herd = {.board_fd = -1, .now_us = NOW}, .loader_fd = -1};
-    scene.settings = settings_new();
-    if (!scene.settings)
-        return -1;
-    scene.settings->workers.n = N_WORKERS;
-    scene.settings->app = "/dev/null";
-    scene.settings->app_copy = false;
+    scene = (struct scene){.loader_fd = -1};
     log_init(STDERR_FILENO, LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
-    struct generation_plan plan = {.number = 1,
-                                   .settings = scene.settings,
-                                   .log_fd = STDERR_FILENO,
-                                   .access_fd = -1,
-                                   .board = &scene.herd.board,
-                                   .now_us = NOW};
-    if (herd_init(&scene.herd, scene.settings, 12, 2, &err) < 0 ||
-        generation_new(&plan, &scene.herd.current, &err) < 0 ||
+    if (stage_open_herd(&scene.herd, &scene.settings, N_WORKERS, 12) < 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
         return -1;
     struct generation *g = scene.herd.current;

@@ -7,17 +7,17 @@
 
 #define HEALTH_SO REMUDA_TEST_APPS_DIR "/health.so"
 
-static struct server *start(const char *check)
+static struct server *start(const char *check, const char *limit)
 {
     return server_start_args("run", HEALTH_SO, "--bind", "127.0.0.1:0", "--workers", "1", "--set",
-                             check, "--set", "boot_timeout=1s", NULL);
+                             check, "--set", limit, NULL);
 }
 
 static void handler_that_crashes(void **state)
 {
     (void)state;
     server_let_crash();
-    struct server *s = start("health_check=/crash");
+    struct server *s = start("health_check=/crash", "boot_timeout=1h");
     s->is_violent = true;
     CHECK_EQ(server_wait_exit(s), 4);
     CHECK_HAS(lines_find_last(&s->log, "cannot start"), "SEGV");
@@ -29,7 +29,7 @@ static void handler_that_crashes(void **state)
 static void handler_that_hangs(void **state)
 {
     (void)state;
-    struct server *s = start("health_check=/hang");
+    struct server *s = start("health_check=/hang", "boot_timeout=2s");
     s->is_violent = true;
     CHECK_EQ(server_wait_exit(s), 4);
     CHECK_HAS(lines_find_last(&s->log, "cannot start"), "boot_timeout");

@@ -13,12 +13,12 @@
 #include "tests/harness/server.h"
 
 #define APPS REMUDA_TEST_APPS_DIR
-#define GOOD "bind: 127.0.0.1:0\nworkers: 2\nboot_timeout: 1s\napp: " APPS "/churn.so\n"
+#define GOOD "bind: 127.0.0.1:0\nworkers: 2\napp: " APPS "/churn.so\n"
 
 static const char *yaml_of(const char *text)
 {
     static char yaml[600];
-    (void)snprintf(yaml, sizeof yaml, "bind: 127.0.0.1:0\nworkers: 2\nboot_timeout: 1s\n%s", text);
+    (void)snprintf(yaml, sizeof yaml, "bind: 127.0.0.1:0\nworkers: 2\n%s", text);
     return yaml;
 }
 
@@ -54,7 +54,7 @@ static void check_refused(const char *yaml, const char *why)
     server_signal(s, SIGHUP);
     CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), 4);
     load_wait_generation(l, 4);
-    server_wait_processes(s, 3); /* nothing is left of what was thrown away */
+    server_wait_processes(s, 3);
     struct load_result result = load_finish(l);
     load_check(&result, 0);
     CHECK_EQ(procs_fd_count(s->pid), fds);
@@ -106,7 +106,7 @@ static void init_that_ends_the_process(void **state)
 static void init_that_hangs(void **state)
 {
     (void)state;
-    check_refused(yaml_of("app: " APPS "/init_hangs.so\n"), "boot_timeout");
+    check_refused(yaml_of("app: " APPS "/init_hangs.so\nboot_timeout: 1s\n"), "boot_timeout");
 }
 
 static void worker_init_that_returns_an_error(void **state)
@@ -126,7 +126,8 @@ static void worker_init_that_crashes(void **state)
 static void worker_init_that_hangs(void **state)
 {
     (void)state;
-    check_refused(yaml_of("app: " APPS "/worker_init_hangs.so\n"), "boot_timeout");
+    check_refused(yaml_of("app: " APPS "/worker_init_hangs.so\nboot_timeout: 1s\n"),
+                  "boot_timeout");
 }
 
 static void bind_that_is_taken(void **state)

@@ -395,7 +395,7 @@ static void program_that_is_another_is_refused(void **state)
 static void program_that_does_nothing_is_given_up(void **state)
 {
     (void)state;
-    struct server *s = start_own(YAML "boot_timeout: 1s\n");
+    struct server *s = start_own(YAML "boot_timeout: 3s\n");
     write_program(program, "#!/bin/sh\nexec sleep 1000\n");
     check_refused(s, "boot_timeout");
     write_program(program, "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n");
@@ -612,7 +612,7 @@ static void term_is_obeyed_when_the_new_one_fails(void **state)
 static void term_waits_for_a_new_one_that_was_given_up(void **state)
 {
     (void)state;
-    struct server *s = start_own(YAML "boot_timeout: 1s\n");
+    struct server *s = start_own(YAML "boot_timeout: 3s\n");
     write_program(program, "#!/bin/sh\ntrap 'echo >given_up' TERM\n"
                            "while :; do sleep 0.05; done\n");
     server_signal(s, SIGUSR2);

@@ -157,6 +157,24 @@ static void file_that_became_a_pipe(void **state)
     (void)server_wait_log(s, "reloaded");
 }
 
+/* `-c <(…)` will do for a start, and for nothing behind it. */
+static void file_that_was_a_pipe_at_the_start(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    const char *path = server_path(s, "remuda.yaml");
+    CHECK(mkfifo(path, 0600) == 0);
+    const char *args[] = {"run", "-c", path, NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    (void)server_write_file(s, "remuda.yaml", GOOD); /* when the server has opened it */
+    server_wait_ready(s);
+    server_signal(s, SIGHUP);
+    CHECK_HAS(server_wait_log(s, "reload refused"), "it is no regular file");
+    server_signal(s, SIGUSR2);
+    CHECK_HAS(server_wait_log(s, "upgrade refused"), "it is no regular file");
+    free(client_get(s, "/bytes?n=1", 200));
+}
+
 static void secret_that_became_a_pipe(void **state)
 {
     (void)state;
@@ -217,6 +235,6 @@ SERVER_MAIN(SERVER_TEST(yaml_with_an_error), SERVER_TEST(yaml_that_is_none),
             SERVER_TEST(worker_init_that_returns_an_error), SERVER_TEST(worker_init_that_crashes),
             SERVER_TEST(worker_init_that_hangs), SERVER_TEST(bind_that_is_taken),
             SERVER_TEST(log_that_can_not_be_opened), SERVER_TEST(file_that_became_a_pipe),
-            SERVER_TEST(secret_that_became_a_pipe), SERVER_TEST(file_that_became_empty),
-            SERVER_TEST(file_that_became_a_comment),
+            SERVER_TEST(secret_that_became_a_pipe), SERVER_TEST(file_that_was_a_pipe_at_the_start),
+            SERVER_TEST(file_that_became_empty), SERVER_TEST(file_that_became_a_comment),
             SERVER_TEST(file_that_was_a_comment_may_be_one))

@@ -133,7 +133,7 @@ static uint64_t deadline_of(enum limit limit, const struct seat *seat, uint64_t 
 }
 
 /* When an untouched heartbeat becomes too old. A loader's is not in the shared table: it counts as
- * beating while no order to fork waits for it (see judge_seats() in master.c). */
+ * beating while no order to fork waits for it (see read_loader() in master.c). */
 static uint64_t hung_at(const struct seat *seat, const struct decide_rules *rules)
 {
     bool owes = role_table[seat->role].owes_heartbeat || seat->role == ROLE_LOADER;

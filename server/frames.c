@@ -23,10 +23,11 @@ static bool is_from(const struct seat *seat, enum role role)
 }
 
 /* FORKED may come after its subject was given up: then the process is killed that nobody awaits. */
-static bool hear_forked(struct herd *herd, const struct seat *loader, const struct msg *msg)
+static bool hear_forked(struct herd *herd, struct seat *loader, const struct msg *msg)
 {
     if (!is_from(loader, ROLE_LOADER))
         return false;
+    loader->heartbeat_us = herd->now_us; /* see read_loader() in master.c */
     struct seat *seat = slots_find_occupant(&herd->slots, msg->seat, msg->epoch);
     if (seat && seat->role != ROLE_LOADER && seat->generation == loader->generation)
         return herd_name(herd, seat, msg->pid);
@@ -38,10 +39,11 @@ static bool hear_forked(struct herd *herd, const struct seat *loader, const stru
     return true;
 }
 
-static bool hear_fork_failed(struct herd *herd, const struct seat *loader, const struct msg *msg)
+static bool hear_fork_failed(struct herd *herd, struct seat *loader, const struct msg *msg)
 {
     if (!is_from(loader, ROLE_LOADER))
         return false;
+    loader->heartbeat_us = herd->now_us; /* see read_loader() in master.c */
     struct seat *seat = slots_find_occupant(&herd->slots, msg->seat, msg->epoch);
     if (seat && seat->role != ROLE_LOADER && seat->generation == loader->generation &&
         seat->pid == 0)

@@ -396,8 +396,6 @@ static void read_heartbeat(struct master *m, struct seat *seat)
     seat->is_hung = steer_is_hung(&m->herd, seat);
 }
 
-/* A loader that forks nothing any more (stopped, or stuck in the app's atfork handler) shows by its
- * oldest order that nobody has answered. */
 static uint64_t oldest_order_us(const struct master *m, const struct seat *loader)
 {
     uint64_t oldest_us = m->herd.now_us;
@@ -411,6 +409,16 @@ static uint64_t oldest_order_us(const struct master *m, const struct seat *loade
     return oldest_us;
 }
 
+/* A loader that forks nothing any more (stopped, or stuck in the app's atfork handler) shows by its
+ * oldest order that nobody has answered. While it answers others it is at work (frames.c), however
+ * long its queue is. */
+static void read_loader(const struct master *m, struct seat *loader)
+{
+    uint64_t oldest_us = oldest_order_us(m, loader);
+    if (oldest_us > loader->heartbeat_us)
+        loader->heartbeat_us = oldest_us;
+}
+
 static void judge_seats(struct master *m)
 {
     for (uint32_t i = 0; i < m->herd.slots.n_used; i++) {
@@ -418,7 +426,7 @@ static void judge_seats(struct master *m)
         if (seat->phase == SEAT_FREE)
             continue;
         if (seat->phase == SEAT_READY && seat->role == ROLE_LOADER)
-            seat->heartbeat_us = oldest_order_us(m, seat);
+            read_loader(m, seat);
         else if (seat->phase == SEAT_READY && role_table[seat->role].owes_heartbeat)
             read_heartbeat(m, seat);
         herd_happen(&m->herd, seat, DECIDE_TIME);

@@ -108,7 +108,17 @@ static void one_that_stands_still_is_found_though_its_order_was_taken_back(void 
     kill_worker(s, 0);
 }
 
+/* Each fork takes 0.3 s, all of them longer than `timeout`. */
+static void one_that_works_through_a_long_queue_is_not_killed(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(REMUDA_TEST_APPS_DIR "/slow_fork.so", "--workers", "9",
+                                        "--timeout", "2s", NULL);
+    CHECK_EQ(lines_count(&s->log, "loader ready"), 1);
+}
+
 SERVER_MAIN(SERVER_TEST(nobody_is_disturbed_and_later_deaths_are_replaced),
             SERVER_TEST(loader_and_worker_at_once), SERVER_TEST(again_and_again),
             SERVER_TEST(stop_while_there_is_no_loader),
-            SERVER_TEST(one_that_stands_still_is_found_though_its_order_was_taken_back))
+            SERVER_TEST(one_that_stands_still_is_found_though_its_order_was_taken_back),
+            SERVER_TEST(one_that_works_through_a_long_queue_is_not_killed))

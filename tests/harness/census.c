@@ -122,7 +122,7 @@ static const char *text_of(const struct census *c, char *out, size_t cap)
 static void wait_same(const struct server *s, const struct census *before, bool is_at_rest)
 {
     char was[256], is[256];
-    uint64_t deadline = patience_until(PATIENCE_MS);
+    uint64_t deadline = patience_until(2 * PATIENCE_MS);
     for (struct census now = census_take(s); !is_same(before, &now, is_at_rest);
          now = census_take(s))
         CHECK_SAYING(patience_turn(deadline), "there was %s\n         and is    %s",

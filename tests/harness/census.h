@@ -24,9 +24,10 @@ struct census {
 /* Counts now. The figures are of one moment only while nothing happens. */
 struct census census_take(const struct server *s);
 
-/* Waits until all is as it was before, at most for the usual deadline; fails the test, with both,
- * when that does not come. Memory is never compared; connections and what the processes below have
- * open only by the second one, for a server without a load. */
+/* Waits until all is as it was before, at most twice as long as the usual deadline, since who fails
+ * to start comes again up to 30 s later; fails the test, with both, when that does not come. Memory
+ * is never compared; connections and what the processes below have open only by the second one, for
+ * a server without a load. */
 void census_wait_same(const struct server *s, const struct census *before);
 void census_wait_same_at_rest(const struct server *s, const struct census *before);
 

@@ -384,6 +384,16 @@ static void fill_polls(struct pollfd polls[AT_COUNT])
         (struct pollfd){.fd = is_idle ? room.sockets.epoll_fd : -1, .events = POLLIN};
 }
 
+/* The client is idle, and somebody waits? Our epoll may say so; but the kernel tells one worker of
+ * a connection, and that one may have taken another, or hang: who has nothing else to do looks. */
+static bool is_wanted_by_others(bool is_woken, bool is_told)
+{
+    if (room.web.env.now_us < sync_client_yields_at_us(&room.client))
+        return false;
+    return is_told ? sockets_has_waiting(&room.sockets)
+                   : !is_woken && sockets_find_waiting(&room.sockets, room.n_turns) >= 0;
+}
+
 /* Waits for the client, or for what it waits for, and does what can be done then. */
 static void wait_for_client(void)
 {
@@ -415,7 +425,7 @@ static void wait_for_client(void)
         return; /* what it may be asked for is another thing now than when it was polled */
     if (n > 0 && polls[AT_CLIENT].revents) {
         sync_client_on_ready(&room.client, polls[AT_CLIENT].events);
-    } else if (n > 0 && polls[AT_OTHERS].revents && sockets_has_waiting(&room.sockets)) {
+    } else if (is_wanted_by_others(n > 0, n > 0 && polls[AT_OTHERS].revents)) {
         sync_client_part(&room.client);
     } else if (room.web.env.now_us >= deadline) {
         sync_client_expire(&room.client);

@@ -2,6 +2,7 @@
  * accepts again when there is room. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <signal.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -11,6 +12,9 @@
 #include "tests/harness/patience.h"
 #include "tests/harness/procs.h"
 #include "tests/harness/server.h"
+
+#define PROBE_SO REMUDA_TEST_APPS_DIR "/probe.so"
+#define SHORT "worker may open no more descriptors: it accepts again when some are closed"
 
 static struct reply r;
 
@@ -65,6 +69,61 @@ static void worker_goes_on_and_recovers(void **state)
     CHECK_EQ(server_worker_pid(s, 0), pid);
 }
 
+/* A stop, and nobody can be accepted for want of descriptors: who is in the queues is not forgotten
+ * for that, and one line says it, however many sockets there are. */
+static void check_queues_at_a_stop(const char *worker_class)
+{
+    enum { BINDS = 4, COUNT = 3 * BINDS };
+    char request[400];
+    struct client *queued[COUNT];
+    struct server *s = server_start_app(PROBE_SO, "--bind", "127.0.0.1:0", "--bind", "127.0.0.1:0",
+                                        "--bind", "127.0.0.1:0", "--workers", "1", "--set",
+                                        worker_class, "--set", "graceful_timeout=1h", NULL);
+    CHECK_EQ(s->n_addresses, BINDS);
+    pid_t pid = server_worker_pid(s, 0);
+    struct rlimit before;
+    CHECK(prlimit(pid, RLIMIT_NOFILE, NULL, &before) == 0);
+    struct client *busy = client_to(s);
+    (void)snprintf(request, sizeof request,
+                   "GET /wait?file=%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+                   server_path(s, "go"));
+    client_send_text(busy, request);
+    (void)server_wait_log(s, "probe waits");
+    for (int i = 0; i < COUNT; i++) {
+        queued[i] = client_open(server_address(s, (size_t)i % BINDS));
+        client_send_text(queued[i], "GET /counts HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    set_descriptor_limit(pid, 4);
+    server_signal(s, SIGTERM);
+    (void)server_wait_log(s, "stopping");
+    (void)server_write_file(s, "go", "");
+    client_read(busy, &r, false);
+    CHECK_EQ(r.status, 200);
+    (void)server_wait_log(s, SHORT);
+    uint64_t end = clock_now_us() + CLOCK_US_PER_S / 2;
+    while (patience_turn(end)) /* a window in which the sockets would be closed */
+        continue;
+    set_descriptor_limit(pid, before.rlim_cur);
+    for (int i = 0; i < COUNT; i++) {
+        client_read(queued[i], &r, false);
+        CHECK_EQ(r.status, 200);
+    }
+    CHECK_EQ(server_wait_exit(s), 0);
+    CHECK_EQ(lines_count(&s->log, SHORT), 1);
+}
+
+static void queues_are_answered_at_a_stop_event(void **state)
+{
+    (void)state;
+    check_queues_at_a_stop("worker_class=event");
+}
+
+static void queues_are_answered_at_a_stop_sync(void **state)
+{
+    (void)state;
+    check_queues_at_a_stop("worker_class=sync");
+}
+
 /* A hard limit that is too low for worker_connections: the server says so, with both numbers, and
  * does what is possible; strict makes it an error. */
 static void limit_descriptors(void *arg)
@@ -108,5 +167,7 @@ static void low_limit_is_an_error_under_strict(void **state)
 }
 
 SERVER_MAIN(SERVER_TEST(worker_goes_on_and_recovers),
+            SERVER_TEST(queues_are_answered_at_a_stop_event),
+            SERVER_TEST(queues_are_answered_at_a_stop_sync),
             SERVER_TEST(low_limit_is_told_and_served_with),
             SERVER_TEST(low_limit_is_an_error_under_strict))

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "tests/harness/client.h"
 #include "tests/harness/load.h"
 #include "tests/harness/patience.h"
@@ -133,6 +134,44 @@ static void keep_alive_lasts_while_nobody_waits(void **state)
     client_exchange(other, &r, HELLO); /* the idle one gives way */
     CHECK_EQ(r.status, 200);
     client_expect_close(c);
+}
+
+/* Two at once wake an idle worker, which takes one: the other may be known to nobody else. One
+ * whose client is idle finds it all the same. */
+static void an_idle_client_gives_way_to_who_was_meant_for_another_worker(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 60 };
+    struct server *s = start("2", "keepalive=1h");
+    for (int round = 0; round < ROUNDS; round++) {
+        char request[512], first[16], go[16];
+        struct client *c[2];
+        (void)snprintf(first, sizeof first, "first%d", round);
+        (void)snprintf(go, sizeof go, "go%d", round);
+        (void)snprintf(request, sizeof request, "GET /wait?file=%s HTTP/1.1\r\nHost: a\r\n\r\n",
+                       server_path(s, go));
+        struct client *busy = send_waiting(s, "/wait", first); /* so that it is the other's */
+        struct client *idle = client_to(s);
+        client_exchange(idle, &r, HELLO);
+        (void)server_write_file(s, first, "");
+        expect(busy, 200, NULL);
+        client_close(busy);
+        uint64_t end = clock_now_us() + CLOCK_US_PER_S / 100;
+        while (patience_turn(end)) /* only one that waits already can be woken too early */
+            continue;
+        for (int i = 0; i < 2; i++)
+            c[i] = client_to(s);
+        for (int i = 0; i < 2; i++)
+            client_send_text(c[i], request);
+        for (int i = 0; i < 2; i++)
+            (void)server_wait_log(s, "lanes waits");
+        (void)server_write_file(s, go, "");
+        for (int i = 0; i < 2; i++) {
+            expect(c[i], 200, "it came, in time\n");
+            client_close(c[i]);
+        }
+        client_close(idle);
+    }
 }
 
 /* Requests that came together are all answered, also when somebody waits. */
@@ -473,6 +512,7 @@ SERVER_MAIN(SERVER_TEST(handlers_of_all_lanes_run_in_the_worker_itself),
             SERVER_TEST(an_idle_worker_takes_whoever_comes),
             SERVER_TEST(nobody_waits_while_workers_are_idle),
             SERVER_TEST(keep_alive_lasts_while_nobody_waits),
+            SERVER_TEST(an_idle_client_gives_way_to_who_was_meant_for_another_worker),
             SERVER_TEST(pipelined_requests_are_answered_although_somebody_waits),
             SERVER_TEST(what_comes_with_a_late_answer_waits_its_turn),
             SERVER_TEST(many_clients_at_once_are_all_served),

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "tests/harness/client.h"
 #include "tests/harness/load.h"
 #include "tests/harness/patience.h"
@@ -202,6 +203,46 @@ static void whoever_is_in_the_queue_is_answered(void **state)
     (void)state;
     check_queue_is_served("127.0.0.1:0");
     check_queue_is_served("unix:%s");
+}
+
+/* More than the worker takes in a turn, and the last of its batches is a whole one, taken when the
+ * sockets' time is over: that nobody else waits, no event tells it then. Each batch holds the loop
+ * for longer than those have who are on the way. */
+static void queue_of_whole_batches_is_answered_and_closed(void **state)
+{
+    (void)state;
+    enum { BATCH = 64, BATCHES = 4 };
+    struct client *clients[BATCHES * BATCH];
+    struct server *s = start_patient(PROBE_SO);
+    pid_t pid = server_worker_pid(s, 0);
+    CHECK(kill(pid, SIGSTOP) == 0);
+    for (int i = 0; i < BATCHES * BATCH; i++) {
+        char request[400], name[16];
+        (void)snprintf(name, sizeof name, "go%d", i / BATCH);
+        (void)snprintf(
+            request, sizeof request, "GET %s%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            i % BATCH == 0 ? "/wait?file=" : "/counts", i % BATCH == 0 ? server_path(s, name) : "");
+        clients[i] = client_to(s);
+        client_send_text(clients[i], request);
+    }
+    server_signal(s, SIGTERM);
+    (void)server_wait_log(s, "stopping");
+    CHECK(kill(pid, SIGCONT) == 0);
+    for (int i = 0; i < BATCHES; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "go%d", i);
+        (void)server_wait_log(s, "probe waits");
+        uint64_t end = clock_now_us() + CLOCK_US_PER_S / 5;
+        while (patience_turn(end)) /* the length of the batch, not a wait for anything */
+            continue;
+        (void)server_write_file(s, name, "");
+    }
+    for (int i = 0; i < BATCHES * BATCH; i++) {
+        client_read(clients[i], &r, false);
+        CHECK_EQ(r.status, 200);
+        client_close(clients[i]);
+    }
+    CHECK_EQ(server_wait_exit(s), 0);
 }
 
 /* ---- what does not end in time ---- */
@@ -463,6 +504,7 @@ SERVER_MAIN(SERVER_TEST(idle_connections_get_one_more_answer_that_says_close),
             SERVER_TEST(last_chance_is_half_of_graceful_timeout_at_most),
             SERVER_TEST(stream_that_promised_to_go_on_keeps_its_word),
             SERVER_TEST(whoever_is_in_the_queue_is_answered),
+            SERVER_TEST(queue_of_whole_batches_is_answered_and_closed),
             SERVER_TEST(answers_under_way_are_named_when_they_are_cut),
             SERVER_TEST(requests_without_an_answer_are_named_when_they_are_cut),
             SERVER_TEST(quick_stop_names_what_it_cuts),

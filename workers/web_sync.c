@@ -79,6 +79,7 @@ static enum accept_outcome accept_one(int fd);
 static bool is_pausing(void);
 static void become_short(int error);
 static void wait_out_pause(void);
+static void end_pause(void);
 static void serve_client(int fd, const struct sockaddr_storage *address);
 static void wait_for_client(void);
 static void take_commands(const struct heritage *heritage, void (*reopen_logs)(void));
@@ -183,6 +184,8 @@ static void begin_turn(void)
     web_on_turn(&room.web, now_us);
     if (room.is_draining)
         look_at_patience();
+    if (is_pausing() && now_us >= room.pause_until_us)
+        end_pause();
     if (now_us < room.ticked_us + TICK_US)
         return;
     room.ticked_us = now_us;
@@ -300,8 +303,10 @@ static void wait_out_pause(void)
         commands_on_signal(&room.commands, room.is_draining);
     if (n > 0 && polls[1].revents)
         commands_on_channel(&room.commands);
-    if (room.web.env.now_us < room.pause_until_us)
-        return;
+}
+
+static void end_pause(void)
+{
     bool is_short = room.is_short && !fd_has_room();
     room.pause_until_us = is_short ? room.web.env.now_us + ACCEPT_PAUSE_US : 0;
     show_short(is_short);

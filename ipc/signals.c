@@ -36,6 +36,14 @@ void signals_hold(void)
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+bool signals_is_stop_held(void)
+{
+    sigset_t set;
+    return sigpending(&set) == 0 &&
+           (sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGINT) == 1 ||
+            sigismember(&set, SIGQUIT) == 1);
+}
+
 int signals_open(const int *numbers, unsigned count)
 {
     fd_close(&pipe_fds[0]);

@@ -13,8 +13,12 @@ int signals_open(const int *numbers, unsigned count) __attribute__((warn_unused_
 
 /* Makes signals wait that ask a server for something, until signals_open() has handlers for them.
  * For pid 1 of a container: the kernel drops what pid 1 has no handler for (pid_namespaces(7)), so
- * a TERM in the first moments of a start would be lost. */
+ * a TERM in the first moments of a start would be lost. And for a start that takes its time, and
+ * would leave its files behind. Twice is fine. */
 void signals_hold(void);
+
+/* Whether one of those that end a server (TERM, INT, QUIT) waits since signals_hold(). */
+bool signals_is_stop_held(void);
 
 /* Empties the pipe and takes the signals that came since the last call.
  * Returns  bit n set: signal n came at least once (n < 64) */

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "ipc/signals.h"
 #include "server/endpoint.h"
 
 #define NAP_US (20 * CLOCK_US_PER_MS) /* between two tries */
@@ -220,8 +221,9 @@ bool targets_wait(struct targets_wait *wait, const struct target *target)
         if (is_known && (!holder.is_remuda || holder.pid == getpid()))
             return false;
         wait->until_us = now_us + wait->for_us;
+        signals_hold(); /* there may be a pid file by now, which nobody would remove */
         tell_wait(wait, target, &holder);
     }
     (void)nanosleep(&nap, NULL);
-    return true;
+    return !signals_is_stop_held();
 }

@@ -59,7 +59,8 @@ struct targets_wait {
 
 /* Waits a moment for an address in use, where that may help: workers whose master was killed hold
  * its sockets until they have died of that, too. Whoever is known to be another program keeps it.
- * Logs, once, what it waits for, and who has it.
+ * Logs, once, what it waits for, and who has it. From then on signals wait for signals_open(); one
+ * that stops the server ends the wait.
  * Returns  whether it should be tried again
  * Safe     may block: 20 ms, and for_us in all */
 bool targets_wait(struct targets_wait *wait, const struct target *target);

@@ -195,6 +195,30 @@ static void address_of_a_server_that_dies_is_waited_for(void **state)
     }
 }
 
+/* Long before it has served anybody, and without its files left behind. */
+static void stop_while_an_address_is_waited_for(void **state)
+{
+    (void)state;
+    char bind[32];
+    struct server *first = server_new();
+    launch(first, "127.0.0.1:0", NULL);
+    server_wait_ready(first);
+    (void)snprintf(bind, sizeof bind, "127.0.0.1:%u", server_port(first, 0));
+    const int stops[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+        struct server *second = server_new();
+        const char *pidfile = server_path(second, "run.pid");
+        const char *args[] = {"run", REMUDA_DEMO_SO, "--bind", bind, "--pidfile", pidfile, NULL};
+        server_launch(second, &(struct server_options){.args = args});
+        (void)server_wait_log(second, "address in use");
+        CHECK_EQ(server_read_pid(pidfile), second->pid);
+        server_signal(second, stops[i]);
+        CHECK_EQ(server_wait_exit(second), 3);
+        CHECK(access(pidfile, F_OK) != 0);
+    }
+    check_serves(server_address(first, 0));
+}
+
 /* One bad address among good ones: nothing is started. */
 static void one_port_in_use_among_others_is_exit_3(void **state)
 {
@@ -366,6 +390,7 @@ SERVER_MAIN(SERVER_TEST(several_addresses_at_once), SERVER_TEST(ipv6_loopback),
             SERVER_TEST(port_in_use_is_exit_3_in_single_mode_too),
             SERVER_TEST(port_of_another_remuda_is_exit_3),
             SERVER_TEST(address_of_a_server_that_dies_is_waited_for),
+            SERVER_TEST(stop_while_an_address_is_waited_for),
             SERVER_TEST(one_port_in_use_among_others_is_exit_3),
             SERVER_TEST(address_of_somebody_else_is_exit_3),
             SERVER_TEST(port_is_free_at_once_after_a_stop),

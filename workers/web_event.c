@@ -18,7 +18,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <ev.h>
@@ -28,6 +30,7 @@
 #include "base/log.h"
 #include "base/title.h"
 #include "ipc/msg.h"
+#include "workers/accept.h"
 #include "workers/boot.h"
 #include "workers/channel.h"
 #include "workers/client.h"
@@ -38,6 +41,7 @@
 #include "workers/web.h"
 #include "workers/web_io.h"
 
+#define REFUSED_NAP_MS 10
 #define TICK_S 0.5 /* heartbeat and time-outs; the master calls 1 s without one hung */
 
 static struct {
@@ -71,6 +75,7 @@ static int set_up(const struct settings *settings, const struct app *app,
                   const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
                   int access_fd, struct err *err);
 static void tear_down(void);
+static void on_refused(const char *what);
 static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events);
 static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events);
 static void on_wait_begins(struct ev_loop *loop);
@@ -164,6 +169,7 @@ static int set_up(const struct settings *settings, const struct app *app,
         rc = web_io_open(&room.web, err);
     if (rc < 0)
         return rc;
+    ev_set_syserr_cb(on_refused);
     room.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     if (!room.loop)
         return err_set(err, EMFILE, "libev gives no epoll loop: %s", strerror(errno));
@@ -285,6 +291,22 @@ static void on_wait_begins(struct ev_loop *loop)
     double turn_s = ev_now(loop) - room.turn_began;
     uint64_t turn_us = turn_s > 0 ? (uint64_t)(turn_s * 1e6) : 0;
     web_on_turn_ended(&room.web, room.web.env.now_us + turn_us);
+}
+
+/* The kernel refuses what the loop needs; libev asks again when this returns. After a
+ * socket was closed here that other processes have too, libev takes a new epoll instance for the
+ * old one, and there may be no descriptor for it: aborting would cost all connections. Meanwhile
+ * nothing beats, so neighbours accept, and the watchdog sees to it that it does not last. */
+static void on_refused(const char *what)
+{
+    static const struct timespec nap = {.tv_nsec = REFUSED_NAP_MS * 1000 * 1000};
+    int error = errno;
+    if (error != EMFILE && error != ENFILE) {
+        log_error("the loop can't go on", "what=\"%s\" reason=\"%s\"", what, strerror(error));
+        abort();
+    }
+    accept_log_short(error, clock_now_us());
+    (void)nanosleep(&nap, NULL);
 }
 
 /* ---- connections and their sockets ---- */

@@ -117,6 +117,59 @@ static void another_covers_for_one_that_can_not(void **state)
     CHECK_EQ(server_worker_pid(s, 2), pid);
 }
 
+/* More than one worker takes at a time. */
+static void ask_many(struct server *s)
+{
+    enum { COUNT = 16 };
+    struct client *clients[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        clients[i] = client_open(server_address(s, (size_t)i % s->n_addresses));
+        client_send_text(clients[i], "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    for (int i = 0; i < COUNT; i++) {
+        client_read(clients[i], &r, false);
+        CHECK_EQ(r.status, 200);
+        client_close(clients[i]);
+    }
+}
+
+/* While it is short its neighbour looks after a socket that both have, and it closes its copy. If
+ * epoll goes on to tell of that, libev wants another instance, which it may not have: that depends
+ * on what comes first, so it is tried until it happens. */
+static void socket_given_up_meanwhile_costs_nobody(void **state)
+{
+    (void)state;
+    char bind[256];
+    struct server *s = server_new();
+    (void)snprintf(bind, sizeof bind, "unix:%s", server_path(s, "socket"));
+    const char *args[] = {"run", REMUDA_DEMO_SO, "--bind", "127.0.0.1:0", "--bind",
+                          bind,  "--workers",    "2",      NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    server_wait_ready(s);
+    struct client *held[HELD];
+    struct rlimit before;
+    pid_t pid = server_worker_pid(s, 0);
+    uint64_t end = patience_until(PATIENCE_MS);
+    hold_some(s, held);
+    for (size_t n = procs_fd_count_like(pid, "socket:");; allow_again(pid, &before)) {
+        do
+            CHECK(patience_turn(end)); /* it gets back what it gave up */
+        while (procs_fd_count_like(pid, "socket:") < n);
+        allow_no_more_descriptors(pid, &before);
+        uint64_t soon = patience_until(50);
+        ask_many(s);
+        while (procs_fd_count_like(pid, "[eventpoll]") > 0 && patience_turn(soon))
+            ask_many(s);
+        if (procs_fd_count_like(pid, "[eventpoll]") == 0)
+            break;
+    }
+    allow_again(pid, &before);
+    check_everybody_is_served(s);
+    check_all_are_held(held);
+    (void)lines_take(&s->log);
+    CHECK_EQ(server_worker_pid(s, 0), pid);
+}
+
 static void sync_worker_gets_its_sockets_later(void **state)
 {
     (void)state;
@@ -185,6 +238,7 @@ static void loader_forks_later(void **state)
 
 SERVER_MAIN(SERVER_TEST(cover_that_can_not_be_taken_costs_nobody),
             SERVER_TEST(another_covers_for_one_that_can_not),
+            SERVER_TEST(socket_given_up_meanwhile_costs_nobody),
             SERVER_TEST(sync_worker_gets_its_sockets_later),
             SERVER_TEST(log_files_that_can_not_be_taken_are_taken_later),
             SERVER_TEST(loader_forks_later))

@@ -176,6 +176,7 @@ static int apply_file(struct merge *m)
         &m->s->arena, m->s->file, m->in->environment, &m->out->mistakes, &root);
     if (rc < 0)
         return rc == -ENOMEM ? rc : 0; /* cannot be read: told */
+    m->s->is_file_empty = !root->first;
     for (const struct settings_node *node = root->first; node && rc == 0; node = node->next)
         rc = apply_member(m, node);
     return rc;

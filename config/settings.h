@@ -190,6 +190,7 @@ struct settings {
     struct setting_variables variables;    /* `env`, read (config/variables.h) */
     struct setting_source sources[SETTINGS_N];
     const char *file;      /* the configuration file as named, NULL: none was read */
+    bool is_file_empty;    /* without a setting in it, also of those that others overrule */
     uint32_t cpus;         /* that the process may really use, ≥ 1 (config/machine.h) */
     uint64_t memory_bytes; /* the same for memory; 0: unknown */
     const char *cpus_why;  /* which source decided, and what would change it; NULL: not resolved */

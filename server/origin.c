@@ -121,20 +121,11 @@ void origin_fini(struct origin *origin)
     *origin = (struct origin){.folder_fd = -1};
 }
 
-/* Whether any setting that is in force stands in the file. */
-static bool is_any_of_file(const struct settings *s)
-{
-    for (size_t i = 0; i < SETTINGS_N; i++)
-        if (s->sources[i].origin == SETTING_FROM_FILE)
-            return true;
-    return false;
-}
-
 static void check(const struct settings *start, const struct settings *running,
                   struct merge_result *r)
 {
     struct settings *s = r->settings;
-    if (s->file && is_any_of_file(running) && !is_any_of_file(s))
+    if (s->file && s->is_file_empty && running->file && !running->is_file_empty)
         mistakes_add(&r->mistakes, LOAD_EMPTY, s->file);
     if (start->file && !s->file)
         mistakes_add(&r->mistakes, "%s: this file was read at the start, and is gone", start->file);

@@ -35,7 +35,7 @@ void origin_fini(struct origin *origin);
  * does: relative paths begin where the server was started. When all is well this process is in the
  * folder that `chdir` names, else anywhere.
  * start    the settings of the first start: a file that was read then must still be there
- * running  those that are in force: a file that gave some of them must not be without any
+ * running  those that are in force: a file that had settings then must not be without any
  * Returns  0, *out has settings and warnings; -EINVAL, *out has the mistakes. Both times
  *          merge_fini(out) is due
  * Safe     may block: on the file system */

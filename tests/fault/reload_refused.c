@@ -222,6 +222,21 @@ static void file_that_was_a_comment_may_be_one(void **state)
               "remuda.yaml: the file is empty: is it half written?");
 }
 
+/* What the command line overrules is a setting all the same: such a file is not empty. */
+static void file_with_only_what_is_overruled_is_read(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    const char *path = server_write_file(s, "remuda.yaml", "bind: 127.0.0.1:1\nworkers: 2\n");
+    const char *args[] = {"run", "-c", path, "-b", "127.0.0.1:0", APPS "/churn.so", NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    server_wait_ready(s);
+    (void)server_write_file(s, "remuda.yaml", "bind: 127.0.0.1:1\n");
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloaded");
+    CHECK_EQ(lines_count(&s->log, "reload refused"), 0);
+}
+
 static void log_that_can_not_be_opened(void **state)
 {
     (void)state;
@@ -237,4 +252,5 @@ SERVER_MAIN(SERVER_TEST(yaml_with_an_error), SERVER_TEST(yaml_that_is_none),
             SERVER_TEST(log_that_can_not_be_opened), SERVER_TEST(file_that_became_a_pipe),
             SERVER_TEST(secret_that_became_a_pipe), SERVER_TEST(file_that_was_a_pipe_at_the_start),
             SERVER_TEST(file_that_became_empty), SERVER_TEST(file_that_became_a_comment),
-            SERVER_TEST(file_that_was_a_comment_may_be_one))
+            SERVER_TEST(file_that_was_a_comment_may_be_one),
+            SERVER_TEST(file_with_only_what_is_overruled_is_read))

@@ -403,7 +403,8 @@ static uint64_t oldest_order_us(const struct master *m, const struct seat *loade
         const struct seat *seat = &m->herd.slots.seats[i];
         bool is_unanswered =
             seat->phase == SEAT_FORKING || (seat->phase == SEAT_ENDING && !seat->pid);
-        if (is_unanswered && seat->generation == loader->generation && seat->born_us < oldest_us)
+        bool is_its = seat->generation == loader->generation && seat->born_us >= loader->born_us;
+        if (is_unanswered && is_its && seat->born_us < oldest_us)
             oldest_us = seat->born_us;
     }
     return oldest_us;

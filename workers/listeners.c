@@ -197,6 +197,7 @@ static void make_room(struct listeners *all)
 /* The neighbours accept for a worker that can't, once the master knows. */
 static void pause_accepting(struct listeners *all)
 {
+    ev_timer_stop(all->clients->loop, all->pause); /* it may be set only while it stands still */
     ev_timer_set(all->pause, ACCEPT_PAUSE_S, 0);
     ev_timer_start(all->clients->loop, all->pause);
     watch(all, false);

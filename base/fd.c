@@ -227,6 +227,9 @@ ssize_t fd_receive(int socket_fd, void *data, size_t cap, int fds[FD_PASS_MAX], 
         bool is_whole = !(message.msg_flags & MSG_TRUNC) && (size_t)n == cap;
         return is_whole && n_fds < FD_PASS_MAX ? -EMFILE : -EMSGSIZE;
     }
+    /* Without octets it is taken for the end: nobody would close what came with it. */
+    for (; n == 0 && n_fds > 0; n_fds--)
+        fd_close(&fds[n_fds - 1]);
     *out_n_fds = n_fds;
     return n;
 }

@@ -339,6 +339,10 @@ static void fd_receive_refuses_messages_that_are_cut_and_closes_what_came(void *
     assert_int_equal(sendmsg(ends[0], &message, 0), 4);
     assert_int_equal(fd_receive(ends[1], data, sizeof data, fds, &n_fds), -EMSGSIZE);
     assert_int_equal(count_open(), n_open);
+    /* without octets it looks like the end, at which nobody expects descriptors */
+    assert_int_equal(fd_send(ends[0], "", 0, &passed, 1), 0);
+    assert_int_equal(fd_receive(ends[1], data, sizeof data, fds, &n_fds), 0);
+    assert_int_equal(count_open(), n_open);
     fd_close(&passed);
     fd_close(&ends[0]);
     fd_close(&ends[1]);

@@ -191,18 +191,65 @@ int fd_send(int socket_fd, const void *data, size_t len, const int *fds, size_t 
     return 0;
 }
 
-static size_t take_descriptors(struct msghdr *message, int fds[FD_PASS_MAX])
+/* Those beyond FD_PASS_MAX are closed, and tell that the message is to be refused. */
+static size_t take_descriptors(const struct cmsghdr *header, int fds[FD_PASS_MAX], bool *is_over)
 {
     size_t n_fds = 0;
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
-         header = CMSG_NXTHDR(message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-            continue;
-        size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count && n_fds < FD_PASS_MAX; i++)
-            memcpy(&fds[n_fds++], CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+    size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+        int fd;
+        memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+        if (n_fds < FD_PASS_MAX) {
+            fds[n_fds++] = fd;
+        } else {
+            *is_over = true;
+            fd_close(&fd);
+        }
     }
     return n_fds;
+}
+
+static pid_t take_sender(const struct cmsghdr *header)
+{
+    struct ucred sender;
+    if (header->cmsg_len < CMSG_LEN(sizeof sender))
+        return 0;
+    memcpy(&sender, CMSG_DATA(header), sizeof sender);
+    return sender.pid;
+}
+
+static ssize_t receive_one(int socket_fd, struct msghdr *message, int fds[FD_PASS_MAX],
+                           size_t *out_n_fds, pid_t *out_pid, bool *out_is_bereft)
+{
+    ssize_t n;
+    do
+        n = recvmsg(socket_fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+    size_t n_fds = 0;
+    bool is_cut = (message->msg_flags & MSG_CTRUNC) != 0;
+    bool is_over = (message->msg_flags & MSG_TRUNC) != 0;
+    *out_pid = 0;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
+         header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+            n_fds = take_descriptors(header, fds, &is_over);
+        else if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS)
+            *out_pid = take_sender(header);
+    }
+    /* Room for FD_PASS_MAX was given: if fewer came, the kernel could not install the next. */
+    bool is_bereft = is_cut && !is_over && n_fds < FD_PASS_MAX;
+    is_over = is_over || (is_cut && !is_bereft);
+    bool is_empty = n == 0; /* which is taken for the end: nobody would close what came with it */
+    for (size_t i = 0; (is_over || is_bereft || is_empty) && i < n_fds; i++)
+        fd_close(&fds[i]);
+    if (is_over)
+        return -EMSGSIZE;
+    *out_is_bereft = is_bereft;
+    if (!is_bereft)
+        *out_n_fds = is_empty ? 0 : n_fds;
+    return n;
 }
 
 ssize_t fd_receive(int socket_fd, void *data, size_t cap, int fds[FD_PASS_MAX], size_t *out_n_fds)
@@ -213,25 +260,28 @@ ssize_t fd_receive(int socket_fd, void *data, size_t cap, int fds[FD_PASS_MAX], 
                              .msg_iovlen = 1,
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes};
-    ssize_t n;
-    do
-        n = recvmsg(socket_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-    size_t n_fds = take_descriptors(&message, fds);
-    if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-        for (size_t i = 0; i < n_fds; i++)
-            fd_close(&fds[i]);
-        /* Room for FD_PASS_MAX was given: if fewer came, the kernel could not install the next. */
-        bool is_whole = !(message.msg_flags & MSG_TRUNC) && (size_t)n == cap;
-        return is_whole && n_fds < FD_PASS_MAX ? -EMFILE : -EMSGSIZE;
-    }
-    /* Without octets it is taken for the end: nobody would close what came with it. */
-    for (; n == 0 && n_fds > 0; n_fds--)
-        fd_close(&fds[n_fds - 1]);
-    *out_n_fds = n_fds;
+    pid_t unknown;
+    bool is_bereft = false;
+    ssize_t n = receive_one(socket_fd, &message, fds, out_n_fds, &unknown, &is_bereft);
+    if (n >= 0 && is_bereft)
+        return (size_t)n == cap ? -EMFILE : -EMSGSIZE;
     return n;
+}
+
+ssize_t fd_receive_from(int socket_fd, void *data, size_t cap, int fds[FD_PASS_MAX],
+                        size_t *out_n_fds, pid_t *out_pid, bool *out_is_bereft)
+{
+    union {
+        struct cmsghdr header; /* for its alignment, cmsg(3) */
+        char bytes[CMSG_SPACE(FD_PASS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+    } control = {0};
+    struct iovec part = {data, cap};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof control.bytes};
+    *out_n_fds = 0;
+    return receive_one(socket_fd, &message, fds, out_n_fds, out_pid, out_is_bereft);
 }
 
 bool fd_has_room(void)

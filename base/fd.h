@@ -51,6 +51,14 @@ int fd_send(int socket_fd, const void *data, size_t len, const int *fds, size_t 
 ssize_t fd_receive(int socket_fd, void *data, size_t cap, int fds[FD_PASS_MAX], size_t *out_n_fds)
     __attribute__((warn_unused_result));
 
+/* Likewise, and whose it is, as the kernel says. The socket has SO_PASSCRED on.
+ * out_pid        the sender's; 0 unknown. Also set for a message that is refused
+ * out_is_bereft  it came with descriptors that this process may not have (EMFILE): there are none
+ * Returns        as fd_receive(), but never -EMFILE */
+ssize_t fd_receive_from(int socket_fd, void *data, size_t cap, int fds[FD_PASS_MAX],
+                        size_t *out_n_fds, pid_t *out_pid, bool *out_is_bereft)
+    __attribute__((warn_unused_result));
+
 /* May this process open another descriptor? Asks the kernel by opening one. */
 bool fd_has_room(void);
 

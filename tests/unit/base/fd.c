@@ -294,6 +294,12 @@ static void fd_receive_keeps_a_message_without_the_descriptors_that_have_no_room
     assert_true(fd_has_room()); /* the one that had come was closed */
     assert_int_equal(fd_send(ends[0], "1234", 4, ends, 2), 0);
     assert_int_equal(fd_receive(ends[1], data, sizeof data, fds, &n_fds), -EMSGSIZE);
+    pid_t pid;
+    bool is_bereft = false;
+    assert_int_equal(fd_send(ends[0], "1234", 4, ends, 2), 0);
+    assert_int_equal(fd_receive_from(ends[1], data, sizeof data, fds, &n_fds, &pid, &is_bereft), 4);
+    assert_true(is_bereft && n_fds == 0);
+    assert_true(fd_has_room());
     assert_int_equal(fd_send(ends[0], "1234", 4, ends, 1), 0);
     assert_int_equal(fd_receive(ends[1], data, sizeof data, fds, &n_fds), 4);
     assert_int_equal(n_fds, 1);
@@ -339,11 +345,49 @@ static void fd_receive_refuses_messages_that_are_cut_and_closes_what_came(void *
     assert_int_equal(sendmsg(ends[0], &message, 0), 4);
     assert_int_equal(fd_receive(ends[1], data, sizeof data, fds, &n_fds), -EMSGSIZE);
     assert_int_equal(count_open(), n_open);
+    pid_t pid = -1;
+    bool is_bereft = true;
+    assert_int_equal(sendmsg(ends[0], &message, 0), 4);
+    assert_int_equal(fd_receive_from(ends[1], data, sizeof data, fds, &n_fds, &pid, &is_bereft),
+                     -EMSGSIZE);
+    assert_int_equal(count_open(), n_open);
     /* without octets it looks like the end, at which nobody expects descriptors */
     assert_int_equal(fd_send(ends[0], "", 0, &passed, 1), 0);
     assert_int_equal(fd_receive(ends[1], data, sizeof data, fds, &n_fds), 0);
     assert_int_equal(count_open(), n_open);
     fd_close(&passed);
+    fd_close(&ends[0]);
+    fd_close(&ends[1]);
+}
+
+static void fd_receive_from_says_whose_a_message_is(void **state)
+{
+    (void)state;
+    const int on = 1;
+    int ends[2];
+    make_pair(ends);
+    int fds[FD_PASS_MAX];
+    int passed[FD_PASS_MAX] = {ends[0], ends[0], ends[0], ends[0]};
+    size_t n_fds = 99;
+    pid_t pid = -1;
+    bool is_bereft = true;
+    char data[4];
+    assert_int_equal(fd_send(ends[0], "one", 3, NULL, 0), 0);
+    assert_int_equal(fd_receive_from(ends[1], data, sizeof data, fds, &n_fds, &pid, &is_bereft), 3);
+    assert_int_equal(pid, 0); /* nobody asked the kernel */
+    assert_int_equal(n_fds, 0);
+    assert_int_equal(setsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
+    assert_int_equal(fd_send(ends[0], "two", 3, passed, FD_PASS_MAX), 0);
+    assert_int_equal(fd_receive_from(ends[1], data, sizeof data, fds, &n_fds, &pid, &is_bereft), 3);
+    assert_int_equal(pid, getpid());
+    assert_int_equal(n_fds, FD_PASS_MAX);
+    assert_false(is_bereft);
+    for (size_t i = 0; i < n_fds; i++)
+        fd_close(&fds[i]);
+    assert_int_equal(fd_send(ends[0], "too long", 8, NULL, 0), 0);
+    assert_int_equal(fd_receive_from(ends[1], data, sizeof data, fds, &n_fds, &pid, &is_bereft),
+                     -EMSGSIZE);
+    assert_int_equal(pid, getpid());
     fd_close(&ends[0]);
     fd_close(&ends[1]);
 }
@@ -362,6 +406,7 @@ int main(void)
         cmocka_unit_test(fd_messages_never_wait),
         cmocka_unit_test(fd_receive_keeps_a_message_without_the_descriptors_that_have_no_room),
         cmocka_unit_test(fd_receive_refuses_messages_that_are_cut_and_closes_what_came),
+        cmocka_unit_test(fd_receive_from_says_whose_a_message_is),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -310,9 +310,8 @@ static void on_head(struct conn *c, const char *base)
         begin_body(c);
 }
 
-static inline void prepare(struct conn *c, struct exchange *ex)
+static inline void prepare(struct conn_env *env, struct exchange *ex)
 {
-    struct conn_env *env = c->env;
     struct rmd_request *req = &ex->req;
     struct field *fields = req->head.fields;
     uint32_t max_fields = req->head.max_fields;
@@ -320,10 +319,8 @@ static inline void prepare(struct conn *c, struct exchange *ex)
     req->magic = REQUEST_MAGIC;
     req->head.fields = fields;
     req->head.max_fields = max_fields;
-    ex->conn = c;
     req->env = env;
     req->arena = &ex->arena;
-    req->peer = c->peer;
     req->res = &ex->res;
     req->started_us = env->now_us;
     req->board_entry = UINT32_MAX;
@@ -337,7 +334,15 @@ static inline void prepare(struct conn *c, struct exchange *ex)
 
 void conn_request_begin(struct conn *c, struct exchange *ex)
 {
-    prepare(c, ex);
+    prepare(c->env, ex);
+    ex->conn = c;
+    ex->req.peer = c->peer;
+}
+
+void conn_request_begin_alone(struct conn_env *env, struct exchange *ex)
+{
+    prepare(env, ex);
+    ex->conn = NULL;
 }
 
 static bool begin_request(struct conn *c)
@@ -351,7 +356,7 @@ static bool begin_request(struct conn *c)
     c->ex = ex;
     c->state = CONN_HEAD;
     c->n_empty_lines = 0;
-    prepare(c, ex);
+    conn_request_begin(c, ex);
     parse_begin(&ex->parse, &ex->req.head, &env->limits);
     return true;
 }

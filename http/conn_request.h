@@ -10,6 +10,9 @@ void conn_request_judge_peer(struct conn *c);
 /* Puts an empty exchange to the connection's use: as a request of which nothing is known yet. */
 void conn_request_begin(struct conn *c, struct exchange *ex);
 
+/* Likewise, as a request that no connection has. */
+void conn_request_begin_alone(struct conn_env *env, struct exchange *ex);
+
 /* Goes a step further with a request: one of the states up to CONN_AWAY.
  * Returns  whether it got anywhere */
 bool conn_request_step(struct conn *c);

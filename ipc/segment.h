@@ -71,7 +71,8 @@ int segment_create(uint32_t n_seats, uint64_t slice_bytes, int *out_fd, struct e
     __attribute__((warn_unused_result));
 
 /* Gives memory of a seat's slice back, which then reads as zeros: for a seat whose occupant is dead
- * and of which nobody holds anything. Freeing 256 MiB takes 150 ms, so a turn of a loop does a part.
+ * and of which nobody holds anything. Freeing 256 MiB takes 150 ms, so a turn of a loop does a
+ * part.
  * max_bytes  1 …; 4 MiB take about 3 ms
  * Returns    0 the slice is empty; 1 there is more; -errno */
 int segment_clear(int fd, uint64_t slice_bytes, uint32_t seat, uint64_t max_bytes)
@@ -84,8 +85,8 @@ int segment_clear(int fd, uint64_t slice_bytes, uint32_t seat, uint64_t max_byte
  * fd           may be closed afterwards, and should be where app code runs: through it all slices
  *              can be written
  * n_seats, slice_bytes  as it was made; another size of fd is refused
- * Returns      0; -EINVAL; -ERANGE no such seat; -errno, *err says which step. segment_unmap() undoes
- *              it */
+ * Returns      0; -EINVAL; -ERANGE no such seat; -errno, *err says which step. segment_unmap()
+ *              undoes it */
 int segment_map(int fd, uint32_t n_seats, uint64_t slice_bytes, uint32_t seat,
                 struct segment *out_segment, struct err *err) __attribute__((warn_unused_result));
 void segment_unmap(struct segment *segment);
@@ -106,9 +107,9 @@ int segment_copy(struct segment *segment, struct segment_ref ref, void *out)
 
 /* Takes the first room there is. It has memory as far as it had been used before: segment_ready().
  * bytes    1 …, rounded up to pages
- * room     bytes that should be free behind it, for segment_extend(): it is then put to one of a few
- *          places that lie far apart, where there is one, else anywhere; 0: it will not grow. Nothing
- *          is reserved
+ * room     bytes that should be free behind it, for segment_extend(): it is then put to one of a
+ *          few places that lie far apart, where there is one, else anywhere; 0: it will not grow.
+ *          Nothing is reserved
  * Returns  0; -ENOSPC the slice has no such stretch */
 int segment_take(struct segment_slice *slice, uint64_t bytes, uint64_t room,
                  struct segment_run *out_run) __attribute__((warn_unused_result));

@@ -196,8 +196,8 @@ int task_send(const struct task_queue *queue, const struct task *task, int inbox
     if ((uint32_t)n >= queue->limit)
         return -EAGAIN;
     int rc = send_one(queue->fd, task, sizeof *task, fds, spool_fd >= 0 ? 2 : 1);
-    /* unix(7): more descriptors on their way than this user may have open. Also a queue that is full,
-     * only by another measure. */
+    /* unix(7): more descriptors on their way than this user may have open. Also a queue that is
+     * full, only by another measure. */
     return rc == -ETOOMANYREFS ? -EAGAIN : rc;
 }
 

@@ -18,8 +18,6 @@
 
 struct conn_env;
 
-#define IMAGE_MIN_BYTES 32U /* no image is shorter */
-
 /* ---- requests ---- */
 
 /* Room that the image takes, up to 4 GiB. body_len: octets of the body that go with it. */
@@ -34,7 +32,7 @@ void image_put_request(const struct rmd_request *req, struct str body, char *out
  * image    may lie where another process writes: each octet is read once, then the copy is checked
  * body     that was handed in beside it, valid as long as the request; empty: it is in the image,
  *          or there is none. It must be as long as the head says
- * env      its limits, router and owner are the request's; so is its now_us nothing to it
+ * env      whose limits, router and owner the request gets; its clock is not asked
  * ex       fresh from exchange_take(); afterwards to be settled and given back, also on failure
  * Returns  0; -ENOMEM; -EBADMSG, *out_reason says what is wrong, static text. What ex->req then
  *          holds is no request */

@@ -13,11 +13,14 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "ipc/remains.h"
+#include "ipc/task.h"
 
 #define PAGE 4096U
 
 _Static_assert(sizeof(struct scoreboard_head) <= PAGE, "one page");
 _Static_assert(sizeof(struct seat_head) <= PAGE, "one page");
+_Static_assert(sizeof(struct task_seat) <= SCOREBOARD_TASK_BYTES, "one page");
+_Static_assert(SCOREBOARD_TASK_BYTES == PAGE, "what the master maps for writing is no more");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a dead process must not hold a lock");
 
 const char *const scoreboard_phase_names[ENTRY_PHASES] = {
@@ -73,10 +76,14 @@ static size_t round_up(size_t bytes)
     return (bytes + PAGE - 1) & ~(size_t)(PAGE - 1);
 }
 
-/* Order inside a part: head page, inflight entries, route blocks, access-log batch, remains. */
+/* Order inside a part: head page, task page, inflight entries, route blocks, access-log batch,
+ * remains. */
+#define TASK_AT PAGE
+#define INFLIGHT_AT (TASK_AT + SCOREBOARD_TASK_BYTES)
+
 static size_t routes_at(const struct scoreboard *board)
 {
-    return PAGE + round_up(board->n_inflight * sizeof(struct request_entry));
+    return INFLIGHT_AT + round_up(board->n_inflight * sizeof(struct request_entry));
 }
 
 static size_t batch_at(const struct scoreboard *board)
@@ -98,7 +105,8 @@ static struct scoreboard_part part_from(const struct scoreboard *board, char *ba
 {
     return (struct scoreboard_part){
         .head = (struct seat_head *)(void *)base,
-        .inflight = (struct request_entry *)(void *)(base + PAGE),
+        .task = (struct task_seat *)(void *)(base + TASK_AT),
+        .inflight = (struct request_entry *)(void *)(base + INFLIGHT_AT),
         .routes = (struct route_stats *)(void *)(base + routes_at(board)),
         .batch = base + batch_at(board),
         .remains = (struct remains *)(void *)(base + remains_at(board)),
@@ -156,6 +164,20 @@ int scoreboard_map_part(const struct scoreboard *board, int fd, uint32_t seat,
     if (base == MAP_FAILED)
         return err_set(err, errno, "shared table: mmap of seat %u: %s", seat, strerror(errno));
     *out_part = part_from(board, base);
+    return 0;
+}
+
+int scoreboard_map_task(const struct scoreboard *board, int fd, uint32_t seat,
+                        struct task_seat **out_task, struct err *err)
+{
+    if (seat >= board->n_seats)
+        return err_set(err, ERANGE, "seat %u of %u", seat, board->n_seats);
+    void *base = mmap(NULL, SCOREBOARD_TASK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                      (off_t)(part_at(board, seat) + TASK_AT));
+    if (base == MAP_FAILED)
+        return err_set(err, errno, "shared table: mmap of the task of seat %u: %s", seat,
+                       strerror(errno));
+    *out_task = base;
     return 0;
 }
 

@@ -15,12 +15,14 @@
 #include "base/meter.h"
 
 struct err;
-struct remains; /* ipc/remains.h */
+struct remains;   /* ipc/remains.h */
+struct task_seat; /* ipc/task.h */
 
-#define SCOREBOARD_LAYOUT 5U
+#define SCOREBOARD_LAYOUT 6U
 #define SCOREBOARD_TARGET_MAX 200
 #define SCOREBOARD_TRACE_MAX 128
 #define SCOREBOARD_BATCH_BYTES (64U * 1024U)
+#define SCOREBOARD_TASK_BYTES 4096U
 
 /* Written only by the master, before the first fork and at each change of what it tells. */
 struct scoreboard_head {
@@ -119,6 +121,7 @@ struct scoreboard {
 /* One seat's part as its occupant (writable) or a reader sees it. */
 struct scoreboard_part {
     struct seat_head *head;
+    struct task_seat *task;         /* what a compute worker has in hand; a page of its own */
     struct request_entry *inflight; /* n_inflight */
     struct route_stats *routes;     /* n_routes */
     char *batch;                    /* SCOREBOARD_BATCH_BYTES */
@@ -150,6 +153,12 @@ int scoreboard_create(uint32_t n_seats, uint32_t n_inflight, uint32_t n_routes, 
  * Returns  0; -errno */
 int scoreboard_map_part(const struct scoreboard *board, int fd, uint32_t seat,
                         struct scoreboard_part *out_part, struct err *err)
+    __attribute__((warn_unused_result));
+
+/* Master: maps the page of a seat's task for writing, to condemn it; until munmap(2) of
+ * SCOREBOARD_TASK_BYTES. Returns as scoreboard_map_part() */
+int scoreboard_map_task(const struct scoreboard *board, int fd, uint32_t seat,
+                        struct task_seat **out_task, struct err *err)
     __attribute__((warn_unused_result));
 
 /* A part for reading only: writing through it is a fault. */

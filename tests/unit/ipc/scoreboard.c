@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "ipc/task.h"
 #include "tests/harness/check.h"
 
 #undef fork
@@ -94,7 +95,9 @@ static void parts_do_not_overlap(void **state)
         check_context("seat %u", seat);
         CHECK_EQ((uintptr_t)head % PAGE, 0);
         CHECK(head >= end);
-        CHECK((const char *)part.inflight >= head + sizeof *part.head);
+        CHECK_EQ((uintptr_t)part.task % PAGE, 0);
+        CHECK((const char *)part.task >= head + sizeof *part.head);
+        CHECK((const char *)part.inflight >= (const char *)part.task + SCOREBOARD_TASK_BYTES);
         CHECK((const char *)part.routes >= (const char *)(part.inflight + INFLIGHT));
         CHECK(part.batch >= (const char *)(part.routes + ROUTES));
         end = part.batch + SCOREBOARD_BATCH_BYTES;
@@ -142,6 +145,25 @@ static void a_process_writes_its_own_part_and_no_other(void **state)
         CHECK_EQ(write_in_child(seen.batch), SIGSEGV);
     }
     CHECK_EQ(write_in_child((char *)(uintptr_t)board.base), SIGSEGV);
+    unmap_part(&own);
+}
+
+/* The master's: its claim is the one word that two may write. */
+static void the_page_of_a_task_can_be_mapped_by_itself(void **state)
+{
+    (void)state;
+    struct err err;
+    struct task_seat *task = NULL;
+    struct scoreboard_part own = map_part(4);
+    CHECK_EQ(scoreboard_map_task(&board, board_fd, SEATS, &task, &err), -ERANGE);
+    CHECK_EQ(scoreboard_map_task(&board, board_fd, 4, &task, &err), 0);
+    atomic_store(&own.task->claim, 77);
+    CHECK_EQ(atomic_load(&task->claim), 77);
+    atomic_store(&task->claim, 78);
+    CHECK_EQ(atomic_load(&own.task->claim), 78);
+    CHECK_EQ(atomic_load(&scoreboard_peek(&board, 4).task->claim), 78);
+    CHECK_EQ(write_in_child((char *)scoreboard_peek(&board, 4).task), SIGSEGV);
+    CHECK_EQ(munmap(task, SCOREBOARD_TASK_BYTES), 0);
     unmap_part(&own);
 }
 
@@ -263,6 +285,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(parts_do_not_overlap, setup, teardown),
         cmocka_unit_test_setup_teardown(what_an_occupant_writes_everyone_reads, setup, teardown),
         cmocka_unit_test_setup_teardown(a_process_writes_its_own_part_and_no_other, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(the_page_of_a_task_can_be_mapped_by_itself, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_part_stays_mapped_without_the_descriptor, setup,
                                         teardown),

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/safedir.h"
+#include "config/pool.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -227,6 +228,7 @@ void check_settings(const struct settings *s, struct mistakes *mistakes, struct 
     check_user(s, mistakes);
     check_binds(s, mistakes);
     check_mounts(s, mistakes);
+    pool_check(s, warnings);
     check_part(s, SETTING_ID_limit_request_line, SETTING_ID_limit_request_head, mistakes);
     check_part(s, SETTING_ID_limit_request_field_size, SETTING_ID_limit_request_head, mistakes);
 

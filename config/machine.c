@@ -17,6 +17,7 @@
 #include "base/arena.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "config/pool.h"
 #include "config/schema.h"
 
 #define FILE_MAX (1U << 16) /* more than any file that is read here has */
@@ -330,5 +331,7 @@ int machine_resolve(const struct machine *m, struct settings *s)
     if (!s->cpus_why || !s->memory_why)
         return -ENOMEM;
     int rc = resolve_workers(m, s);
-    return rc == 0 ? resolve_threads(s) : rc;
+    if (rc == 0)
+        rc = resolve_threads(s);
+    return rc == 0 ? pool_resolve(m, s) : rc;
 }

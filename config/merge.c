@@ -14,6 +14,7 @@
 #include "config/load.h"
 #include "config/machine.h"
 #include "config/mount.h"
+#include "config/pool.h"
 #include "config/route.h"
 #include "config/schema.h"
 #include "config/tree.h"
@@ -318,6 +319,8 @@ static int merge_layers(struct merge *m)
         rc = apply_environment(m);
     if (rc == 0)
         rc = apply_command_line(m);
+    if (rc == 0)
+        rc = pool_load(m->s, &out->mistakes);
     if (rc == 0)
         rc = route_load(m->s, &out->mistakes);
     if (rc == 0)

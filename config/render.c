@@ -12,6 +12,7 @@
 
 #include "base/panic.h"
 #include "config/mount.h"
+#include "config/pool.h"
 #include "config/tree.h"
 #include "config/value.h"
 
@@ -244,10 +245,35 @@ static void put_mounts(struct page *page, const struct settings *s, const struct
         page->rc = mount_render(page->out, &mounts->items[i]);
 }
 
+/* With every key: what a pool does not say is at its default, which one wants to see. */
+static void put_pools(struct page *page, const struct settings *s, const struct setting_spec *spec,
+                      bool is_why)
+{
+    const struct setting_pools *pools = &s->compute_pools;
+    bool is_default = spec == &schema_specs[SETTING_ID_compute];
+    put(page, "%s", !is_default && pools->n == 1 ? " {}" : "");
+    if (is_why)
+        put_source(page, s, spec);
+    put(page, "\n");
+    if (is_default && page->rc == 0)
+        page->rc = pool_render(page->out, &pools->items[0], 2, is_why);
+    for (size_t i = 1; !is_default && i < pools->n; i++) {
+        put(page, "  ");
+        put_key(page, str_of(pools->items[i].name));
+        put(page, ":\n");
+        if (page->rc == 0)
+            page->rc = pool_render(page->out, &pools->items[i], 4, is_why);
+    }
+}
+
 static void put_setting(struct page *page, const struct settings *s,
                         const struct setting_spec *spec, bool is_why)
 {
     put(page, "%s:", spec->name);
+    if (spec == &schema_specs[SETTING_ID_compute] || spec == &schema_specs[SETTING_ID_pools]) {
+        put_pools(page, s, spec, is_why);
+        return;
+    }
     if (spec->type == SETTING_TREE) {
         const struct settings_node *tree =
             *(const struct settings_node *const *)schema_peek_field(s, spec);
@@ -316,6 +342,23 @@ int render_settings(struct buf *out, const struct settings *s, bool is_why)
     return page.rc;
 }
 
+/* A setting with a # in front of each line. */
+static void put_commented(struct page *page, const struct settings *s,
+                          const struct setting_spec *spec)
+{
+    struct buf text = {0};
+    struct page lines = {.out = &text};
+    put_setting(&lines, s, spec, false);
+    if (lines.rc < 0 && page->rc == 0)
+        page->rc = lines.rc;
+    for (size_t at = 0, len; at < text.len; at += len) {
+        const char *end = memchr(text.data + at, '\n', text.len - at);
+        len = end ? (size_t)(end + 1 - (text.data + at)) : text.len - at;
+        put(page, "#%.*s", (int)len, text.data + at);
+    }
+    buf_fini(&text);
+}
+
 int render_defaults(struct buf *out)
 {
     struct page page = {.out = out};
@@ -335,8 +378,8 @@ int render_defaults(struct buf *out)
         page.rc = render_wrapped(out, "# ", spec->help);
         if (page.rc == 0)
             page.rc = value_describe(&allowed, spec);
-        put(&page, "# Allowed: %s.\n#", allowed.data ? allowed.data : "");
-        put_setting(&page, s, spec, false);
+        put(&page, "# Allowed: %s.\n", allowed.data ? allowed.data : "");
+        put_commented(&page, s, spec);
         buf_fini(&allowed);
     }
     settings_free(s);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "config/pool.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -30,7 +31,8 @@ static int set_defaults(struct settings *s)
         if (rc < 0)
             return rc;
     }
-    return 0;
+    struct mistakes none = {0}; /* there are none in maps without members */
+    return pool_load(s, &none);
 }
 
 struct settings *settings_new(void)

@@ -107,6 +107,43 @@ struct setting_routes {
     size_t n;
 };
 
+enum setting_pool_workers {
+    SETTING_POOL_AUTO,          /* workers: auto */
+    SETTING_POOL_RANGE,         /* a number, or min and max */
+    SETTING_POOL_RANGE_TO_AUTO, /* max is auto */
+};
+enum setting_on_disconnect { SETTING_ON_DISCONNECT_CANCEL, SETTING_ON_DISCONNECT_FINISH };
+
+#define SETTINGS_POOLS_MAX 16 /* the default pool included */
+
+/* One compute pool. */
+struct setting_pool {
+    const char *name;     /* "default", or its key in `pools`: up to 31 letters, digits, _ and - */
+    uint64_t workers;     /* enum setting_pool_workers */
+    uint64_t workers_min; /* 1 … 512, */
+    uint64_t workers_max; /* and not less; in settings from merge_settings(), also when auto */
+    const char *workers_why;     /* how auto came to workers_max; NULL: it was not auto */
+    uint64_t memory_limit_bytes; /* of each worker, beyond what it has mapped; 0: no limit */
+    uint64_t cpu_limit_us;       /* of a task, whole seconds; 0: no limit */
+    uint64_t nofile;             /* RLIMIT_NOFILE */
+    uint64_t timeout_us;         /* of a task, the wait included; whole milliseconds */
+    uint64_t queue;              /* tasks that may wait */
+    uint64_t max_tasks;          /* of a worker's life; 0: never replaced for that */
+    uint64_t max_rss_bytes;      /* likewise */
+    uint64_t nice;               /* 0 … 19 */
+    uint64_t fork;               /* 1: its handlers may make processes */
+    uint64_t segment_bytes;      /* of each process's slice, whole pages; of all pools the largest
+                                    holds, since a generation has one segment */
+    uint64_t breaker_failures;   /* in a row; 0: it never opens */
+    uint64_t breaker_reset_us;
+    uint64_t on_disconnect; /* enum setting_on_disconnect */
+};
+
+struct setting_pools {
+    struct setting_pool *items; /* n of them: the default pool, then in the order given */
+    size_t n;                   /* 1 … SETTINGS_POOLS_MAX */
+};
+
 /* `env`, read. */
 struct setting_variable {
     const char *name; /* without "=", not empty */
@@ -187,6 +224,7 @@ struct settings {
 #include "config/schema.def"
 
     struct setting_routes route_overrides; /* `routes`, read (config/route.h) */
+    struct setting_pools compute_pools;    /* `compute` and `pools`, read (config/pool.h) */
     struct setting_variables variables;    /* `env`, read (config/variables.h) */
     struct setting_source sources[SETTINGS_N];
     const char *file;      /* the configuration file as named, NULL: none was read */

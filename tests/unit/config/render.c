@@ -177,8 +177,9 @@ static void the_defaults_file_is_all_comments_and_loads_when_uncommented(void **
         size_t len = strcspn(line, "\n");
         assert_true(len == 0 || line[0] == '#');
         bool is_setting = len > 1 && line[1] != ' ';
+        bool is_yaml = is_setting || (len > 2 && line[2] == ' '); /* the rest is prose */
         n += is_setting;
-        (void)fprintf(file, "%.*s\n", (int)len - is_setting, line + is_setting);
+        (void)fprintf(file, "%.*s\n", (int)len - is_yaml, line + is_yaml);
         line += len + (line[len] == '\n');
     }
     assert_int_equal(fclose(file), 0);

@@ -84,8 +84,15 @@ struct setting_mounts {
     size_t n;                          /* 0 … SETTINGS_MOUNTS_MAX */
 };
 
-/* Lanes that `routes` may choose; the app may declare more. */
-enum setting_lane { SETTING_LANE_DECLARED, SETTING_LANE_INLINE, SETTING_LANE_IO };
+/* Lanes that `routes` may choose. */
+enum setting_lane {
+    SETTING_LANE_DECLARED,
+    SETTING_LANE_INLINE,
+    SETTING_LANE_IO,
+    SETTING_LANE_COMPUTE,
+    SETTING_LANE_AUTO,
+    SETTING_LANES
+};
 
 struct setting_paths {
     const char *const *items; /* n of them, none empty */
@@ -98,6 +105,7 @@ struct setting_route {
     uint64_t limit_request_body_bytes; /* 1 …; 0: as the app and the other settings say */
     uint64_t request_timeout_us;       /* whole milliseconds, 1 ms … 1 h; 0: likewise */
     uint64_t lane;                     /* enum setting_lane */
+    const char *pool;                  /* of the lanes compute and auto; NULL: as the app says */
     unsigned line;                     /* where its key stands in the file, from 1; 0: not there */
     unsigned column;
 };

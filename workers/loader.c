@@ -322,6 +322,15 @@ static int open_app(const struct settings *settings, int app_fd, void **out_hand
     return 0;
 }
 
+static enum rmd_lane lane_of(const struct setting_route *item)
+{
+    static const enum rmd_lane lanes[SETTING_LANES] = {[SETTING_LANE_INLINE] = RMD_INLINE,
+                                                       [SETTING_LANE_IO] = RMD_IO,
+                                                       [SETTING_LANE_COMPUTE] = RMD_COMPUTE,
+                                                       [SETTING_LANE_AUTO] = RMD_AUTO};
+    return lanes[item->lane];
+}
+
 /* Puts what the setting `routes` says into the app's routes. */
 static int override_routes(const struct settings *settings, const struct app *app, struct err *err)
 {
@@ -333,7 +342,7 @@ static int override_routes(const struct settings *settings, const struct app *ap
             .body_limit = item->limit_request_body_bytes,
             .timeout_ms = (unsigned)(item->request_timeout_us / CLOCK_US_PER_MS),
             .has_lane = item->lane != SETTING_LANE_DECLARED,
-            .lane = item->lane == SETTING_LANE_IO ? RMD_IO : RMD_INLINE,
+            .lane = lane_of(item),
         };
         if (router_override(app->router, &override, err) == 0)
             continue;

@@ -41,10 +41,19 @@ static void a_map_says_what_holds_for_each_route(void **state)
                               "  GET /most: {request_timeout: 1h, limit_request_body: 1TiB}\n"
                               "  GET /nothing: {}\n"
                               "  GET /waits: {lane: io}\n"
-                              "  GET /quick: {lane: \"inline\"}\n");
+                              "  GET /quick: {lane: \"inline\"}\n"
+                              "  GET /heavy: {lane: compute, pool: images, timeout: 10s}\n"
+                              "  GET /either: {lane: auto, pool: default}\n"
+                              "pools: {images: {}}\n");
     assert_int_equal(tool_merge_nothing(&r, NULL), 0);
     const struct setting_routes *routes = routes_of(&r);
-    assert_int_equal(routes->n, 7);
+    assert_int_equal(routes->n, 9);
+    assert_int_equal(routes->items[7].lane, SETTING_LANE_COMPUTE);
+    assert_string_equal(routes->items[7].pool, "images");
+    assert_int_equal(routes->items[7].request_timeout_us, 10000000);
+    assert_int_equal(routes->items[8].lane, SETTING_LANE_AUTO);
+    assert_string_equal(routes->items[8].pool, "default");
+    assert_null(routes->items[6].pool);
     assert_int_equal(routes->items[4].lane, SETTING_LANE_DECLARED);
     assert_int_equal(routes->items[5].lane, SETTING_LANE_IO);
     assert_int_equal(routes->items[6].lane, SETTING_LANE_INLINE);
@@ -90,7 +99,7 @@ static void mistakes_of_other_layers_are_told(void **state)
                       "command line: --set routes.POST /a.limit_request_body: \"much\" is not a "
                       "size in bytes; allowed: 1 to 1TiB, such as 8190 or 64KiB\n"
                       "command line: --set routes.GET /a.txt: no such key; allowed: "
-                      "lane, limit_request_body, request_timeout\n"
+                      "lane, pool, limit_request_body, request_timeout, timeout\n"
                       "command line: --set routes: \"GET\" is no route; allowed: METHOD PATTERN as "
                       "remuda routes prints them, such as \"POST /upload\" or \"* /echo\"\n");
     merge_fini(&r);

@@ -19,13 +19,38 @@
 
 struct arena_block {
     struct arena_block *older;
-    size_t bytes; /* of data */
+    size_t bytes; /* of data; all that its source gave */
     _Alignas(16) char data[];
 };
 
 void arena_init(struct arena *a, size_t first_bytes)
 {
     *a = (struct arena){.first_bytes = first_bytes};
+}
+
+void arena_init_from(struct arena *a, size_t first_bytes, const struct arena_source *source)
+{
+    *a = (struct arena){.first_bytes = first_bytes, .source = source};
+}
+
+/* bytes  of data, at least. Returns NULL when memory is refused */
+static struct arena_block *take_block(const struct arena *a, size_t bytes)
+{
+    struct arena_block *block;
+    size_t total = sizeof *block + bytes;
+    block = a->source ? a->source->take(a->source->owner, total, &total) : malloc(total);
+    if (block)
+        block->bytes = total - sizeof *block;
+    return block;
+}
+
+static void give_block(const struct arena *a, struct arena_block *block)
+{
+    UNPOISON(block->data, block->bytes);
+    if (a->source)
+        a->source->give(a->source->owner, block, sizeof *block + block->bytes);
+    else
+        free(block);
 }
 
 static bool add_block(struct arena *a, size_t need)
@@ -37,15 +62,14 @@ static bool add_block(struct arena *a, size_t need)
         bytes = need;
     if (bytes > SIZE_MAX / 2)
         return false;
-    struct arena_block *block = malloc(sizeof *block + bytes);
+    struct arena_block *block = take_block(a, bytes);
     if (!block)
         return false;
-    block->bytes = bytes;
     block->older = a->block;
     a->block = block;
     a->at = block->data;
-    a->end = block->data + bytes;
-    POISON(block->data, bytes);
+    a->end = block->data + block->bytes;
+    POISON(block->data, block->bytes);
     return true;
 }
 
@@ -111,33 +135,29 @@ char *arena_printf(struct arena *a, size_t *out_len, const char *format, ...)
     return text;
 }
 
+/* How much the block that is kept may have: a source rounds up. */
+static bool is_kept(const struct arena *a, const struct arena_block *block)
+{
+    return a->source ? block->bytes < 2 * a->first_bytes : block->bytes <= a->first_bytes;
+}
+
 void arena_reset(struct arena *a)
 {
-    while (a->block && a->block->older) {
+    while (a->block && (a->block->older || !is_kept(a, a->block))) {
         struct arena_block *older = a->block->older;
-        UNPOISON(a->block->data, a->block->bytes);
-        free(a->block);
+        give_block(a, a->block);
         a->block = older;
     }
-    if (a->block && a->block->bytes > a->first_bytes) { /* made for one large allocation */
-        UNPOISON(a->block->data, a->block->bytes);
-        free(a->block);
-        a->block = NULL;
-        a->at = a->end = NULL;
-    }
-    if (!a->block)
-        return;
-    a->at = a->block->data;
-    a->end = a->block->data + a->block->bytes;
-    POISON(a->block->data, a->block->bytes);
+    a->at = a->block ? a->block->data : NULL;
+    a->end = a->block ? a->block->data + a->block->bytes : NULL;
+    if (a->block)
+        POISON(a->block->data, a->block->bytes);
 }
 
 void arena_fini(struct arena *a)
 {
     arena_reset(a);
-    if (a->block) {
-        UNPOISON(a->block->data, a->block->bytes);
-        free(a->block);
-    }
-    *a = (struct arena){.first_bytes = a->first_bytes};
+    if (a->block)
+        give_block(a, a->block);
+    *a = (struct arena){.first_bytes = a->first_bytes, .source = a->source};
 }

@@ -10,15 +10,27 @@
 
 struct arena_block;
 
+/* Where blocks come from, if not from the heap: memory that others read, too. */
+struct arena_source {
+    /* At least so many bytes, aligned for any type; *out_bytes: how many there are. NULL: refused */
+    void *(*take)(void *owner, size_t bytes, size_t *out_bytes);
+    void (*give)(void *owner, void *memory, size_t bytes); /* as many as it took */
+    void *owner;
+};
+
 struct arena {
-    char *at;                  /* next free byte of the current block */
-    char *end;                 /* its end */
-    struct arena_block *block; /* current block, newest first */
-    size_t first_bytes;        /* size of the block that a reset keeps */
+    char *at;                          /* next free byte of the current block */
+    char *end;                         /* its end */
+    struct arena_block *block;         /* current block, newest first */
+    size_t first_bytes;                /* size of the block that a reset keeps */
+    const struct arena_source *source; /* outlives the arena; NULL: the heap */
 };
 
 /* Starts an empty arena; the first allocation fetches a block of first_bytes (≥ 256). */
 void arena_init(struct arena *a, size_t first_bytes);
+
+/* Likewise, with blocks of another source. */
+void arena_init_from(struct arena *a, size_t first_bytes, const struct arena_source *source);
 
 /* Memory aligned for any type, not zeroed, valid until arena_reset() or arena_fini().
  * Returns  pointer; NULL when memory is refused. bytes may be 0 */

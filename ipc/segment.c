@@ -355,6 +355,43 @@ void segment_filled(struct segment_slice *slice, const struct segment_run *run, 
                                       pages_of(run->at + from + bytes));
 }
 
+bool segment_find(const struct segment *segment, const void *octets, uint64_t len,
+                  struct segment_ref *out_ref)
+{
+    uintptr_t base = (uintptr_t)segment->slice.base;
+    uint64_t at = (uintptr_t)octets - base; /* below it: larger than any slice */
+    if ((uintptr_t)octets < base || at > segment->slice_bytes || len > segment->slice_bytes - at)
+        return false;
+    *out_ref = (struct segment_ref){.at = at, .len = len, .seat = segment->seat};
+    return true;
+}
+
+static void *take_block(void *owner, size_t bytes, size_t *out_bytes)
+{
+    struct segment_slice *slice = owner;
+    struct segment_run run;
+    if (segment_take(slice, bytes, 0, &run) < 0)
+        return NULL;
+    if (segment_ready(slice, &run, 0, run.bytes) < 0) {
+        segment_give(slice, &run);
+        return NULL;
+    }
+    *out_bytes = run.bytes;
+    return segment_own(slice, &run);
+}
+
+static void give_block(void *owner, void *memory, size_t bytes)
+{
+    struct segment_slice *slice = owner;
+    struct segment_run run = {.at = (uint64_t)((char *)memory - slice->base), .bytes = bytes};
+    segment_give(slice, &run);
+}
+
+struct arena_source segment_source(struct segment_slice *slice)
+{
+    return (struct arena_source){take_block, give_block, slice};
+}
+
 void segment_turn(struct segment_slice *slice)
 {
     slice->peak_before = slice->peak;

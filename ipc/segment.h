@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
+
 struct err;
 
 #define SEGMENT_PAGE 4096U
@@ -144,6 +146,14 @@ static inline char *segment_own(const struct segment_slice *slice, const struct 
 {
     return slice->base + run->at;
 }
+
+/* The reference of memory that one writes oneself, such as a body that shall be sent from here.
+ * Returns  false: not all of it lies in one's own slice, so nobody else can read it there */
+bool segment_find(const struct segment *segment, const void *octets, uint64_t len,
+                  struct segment_ref *out_ref) __attribute__((warn_unused_result));
+
+/* A source of blocks for arenas (base/arena.h), ready to be written. slice: outlives them */
+struct arena_source segment_source(struct segment_slice *slice);
 
 /* A period is over, of some seconds: memory that neither it nor the one before needed may be shed.
  * So a steady load takes no page faults, and what was large once does not stay for ever. */

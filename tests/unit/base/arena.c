@@ -3,8 +3,10 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -112,11 +114,70 @@ static void arena_texts_end_in_nul(void **state)
     arena_fini(&a);
 }
 
+/* A source that rounds up to 1000 bytes, counts, and refuses when it shall. */
+struct store {
+    size_t n_taken, n_given, bytes;
+    bool is_empty;
+};
+
+static void *store_take(void *owner, size_t bytes, size_t *out_bytes)
+{
+    struct store *store = owner;
+    if (store->is_empty)
+        return NULL;
+    *out_bytes = (bytes + 999) / 1000 * 1000;
+    store->n_taken++;
+    store->bytes += *out_bytes;
+    return malloc(*out_bytes);
+}
+
+static void store_give(void *owner, void *memory, size_t bytes)
+{
+    struct store *store = owner;
+    store->n_given++;
+    store->bytes -= bytes;
+    free(memory);
+}
+
+static void arena_takes_from_its_source_and_gives_all_back(void **state)
+{
+    (void)state;
+    struct store store = {0};
+    const struct arena_source source = {store_take, store_give, &store};
+    struct arena a;
+    arena_init_from(&a, 900, &source);
+    assert_int_equal(store.n_taken, 0);
+    for (int round = 0; round < 3; round++) {
+        char *first = arena_alloc(&a, 950); /* what the source gave beyond is used */
+        assert_non_null(first);
+        memset(first, 'x', 950);
+        assert_int_equal(store.bytes, 1000);
+        char *large = arena_alloc_text(&a, 5000);
+        assert_non_null(large);
+        memset(large, 'y', 5000);
+        assert_int_equal(store.bytes, 7000);
+        store.is_empty = true;
+        assert_null(arena_alloc(&a, 3000));
+        store.is_empty = false;
+        arena_reset(&a);
+        assert_int_equal(store.bytes, 1000);
+    }
+    assert_int_equal(store.n_taken, 4); /* the first block was kept */
+    arena_fini(&a);
+    assert_int_equal(store.bytes, 0);
+    assert_int_equal(store.n_given, store.n_taken);
+    assert_non_null(arena_alloc_text(&a, 5000)); /* as after arena_init_from() */
+    arena_reset(&a);
+    assert_int_equal(store.bytes, 0); /* a large one is not */
+    arena_fini(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_gives_aligned_memory_that_does_not_overlap),
         cmocka_unit_test(arena_takes_nothing_from_the_heap_under_a_steady_load),
+        cmocka_unit_test(arena_takes_from_its_source_and_gives_all_back),
         cmocka_unit_test(arena_reset_keeps_the_first_block_and_frees_the_others),
         cmocka_unit_test(arena_refuses_sizes_that_overflow),
         cmocka_unit_test(arena_texts_end_in_nul),

@@ -545,6 +545,50 @@ static void refused_memory_is_an_error_and_no_signal(void **state)
         skip(); /* no user namespaces here */
 }
 
+/* ---- arenas ---- */
+
+static void what_an_arena_holds_others_can_read(void **state)
+{
+    (void)state;
+    struct arena_source source = segment_source(&ours.slice);
+    struct segment_ref ref;
+    struct arena arena;
+    arena_init_from(&arena, 8000, &source);
+    char *small = arena_strndup(&arena, "hello", 5);
+    char *large = arena_alloc(&arena, MIB);
+    CHECK(small && large);
+    memset(large, 'l', MIB);
+    CHECK(segment_find(&ours, large, MIB, &ref));
+    CHECK_EQ(ref.seat, 1);
+    CHECK_EQ(ref.len, MIB);
+    CHECK_EQ(segment_at(&other, ref)[MIB - 1], 'l');
+    CHECK(segment_find(&ours, small, 5, &ref));
+    CHECK_BYTES(segment_at(&other, ref), 5, "hello", 5);
+    CHECK(arena_alloc(&arena, SLICE) == NULL); /* full */
+    arena_reset(&arena);
+    CHECK_EQ(ours.slice.n_used, 2);
+    arena_fini(&arena);
+    CHECK_EQ(ours.slice.n_used, 0);
+}
+
+static void memory_of_one_s_own_has_a_reference_and_no_other(void **state)
+{
+    (void)state;
+    struct segment_ref ref = {.seat = 77};
+    char *base = ours.slice.base;
+    CHECK(!segment_find(&ours, &ref, 1, &ref));
+    CHECK(!segment_find(&ours, NULL, 0, &ref));
+    CHECK(!segment_find(&ours, base - 1, 1, &ref));
+    CHECK(!segment_find(&ours, base + SLICE, 1, &ref));
+    CHECK(!segment_find(&ours, base + SLICE - 1, 2, &ref));
+    CHECK(!segment_find(&ours, base, UINT64_MAX, &ref));
+    CHECK(!segment_find(&ours, other.slice.base, 1, &ref));
+    CHECK_EQ(ref.seat, 77);
+    CHECK(segment_find(&ours, base, SLICE, &ref));
+    CHECK(segment_find(&ours, base + 5, 7, &ref));
+    CHECK(ref.at == 5 && ref.len == 7 && ref.seat == 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -570,6 +614,8 @@ int main(void)
         TEST(memory_that_the_kernel_filled_is_known),
         TEST(clearing_a_seat_gives_back_its_memory_part_by_part),
         TEST(refused_memory_is_an_error_and_no_signal),
+        TEST(what_an_arena_holds_others_can_read),
+        TEST(memory_of_one_s_own_has_a_reference_and_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,8 +12,7 @@ struct arena_block;
 
 /* Where blocks come from, if not from the heap: memory that others read, too. */
 struct arena_source {
-    /* At least so many bytes, aligned for any type; *out_bytes: how many there are. NULL: refused
-     * */
+    /* At least so many bytes, aligned for any type; *out_bytes: how many there are. NULL: none */
     void *(*take)(void *owner, size_t bytes, size_t *out_bytes);
     void (*give)(void *owner, void *memory, size_t bytes); /* as many as it took */
     void *owner;

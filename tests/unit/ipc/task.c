@@ -216,6 +216,32 @@ static void queues_of_any_length_hold_what_they_promise(void **state)
     check_context("nothing");
 }
 
+/* unix(7), ETOOMANYREFS: descriptors on their way count against the limit of open ones. */
+static void a_queue_is_also_full_when_no_more_inboxes_may_be_on_their_way(void **state)
+{
+    (void)state;
+    if (getenv("REMUDA_UNDER_VALGRIND"))
+        skip(); /* it has a limit of its own */
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        struct task_queue q;
+        struct err err;
+        int reader;
+        int rc = 0;
+        unsigned n = 0;
+        const struct rlimit few = {40, 40};
+        if (task_open_queue(150, &reader, &q, &err) < 0 || setrlimit(RLIMIT_NOFILE, &few) < 0 ||
+            (getuid() == 0 && setresuid(65534, 65534, 65534) < 0))
+            _exit(100);
+        struct task task = make_task(ID);
+        while (n < 150 && (rc = task_send(&q, &task, inbox[1], -1)) == 0)
+            n++;
+        _exit(rc == -EAGAIN && n < 150 ? 0 : 1);
+    }
+    wait_for(pid, 0);
+}
+
 static void a_queue_that_the_kernel_does_not_hold_is_refused(void **state)
 {
     (void)state;
@@ -770,6 +796,7 @@ int main(void)
         TEST(a_full_queue_says_so_at_once),
         TEST(the_count_is_right_when_a_reader_was_killed),
         TEST(queues_of_any_length_hold_what_they_promise),
+        TEST(a_queue_is_also_full_when_no_more_inboxes_may_be_on_their_way),
         TEST(a_queue_that_the_kernel_does_not_hold_is_refused),
         TEST(a_queue_runs_one_way_and_tells_when_an_end_is_gone),
         TEST(a_queue_without_readers_refuses),

@@ -14,16 +14,18 @@ struct inquest;  /* ipc/inquest.h; here only carried */
 struct settings; /* config/settings.h; here only carried */
 
 struct heritage {
-    enum role role;                  /* everyone */
-    uint32_t seat;                   /* everyone: its part of the shared table */
-    uint32_t epoch;                  /* everyone: which occupant of that seat it is, 1 … */
-    int slot;                        /* web workers: 0 … workers - 1; else -1 */
-    int generation;                  /* everyone: 1 … */
-    pid_t master_pid;                /* everyone: the parent that must be alive */
-    int channel_fd;                  /* everyone: SOCK_SEQPACKET to the master; -1 in single mode */
-    int log_fd;                      /* everyone: inherited, used through base/log.h */
-    int access_fd;                   /* everyone, web workers write to it: access log; -1 off */
-    struct scoreboard board;         /* everyone: mapped read-only before the fork */
+    enum role role;          /* everyone */
+    uint32_t seat;           /* everyone: its part of the shared table */
+    uint32_t epoch;          /* everyone: which occupant of that seat it is, 1 … */
+    int slot;                /* web workers: 0 … workers - 1; compute workers: likewise, in
+                                        their pool; else -1 */
+    int pool;                /* compute workers: index in settings->compute_pools; else -1 */
+    int generation;          /* everyone: 1 … */
+    pid_t master_pid;        /* everyone: the parent that must be alive */
+    int channel_fd;          /* everyone: SOCK_SEQPACKET to the master; -1 in single mode */
+    int log_fd;              /* everyone: inherited, used through base/log.h */
+    int access_fd;           /* everyone, web workers write to it: access log; -1 off */
+    struct scoreboard board; /* everyone: mapped read-only before the fork */
     const struct settings *settings; /* everyone: read-only, inherited by fork */
     const struct inquest *inquest;   /* coroner: the death to look into; else NULL */
     int app_fd;                      /* coroner: sealed copy of the app; 0: none */

@@ -24,7 +24,9 @@ static const struct {
     [MSG_LOST] = {1, 0, 0},    [MSG_APP] = {0, 0, 1},         [MSG_BOARD] = {0, 1, 1},
     [MSG_FORK] = {0, 1, 1},    [MSG_LISTEN] = {0, 1, 1},      [MSG_UNLISTEN] = {0, 0, 0},
     [MSG_START] = {0, 0, 0},   [MSG_DRAIN] = {0, 0, 0},       [MSG_RETIRE] = {0, 0, 0},
-    [MSG_STOP] = {0, 0, 0},    [MSG_LOGS] = {0, 1, 2},
+    [MSG_STOP] = {0, 0, 0},    [MSG_LOGS] = {0, 1, 2},        [MSG_OVERDUE] = {1, 0, 0},
+    [MSG_LET_GO] = {1, 0, 0},  [MSG_SEGMENT] = {0, 1, 1},     [MSG_POOL] = {0, 1, 1},
+    [MSG_GONE] = {0, 0, 0},    [MSG_TASK_LOST] = {0, 0, 0},
 };
 
 const char *const msg_names[MSG_TYPE_COUNT] = {
@@ -39,6 +41,12 @@ const char *const msg_names[MSG_TYPE_COUNT] = {
     [MSG_WORN] = "worn",
     [MSG_REOPENED] = "reopened",
     [MSG_LOST] = "lost",
+    [MSG_OVERDUE] = "overdue",
+    [MSG_LET_GO] = "let_go",
+    [MSG_SEGMENT] = "segment",
+    [MSG_POOL] = "pool",
+    [MSG_GONE] = "gone",
+    [MSG_TASK_LOST] = "task_lost",
     [MSG_APP] = "app",
     [MSG_BOARD] = "board",
     [MSG_FORK] = "fork",

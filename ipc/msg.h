@@ -22,19 +22,30 @@ enum msg_type {
     MSG_REOPENED,    /* everyone: value = number of the MSG_LOGS that it obeyed */
     MSG_LOST,        /* everyone: I may not have the descriptors of a frame, and could not obey it:
                         about = its type, value = its value */
+    MSG_OVERDUE, /* web: value = task id, about = enum task_loss: nobody waits for it any more, or
+                        its time is over: whoever still runs it is to be killed */
+    MSG_LET_GO,  /* web: seat, epoch: of that occupant, of whom MSG_GONE told, I hold nothing */
     /* from the master */
-    MSG_APP,      /* loader: fd = sealed copy of the app (none: load it from its path) */
-    MSG_BOARD,    /* everyone: fd = the shared table, to map one's own part for writing */
-    MSG_FORK,     /* loader: role, seat, epoch, slot; fd = the child's end of its channel */
-    MSG_LISTEN,   /* web: value = listener id, slot = whose it is; fd = listening socket */
-    MSG_UNLISTEN, /* web: value = listener id: stop accepting from it, close your copy */
-    MSG_START,    /* web: everything was sent; accept from now on */
-    MSG_RETIRE,   /* web: value = listener id, of an address that is given up: accept what waits
+    MSG_APP,   /* loader: fd = sealed copy of the app (none: load it from its path) */
+    MSG_BOARD, /* everyone: fd = the shared table, to map one's own part for writing */
+    MSG_SEGMENT, /* web, compute: fd = the payload segment, value = bytes of a slice, about = slices */
+    MSG_POOL, /* web: slot = pool, value = charge << 32 | limit of its queue; fd = where to write.
+                     compute: fd = where to read */
+    MSG_GONE, /* web: seat, epoch: a compute worker that died. Say LET_GO when you hold none of
+                     its answers */
+    MSG_TASK_LOST, /* web: value = task id, about = enum task_loss, pid, text: who had it is dead;
+                     sent when all that it had replied can be read in the inbox */
+    MSG_FORK,      /* loader: role, seat, epoch, slot, value = pool; fd = the child's end of its
+                     channel */
+    MSG_LISTEN,    /* web: value = listener id, slot = whose it is; fd = listening socket */
+    MSG_UNLISTEN,  /* web: value = listener id: stop accepting from it, close your copy */
+    MSG_START,     /* web: everything was sent; accept from now on */
+    MSG_RETIRE,    /* web: value = listener id, of an address that is given up: accept what waits
                      there, then close your copy */
-    MSG_DRAIN,    /* web: give up your listeners, say DRAINED, finish, exit 0. value MSG_DRAIN_…:
+    MSG_DRAIN,     /* web: give up your listeners, say DRAINED, finish, exit 0. value MSG_DRAIN_…:
                      what becomes of the listeners */
-    MSG_STOP,     /* everyone: end now, exit 0 */
-    MSG_LOGS,     /* everyone: value = its number; fds = what to write logs to from now on, those of
+    MSG_STOP,      /* everyone: end now, exit 0 */
+    MSG_LOGS, /* everyone: value = its number; fds = what to write logs to from now on, those of
                      heritage_log_files(). Say REOPENED */
     MSG_TYPE_COUNT
 };
@@ -59,7 +70,7 @@ struct msg {
     int32_t role; /* enum role */
     int32_t slot;
     int32_t pid;
-    int32_t about; /* enum msg_type; MSG_LOST */
+    int32_t about; /* as the frame says: enum msg_type, enum task_loss, … */
     int64_t value;
     char text[MSG_TEXT_MAX]; /* NUL-terminated */
 };

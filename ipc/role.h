@@ -6,6 +6,7 @@ enum role {
     ROLE_MASTER,  /* owns sockets, seats and signals; never loads app code */
     ROLE_LOADER,  /* loads the app, then only forks; one per generation */
     ROLE_WEB,     /* serves HTTP */
+    ROLE_COMPUTE, /* runs heavy handlers, a task at a time, in a pool, within hard limits */
     ROLE_SINGLE,  /* `remuda run --single`: everything in one process, for debuggers */
     ROLE_CORONER, /* looks into one death: names for a backtrace; then ends */
     ROLE_COUNT

@@ -171,6 +171,17 @@ enum task_state task_peek(const struct task_seat *place, struct task *out_task);
  * hit, leave it */
 bool task_condemn(struct task_seat *place, uint64_t id) __attribute__((warn_unused_result));
 
+/* Why a task has no answer, as the master tells who asked. */
+enum task_loss {
+    TASK_LOSS_CRASH = 1, /* its worker crashed, or exited */
+    TASK_LOSS_MEMORY,    /* its worker was refused memory */
+    TASK_LOSS_TIMEOUT,   /* its time was over */
+    TASK_LOSS_CPU,       /* it used more CPU time than it may */
+    TASK_LOSS_CANCELLED, /* nobody waited for it any more */
+    TASK_LOSS_KILLED,    /* its worker was killed from outside, or told to end at once */
+    TASK_LOSSES
+};
+
 /* ---- replies ---- */
 
 #define TASK_INLINE_MAX 4096U /* octets that go with a frame; what is larger stays in the slice */

@@ -12,13 +12,14 @@
 enum msg_type {
     /* to the master */
     MSG_HELLO = 1,   /* pid: I run, under this pid */
-    MSG_READY,       /* I can do my work */
+    MSG_READY,       /* I can do my work. Loader: value = routes, about = bits of the compute pools
+                        in which routes or tasks of the app run, bit 0 for the default one */
     MSG_FAILED,      /* text: why I can't; I exit now */
     MSG_FORKED,      /* loader: seat, epoch, pid of a child it made */
     MSG_FORK_FAILED, /* loader: seat, epoch, value = errno */
     MSG_FULL,        /* web: value MSG_FULL_…: does it accept, and why not */
     MSG_DRAINED,     /* web: no longer accepts; its listeners are empty and closed here */
-    MSG_WORN,        /* web: text = why I want to be replaced; I serve on until MSG_DRAIN */
+    MSG_WORN,        /* web, compute: text = why I want to be replaced; I go on until MSG_DRAIN */
     MSG_REOPENED,    /* everyone: value = number of the MSG_LOGS that it obeyed */
     MSG_LOST,        /* everyone: I may not have the descriptors of a frame, and could not obey it:
                         about = its type, value = its value */
@@ -43,7 +44,8 @@ enum msg_type {
     MSG_RETIRE,    /* web: value = listener id, of an address that is given up: accept what waits
                      there, then close your copy */
     MSG_DRAIN,     /* web: give up your listeners, say DRAINED, finish, exit 0. value MSG_DRAIN_…:
-                     what becomes of the listeners */
+                     what becomes of the listeners.
+                     compute: take no more tasks, finish the one in hand, exit 0 */
     MSG_STOP,      /* everyone: end now, exit 0 */
     MSG_LOGS, /* everyone: value = its number; fds = what to write logs to from now on, those of
                      heritage_log_files(). Say REOPENED */

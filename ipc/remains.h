@@ -64,6 +64,7 @@ struct remains {
     int32_t tid;
     int32_t signal;
     int32_t code;       /* si_code */
+    int32_t error;      /* errno of the thread at its end, of compute workers; 0: not known */
     int32_t sender_pid; /* who sent it, with code SI_USER, SI_QUEUE, SI_TKILL; else 0 */
     uint32_t sender_uid;
     uint32_t failed;  /* bit enum remains_step: could not be written */

@@ -330,6 +330,8 @@ int router_override(struct router *router, const struct router_override *wanted,
             row->body_limit = (size_t)wanted->body_limit;
         if (wanted->timeout_ms > 0)
             row->timeout_ms = wanted->timeout_ms;
+        if (wanted->pool)
+            row->pool = wanted->pool;
         if (wanted->has_lane)
             router->routes[i].lane = wanted->lane;
         return 0;

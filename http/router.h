@@ -78,6 +78,7 @@ struct router_override {
     unsigned timeout_ms; /* up to an hour; 0: as declared */
     bool has_lane;       /* else as declared */
     enum rmd_lane lane;
+    const char *pool; /* as long as the router; NULL: as declared */
 };
 
 /* Puts an override into the router's copy of the row; before the router serves anything.

@@ -88,7 +88,7 @@ typedef void (*rmd_after)(rmd_request *req, rmd_response *res);
  * for routes of the io lane, and the request of a 504 may be a copy without body and user data. */
 typedef void (*rmd_error_page)(rmd_request *req, rmd_response *res, int status);
 
-/* One row of the route table; the last row is all zeros. The setting `routes` wins over lane,
+/* One row of the route table; the last row is all zeros. The setting `routes` wins over lane, pool,
  * timeout_ms and body_limit. */
 typedef struct rmd_route {
     const char *method;  /* "GET" …; "*": any method. GET also answers HEAD */
@@ -102,6 +102,8 @@ typedef struct rmd_route {
     bool stream_body;     /* call the handler at the end of the head: see rmd_receive() */
     bool idempotent;      /* may be tried once more when its worker dies */
     void *data;           /* yours; see rmd_route_data() */
+    const char *pool;     /* lanes compute and auto: name of its pool (setting `pools`); NULL: the
+                           * pool "default" */
 } rmd_route;
 
 /* Routes that share a path prefix and filters; the last row is all zeros. */

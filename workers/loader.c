@@ -34,6 +34,7 @@
 #include "workers/crash.h"
 #include "workers/inproc.h"
 #include "workers/mounts.h"
+#include "workers/pools.h"
 #include "workers/privileges.h"
 #include "workers/replay.h"
 #include "workers/symbols.h"
@@ -343,6 +344,7 @@ static int override_routes(const struct settings *settings, const struct app *ap
             .timeout_ms = (unsigned)(item->request_timeout_us / CLOCK_US_PER_MS),
             .has_lane = item->lane != SETTING_LANE_DECLARED,
             .lane = lane_of(item),
+            .pool = item->pool,
         };
         if (router_override(app->router, &override, err) == 0)
             continue;
@@ -360,6 +362,8 @@ static int load(const struct settings *settings, int app_fd, void **out_handle, 
     int rc = open_app(settings, app_fd, &handle, app, err);
     if (rc == 0)
         rc = override_routes(settings, app, err);
+    if (rc == 0)
+        rc = pools_check(settings, app->router, err);
     if (rc == 0)
         *out_handle = handle;
     else

@@ -1,0 +1,28 @@
+/* Which route of the app is of which compute pool. */
+#ifndef REMUDA_WORKERS_POOLS_H
+#define REMUDA_WORKERS_POOLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "http/router.h"
+
+struct err;
+struct settings;
+
+#define POOLS_NONE (-1)
+
+/* The pool that runs a route: an index in settings->compute_pools.items; POOLS_NONE: it is of
+ * another lane, or there is no pool of that name (which pools_check() refuses). */
+int pools_of_route(const struct settings *settings, const struct route *route);
+
+/* Is there a pool of each name that a route of the lanes compute and auto has? Settings without any
+ * pool are not asked: they are those of a process that has none to run.
+ * Returns  0; -EINVAL, *err names the route and the pools there are */
+int pools_check(const struct settings *settings, const struct router *router, struct err *err)
+    __attribute__((warn_unused_result));
+
+/* Pools that some route is of, as bits: 1 << index. Without one, nobody needs a compute worker. */
+uint32_t pools_in_use(const struct settings *settings, const struct router *router);
+
+#endif

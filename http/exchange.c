@@ -64,7 +64,7 @@ struct exchange *exchange_take(struct exchange_pool *pool)
     ex = calloc(1, sizeof *ex + pool->n_fields * sizeof ex->fields[0]);
     if (!ex)
         return NULL;
-    arena_init(&ex->arena, ARENA_FIRST_BYTES);
+    arena_init_from(&ex->arena, ARENA_FIRST_BYTES, pool->source);
     body_init(&ex->body);
     ex->req.head.fields = ex->fields;
     ex->req.head.max_fields = pool->n_fields;

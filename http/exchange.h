@@ -60,6 +60,7 @@ struct exchange {
     struct buf made;          /* what a producer wrote; or the place of a piece */
     int wait_ms;              /* what that producer returned */
     atomic_bool is_cancelled; /* nobody waits for the answer any more: written by the loop */
+    const _Atomic uint32_t *cancel_word; /* likewise, where not 0, by another process; NULL: none */
     uint8_t sink;             /* enum sink */
     uint8_t errand;           /* enum errand */
     bool is_io;               /* its application's code runs elsewhere, not on the loop */
@@ -79,6 +80,7 @@ struct exchange_pool {
     struct exchange *first;
     uint32_t n;
     uint32_t n_fields; /* header fields that each exchange has room for */
+    const struct arena_source *source; /* of blocks for arenas; NULL: the heap */
 };
 
 /* Pays whatever the application is owed for this request: its body, its consumer, its ticket.

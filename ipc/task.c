@@ -427,11 +427,18 @@ const struct task_record *task_record(const struct segment *segment, uint64_t id
     return (const void *)segment_at(segment, ref);
 }
 
+/* Not FUTEX_PRIVATE: it is known by its place in the memfd. A mapping that is read-only is enough to
+ * wait. */
+static void await_bell(const struct task_record *record, uint32_t bell, uint64_t until_us)
+{
+    const struct timespec until = {.tv_sec = (time_t)(until_us / CLOCK_US_PER_S),
+                                   .tv_nsec = (long)(until_us % CLOCK_US_PER_S * 1000)};
+    (void)futex(&record->bell, FUTEX_WAIT_BITSET, bell, until_us == TASK_NEVER_US ? NULL : &until);
+}
+
 int task_await_credit(const struct task_record *record, uint64_t id, uint64_t sent, uint64_t most,
                       uint64_t deadline_us)
 {
-    const struct timespec until = {.tv_sec = (time_t)(deadline_us / CLOCK_US_PER_S),
-                                   .tv_nsec = (long)(deadline_us % CLOCK_US_PER_S * 1000)};
     for (;;) {
         uint32_t bell = atomic_load_explicit(&record->bell, memory_order_acquire);
         if (!task_is_wanted(record, id))
@@ -441,9 +448,18 @@ int task_await_credit(const struct task_record *record, uint64_t id, uint64_t se
             return 0;
         if (clock_now_us() >= deadline_us)
             return -ETIMEDOUT;
-        /* Not FUTEX_PRIVATE: it is known by its place in the memfd. A mapping that is read-only is
-         * enough to wait. */
-        (void)futex(&record->bell, FUTEX_WAIT_BITSET, bell,
-                    deadline_us == TASK_NEVER_US ? NULL : &until);
+        await_bell(record, bell, deadline_us);
+    }
+}
+
+int task_sleep(const struct task_record *record, uint64_t id, uint64_t until_us)
+{
+    for (;;) {
+        uint32_t bell = atomic_load_explicit(&record->bell, memory_order_acquire);
+        if (!task_is_wanted(record, id))
+            return -ECANCELED;
+        if (clock_now_us() >= until_us)
+            return 0;
+        await_bell(record, bell, until_us);
     }
 }

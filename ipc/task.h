@@ -302,4 +302,10 @@ static inline uint64_t task_consumed(const struct task_record *record)
 int task_await_credit(const struct task_record *record, uint64_t id, uint64_t sent, uint64_t most,
                       uint64_t deadline_us) __attribute__((warn_unused_result));
 
+/* Waits for a time to come.
+ * Returns      0 it has; -ECANCELED nobody wants the task
+ * Safe         threads: any · may block: yes */
+int task_sleep(const struct task_record *record, uint64_t id, uint64_t until_us)
+    __attribute__((warn_unused_result));
+
 #endif

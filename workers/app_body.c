@@ -170,7 +170,10 @@ void rmd_complete(rmd_deferred *ticket, rmd_answer answer, void *arg)
 
 bool rmd_cancelled(const rmd_request *req)
 {
-    return atomic_load_explicit(&exchange_of(req)->is_cancelled, memory_order_relaxed);
+    const struct exchange *ex = exchange_of(req);
+    if (ex->cancel_word)
+        return atomic_load_explicit(ex->cancel_word, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&ex->is_cancelled, memory_order_relaxed);
 }
 
 bool rmd_is_wanted(const rmd_deferred *ticket)

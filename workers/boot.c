@@ -59,7 +59,7 @@ _Noreturn void boot_fail(const struct heritage *heritage, const char *reason)
     exit(EXIT_FAILURE);
 }
 
-static void init_app(const struct heritage *heritage, const struct app *app)
+void boot_init_app(const struct heritage *heritage, const struct app *app)
 {
     int rc = app->decl->worker_init ? app->decl->worker_init() : 0;
     if (rc != 0) {
@@ -69,27 +69,37 @@ static void init_app(const struct heritage *heritage, const struct app *app)
     }
 }
 
-void boot_begin(const struct heritage *heritage, const struct app *app, boot_set_up *set_up,
-                struct scoreboard_part *out_part)
+void boot_take_seat(const struct heritage *heritage, const struct app *app,
+                    struct scoreboard_part *out_part)
 {
     struct err err = {0};
-    log_identify("web", heritage->slot, heritage->generation);
-    title_set_comm("remuda-web");
-    web_show_state(heritage->settings, heritage, "booting");
+    const char *role = role_table[heritage->role].name;
+    char comm[16];
+    (void)snprintf(comm, sizeof comm, "remuda-%s", role);
+    log_identify(role, heritage->slot, heritage->generation);
+    title_set_comm(comm);
     channel_tell(heritage, MSG_HELLO, NULL, getpid(), 0, NULL);
     if (receive_board(heritage, out_part, &err) < 0)
         boot_fail(heritage, err.text);
     announce_seat(heritage, out_part);
-    chain_set_process(&(struct chain_process){.role = "web",
+    chain_set_process(&(struct chain_process){.role = role,
                                               .slot = heritage->slot,
                                               .generation = heritage->generation,
                                               .config = heritage->settings->app_config,
                                               .config_file = heritage->settings->file,
                                               .app = app});
+}
+
+void boot_begin(const struct heritage *heritage, const struct app *app, boot_set_up *set_up,
+                struct scoreboard_part *out_part)
+{
+    struct err err = {0};
+    web_show_state(heritage->settings, heritage, "booting");
+    boot_take_seat(heritage, app, out_part);
     if (set_up(heritage->settings, app, out_part, heritage->board.n_inflight,
                heritage->board.n_routes, heritage->access_fd, &err) < 0)
         boot_fail(heritage, err.text);
-    init_app(heritage, app);
+    boot_init_app(heritage, app);
 }
 
 void boot_ready(const struct heritage *heritage, const struct scoreboard_part *part)

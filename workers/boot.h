@@ -1,4 +1,4 @@
-/* The first and the last things that a web worker does, whatever its class. */
+/* The first and the last things that a worker does, whatever its class. */
 #ifndef REMUDA_WORKERS_BOOT_H
 #define REMUDA_WORKERS_BOOT_H
 
@@ -13,8 +13,15 @@ typedef int boot_set_up(const struct settings *settings, const struct app *app,
                         const struct scoreboard_part *part, uint32_t n_inflight, uint32_t n_routes,
                         int access_fd, struct err *err);
 
-/* Says HELLO, receives the shared table, takes its seat, sets the worker up, runs the app's
- * worker_init. What fails ends the process, with the reason told to the master. */
+/* Says HELLO, receives the shared table, takes its seat. What fails ends the process, with the
+ * reason told to the master. */
+void boot_take_seat(const struct heritage *heritage, const struct app *app,
+                    struct scoreboard_part *out_part);
+
+/* Runs the app's worker_init; likewise. */
+void boot_init_app(const struct heritage *heritage, const struct app *app);
+
+/* Web workers: takes the seat, sets the worker up, runs the app's worker_init; likewise. */
 void boot_begin(const struct heritage *heritage, const struct app *app, boot_set_up *set_up,
                 struct scoreboard_part *out_part);
 _Noreturn void boot_fail(const struct heritage *heritage, const char *reason);

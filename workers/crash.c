@@ -53,6 +53,7 @@ struct fault {
     int signal;
     siginfo_t *info;
     ucontext_t *context; /* NULL: exit(3), no signal */
+    int error;           /* errno, before anything here could change it */
 };
 
 /* ---- steps ---- */
@@ -198,6 +199,7 @@ static void write_basics(enum remains_kind kind, const struct fault *fault)
     r->tid = gettid();
     r->signal = fault->signal;
     r->at_us = clock_now_us();
+    r->error = fault->error;
     r->failed = 0;
     r->n_frames = r->n_modules = r->n_limits = r->head_len = r->body_len = 0;
     atomic_store_explicit(&r->request.phase, ENTRY_FREE, memory_order_relaxed);
@@ -253,12 +255,13 @@ static void die(int signal, const siginfo_t *info)
 
 static void on_fatal_signal(int signal, siginfo_t *info, void *context)
 {
+    int error = errno;
     pid_t tid = gettid();
     pid_t nobody = 0;
     if (!crash.remains || crash.pid != getpid()) {
         die(signal, info); /* a process that app code forked is no worker */
     } else if (atomic_compare_exchange_strong(&crash.dying, &nobody, tid)) {
-        const struct fault fault = {signal, info, context};
+        const struct fault fault = {signal, info, context, error};
         if (signal == SIGABRT)
             say_farewell(info);
         write_remains(REMAINS_SIGNAL, &fault);
@@ -276,11 +279,12 @@ static void on_fatal_signal(int signal, siginfo_t *info, void *context)
 /* exit(3), by whoever called it; whether that was in order is for the master to say. */
 static void on_exit_called(void)
 {
+    int error = errno;
     pid_t nobody = 0;
     if (!crash.remains || crash.pid != getpid() ||
         !atomic_compare_exchange_strong(&crash.dying, &nobody, gettid()))
         return;
-    const struct fault fault = {.signal = 0};
+    const struct fault fault = {.error = error};
     write_remains(REMAINS_EXIT, &fault);
     atomic_store(&crash.dying, 0);
 }

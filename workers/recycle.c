@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "config/settings.h"
 
+#define TASKS_JITTER 10    /* up to a tenth more */
 #define LIFETIME_JITTER 10 /* the last tenth: workers that began together end apart */
 
 void recycle_init(struct recycle *r, const struct settings *settings, uint64_t now_us,
@@ -28,6 +29,18 @@ void recycle_init(struct recycle *r, const struct settings *settings, uint64_t n
         r->ends_us = now_us + lifetime_us - random % (lifetime_us / LIFETIME_JITTER + 1);
 }
 
+void recycle_init_tasks(struct recycle *r, const struct setting_pool *pool, uint64_t random)
+{
+    *r = (struct recycle){.requests = UINT64_MAX,
+                          .rss_bytes = UINT64_MAX,
+                          .ends_us = UINT64_MAX,
+                          .counts_tasks = true};
+    if (pool->max_tasks > 0)
+        r->requests = pool->max_tasks + random % (pool->max_tasks / TASKS_JITTER + 1);
+    if (pool->max_rss_bytes > 0)
+        r->rss_bytes = pool->max_rss_bytes;
+}
+
 void recycle_wear(struct recycle *r, const char *why)
 {
     r->reason = why;
@@ -42,8 +55,9 @@ bool recycle_judge(struct recycle *r, uint64_t requests, uint64_t rss_bytes, uin
         (void)snprintf(out_why, MSG_TEXT_MAX, "%s", r->reason);
     else if (requests >= r->requests)
         (void)snprintf(out_why, MSG_TEXT_MAX,
-                       "%" PRIu64 " requests answered, max_requests with its jitter is %" PRIu64,
-                       requests, r->requests);
+                       "%" PRIu64 " %s with its jitter is %" PRIu64, requests,
+                       r->counts_tasks ? "tasks run, max_tasks" : "requests answered, max_requests",
+                       r->requests);
     else if (rss_bytes >= r->rss_bytes)
         (void)snprintf(out_why, MSG_TEXT_MAX,
                        "%" PRIu64 " KiB of memory resident, max_rss is %" PRIu64 " KiB",

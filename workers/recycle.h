@@ -8,6 +8,7 @@
 
 #include "ipc/msg.h"
 
+struct setting_pool;
 struct settings;
 
 /* The limits of one worker, jitter included; UINT64_MAX: none. */
@@ -16,6 +17,7 @@ struct recycle {
     uint64_t rss_bytes; /* max_rss */
     uint64_t ends_us;   /* worker_lifetime */
     const char *reason; /* recycle_wear(); NULL: none was given */
+    bool counts_tasks;  /* else requests */
     bool is_worn;       /* it was said: never again */
 };
 
@@ -23,6 +25,9 @@ struct recycle {
  * random   chooses its share of the jitter */
 void recycle_init(struct recycle *r, const struct settings *settings, uint64_t now_us,
                   uint64_t random);
+
+/* Likewise, of a compute worker: max_tasks, with a tenth of it as jitter, and max_rss of its pool. */
+void recycle_init_tasks(struct recycle *r, const struct setting_pool *pool, uint64_t random);
 
 /* Something else has worn it out. why: static text, for the log */
 void recycle_wear(struct recycle *r, const char *why);

@@ -19,6 +19,7 @@
 #include "http/stream.h"
 #include "workers/channel.h"
 #include "workers/crash.h"
+#include "workers/entry.h"
 #include "workers/web_io.h"
 
 #define IN_BYTES 32768U
@@ -43,29 +44,6 @@ void web_fill_limits(struct http_limits *limits, const struct settings *settings
 
 /* ---- the shared table ---- */
 
-static void fill_entry(struct request_entry *entry, struct rmd_request *req)
-{
-    entry->route = req->match.route ? req->match.route->index : UINT16_MAX;
-    entry->started_us = req->started_us;
-    struct str trace = request_trace_id(req);
-    _Static_assert(TRACE_GIVEN_MAX <= SCOREBOARD_TRACE_MAX, "copied whole");
-    entry->trace_len = (uint8_t)trace.len;
-    memcpy(entry->trace, trace.p, trace.len);
-    _Static_assert(sizeof entry->method <= REQUEST_METHOD_MAX, "copied whole");
-    memcpy(entry->method, req->method, sizeof entry->method);
-    entry->method[sizeof entry->method - 1] = '\0';
-    entry->peer_family = req->peer.address.any.sa_family;
-    if (entry->peer_family == AF_INET6)
-        memcpy(entry->peer_address, &req->peer.address.v6.sin6_addr, 16);
-    else
-        memcpy(entry->peer_address, &req->peer.address.v4.sin_addr, 4);
-    size_t n = req->head.target_len;
-    if (n > SCOREBOARD_TARGET_MAX)
-        n = SCOREBOARD_TARGET_MAX;
-    memcpy(entry->target, req->base + req->head.target_at, n);
-    entry->target_len = (uint16_t)n;
-}
-
 /* Every user of the machine can read titles, and secrets travel in queries: only the path. */
 static void show_path(const struct rmd_request *req)
 {
@@ -82,7 +60,7 @@ static inline void show_business(const struct web *web)
 static inline void enter_app(struct web *web, struct rmd_request *req)
 {
     struct request_entry *entry = &web->part.head->current;
-    fill_entry(entry, req);
+    entry_fill(entry, req);
     crash_set_request(req);
     atomic_store_explicit(&entry->phase, ENTRY_HANDLER, memory_order_release);
     title_mark(true);
@@ -237,7 +215,7 @@ static void on_parked(void *owner, struct rmd_request *req)
         if (web->n_free_entries == 0)
             return; /* more requests wait than the table can name: served all the same */
         req->board_entry = web->free_entries[--web->n_free_entries];
-        fill_entry(&web->part.inflight[req->board_entry], req);
+        entry_fill(&web->part.inflight[req->board_entry], req);
     }
     struct request_entry *entry = &web->part.inflight[req->board_entry];
     atomic_store_explicit(&entry->phase, req->deferred ? ENTRY_DEFERRED : ENTRY_STREAM,

@@ -1,0 +1,297 @@
+/* ROOM: a compute worker.
+ *
+ * What it does: takes a task off its pool's queue, runs the handler, answers into the inbox of the
+ * web worker that asked, and so on, one task at a time.
+ * Who starts it: the master, by the loader of its generation.
+ * Inherits: the app as the loader has initialised it, standard streams, logs, its channel.
+ * Gets over the channel: the shared table, the segment, the end of its pool's queue to read from.
+ * May never: listen, accept, see another's connection; use more memory, CPU time, descriptors or
+ * processes than its pool may (workers/confine.h).
+ * When it dies the master tells who waits for its task, and has another forked. */
+#include "workers/compute.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/title.h"
+#include "config/settings.h"
+#include "ipc/msg.h"
+#include "ipc/signals.h"
+#include "workers/boot.h"
+#include "workers/channel.h"
+#include "workers/compute_task.h"
+#include "workers/confine.h"
+#include "workers/recycle.h"
+
+#define TICK_MS 250                         /* of an idle worker: its heartbeat */
+#define PERIOD_US (4 * CLOCK_US_PER_S)      /* segment_turn(): a guess */
+#define SHED_BYTES (4U * 1024U * 1024U)     /* given back in one idle turn */
+#define EVENTS_MAX 4
+
+static struct {
+    const struct heritage *heritage;
+    struct compute compute;
+    struct recycle recycle;
+    int queue_fd;  /* to read tasks from */
+    int signal_fd; /* readable when signals came */
+    int epoll_fd;
+    uint64_t period_us; /* when the next one begins */
+    const char *why;    /* it ends; NULL: it goes on */
+} room = {.queue_fd = -1};
+
+static void boot(const struct heritage *heritage, const struct app *app);
+static void run_loop(void);
+static void tear_down(void);
+
+/* ---- main ---- */
+
+void compute_main(const struct heritage *heritage, const struct app *app)
+{
+    boot(heritage, app);
+    run_loop();
+    tear_down();
+    exit(EXIT_SUCCESS);
+}
+
+static void show_state(const char *state)
+{
+    const struct settings *settings = room.heritage->settings;
+    title_set(settings->proc_name, settings->proc_title == PROC_TITLE_NAME ? NULL : state,
+              "compute worker %d gen %d [%s]", room.heritage->slot, room.heritage->generation,
+              room.compute.pool->name);
+}
+
+/* ---- the loop ---- */
+
+static void on_tick(uint64_t now_us)
+{
+    struct segment_slice *slice = &room.compute.segment.slice;
+    char why[MSG_TEXT_MAX];
+    compute_reply_reap(&room.compute.reply);
+    if (now_us >= room.period_us) {
+        room.period_us = now_us + PERIOD_US;
+        segment_turn(slice);
+    }
+    (void)segment_shed(slice, SHED_BYTES);
+    uint64_t tasks = atomic_load_explicit(&room.compute.part.head->tasks, memory_order_relaxed);
+    uint64_t rss = room.recycle.rss_bytes != UINT64_MAX ? recycle_read_rss() : 0;
+    if (recycle_judge(&room.recycle, tasks, rss, now_us, why))
+        channel_tell(room.heritage, MSG_WORN, NULL, getpid(), 0, why);
+}
+
+static void on_channel(void)
+{
+    for (;;) {
+        struct msg msg;
+        int fds[FD_PASS_MAX];
+        size_t n_fds = 0;
+        int rc = msg_receive(room.heritage->channel_fd, 0, &msg, fds, &n_fds);
+        if (rc == -EAGAIN)
+            return;
+        if (rc == -EMFILE) {
+            channel_tell_lost(room.heritage, &msg);
+            continue;
+        }
+        if (rc <= 0) {
+            room.why = "the master is gone";
+            return;
+        }
+        if (msg.type == MSG_STOP || msg.type == MSG_DRAIN)
+            room.why = "the master says so"; /* between two tasks both are the same */
+        else if (msg.type == MSG_LOGS)
+            channel_take_logs(room.heritage, &msg, fds, n_fds);
+        else
+            log_warn("frame that a compute worker does not expect", "type=%s",
+                     msg_names[msg.type]);
+        for (size_t i = 0; i < n_fds; i++)
+            fd_close(&fds[i]);
+    }
+}
+
+static void on_queue(void)
+{
+    struct task task;
+    int fds[2];
+    int rc = task_receive(room.queue_fd, room.compute.part.task, &task, fds);
+    if (rc == -EAGAIN)
+        return; /* another was faster */
+    if (rc == 1) {
+        compute_task_run(&room.compute, &task, fds);
+        compute_reply_reap(&room.compute.reply);
+        return;
+    }
+    if (rc == 0) {
+        room.why = "nobody can send tasks any more";
+        return;
+    }
+    log_error("task can't be taken, ending", "reason=\"%s\"", strerror(-rc));
+    exit(EXIT_FAILURE); /* it may be on record: the master tells who asked */
+}
+
+/* Level-triggered, and exclusive where others watch, too: one task wakes one worker. An event that
+ * another is woken for and leaves is seen by the next tick. */
+static int watch(int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    return epoll_ctl(room.epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static void on_event(int fd)
+{
+    if (fd == room.heritage->channel_fd)
+        on_channel();
+    else if (fd == room.signal_fd && signals_has(signals_take(), SIGTERM))
+        room.why = "TERM";
+    else if (fd == room.compute.box.wake_fd)
+        compute_task_drop_late(&room.compute);
+}
+
+static void run_loop(void)
+{
+    while (!room.why) {
+        struct epoll_event events[EVENTS_MAX];
+        bool has_task = false;
+        int n = epoll_wait(room.epoll_fd, events, EVENTS_MAX, TICK_MS);
+        uint64_t now_us = clock_now_us();
+        atomic_store_explicit(&room.compute.part.head->heartbeat_us, now_us, memory_order_relaxed);
+        for (int i = 0; i < n; i++) {
+            has_task |= events[i].data.fd == room.queue_fd;
+            on_event(events[i].data.fd);
+        }
+        if (has_task && !room.why)
+            on_queue();
+        if (n <= 0 || now_us >= room.period_us || room.recycle.requests != UINT64_MAX)
+            on_tick(now_us);
+    }
+}
+
+/* ---- beginning and end ---- */
+
+_Noreturn static void fail(struct err *err)
+{
+    boot_fail(room.heritage, err->text);
+}
+
+/* Segment and queue. They are needed before the app gets to run: what they map does not count as
+ * the app's memory. */
+static void receive_belongings(struct err *err)
+{
+    bool has_segment = false;
+    while (!has_segment || room.queue_fd < 0) {
+        struct msg msg;
+        int fds[FD_PASS_MAX];
+        size_t n_fds = 0;
+        int rc = channel_wait(room.heritage->channel_fd, &msg, fds, &n_fds);
+        if (rc == 0 || (rc == 1 && msg.type == MSG_STOP))
+            exit(EXIT_SUCCESS);
+        if (rc < 0) {
+            (void)err_set(err, -rc, "segment and queue can't be taken: %s", strerror(-rc));
+            fail(err);
+        }
+        if (msg.type == MSG_SEGMENT && !has_segment) {
+            rc = segment_map(fds[0], (uint32_t)msg.about, (uint64_t)msg.value,
+                             room.heritage->seat, &room.compute.segment, err);
+            if (rc < 0)
+                fail(err);
+            has_segment = true;
+        } else if (msg.type == MSG_POOL && room.queue_fd < 0) {
+            room.queue_fd = fds[0];
+            fds[0] = -1;
+        } else if (msg.type == MSG_LOGS) {
+            channel_take_logs(room.heritage, &msg, fds, n_fds);
+        } else {
+            log_warn("frame that a compute worker does not expect", "type=%s",
+                     msg_names[msg.type]);
+        }
+        for (size_t i = 0; i < n_fds; i++)
+            fd_close(&fds[i]);
+    }
+}
+
+static int open_loop(struct err *err)
+{
+    room.signal_fd = boot_open_signals(true, err);
+    if (room.signal_fd < 0)
+        return room.signal_fd;
+    room.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (room.epoll_fd < 0)
+        return err_set(err, errno, "epoll: %s", strerror(errno));
+    int rc = watch(room.heritage->channel_fd, EPOLLIN);
+    if (rc == 0)
+        rc = watch(room.signal_fd, EPOLLIN);
+    if (rc == 0)
+        rc = watch(room.compute.box.wake_fd, EPOLLIN);
+    return rc < 0 ? err_set(err, -rc, "epoll: %s", strerror(-rc)) : 0;
+}
+
+static void init_pool(const struct app *app)
+{
+    int rc = app->decl->compute_init ? app->decl->compute_init(room.compute.pool->name) : 0;
+    if (rc == 0)
+        return;
+    char reason[80];
+    (void)snprintf(reason, sizeof reason, "the app's compute_init returned %d", rc);
+    boot_fail(room.heritage, reason);
+}
+
+static void init_recycling(void)
+{
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        random = clock_now_us() ^ ((uint64_t)getpid() << 32);
+    recycle_init_tasks(&room.recycle, room.compute.pool, random);
+    uint64_t rss = room.recycle.rss_bytes != UINT64_MAX ? recycle_read_rss() : 0;
+    if (rss > 0 && recycle_give_up_rss(&room.recycle, rss))
+        log_warn("max_rss of the pool has no effect, since a new worker has more",
+                 "pool=%s max_rss_kib=%llu rss_kib=%llu", room.compute.pool->name,
+                 (unsigned long long)(room.compute.pool->max_rss_bytes / 1024),
+                 (unsigned long long)(rss / 1024));
+}
+
+static void boot(const struct heritage *heritage, const struct app *app)
+{
+    struct err err = {0};
+    const struct settings *settings = heritage->settings;
+    room.heritage = heritage;
+    if (heritage->pool < 0 || (size_t)heritage->pool >= settings->compute_pools.n)
+        boot_fail(heritage, "there is no such pool");
+    room.compute.settings = settings;
+    room.compute.pool = &settings->compute_pools.items[heritage->pool];
+    room.compute.app = app;
+    show_state("booting");
+    boot_take_seat(heritage, app, &room.compute.part);
+    receive_belongings(&err);
+    if (compute_task_open(&room.compute, &err) < 0 || open_loop(&err) < 0 ||
+        confine_worker(room.compute.pool, &err) < 0)
+        fail(&err);
+    boot_init_app(heritage, app);
+    init_pool(app);
+    init_recycling();
+    int rc = watch(room.queue_fd, EPOLLIN | EPOLLEXCLUSIVE);
+    if (rc < 0) {
+        (void)err_set(&err, -rc, "epoll: %s", strerror(-rc));
+        fail(&err);
+    }
+    show_state(TITLE_IDLE);
+    boot_ready(heritage, &room.compute.part);
+}
+
+static void tear_down(void)
+{
+    const struct app *app = room.compute.app;
+    show_state("ending");
+    log_info("compute worker ends", "why=\"%s\" pool=%s", room.why, room.compute.pool->name);
+    if (app->decl->worker_exit)
+        app->decl->worker_exit();
+    deferred_close(&room.compute.box);
+}

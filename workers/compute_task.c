@@ -1,0 +1,303 @@
+/* See compute_task.h. Process: compute workers, on the thread of the room. Reading order:
+ * compute_task_run() → read_request() → run_handler() → finish(). */
+#include "workers/compute_task.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/title.h"
+#include "config/settings.h"
+#include "http/conn.h"
+#include "http/image.h"
+#include "workers/confine.h"
+#include "workers/crash.h"
+#include "workers/entry.h"
+#include "workers/web.h"
+
+#define IN_BYTES 4096U   /* nothing is ever read into it */
+#define LOOK_MS 100      /* how often one who waits for a ticket looks whether anybody else does */
+
+/* A task in hand. */
+struct hand {
+    struct compute *c;
+    const struct task *task;
+    int inbox_fd;
+    int spool_fd; /* until the exchange has it */
+    const struct task_record *record;
+    struct exchange *ex; /* NULL: none yet */
+    struct compute_held *held;
+    uint64_t taken_us;
+    struct rusage before;
+};
+
+/* ---- set-up ---- */
+
+/* Of the hooks of the connection machine none is called: there is no connection. */
+int compute_task_open(struct compute *c, struct err *err)
+{
+    static const struct conn_hooks none;
+    struct http_limits limits;
+    web_fill_limits(&limits, c->settings);
+    if (conn_env_init(&c->env, &limits, c->app->router, &none, c, IN_BYTES) < 0)
+        return err_set(err, ENOMEM, "no memory for the worker's buffers");
+    int rc = deferred_open(&c->box);
+    if (rc < 0)
+        return err_set(err, -rc, "eventfd: %s", strerror(-rc));
+    c->env.box = &c->box;
+    c->env.id_header = str_of(c->settings->request_id_header);
+    compute_reply_init(&c->reply, &c->segment, &c->env.pool);
+    c->is_path_shown = c->settings->proc_title == PROC_TITLE_PATH;
+    return 0;
+}
+
+void compute_task_drop_late(struct compute *c)
+{
+    struct rmd_deferred *next;
+    for (struct rmd_deferred *d = deferred_take(&c->box); d; d = next) {
+        next = d->next;
+        deferred_give_back(d, false);
+    }
+}
+
+/* ---- the request ---- */
+
+/* What the asker has sent wrong, in the log: it has a bug, or its app has written into its memory. */
+static int refuse(const struct hand *h, const char *why)
+{
+    log_error("task refused: what came with it is wrong", "why=\"%s\" seat=%u task=%016llx "
+              "trace=%.*s",
+              why, task_seat_of(h->task->id), (unsigned long long)h->task->id,
+              (int)h->task->trace_len, h->task->trace);
+    return -EBADMSG;
+}
+
+/* The body that does not lie in the image. Returns 0; -errno */
+static int find_body(struct hand *h, struct str *out_body)
+{
+    const struct task *task = h->task;
+    struct stat info;
+    *out_body = (struct str){0};
+    if (task->body == TASK_BODY_SLICE) {
+        const struct segment_ref ref = {
+            .seat = task_seat_of(task->id), .at = task->body_at, .len = task->body_len};
+        const char *at = segment_at(&h->c->segment, ref);
+        *out_body = str_make(at, (size_t)task->body_len);
+        return at ? 0 : refuse(h, "its body is out of bounds");
+    }
+    if (task->body != TASK_BODY_SPOOL)
+        return 0;
+    if (fstat(h->spool_fd, &info) < 0 || !S_ISREG(info.st_mode) ||
+        (uint64_t)info.st_size < task->body_len)
+        return refuse(h, "its spool file does not hold its body");
+    h->ex->body.fd = h->spool_fd;
+    h->ex->body.len = task->body_len;
+    h->spool_fd = -1;
+    return body_view(&h->ex->body, out_body);
+}
+
+static int read_request(struct hand *h)
+{
+    const struct task *task = h->task;
+    struct compute *c = h->c;
+    const char *why = NULL;
+    struct str body;
+    const struct segment_ref ref = {
+        .seat = task_seat_of(task->id), .at = task->image_at, .len = task->image_len};
+    const char *image = segment_at(&c->segment, ref);
+    if (!image)
+        return refuse(h, "its image is out of bounds");
+    h->ex = exchange_take(&c->env.pool);
+    if (!h->ex)
+        return -ENOMEM;
+    int rc = find_body(h, &body);
+    if (rc < 0)
+        return rc;
+    rc = image_read_request(str_make(image, task->image_len), body, &c->env, h->ex, &why);
+    if (rc == -EBADMSG)
+        return refuse(h, why);
+    const struct route *route = h->ex->req.match.route;
+    if (rc == 0 && (!route || route->index != task->route))
+        return refuse(h, "it leads to another route than it says");
+    if (rc == 0 && !(h->held = compute_reply_reserve(h->ex)))
+        rc = -ENOMEM;
+    h->ex->cancel_word = &h->record->is_cancelled;
+    h->ex->is_io = true; /* so that all of it is cleared when it is given back */
+    return rc;
+}
+
+/* ---- the app's turn ---- */
+
+static void enter_app(struct hand *h)
+{
+    struct request_entry *entry = &h->c->part.head->current;
+    entry_fill(entry, &h->ex->req);
+    crash_set_request(&h->ex->req);
+    atomic_store_explicit(&entry->phase, ENTRY_HANDLER, memory_order_release);
+    title_mark(true);
+    if (h->c->is_path_shown) /* never the query: secrets travel there */
+        title_set_detail(str_of(h->ex->req.method), h->ex->req.match.path);
+    confine_task(h->c->pool);
+    errno = 0; /* what it is when the worker dies tells memory from other causes */
+}
+
+static void leave_app(struct hand *h)
+{
+    atomic_store_explicit(&h->c->part.head->current.phase, ENTRY_FREE, memory_order_release);
+    title_mark(false);
+    if (h->c->is_path_shown)
+        title_set_detail((struct str){0}, (struct str){0});
+}
+
+/* The ticket of this request, when it is among those that came in; the others are late. */
+static struct rmd_deferred *take_ticket(struct hand *h)
+{
+    struct rmd_deferred *mine = NULL;
+    struct rmd_deferred *next;
+    for (struct rmd_deferred *d = deferred_take(&h->c->box); d; d = next) {
+        next = d->next;
+        if (d == h->ex->req.deferred)
+            mine = d;
+        else
+            deferred_give_back(d, false);
+    }
+    return mine;
+}
+
+/* Returns 0; -ECANCELED nobody waits any more; -ETIMEDOUT */
+static int await_ticket(struct hand *h)
+{
+    struct exchange *ex = h->ex;
+    struct pollfd woken = {.fd = h->c->box.wake_fd, .events = POLLIN};
+    for (;;) {
+        struct rmd_deferred *ticket = take_ticket(h);
+        if (ticket) {
+            ex->req.deferred = NULL;
+            chain_answer(h->c->app, &ex->req, &ex->res, ticket);
+            deferred_give_back(ticket, true);
+            return 0;
+        }
+        if (!task_is_wanted(h->record, h->task->id))
+            return -ECANCELED;
+        if (clock_now_us() >= h->task->deadline_us)
+            return -ETIMEDOUT;
+        (void)poll(&woken, 1, LOOK_MS);
+    }
+}
+
+/* Filters and handler, and what it has put off: the body is here as a whole, so a consumer gets it
+ * at once. Returns 0; -errno of await_ticket() */
+static int run_handler(struct hand *h)
+{
+    struct rmd_request *req = &h->ex->req;
+    bool has_had_body = false;
+    int rc = 0;
+    chain_handle(h->c->app, req, &h->ex->res);
+    while (rc == 0 && request_is_put_off(req)) {
+        if (req->deferred) {
+            rc = await_ticket(h);
+            continue;
+        }
+        struct str piece = has_had_body ? STR("") : req->body;
+        has_had_body = true;
+        if (piece.len == 0)
+            req->is_consumed = true;
+        chain_consume(h->c->app, req, &h->ex->res, piece);
+    }
+    return rc;
+}
+
+/* ---- the end ---- */
+
+static uint64_t us_of(struct timeval t)
+{
+    return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_usec;
+}
+
+static void account(const struct hand *h, struct task_reply *reply)
+{
+    struct rusage now;
+    uint64_t now_us = clock_now_us();
+    if (getrusage(RUSAGE_SELF, &now) < 0)
+        now = h->before;
+    reply->wait_us = h->taken_us > h->task->queued_us ? h->taken_us - h->task->queued_us : 0;
+    reply->wall_us = now_us > h->taken_us ? now_us - h->taken_us : 0;
+    reply->cpu_us = us_of(now.ru_utime) + us_of(now.ru_stime) - us_of(h->before.ru_utime) -
+                    us_of(h->before.ru_stime);
+    reply->peak_bytes = (uint64_t)now.ru_maxrss * 1024U;
+    reply->faults = (uint64_t)(now.ru_minflt - h->before.ru_minflt);
+}
+
+/* Somebody else has answered for it, and this process is about to be killed. */
+_Noreturn static void await_kill(void)
+{
+    for (;;)
+        (void)pause();
+}
+
+static void finish(struct hand *h, struct compute_answer *answer)
+{
+    struct compute *c = h->c;
+    account(h, &answer->frame.reply);
+    if (!task_yield(c->part.task, h->task->id))
+        await_kill();
+    web_count(&c->part.head->tasks, 1);
+    int rc = compute_reply_send(h->inbox_fd, &answer->frame, answer->file_fd);
+    if (rc < 0 && rc != -EPIPE)
+        log_error("task not answered", "reason=\"%s\" task=%016llx", strerror(-rc),
+                  (unsigned long long)h->task->id);
+    task_rest(c->part.task);
+    if (h->ex)
+        compute_reply_keep(&c->reply, h->record, h->ex, h->held, answer);
+    fd_close(&h->inbox_fd);
+    fd_close(&h->spool_fd);
+}
+
+/* A request: from its image to what is to be sent behind all else. */
+static void run_request(struct hand *h, struct compute_answer *answer)
+{
+    struct compute *c = h->c;
+    int rc = read_request(h);
+    if (rc < 0) {
+        compute_reply_fail(&c->reply, h->task->id, TASK_FAILED, -rc, answer);
+        return;
+    }
+    enter_app(h);
+    rc = run_handler(h);
+    if (rc < 0)
+        compute_reply_fail(&c->reply, h->task->id, TASK_DROPPED, -rc, answer);
+    else if (h->ex->res.kind == RESPONSE_STREAM)
+        compute_reply_stream(&c->reply, h->task, h->inbox_fd, h->record, h->ex, answer);
+    else
+        (void)compute_reply_make(&c->reply, h->task->id, h->ex, answer);
+    leave_app(h);
+}
+
+void compute_task_run(struct compute *c, const struct task *task, int fds[2])
+{
+    struct compute_answer answer;
+    struct hand h = {.c = c,
+                     .task = task,
+                     .inbox_fd = fds[0],
+                     .spool_fd = fds[1],
+                     .record = task_record(&c->segment, task->id),
+                     .taken_us = clock_now_us()};
+    c->env.now_us = h.taken_us;
+    (void)getrusage(RUSAGE_SELF, &h.before);
+    if (!task_claim(c->part.task, task->id))
+        await_kill();
+    if (!h.record || !task_is_wanted(h.record, task->id) || task->deadline_us <= h.taken_us)
+        compute_reply_fail(&c->reply, task->id, TASK_DROPPED, 0, &answer);
+    else if (task->kind == TASK_REQUEST)
+        run_request(&h, &answer);
+    else
+        compute_reply_fail(&c->reply, task->id, TASK_FAILED, ENOSYS, &answer);
+    finish(&h, &answer);
+}

@@ -1,0 +1,42 @@
+/* One task in a compute worker, from the descriptor to the last reply. */
+#ifndef REMUDA_WORKERS_COMPUTE_TASK_H
+#define REMUDA_WORKERS_COMPUTE_TASK_H
+
+#include "http/conn_env.h"
+#include "http/deferred.h"
+#include "ipc/heritage.h"
+#include "ipc/scoreboard.h"
+#include "ipc/segment.h"
+#include "ipc/task.h"
+#include "workers/chain.h"
+#include "workers/compute_reply.h"
+
+struct err;
+struct setting_pool;
+
+/* What a compute worker runs tasks with. */
+struct compute {
+    const struct settings *settings;
+    const struct setting_pool *pool;
+    const struct app *app;
+    struct scoreboard_part part; /* its own, writable */
+    struct segment segment;
+    struct conn_env env;       /* for requests made of images; nothing is read or written with it */
+    struct deferred_box box;   /* of answers that the app has put off */
+    struct compute_reply reply;
+    bool is_path_shown; /* in the title: proc_title says path */
+};
+
+/* Fills everything from env on; what is above it is set, and the segment is mapped.
+ * Returns  0; -errno, *err */
+int compute_task_open(struct compute *c, struct err *err) __attribute__((warn_unused_result));
+
+/* Runs a task that has just been received, and replies. Never returns where the master has condemned
+ * this worker for it.
+ * fds      of task_receive(); closed in here */
+void compute_task_run(struct compute *c, const struct task *task, int fds[2]);
+
+/* Tickets that came in too late for their requests. */
+void compute_task_drop_late(struct compute *c);
+
+#endif

@@ -46,7 +46,7 @@ extern "C" {
 #endif
 
 /* Grows when a .so built against an older header can no longer be served. */
-#define RMD_ABI_VERSION 2
+#define RMD_ABI_VERSION 3
 
 typedef struct rmd_request rmd_request;   /* one request; never outlives its answer */
 typedef struct rmd_response rmd_response; /* its answer */
@@ -65,7 +65,8 @@ typedef struct rmd_slice {
 enum rmd_lane {
     RMD_INLINE,  /* on the worker's event loop: short handlers that never block */
     RMD_IO,      /* on a thread of the worker: handlers that wait */
-    RMD_COMPUTE, /* handlers that burn CPU or memory; this version runs them as RMD_IO */
+    RMD_COMPUTE, /* in a process of a compute pool, within its limits: handlers that burn CPU or
+                  * memory. Where there are no other processes (--single, call, tests) as RMD_IO */
     RMD_AUTO     /* not decided; this version runs them as RMD_IO */
 };
 
@@ -132,6 +133,11 @@ typedef struct rmd_app {
                                 * worker_init). Not 0: the app is refused */
     int (*worker_init)(void);  /* once in each worker. Not 0: the worker is not used */
     void (*worker_exit)(void); /* once in each worker that ends in an orderly way */
+    int (*pool_init)(const char *pool);    /* once in the loader for each compute pool in which routes
+                                            * run, behind init and as it: a model that is loaded here
+                                            * is shared by all workers. Not 0: the app is refused */
+    int (*compute_init)(const char *pool); /* once in each compute worker, behind worker_init, within
+                                            * the limits of its pool. Not 0: the worker is not used */
 } rmd_app;
 
 /* The one definition that every application has; the server looks it up by this name. */

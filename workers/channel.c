@@ -60,6 +60,15 @@ void channel_tell(const struct heritage *heritage, enum msg_type type, const str
     send_frame(heritage, &msg);
 }
 
+void channel_tell_ready(const struct heritage *heritage, int64_t n_routes, uint32_t pools)
+{
+    struct msg msg = make(heritage, MSG_READY, NULL);
+    msg.pid = getpid();
+    msg.value = n_routes;
+    msg.about = (int32_t)pools;
+    send_frame(heritage, &msg);
+}
+
 void channel_take_logs(const struct heritage *heritage, const struct msg *msg, const int *fds,
                        size_t n_fds)
 {

@@ -17,6 +17,9 @@ int channel_wait(int channel_fd, struct msg *out_msg, int *fds, size_t *out_n_fd
 void channel_tell(const struct heritage *heritage, enum msg_type type, const struct msg *about,
                   pid_t pid, int64_t value, const char *text);
 
+/* READY of a loader. pools: bits of those in use */
+void channel_tell_ready(const struct heritage *heritage, int64_t n_routes, uint32_t pools);
+
 /* Obeys a MSG_LOGS: what it brought takes the place of the log files that this process has; then
  * the master is told. Lines that were gathered must have been written before.
  * fds      stay the caller's, to be closed */

@@ -322,7 +322,7 @@ void compute_reply_keep(struct compute_reply *r, const struct task_record *recor
 void compute_reply_reap(struct compute_reply *r)
 {
     LIST_FOREACH (link, &r->held) {
-        struct compute_held *held = LIST_ENTRY(link, struct held, link);
+        struct compute_held *held = LIST_ENTRY(link, struct compute_held, link);
         if (task_is_held(held->record, held->id))
             continue;
         struct segment_run run = held->run;

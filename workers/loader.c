@@ -31,6 +31,8 @@
 #include "ipc/spawn.h"
 #include "workers/chain.h"
 #include "workers/channel.h"
+#include "workers/compute.h"
+#include "workers/confine.h"
 #include "workers/crash.h"
 #include "workers/inproc.h"
 #include "workers/mounts.h"
@@ -117,9 +119,11 @@ static void set_process(const char *role, int generation, const struct settings 
                                               .app = app});
 }
 
-/* Where a route runs in this version. A class without threads has but one lane. */
+/* Where a route runs in this version. A class without threads has none to wait on. */
 static enum rmd_lane lane_in_effect(const struct settings *settings, const struct route *route)
 {
+    if (route->lane == RMD_COMPUTE)
+        return RMD_COMPUTE;
     if (settings->worker_class == WORKER_CLASS_SYNC)
         return RMD_INLINE;
     return route->lane == RMD_INLINE ? RMD_INLINE : RMD_IO;
@@ -135,10 +139,10 @@ static void tell_of_lanes(void)
         n += lane_in_effect(settings, route) != route->lane;
     }
     if (n > 0 && settings->worker_class == WORKER_CLASS_SYNC)
-        log_notice("workers of class sync have no threads, all lanes run inline", "routes=%zu", n);
-    else if (n > 0)
-        log_notice("routes of the lanes compute and auto run in lane io in this version",
+        log_notice("workers of class sync have no threads, lanes io and auto run inline",
                    "routes=%zu", n);
+    else if (n > 0)
+        log_notice("routes of lane auto run in lane io in this version", "routes=%zu", n);
 }
 
 _Noreturn static void fail(const char *reason)
@@ -175,6 +179,9 @@ void loader_main(const struct heritage *heritage)
     fd_close(&app_fd);
     if (initialise(&room.app, &err) < 0)
         fail(err.text);
+    uint32_t pools = pools_in_use(heritage->settings, room.app.router);
+    if (pools_tell(heritage->settings, pools, room.app.decl->pool_init, "pool_init", &err) < 0)
+        fail(err.text);
     int threads = spawn_count_threads();
     if (threads > 1) {
         (void)err_set(&err, EINVAL,
@@ -185,8 +192,7 @@ void loader_main(const struct heritage *heritage)
     }
     tell_of_lanes();
     atomic_store_explicit(&room.part.head->state, SEAT_STATE_READY, memory_order_relaxed);
-    channel_tell(room.heritage, MSG_READY, NULL, getpid(), (int64_t)router_count(room.app.router),
-                 NULL);
+    channel_tell_ready(room.heritage, (int64_t)router_count(room.app.router), pools);
     serve_orders();
     exit(EXIT_SUCCESS);
 }
@@ -236,6 +242,11 @@ static void run_web_worker(const struct heritage *heritage)
     web_event_main(heritage, &room.app);
 }
 
+static void run_compute_worker(const struct heritage *heritage)
+{
+    compute_main(heritage, &room.app);
+}
+
 static void fork_worker(const struct msg *order, int channel_fd)
 {
     struct err err = {0};
@@ -244,13 +255,15 @@ static void fork_worker(const struct msg *order, int channel_fd)
     child.seat = order->seat;
     child.epoch = order->epoch;
     child.slot = order->slot;
+    child.pool = order->role == ROLE_COMPUTE ? (int)order->value : -1;
     child.channel_fd = channel_fd;
-    if (order->role != ROLE_WEB) {
+    if (order->role != ROLE_WEB && order->role != ROLE_COMPUTE) {
         channel_tell(room.heritage, MSG_FORK_FAILED, order, 0, EINVAL, "no such role");
         return;
     }
     pid_t pid = 0;
-    int rc = spawn_grandchild(&child, run_web_worker, &pid, &err);
+    int rc = spawn_grandchild(
+        &child, order->role == ROLE_COMPUTE ? run_compute_worker : run_web_worker, &pid, &err);
     if (rc < 0)
         channel_tell(room.heritage, MSG_FORK_FAILED, order, 0, -rc, err.text);
     else
@@ -388,6 +401,18 @@ static void unload(void *handle, struct app *app)
 
 /* ---- without a loader ---- */
 
+/* What a web worker and compute workers of all pools would have begun with. Returns 0; -errno, *err */
+static int become_worker(const struct settings *settings, const struct app *app, struct err *err)
+{
+    const rmd_app *decl = app->decl;
+    uint32_t pools = pools_in_use(settings, app->router);
+    int rc = pools_tell(settings, pools, decl->pool_init, "pool_init", err);
+    int failed = rc == 0 && decl->worker_init ? decl->worker_init() : 0;
+    if (failed)
+        rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
+    return rc == 0 ? pools_tell(settings, pools, decl->compute_init, "compute_init", err) : rc;
+}
+
 int loader_run_single(const struct settings *settings, int access_fd, void (*reopen_logs)(void),
                       const int *fds, size_t n_fds, struct err *err)
 {
@@ -402,9 +427,8 @@ int loader_run_single(const struct settings *settings, int access_fd, void (*reo
         rc = load(settings, -1, &handle, &app, err);
     if (rc == 0)
         rc = initialise(&app, err);
-    int failed = rc == 0 && app.decl->worker_init ? app.decl->worker_init() : 0;
-    if (failed)
-        rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
+    if (rc == 0)
+        rc = become_worker(settings, &app, err);
     if (rc == 0)
         rc = settings->worker_class == WORKER_CLASS_SYNC
                  ? web_sync_run_single(settings, &app, access_fd, reopen_logs, fds, n_fds, err)
@@ -480,9 +504,8 @@ int loader_call(const struct settings *settings, const struct loader_call *call,
     int rc = load(settings, -1, &handle, &app, err);
     if (rc == 0)
         rc = initialise(&app, err);
-    int failed = rc == 0 && app.decl->worker_init ? app.decl->worker_init() : 0;
-    if (failed)
-        rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
+    if (rc == 0)
+        rc = become_worker(settings, &app, err);
     if (rc == 0) {
         rc = call_app(settings, &app, call, is_head_shown, out, err);
         if (app.decl->worker_exit)
@@ -584,4 +607,6 @@ void loader_print_versions(FILE *out)
     (void)fprintf(out, "llhttp %s\n", parse_version());
     (void)fprintf(out, "libev %s\n", web_event_library());
     (void)fprintf(out, "libdw %s\n", symbols_library());
+    if (!confine_has_memory_limit())
+        (void)fprintf(out, "memory_limit of compute pools: not in effect, built with sanitizers\n");
 }

@@ -64,3 +64,15 @@ uint32_t pools_in_use(const struct settings *settings, const struct router *rout
     }
     return bits;
 }
+
+int pools_tell(const struct settings *settings, uint32_t in_use, int (*hook)(const char *pool),
+               const char *what, struct err *err)
+{
+    for (size_t i = 0; hook && i < settings->compute_pools.n; i++) {
+        const char *name = settings->compute_pools.items[i].name;
+        int rc = in_use >> i & 1U ? hook(name) : 0;
+        if (rc != 0)
+            return err_set(err, ECANCELED, "the app's %s returned %d for pool %s", what, rc, name);
+    }
+    return 0;
+}

@@ -72,7 +72,7 @@ static void shared_object_without_entry(void **state)
 static void other_abi_version(void **state)
 {
     (void)state;
-    CHECK_REFUSED(APP("other_abi"), NULL, 1, "version 43", "version 2", "remuda.h");
+    CHECK_REFUSED(APP("other_abi"), NULL, 1, "version 44", "version 3", "remuda.h");
 }
 
 static void symbol_that_nobody_has(void **state)

@@ -18,10 +18,12 @@ static const struct {
     {CAUSE_KILL, CAUSE_IS_OUTSIDE, "killed from outside"},
     {CAUSE_PANIC | CAUSE_SIGNAL, CAUSE_IS_ASSERTION, "an assertion failed"},
     {CAUSE_SIGNAL | CAUSE_LEFT_FAULT | CAUSE_SENT, CAUSE_IS_OUTSIDE, "killed from outside"},
+    {CAUSE_SIGNAL | CAUSE_FAULT | CAUSE_ENOMEM, CAUSE_IS_REFUSED, "it was refused memory"},
     {CAUSE_SIGNAL | CAUSE_FAULT, CAUSE_IS_CRASH, "crashed"},
     {CAUSE_SIGNAL | CAUSE_LIMIT, CAUSE_IS_LIMIT, "a resource limit was reached"},
     {CAUSE_SIGNAL, CAUSE_IS_OUTSIDE, "killed from outside"},
     {CAUSE_SAID_WHY, CAUSE_IS_FAILED, ""},
+    {CAUSE_LEFT_EXIT | CAUSE_ENOMEM, CAUSE_IS_REFUSED, "it was refused memory, and called exit"},
     {CAUSE_LEFT_EXIT, CAUSE_IS_EXIT, "the app called exit"},
     {0, CAUSE_IS_EXIT, "the app or a library called _exit"},
 };

@@ -21,7 +21,8 @@ enum cause_fact {
     CAUSE_SENT = 1U << 11,      /* the signal was sent by another process */
     CAUSE_OOM = 1U << 12,       /* the cgroup counted a kill for want of memory that no other
                                    death accounts for */
-    CAUSE_FACTS = 13
+    CAUSE_ENOMEM = 1U << 13,    /* the last that failed in it, failed for want of memory */
+    CAUSE_FACTS = 14
 };
 
 enum cause {
@@ -29,6 +30,7 @@ enum cause {
     CAUSE_IS_MASTER,    /* killed by the master, which has said why */
     CAUSE_IS_FAILED,    /* it has said why */
     CAUSE_IS_MEMORY,    /* killed by the kernel, which was out of memory */
+    CAUSE_IS_REFUSED,   /* it was refused memory, and did not bear it: by its errno, so a guess */
     CAUSE_IS_OUTSIDE,   /* killed by somebody else */
     CAUSE_IS_ASSERTION, /* a mistake of ours */
     CAUSE_IS_CRASH,     /* a fault, or abort(3) */

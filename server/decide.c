@@ -29,6 +29,7 @@ const char *const decide_act_names[DECIDE_ACTS] = {
 /* What several phases do. */
 #define BROKE DECIDE_MURDER, SEAT_KILLED, NEVER, "protocol"
 #define KILL DECIDE_MURDER, SEAT_KILLED, NEVER, "stop"
+#define CONDEMNED DECIDE_MURDER, SEAT_KILLED, NEVER, NULL /* who condemns says why */
 #define BURY DECIDE_BURY, SEAT_FREE, NEVER, NULL
 #define DEAF DECIDE_NOTHING, SEAT_MUTE, MUTE, NULL
 
@@ -66,6 +67,7 @@ static const struct row table[] = {
     {SEAT_READY, DECIDE_DRAIN, DECIDE_ASK_DRAIN, SEAT_DRAINING, GRACE, NULL},
     {SEAT_READY, DECIDE_STOP, DECIDE_ASK_STOP, SEAT_ENDING, STOP, NULL},
     {SEAT_READY, DECIDE_KILL, KILL},
+    {SEAT_READY, DECIDE_CONDEMNED, CONDEMNED},
 
     {SEAT_DRAINING, DECIDE_READY, BROKE},
     {SEAT_DRAINING, DECIDE_FAILED, DECIDE_NOTHING, SEAT_ENDING, STOP, NULL},
@@ -76,6 +78,7 @@ static const struct row table[] = {
     {SEAT_DRAINING, DECIDE_LATE, DECIDE_MURDER, SEAT_KILLED, NEVER, "graceful_timeout"},
     {SEAT_DRAINING, DECIDE_STOP, DECIDE_ASK_STOP, SEAT_ENDING, STOP, NULL},
     {SEAT_DRAINING, DECIDE_KILL, KILL},
+    {SEAT_DRAINING, DECIDE_CONDEMNED, CONDEMNED},
 
     {SEAT_DRAINED, DECIDE_READY, BROKE},
     {SEAT_DRAINED, DECIDE_BROKE, BROKE},
@@ -208,6 +211,10 @@ struct decide_replacement decide_replace(const struct decide_loss *loss)
     struct decide_replacement r = {.fate = DECIDE_REPLACE};
     if (!loss->is_candidate && loss->was_ready && loss->ready_us >= DECIDE_STEADY_US)
         return r; /* it served well: at once, and the count starts anew */
+    /* It died of a task, and the next one hardly will: whoever waits in the queue should not wait
+     * for longer. It is requests that set the pace here, and a breaker that stops it. */
+    if (!loss->is_candidate && loss->was_ready && loss->had_task)
+        return r;
     r.failures = loss->failures < 1000 ? loss->failures + 1 : loss->failures;
     /* Once ready, the first death is no reason to wait: whoever killed it may not do it again. And
      * it can boot, so that the next one would serve: half a minute without it, or, where it was the

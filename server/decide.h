@@ -12,19 +12,21 @@
 /* ---- One seat */
 
 enum decide_event {
-    DECIDE_NAMED,   /* its pid became known */
-    DECIDE_READY,   /* it said READY */
-    DECIDE_FAILED,  /* it said FAILED and ends by itself */
-    DECIDE_DRAINED, /* it said DRAINED */
-    DECIDE_BROKE,   /* it sent a frame that it may not send */
-    DECIDE_CLOSED,  /* its channel has ended */
-    DECIDE_DIED,    /* it was reaped */
-    DECIDE_TIME,    /* nothing happened; look at the clock */
-    DECIDE_LATE,    /* (made from TIME) its deadline has passed */
-    DECIDE_HUNG,    /* (made from TIME) no heartbeat for longer than allowed */
-    DECIDE_DRAIN,   /* the master wants it to drain */
-    DECIDE_STOP,    /* the master wants it to end */
-    DECIDE_KILL,    /* the master wants it gone */
+    DECIDE_NAMED,     /* its pid became known */
+    DECIDE_READY,     /* it said READY */
+    DECIDE_FAILED,    /* it said FAILED and ends by itself */
+    DECIDE_DRAINED,   /* it said DRAINED */
+    DECIDE_BROKE,     /* it sent a frame that it may not send */
+    DECIDE_CLOSED,    /* its channel has ended */
+    DECIDE_DIED,      /* it was reaped */
+    DECIDE_TIME,      /* nothing happened; look at the clock */
+    DECIDE_LATE,      /* (made from TIME) its deadline has passed */
+    DECIDE_HUNG,      /* (made from TIME) no heartbeat for longer than allowed */
+    DECIDE_DRAIN,     /* the master wants it to drain */
+    DECIDE_STOP,      /* the master wants it to end */
+    DECIDE_KILL,      /* the master wants it gone */
+    DECIDE_CONDEMNED, /* the master wants it gone for the task that it has in hand, and has seen to
+                         it that no other is hit */
     DECIDE_EVENTS
 };
 
@@ -83,6 +85,7 @@ struct decide_loss {
     bool is_first_start;    /* the generation has never been ready as a whole */
     bool is_anyone_serving; /* another web worker is ready */
     bool is_candidate;      /* its generation does not serve yet: a reload is on its way */
+    bool had_task;          /* a compute worker that had a task in hand */
 };
 
 enum decide_fate {

@@ -11,9 +11,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/msg.h"
+#include "server/graves.h"
 #include "server/renew.h"
 #include "server/reopen.h"
 #include "server/strangers.h"
+#include "server/tasks.h"
 
 #define FRAMES_A_TURN 64 /* of one channel, so that no child keeps us busy */
 
@@ -73,6 +75,16 @@ static bool hear_lost(struct herd *herd, struct seat *seat, const struct msg *ms
     return true;
 }
 
+/* A loader that can't have what its app needs is as good as one that failed. */
+static bool hear_ready(struct herd *herd, struct seat *seat, const struct msg *msg)
+{
+    bool is_new = is_from(seat, ROLE_LOADER) && seat->phase == SEAT_BOOTING;
+    if (is_new && !herd_use_pools(herd, seat, (uint32_t)msg->about))
+        return true;
+    herd_happen(herd, seat, DECIDE_READY);
+    return true;
+}
+
 /* Returns false: this process may not say that. */
 static bool hear_frame(struct herd *herd, struct seat *seat, const struct msg *msg)
 {
@@ -80,8 +92,7 @@ static bool hear_frame(struct herd *herd, struct seat *seat, const struct msg *m
     case MSG_HELLO:
         return herd_name(herd, seat, msg->pid);
     case MSG_READY:
-        herd_happen(herd, seat, DECIDE_READY);
-        return true;
+        return hear_ready(herd, seat, msg);
     case MSG_FAILED:
         memcpy(seat->reason, msg->text, sizeof seat->reason); /* logged with its death */
         herd_happen(herd, seat, DECIDE_FAILED);
@@ -101,6 +112,10 @@ static bool hear_frame(struct herd *herd, struct seat *seat, const struct msg *m
         return reopen_hear(seat, msg);
     case MSG_LOST:
         return hear_lost(herd, seat, msg);
+    case MSG_OVERDUE:
+        return tasks_hear(herd, seat, msg);
+    case MSG_LET_GO:
+        return graves_hear(herd, seat, msg);
     default:
         return false; /* msg_receive() lets no other through */
     }

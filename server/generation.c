@@ -44,9 +44,10 @@ static int copy_app(struct generation *g, struct err *err)
 
 static void set_up_posts(struct generation *g, uint64_t now_us)
 {
-    g->loader = (struct post){.role = ROLE_LOADER, .slot = -1, .due_us = now_us};
+    g->loader = (struct post){.role = ROLE_LOADER, .slot = -1, .pool = -1, .due_us = now_us};
     for (uint32_t i = 0; i < GENERATION_WORKERS_MAX; i++)
-        g->workers[i] = (struct post){.role = ROLE_WEB, .slot = (int)i, .due_us = now_us};
+        g->workers[i] =
+            (struct post){.role = ROLE_WEB, .slot = (int)i, .pool = -1, .due_us = now_us};
 }
 
 int generation_new(const struct generation_plan *plan, struct generation **out, struct err *err)
@@ -61,7 +62,9 @@ int generation_new(const struct generation_plan *plan, struct generation **out, 
         .number = plan->number,
         .settings = s,
         .owned = plan->owned,
+        .pools = {.segment_fd = -1},
         .heritage = {.generation = plan->number,
+                     .pool = -1,
                      .master_pid = getpid(),
                      .log_fd = plan->log_fd,
                      .access_fd = plan->access_fd,
@@ -77,7 +80,8 @@ int generation_new(const struct generation_plan *plan, struct generation **out, 
         rc = loader_open_format(s, &g->access, err);
     if (rc == 0) {
         g->workers = calloc(GENERATION_WORKERS_MAX, sizeof *g->workers);
-        rc = g->workers ? 0 : err_set(err, ENOMEM, "out of memory");
+        if (!g->workers || pools_init(&g->pools, s, plan->now_us) < 0)
+            rc = err_set(err, ENOMEM, "out of memory");
     }
     if (rc < 0) {
         generation_free(g);
@@ -96,6 +100,7 @@ void generation_free(struct generation *g)
     fd_close(&g->app_fd);
     fd_close(&g->folder_fd);
     free(g->workers);
+    pools_fini(&g->pools);
     settings_free(g->owned);
     free(g);
 }
@@ -123,6 +128,7 @@ static int prepare_seat(struct generation *g, struct post *post,
     }
     seat->channel_fd = ends[0];
     seat->generation = g->number;
+    seat->pool = post->pool;
     seat->deadline_us = means->now_us + g->settings->boot_timeout_us;
     *out_seat = seat;
     *out_child_fd = ends[1];
@@ -180,8 +186,11 @@ int generation_hire_worker(struct generation *g, struct post *post,
     order.seat = seat->number;
     order.epoch = seat->epoch;
     order.slot = post->slot;
+    order.value = post->pool;
     struct msg board = msg_make(MSG_BOARD);
     rc = send_with_fd(seat->channel_fd, &board, means->board_fd);
+    if (rc == 0)
+        rc = pools_send(&g->pools, seat->channel_fd, post->role, post->pool);
     if (rc == 0)
         rc = send_with_fd(g->loader.seat->channel_fd, &order, child_fd);
     fd_close(&child_fd);
@@ -210,6 +219,8 @@ struct post *generation_find_post(struct generation *g, const struct seat *seat)
 {
     if (g->loader.seat == seat)
         return &g->loader;
+    if (seat->role == ROLE_COMPUTE)
+        return pools_find_post(&g->pools, seat);
     if (seat->role != ROLE_WEB || seat->slot < 0 || (uint32_t)seat->slot >= g->n_workers)
         return NULL;
     struct post *post = &g->workers[seat->slot];
@@ -222,4 +233,10 @@ uint32_t generation_count_ready(const struct generation *g)
     for (uint32_t i = 0; i < g->n_workers; i++)
         n += g->workers[i].seat && g->workers[i].seat->phase == SEAT_READY;
     return n;
+}
+
+bool generation_is_complete(const struct generation *g)
+{
+    return generation_count_ready(g) >= g->n_workers &&
+           pools_count_ready(&g->pools) >= pools_count_wanted(&g->pools);
 }

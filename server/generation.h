@@ -11,13 +11,16 @@
 #include "config/settings.h"
 #include "ipc/heritage.h"
 #include "server/decide.h"
+#include "server/pools.h"
 #include "server/slots.h"
 
 struct access_format; /* http/access.h; here only carried */
 
 struct post {
     enum role role;
-    int slot;          /* web workers: 0 … n_workers - 1; else -1 */
+    int slot; /* web workers: 0 … n_workers - 1; compute workers: likewise, in their pool;
+                          else -1 */
+    int pool; /* compute workers: index in pools; else -1 */
     struct seat *seat; /* who fills it; NULL: nobody */
     struct seat *next; /* who boots to take over from it, since it is worn; NULL: nobody */
     unsigned failures; /* in a row; see decide_replace() */
@@ -37,8 +40,10 @@ struct generation {
     struct post loader;
     struct post *workers; /* room for GENERATION_WORKERS_MAX; index is the slot */
     uint32_t n_workers;   /* that there should be; 0: none, on somebody's word */
-    bool has_been_ready;  /* all workers were ready at the same time once */
+    struct pools pools;
+    bool has_been_ready; /* all workers were ready at the same time once */
     uint64_t started_us;
+    uint64_t leaves_us; /* since when it is on its way out; 0: it is not */
     struct err failure; /* a candidate's first one, which costs it its chance; code 0: none */
 };
 
@@ -75,8 +80,8 @@ void generation_free(struct generation *g);
 int generation_hire_loader(struct generation *g, const struct generation_means *means,
                            struct err *err) __attribute__((warn_unused_result));
 
-/* Asks the loader for a worker and puts the shared table into its channel. For a post that is
- * filled it will be the next one.
+/* Asks the loader for a worker and puts the shared table into its channel, and what it needs of the
+ * compute pools. For a post that is filled it will be the next one.
  * Returns  0; -EAGAIN the loader has too much to do, ask later; -errno, *err */
 int generation_hire_worker(struct generation *g, struct post *post,
                            const struct generation_means *means, struct err *err)
@@ -88,8 +93,11 @@ struct post *generation_find_post(struct generation *g, const struct seat *seat)
 /* Who works in a slot; NULL: nobody, or there is no such post. */
 struct seat *generation_worker(const struct generation *g, uint32_t slot);
 
-/* Workers in READY. */
+/* Web workers in READY. */
 uint32_t generation_count_ready(const struct generation *g);
+
+/* Whether all workers that there should be are ready, those of compute pools included. */
+bool generation_is_complete(const struct generation *g);
 
 /* Makes its `chdir` the working folder of this process, where its relative paths begin. */
 void generation_enter_folder(const struct generation *g);

@@ -24,6 +24,7 @@
 #include "server/last_words.h"
 #include "server/obituary.h"
 #include "server/strangers.h"
+#include "server/tasks.h"
 
 #define RETRY_US (10 * CLOCK_US_PER_MS) /* a full channel empties in less, usually */
 
@@ -37,6 +38,8 @@ int herd_init(struct herd *herd, const struct settings *settings, uint32_t n_sea
         return rc;
     oom_open(&herd->oom, "/proc", "/sys/fs/cgroup");
     rc = coroners_init(&herd->coroners);
+    if (rc == 0)
+        rc = graves_init(&herd->graves, n_seats);
     if (rc == 0)
         rc = slots_init(&herd->slots, n_seats, n_listeners);
     if (rc == 0)
@@ -57,6 +60,7 @@ void herd_fini(struct herd *herd)
     herd->current = herd->candidate = herd->leaving = NULL;
     totals_fini(&herd->totals);
     slots_fini(&herd->slots);
+    graves_fini(&herd->graves);
 }
 
 struct generation *herd_generation(const struct herd *herd, const struct seat *seat)
@@ -78,23 +82,54 @@ uint32_t herd_count(const struct herd *herd, const struct generation *g)
     return n;
 }
 
+uint32_t herd_count_web(const struct herd *herd, const struct generation *g)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        n += seat->role == ROLE_WEB && seat->phase != SEAT_FREE && seat->phase != SEAT_BURIED &&
+             seat->generation == g->number;
+    }
+    return n;
+}
+
+bool herd_is_rear(const struct herd *herd, const struct seat *seat)
+{
+    bool can_be = seat->role == ROLE_COMPUTE || seat->role == ROLE_LOADER;
+    return can_be && seat->phase != SEAT_FREE && seat->phase != SEAT_BURIED &&
+           pools_are_used(&herd_generation(herd, seat)->pools);
+}
+
+/* Who leaves last has what is left of the time in which all of its generation have to. */
 struct decide_rules herd_rules(const struct herd *herd, const struct seat *seat)
 {
-    struct decide_rules rules = herd_generation(herd, seat)->rules;
+    const struct generation *g = herd_generation(herd, seat);
+    struct decide_rules rules = g->rules;
     rules.excuse_us = herd->excuse_us;
+    if (seat->role == ROLE_COMPUTE && g->leaves_us != 0) {
+        uint64_t gone_us = herd->now_us - g->leaves_us;
+        uint64_t left_us = rules.graceful_us > gone_us ? rules.graceful_us - gone_us : 0;
+        rules.graceful_us = left_us > DECIDE_STOP_US ? left_us : DECIDE_STOP_US;
+    }
     return rules;
 }
 
 /* ---- Acts */
 
-/* One line about a seat: "<noun> <verb> slot=… pid=… <pairs>"; no pid where none is known. */
-__attribute__((format(printf, 4, 5))) static void
-tell(enum log_level level, const struct seat *seat, const char *verb, const char *format, ...)
+/* One line about a seat: "<noun> <verb> pool=… slot=… pid=… <pairs>"; no pid where none is known. */
+__attribute__((format(printf, 5, 6))) static void tell(const struct herd *herd,
+                                                       enum log_level level,
+                                                       const struct seat *seat, const char *verb,
+                                                       const char *format, ...)
 {
     char event[64];
     char pairs[LAST_WORDS_REQUEST_BYTES + LAST_WORDS_BYTES];
+    char pool[48] = "";
     char slot[32] = "";
     char pid[32] = "";
+    const char *pool_name = pools_name(&herd_generation(herd, seat)->pools, seat->pool);
+    if (pool_name)
+        (void)snprintf(pool, sizeof pool, "pool=%s ", pool_name);
     (void)snprintf(event, sizeof event, "%s %s", obituary_noun(seat), verb);
     if (seat->slot >= 0)
         (void)snprintf(slot, sizeof slot, "slot=%d ", seat->slot);
@@ -104,7 +139,7 @@ tell(enum log_level level, const struct seat *seat, const char *verb, const char
     va_start(args, format);
     (void)vsnprintf(pairs, sizeof pairs, format, args);
     va_end(args);
-    log_event(level, event, "%s%sgeneration=%d%s", slot, pid, seat->generation, pairs);
+    log_event(level, event, "%s%s%sgeneration=%d%s", pool, slot, pid, seat->generation, pairs);
 }
 
 /* Sockets that it is to give up, before anything else that it is told: their ids are given to
@@ -165,16 +200,20 @@ static void send_signal(struct herd *herd, struct seat *seat, int number)
     if (seat->is_dead)
         return; /* its pid may be another's by now */
     char request[LAST_WORDS_REQUEST_BYTES];
+    char task[TASKS_TEXT_MAX];
     char state[OBITUARY_STATE_MAX];
     if (number == SIGABRT)
         obituary_tell_hang(herd, seat);
     else if (seat->doom)
-        tell(LOG_LEVEL_WARN, seat, "killed", " signal=%s why=\"%s\"%s%s%s", signals_name(number),
-             seat->doom, seat->was_aborted ? " backtrace=\"none: SIGABRT did not end it\"" : "",
+        tell(herd, LOG_LEVEL_WARN, seat, "killed", " signal=%s why=\"%s\"%s%s%s%s",
+             signals_name(number), seat->doom, tasks_print(herd, seat, task),
+             seat->was_aborted ? " backtrace=\"none: SIGABRT did not end it\"" : "",
              obituary_print_state(seat->pid, state),
              last_words_request(&herd->board, seat->number, herd->now_us, request));
     seat->was_aborted |= number == SIGABRT;
     (void)kill(seat->pid, number); /* ours and not reaped yet, so it is there */
+    if (seat->role == ROLE_COMPUTE && number == SIGKILL)
+        (void)kill(-seat->pid, number); /* and its group, once it has made one */
 }
 
 void herd_dismiss(struct herd *herd, struct seat *seat, const char *why)
@@ -188,7 +227,7 @@ void herd_dismiss(struct herd *herd, struct seat *seat, const char *why)
     }
     seat->dismissed_us = herd->now_us;
     herd->is_changed = true;
-    tell(LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\"", why);
+    tell(herd, LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\"", why);
 }
 
 /* Who was to come next has the post to itself; else nobody has it. */
@@ -212,23 +251,37 @@ static void welcome(struct herd *herd, struct seat *seat)
     struct generation *g = herd_generation(herd, seat);
     seat->ready_us = herd->now_us;
     seat->heartbeat_us = herd->now_us;
-    tell(LOG_LEVEL_INFO, seat, "ready", " boot_ms=%" PRIu64,
+    tell(herd, LOG_LEVEL_INFO, seat, "ready", " boot_ms=%" PRIu64,
          (herd->now_us - seat->born_us) / CLOCK_US_PER_MS);
     struct post *post = generation_find_post(g, seat);
     if (post && post->is_degraded) {
         post->is_degraded = false;
-        tell(LOG_LEVEL_NOTICE, seat, "recovered", " after=%u", post->failures);
+        tell(herd, LOG_LEVEL_NOTICE, seat, "recovered", " after=%u", post->failures);
     }
     if (post && post->next == seat)
         take_over(herd, post);
-    if (g != herd->current || g->has_been_ready || generation_count_ready(g) < g->n_workers)
+    if (g != herd->current || g->has_been_ready || !generation_is_complete(g))
         return; /* of a candidate it is told when it serves */
     g->has_been_ready = true;
-    log_notice("ready", "workers=%" PRIu32 " generation=%d boot_ms=%" PRIu64, g->n_workers,
-               g->number, (herd->now_us - g->started_us) / CLOCK_US_PER_MS);
+    char compute[32] = "";
+    if (pools_are_used(&g->pools))
+        (void)snprintf(compute, sizeof compute, " compute_workers=%" PRIu32,
+                       pools_count_wanted(&g->pools));
+    log_notice("ready", "workers=%" PRIu32 "%s generation=%d boot_ms=%" PRIu64, g->n_workers,
+               compute, g->number, (herd->now_us - g->started_us) / CLOCK_US_PER_MS);
 }
 
 /* ---- Vacancies */
+
+/* Where a generation leaves, its compute workers are replaced as long as somebody may ask them. */
+static bool may_be_filled(const struct herd *herd, const struct generation *g,
+                          const struct post *post)
+{
+    if (g->leaves_us == 0 && herd->stage == DECIDE_RUNNING)
+        return true;
+    return post->role == ROLE_COMPUTE && herd->stage <= DECIDE_GRACEFUL && g->loader.seat &&
+           g->loader.seat->phase == SEAT_READY && herd_count_web(herd, g) > 0;
+}
 
 /* Takes the loss of a post's process in. *out_ms gets the delay, for the log; what it means for the
  * whole comes back, to be acted on when the log has been written. */
@@ -243,11 +296,12 @@ static enum decide_fate vacate(struct herd *herd, const struct generation *g, st
         return DECIDE_REPLACE;
     }
     succeed(post);
-    if (post->seat || herd->stage != DECIDE_RUNNING || g == herd->leaving)
+    if (post->seat || !may_be_filled(herd, g, post))
         return DECIDE_REPLACE;
     struct decide_loss loss = {.role = post->role,
                                .failures = post->failures,
                                .was_ready = seat && seat->ready_us != 0,
+                               .had_task = seat && seat->has_task,
                                .ready_us = seat ? herd->now_us - seat->ready_us : 0,
                                .was_refused = was_refused,
                                .is_first_start = !g->has_been_ready,
@@ -311,17 +365,29 @@ static void relieve(struct herd *herd, struct seat *seat)
         (void)snprintf(herd->reason, sizeof herd->reason,
                        "a worker was ready, then drained of its "
                        "own accord: it got TERM, or sent it");
-    tell(LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\" respawn_ms=%" PRIu64, why, ms);
+    tell(herd, LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\" respawn_ms=%" PRIu64, why, ms);
     take_fate(herd, g, post, fate);
 }
 
-static void release(struct herd *herd, struct seat *seat)
+void herd_release(struct herd *herd, struct seat *seat)
 {
     int rc = scoreboard_clear(&herd->board, herd->board_fd, seat->number);
     if (rc < 0) /* its next occupant starts with counts that are not its own */
         log_warn("seat not cleared", "seat=%" PRIu32 " why=\"%s\"", seat->number, strerror(-rc));
     slots_release(&herd->slots, seat);
     herd->is_changed = true;
+}
+
+bool herd_use_pools(struct herd *herd, struct seat *loader, uint32_t used)
+{
+    struct err err;
+    struct generation *g = herd_generation(herd, loader);
+    if (pools_open(&g->pools, used, herd->slots.n_seats, &err) == 0)
+        return true;
+    (void)snprintf(loader->reason, sizeof loader->reason, "%s", err.text);
+    herd_happen(herd, loader, DECIDE_STOP);
+    loader->is_leaving = false; /* its end is a failure */
+    return false;
 }
 
 /* Nobody ever said the pid of this seat's occupant: most likely there was none. */
@@ -333,11 +399,11 @@ static void forget(struct herd *herd, struct seat *seat)
     enum decide_fate fate = vacate(herd, g, post, seat, false, &ms);
     (void)snprintf(herd->reason, sizeof herd->reason, "a process was lost before it had a pid");
     if ((seat->is_leaving && !seat->doom) || herd->stage == DECIDE_AT_ONCE)
-        tell(LOG_LEVEL_INFO, seat, "ended", " why=\"it was told to before it had a pid\"");
+        tell(herd, LOG_LEVEL_INFO, seat, "ended", " why=\"it was told to before it had a pid\"");
     else
-        tell(LOG_LEVEL_WARN, seat, "lost", " why=\"%s\" respawn_ms=%" PRIu64,
+        tell(herd, LOG_LEVEL_WARN, seat, "lost", " why=\"%s\" respawn_ms=%" PRIu64,
              seat->doom ? seat->doom : "its channel ended before it had a pid", ms);
-    release(herd, seat);
+    herd_release(herd, seat);
     take_fate(herd, g, post, fate);
 }
 
@@ -359,33 +425,11 @@ void herd_refuse(struct herd *herd, struct seat *seat, int code)
     bool is_next = post && post->next == seat;
     if (is_next)
         post->next = NULL;
-    release(herd, seat);
+    herd_release(herd, seat);
     if (is_next)
         log_warn("fork refused", "for=worker slot=%d why=\"%s\"", post->slot, strerror(code));
     else if (post)
         refused(herd, g, post, strerror(code));
-}
-
-static void print_end(char out[32], int status)
-{
-    if (WIFSIGNALED(status))
-        (void)snprintf(out, 32, " signal=%s", signals_name(WTERMSIG(status)));
-    else
-        (void)snprintf(out, 32, " exit=%d", WEXITSTATUS(status));
-}
-
-/* For lines of the access log about requests that ended with their worker. */
-static void print_note(char out[96], const struct seat *seat, const struct obituary *obituary)
-{
-    if (seat->doom)
-        (void)snprintf(out, 96, "worker killed: %s", seat->doom);
-    else if (obituary->cause == CAUSE_IS_MEMORY || obituary->cause == CAUSE_IS_OUTSIDE)
-        (void)snprintf(out, 96, "worker %s: SIG%s", obituary->why,
-                       signals_name(WTERMSIG(seat->status)));
-    else if (WIFSIGNALED(seat->status))
-        (void)snprintf(out, 96, "worker died: SIG%s", signals_name(WTERMSIG(seat->status)));
-    else
-        (void)snprintf(out, 96, "worker ended: exit code %d", WEXITSTATUS(seat->status));
 }
 
 /* Why a start fails, should this be the death that ends it: in its own words, or in ours. */
@@ -407,56 +451,35 @@ static void keep_reason(struct herd *herd, const struct seat *seat)
                        what, WEXITSTATUS(seat->status));
 }
 
-static void print_pair(char out[LOG_QUOTE_MAX + 32], const char *key, const char *text)
-{
-    char quoted[LOG_QUOTE_MAX + 8];
-    out[0] = '\0';
-    if (text[0])
-        (void)snprintf(out, LOG_QUOTE_MAX + 32, " %s=%s", key,
-                       log_quote(quoted, text, strlen(text)));
-}
-
 void herd_bury(struct herd *herd, struct seat *seat)
 {
-    char end[32];
-    char reason[LOG_QUOTE_MAX + 32];
-    char panic[LOG_QUOTE_MAX + 32];
-    char words[LAST_WORDS_BYTES];
-    char note[96];
+    char end[OBITUARY_END_MAX];
+    char task[TASKS_TEXT_MAX];
+    struct msg lost;
     uint64_t ms;
     struct generation *g = herd_generation(herd, seat);
     struct post *post = generation_find_post(g, seat);
+    seat->has_task = tasks_peek(herd, seat, &(struct task){0}) != TASK_NONE;
     enum decide_fate fate = vacate(herd, g, post, seat, false, &ms);
     struct obituary obituary;
     obituary_open(&obituary, herd, seat);
-    print_end(end, seat->status);
-    print_note(note, seat, &obituary);
+    (void)obituary_print_end(&obituary, herd, seat, end);
     keep_reason(herd, seat);
-    print_pair(reason, "why",
-               seat->reason[0] ? seat->reason
-               : seat->doom    ? seat->doom
-                               : obituary.why);
-    print_pair(panic, "last_words", last_words_panic(&herd->board, seat->number, words));
     bool is_replaced = post && !post->seat && post->due_us != SEAT_NEVER && fate <= DECIDE_DEGRADED;
-    if (seat->is_leaving && seat->status == 0)
-        tell(LOG_LEVEL_INFO, seat, "ended", "%s", end);
+    if (seat->is_leaving && seat->status == 0 && !seat->has_task)
+        tell(herd, LOG_LEVEL_INFO, seat, "ended", "%s", end);
     else if (!is_replaced)
-        tell(LOG_LEVEL_WARN, seat, "died", "%s%s%s", end, reason, panic);
+        tell(herd, LOG_LEVEL_WARN, seat, "died", "%s%s", end, tasks_print(herd, seat, task));
     else
-        tell(LOG_LEVEL_WARN, seat, "died", "%s%s%s respawn_ms=%" PRIu64, end, reason, panic, ms);
-    struct last_words_about about = {.board = &herd->board,
-                                     .seat = seat->number,
-                                     .slot = seat->slot,
-                                     .pid = seat->pid,
-                                     .note = note,
-                                     .access_fd = g->heritage.access_fd,
-                                     .access = g->access,
-                                     .now_us = herd->now_us};
-    (void)last_words_write(&about);
+        tell(herd, LOG_LEVEL_WARN, seat, "died", "%s%s respawn_ms=%" PRIu64, end,
+             tasks_print(herd, seat, task), ms);
     obituary_close(&obituary, herd, seat);
-    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
-    totals_add(&herd->totals, &part, herd->board.n_routes);
-    release(herd, seat);
+    tasks_abandon(herd, seat);
+    bool has_lost =
+        tasks_tell_loss(herd, seat, obituary.cause, obituary_why(&obituary, seat), &lost);
+    if (!graves_open(herd, seat, has_lost ? &lost : NULL))
+        herd_release(herd, seat);
+    herd->is_changed = true;
     if (post)
         take_fate(herd, g, post, fate);
 }
@@ -526,26 +549,43 @@ bool herd_name(struct herd *herd, struct seat *seat, pid_t pid)
     return true;
 }
 
+/* Returns false: the loader has too much to do, ask it later */
+static bool fill_post(struct herd *herd, struct generation *g, struct post *post,
+                      const struct generation_means *means)
+{
+    struct err err;
+    if (post->seat || post->due_us > herd->now_us)
+        return true;
+    int rc = generation_hire_worker(g, post, means, &err);
+    if (rc == -EAGAIN) {
+        herd->due_us = herd->now_us + RETRY_US;
+        return false;
+    }
+    if (rc < 0)
+        refused(herd, g, post, err.text);
+    herd->is_changed = true;
+    return true;
+}
+
+/* Web workers first: they are what a client waits for. */
 static void fill_generation(struct herd *herd, struct generation *g)
 {
     struct generation_means means = {&herd->slots, herd->logs, herd->board_fd, herd->now_us};
     struct err err;
-    if (!g->loader.seat && g->loader.due_us <= herd->now_us &&
+    bool is_staying = g->leaves_us == 0 && herd->stage == DECIDE_RUNNING;
+    if (is_staying && !g->loader.seat && g->loader.due_us <= herd->now_us &&
         generation_hire_loader(g, &means, &err) < 0)
         refused(herd, g, &g->loader, err.text);
-    bool has_loader = g->loader.seat && g->loader.seat->phase == SEAT_READY;
-    for (uint32_t i = 0; has_loader && i < g->n_workers && herd->stage == DECIDE_RUNNING; i++) {
-        struct post *post = &g->workers[i];
-        if (post->seat || post->due_us > herd->now_us)
-            continue;
-        int rc = generation_hire_worker(g, post, &means, &err);
-        if (rc == -EAGAIN) {
-            herd->due_us = herd->now_us + RETRY_US;
-            return;
+    bool may_go_on = g->loader.seat && g->loader.seat->phase == SEAT_READY;
+    for (uint32_t i = 0; is_staying && may_go_on && i < g->n_workers; i++)
+        may_go_on = fill_post(herd, g, &g->workers[i], &means) && herd->stage == DECIDE_RUNNING;
+    for (uint32_t k = 0; k < g->pools.n; k++) {
+        struct pool *pool = &g->pools.items[k];
+        for (uint32_t i = 0; pools_is_used(&g->pools, (int)k) && i < pool->n_workers; i++) {
+            if (!may_go_on || !may_be_filled(herd, g, &pool->workers[i]))
+                return;
+            may_go_on = fill_post(herd, g, &pool->workers[i], &means);
         }
-        if (rc < 0)
-            refused(herd, g, post, err.text);
-        herd->is_changed = true;
     }
 }
 
@@ -553,8 +593,11 @@ void herd_fill(struct herd *herd)
 {
     herd->due_us = SEAT_NEVER;
     send_owed(herd);
-    if (herd->stage == DECIDE_RUNNING)
+    graves_turn(herd);
+    if (herd->stage <= DECIDE_GRACEFUL)
         fill_generation(herd, herd->current);
+    if (herd->stage <= DECIDE_GRACEFUL && herd->leaving)
+        fill_generation(herd, herd->leaving);
     if (herd->stage == DECIDE_RUNNING && herd->candidate && herd->candidate->failure.code == 0)
         fill_generation(herd, herd->candidate);
     generation_enter_folder(herd->current);
@@ -594,33 +637,43 @@ void herd_stop(struct herd *herd, enum decide_stage stage, const char *why)
     herd->stage = stage;
     herd->leaves_us = 0;
     tell_stage(herd, BOARD_STOPPING);
+    struct generation *all[] = {herd->current, herd->candidate, herd->leaving};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i] && all[i]->leaves_us == 0)
+            all[i]->leaves_us = herd->now_us;
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         struct seat *seat = &herd->slots.seats[i];
         bool can_drain = role_table[seat->role].gets_listeners;
-        if (seat->phase != SEAT_FREE)
-            herd_happen(herd, seat,
-                        stage == DECIDE_GRACEFUL && !can_drain ? DECIDE_STOP : events[stage]);
+        if (seat->phase == SEAT_FREE || (stage == DECIDE_GRACEFUL && herd_is_rear(herd, seat)))
+            continue;
+        herd_happen(herd, seat,
+                    stage == DECIDE_GRACEFUL && !can_drain ? DECIDE_STOP : events[stage]);
     }
 }
 
 /* When a post of a generation is to be filled. */
-static uint64_t next_vacancy_us(const struct generation *g)
+static uint64_t next_vacancy_us(const struct herd *herd, const struct generation *g)
 {
     uint64_t next = SEAT_NEVER;
     if (!g || g->failure.code != 0)
         return SEAT_NEVER;
+    bool is_staying = g->leaves_us == 0 && herd->stage == DECIDE_RUNNING;
     if (!g->loader.seat)
-        return g->loader.due_us;
-    for (uint32_t i = 0; g->loader.seat->phase == SEAT_READY && i < g->n_workers; i++)
+        return is_staying ? g->loader.due_us : SEAT_NEVER;
+    if (g->loader.seat->phase != SEAT_READY || (!is_staying && herd_count_web(herd, g) == 0))
+        return SEAT_NEVER;
+    for (uint32_t i = 0; is_staying && i < g->n_workers; i++)
         if (!g->workers[i].seat && g->workers[i].due_us < next)
             next = g->workers[i].due_us;
-    return next;
+    uint64_t pools_us = pools_next_us(&g->pools);
+    return pools_us < next ? pools_us : next;
 }
 
 uint64_t herd_next_us(const struct herd *herd)
 {
     uint64_t next = coroners_next_us(&herd->coroners);
     next = herd->due_us < next ? herd->due_us : next;
+    next = herd->graves.n_open > 0 && herd->graves.due_us < next ? herd->graves.due_us : next;
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
         if (seat->phase == SEAT_FREE)
@@ -629,10 +682,12 @@ uint64_t herd_next_us(const struct herd *herd)
         uint64_t at = seat->is_dead ? 0 : decide_next_us(seat, &rules); /* dead: to be buried */
         next = at < next ? at : next;
     }
-    if (herd->stage != DECIDE_RUNNING)
+    if (herd->stage > DECIDE_GRACEFUL)
         return next;
-    uint64_t vacancies[] = {next_vacancy_us(herd->current), next_vacancy_us(herd->candidate)};
-    for (size_t i = 0; i < 2; i++)
-        next = vacancies[i] < next ? vacancies[i] : next;
+    const struct generation *all[] = {herd->current, herd->candidate, herd->leaving};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        uint64_t at = next_vacancy_us(herd, all[i]);
+        next = at < next ? at : next;
+    }
     return next;
 }

@@ -12,6 +12,7 @@
 #include "server/coroners.h"
 #include "server/decide.h"
 #include "server/generation.h"
+#include "server/graves.h"
 #include "server/oom.h"
 #include "server/slots.h"
 #include "server/totals.h"
@@ -19,10 +20,11 @@
 struct err;
 struct settings;
 
-/* Room for the most workers that there may be: an old and a new one for each slot, loaders, strays.
+/* Room for the most workers that there may be: an old and a new one for each slot, web and compute,
+ * loaders, strays, and as many again of compute workers that are dead and not yet let go of.
  * The table is that large from the start, since it can't grow once children have mapped it; only
  * seats that are taken cost memory. */
-#define HERD_SEATS (2 * GENERATION_WORKERS_MAX + 8)
+#define HERD_SEATS (2 * GENERATION_WORKERS_MAX + 3 * POOLS_WORKERS_MAX + 8)
 
 struct herd {
     struct generation *current;   /* serves; always there */
@@ -35,6 +37,7 @@ struct herd {
     int board_fd;
     uint32_t logs;            /* how often log files were reopened */
     struct coroners coroners; /* who look into deaths */
+    struct graves graves;     /* dead ones that still have their seats */
     struct oom oom;           /* kills by the kernel that deaths account for */
     uint64_t leaves_us;       /* when a stop that was put off begins; 0: none was */
     uint64_t excuse_us;       /* heartbeats are not judged before this time: the master was away */
@@ -64,6 +67,17 @@ uint32_t herd_count(const struct herd *herd, const struct generation *g);
 /* By what rules a seat that is taken is judged. */
 struct decide_rules herd_rules(const struct herd *herd, const struct seat *seat);
 
+/* A loader says, with its READY, which compute pools its app uses.
+ * Returns  false: they can't be had, and it was told to end */
+bool herd_use_pools(struct herd *herd, struct seat *loader, uint32_t used);
+
+/* Web workers of a generation that live, or may. */
+uint32_t herd_count_web(const struct herd *herd, const struct generation *g);
+
+/* Compute workers, and a loader that can replace them, leave behind the web workers that may ask
+ * them for something: server/relief.h. */
+bool herd_is_rear(const struct herd *herd, const struct seat *seat);
+
 /* Something happened to a seat: decides and carries it out. The seat may be free afterwards only
  * for DECIDE_TIME and DECIDE_LATE. */
 void herd_happen(struct herd *herd, struct seat *seat, enum decide_event event);
@@ -75,9 +89,12 @@ bool herd_name(struct herd *herd, struct seat *seat, pid_t pid);
 /* The loader could not make a process for a seat: the seat is free afterwards. */
 void herd_refuse(struct herd *herd, struct seat *seat, int code);
 
-/* A seat's occupant has been reaped and its channel read to the end: writes what it could not,
- * frees the seat, has it replaced. */
+/* A seat's occupant has been reaped and its channel read to the end: writes what it could not, has
+ * it replaced, frees the seat, or leaves that to server/graves.h. */
 void herd_bury(struct herd *herd, struct seat *seat);
+
+/* Empties a seat's part of the shared table and gives it to the next. */
+void herd_release(struct herd *herd, struct seat *seat);
 
 /* Tells a worker to give up a socket whose address is given up (MSG_RETIRE): at once, or when its
  * channel has room, before whatever it is told next. */

@@ -48,6 +48,7 @@
 #include "server/steer.h"
 #include "server/strangers.h"
 #include "server/succession.h"
+#include "server/tasks.h"
 #include "server/watch.h"
 
 #define AWAY_US CLOCK_US_PER_S   /* a turn that begins so late: we were stopped or suspended */
@@ -136,6 +137,7 @@ int master_run(struct settings *settings, struct master_start *start)
         if (!succession_is_waiting(&m.succession))
             steer_workers(&m.steer, &m.herd, &m.listeners);
         relief_workers(&m.herd, &m.steer);
+        relief_rear(&m.herd);
         reopen_tell(&m.reopen, &m.herd);
         close_listeners(&m);
         succession_report(&m.succession, m.reload.n_begun);
@@ -211,7 +213,7 @@ static int set_up(struct master *m, const struct master_start *start)
     struct settings *s = m->settings;
     uint32_t n_slots = s->workers.n;
     uint32_t n_files = n_slots * (uint32_t)s->bind.n + 2 * n_slots + 8; /* sockets, channels */
-    n_files += m->inherit->set.n;
+    n_files += m->inherit->set.n + pools_count_files(s);
     m->herd.n_generations = m->inherit->handover.generation; /* numbers go on */
     log_identify("master", -1, m->herd.n_generations + 1);
     title_set(s->proc_name, NULL, "master");
@@ -288,6 +290,7 @@ static void wait_for_events(struct master *m)
     uint64_t next_us[] = {
         herd_next_us(&m->herd),
         succession_is_waiting(&m->succession) ? SEAT_NEVER : steer_next_us(&m->steer, &m->herd),
+        tasks_next_us(&m->herd),
         reopen_next_us(&m->reopen),
         relief_next_us(&m->herd),
         m->herd.leaves_us ? m->herd.leaves_us : SEAT_NEVER,
@@ -430,6 +433,7 @@ static void judge_seats(struct master *m)
             read_loader(m, seat);
         else if (seat->phase == SEAT_READY && role_table[seat->role].owes_heartbeat)
             read_heartbeat(m, seat);
+        tasks_judge(&m->herd, seat);
         herd_happen(&m->herd, seat, DECIDE_TIME);
     }
     coroners_on_time(&m->herd.coroners, m->herd.now_us);
@@ -437,10 +441,23 @@ static void judge_seats(struct master *m)
 
 /* ---- The dead */
 
+/* What a handler has forked goes with it. Before its worker is reaped, since until then no other
+ * group can have that number. */
+static void kill_group_of_next(struct master *m)
+{
+    siginfo_t info = {0};
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid <= 1)
+        return;
+    const struct seat *seat = slots_find_by_pid(&m->herd.slots, info.si_pid);
+    if (seat && seat->role == ROLE_COMPUTE)
+        (void)kill(-info.si_pid, SIGKILL);
+}
+
 static void reap_children(struct master *m)
 {
     for (;;) {
         int status;
+        kill_group_of_next(m);
         pid_t pid = waitpid(-1, &status, WNOHANG);
         if (pid <= 0)
             break;

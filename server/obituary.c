@@ -2,6 +2,7 @@
 #include "server/obituary.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +17,9 @@
 
 const char *obituary_noun(const struct seat *seat)
 {
-    return seat->role == ROLE_WEB ? "worker" : role_table[seat->role].name;
+    return seat->role == ROLE_WEB       ? "worker"
+           : seat->role == ROLE_COMPUTE ? role_table[ROLE_COMPUTE].title
+                                        : role_table[seat->role].name;
 }
 
 static void print_who(const struct seat *seat, char out[48])
@@ -92,6 +95,8 @@ static uint32_t gather_facts(struct herd *herd, const struct seat *seat, bool ha
     facts |= last_words_panic(&herd->board, seat->number, words)[0] ? CAUSE_PANIC : 0;
     if (has_remains)
         facts |= left->kind == REMAINS_EXIT ? CAUSE_LEFT_EXIT : CAUSE_LEFT_FAULT;
+    if (has_remains && seat->role == ROLE_COMPUTE && left->error == ENOMEM)
+        facts |= CAUSE_ENOMEM;
     if (has_remains && remains_was_sent(left) && left->sender_pid != seat->pid)
         facts |= CAUSE_SENT;
     if (facts & CAUSE_KILL && oom_take(&herd->oom)) /* each count is used up by one death */
@@ -142,8 +147,87 @@ void obituary_open(struct obituary *obituary, struct herd *herd, const struct se
         (void)snprintf(obituary->why, sizeof obituary->why,
                        "killed from outside, by process %d of user %u", (int)left->sender_pid,
                        (unsigned)left->sender_uid);
-    if (obituary->cause == CAUSE_IS_CRASH || obituary->cause == CAUSE_IS_ASSERTION)
+    if (WIFSIGNALED(seat->status) &&
+        (obituary->cause == CAUSE_IS_CRASH || obituary->cause == CAUSE_IS_ASSERTION ||
+         obituary->cause == CAUSE_IS_REFUSED))
         tell_crash(herd, seat, obituary->has_remains);
+}
+
+static void print_end(char out[32], int status)
+{
+    if (WIFSIGNALED(status))
+        (void)snprintf(out, 32, " signal=%s", signals_name(WTERMSIG(status)));
+    else
+        (void)snprintf(out, 32, " exit=%d", WEXITSTATUS(status));
+}
+
+static void print_pair(char out[LOG_QUOTE_MAX + 32], const char *key, const char *text)
+{
+    char quoted[LOG_QUOTE_MAX + 8];
+    out[0] = '\0';
+    if (text[0])
+        (void)snprintf(out, LOG_QUOTE_MAX + 32, " %s=%s", key,
+                       log_quote(quoted, text, strlen(text)));
+}
+
+const char *obituary_why(const struct obituary *obituary, const struct seat *seat)
+{
+    return seat->reason[0] ? seat->reason : seat->doom ? seat->doom : obituary->why;
+}
+
+const char *obituary_print_end(const struct obituary *obituary, const struct herd *herd,
+                               const struct seat *seat, char out[OBITUARY_END_MAX])
+{
+    char end[32];
+    char limit[64] = "";
+    char reason[LOG_QUOTE_MAX + 32];
+    char panic[LOG_QUOTE_MAX + 32];
+    char words[LAST_WORDS_BYTES];
+    print_end(end, seat->status);
+    print_pair(reason, "why", obituary_why(obituary, seat));
+    print_pair(panic, "last_words", last_words_panic(&herd->board, seat->number, words));
+    if (obituary->cause == CAUSE_IS_REFUSED)
+        (void)snprintf(
+            limit, sizeof limit, " memory_limit_bytes=%" PRIu64,
+            herd_generation(herd, seat)->pools.items[seat->pool].settings->memory_limit_bytes);
+    (void)snprintf(out, OBITUARY_END_MAX, "%s%s%s%s", end, reason, limit, panic);
+    return out;
+}
+
+/* For lines of the access log about requests that ended with their worker. */
+static void print_note(char out[96], const struct obituary *obituary, const struct seat *seat)
+{
+    if (seat->doom)
+        (void)snprintf(out, 96, "worker killed: %s", seat->doom);
+    else if (obituary->cause == CAUSE_IS_MEMORY || obituary->cause == CAUSE_IS_OUTSIDE)
+        (void)snprintf(out, 96, "worker %s: SIG%s", obituary->why,
+                       signals_name(WTERMSIG(seat->status)));
+    else if (WIFSIGNALED(seat->status))
+        (void)snprintf(out, 96, "worker died: SIG%s", signals_name(WTERMSIG(seat->status)));
+    else
+        (void)snprintf(out, 96, "worker ended: exit code %d", WEXITSTATUS(seat->status));
+}
+
+/* The requests of a compute worker are a web worker's, which answers them and counts them. */
+static void write_last_words(const struct obituary *obituary, struct herd *herd,
+                             const struct seat *seat)
+{
+    char note[96];
+    const struct generation *g = herd_generation(herd, seat);
+    if (seat->role == ROLE_COMPUTE)
+        return;
+    print_note(note, obituary, seat);
+    struct last_words_about about = {.board = &herd->board,
+                                     .seat = seat->number,
+                                     .slot = seat->slot,
+                                     .pid = seat->pid,
+                                     .note = note,
+                                     .access_fd = g->heritage.access_fd,
+                                     .access = g->access,
+                                     .now_us = herd->now_us};
+    (void)last_words_write(&about);
+    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    totals_add(&herd->totals, &part, herd->board.n_routes);
 }
 
 /* Everything about it that is not in the remains. */
@@ -152,6 +236,7 @@ static void fill_inquest(const struct obituary *obituary, struct herd *herd,
 {
     static const char *const events[CAUSES] = {[CAUSE_IS_MASTER] = "hung",
                                                [CAUSE_IS_ASSERTION] = "crashed",
+                                               [CAUSE_IS_REFUSED] = "crashed",
                                                [CAUSE_IS_CRASH] = "crashed",
                                                [CAUSE_IS_EXIT] = "exited"};
     struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
@@ -175,9 +260,11 @@ void obituary_close(const struct obituary *obituary, struct herd *herd, const st
 {
     static const bool is_told[CAUSES] = {[CAUSE_IS_MASTER] = true,
                                          [CAUSE_IS_ASSERTION] = true,
+                                         [CAUSE_IS_REFUSED] = true,
                                          [CAUSE_IS_CRASH] = true,
                                          [CAUSE_IS_EXIT] = true};
     const struct generation *g = herd_generation(herd, seat);
+    write_last_words(obituary, herd, seat);
     bool leaves_bundle =
         g->settings->crash_dir && (obituary->cause != CAUSE_IS_MASTER || seat->was_aborted);
     if (!is_told[obituary->cause] || (!obituary->has_remains && !leaves_bundle))

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "server/cause.h"
 #include "server/herd.h"
 #include "server/slots.h"
@@ -30,7 +31,16 @@ const char *obituary_print_state(pid_t pid, char out[OBITUARY_STATE_MAX]);
 /* It was reaped: judges why. A crash gets its line. */
 void obituary_open(struct obituary *obituary, struct herd *herd, const struct seat *seat);
 
-/* Behind the lines about its death: has its backtrace told. */
+/* Why, in a sentence: its own, the master's, or what was judged; "" for one that was ordered. */
+const char *obituary_why(const struct obituary *obituary, const struct seat *seat);
+
+/* ` signal=SEGV why="crashed" last_words="…"`. Returns out */
+#define OBITUARY_END_MAX (2 * (LOG_QUOTE_MAX + 32) + 96)
+const char *obituary_print_end(const struct obituary *obituary, const struct herd *herd,
+                               const struct seat *seat, char out[OBITUARY_END_MAX]);
+
+/* Behind the lines about its death: writes its last words, adds its counters to the totals, and has
+ * its backtrace told. */
 void obituary_close(const struct obituary *obituary, struct herd *herd, const struct seat *seat);
 
 #endif

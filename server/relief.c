@@ -5,13 +5,14 @@
 
 #include "base/clock.h"
 
-#define PATIENCE_US CLOCK_US_PER_S /* what is not looked after by then hardly will be */
+#define PATIENCE_US CLOCK_US_PER_S     /* what is not looked after by then hardly will be */
+#define REAR_US (20 * CLOCK_US_PER_MS) /* how often it is looked whether a queue is empty */
 
 static bool is_going(const struct herd *herd, const struct seat *seat)
 {
     bool is_of_leaving = herd->leaving && seat->generation == herd->leaving->number;
-    return seat->phase != SEAT_FREE && !seat->is_leaving &&
-           (is_of_leaving || seat->dismissed_us != 0);
+    return seat->phase != SEAT_FREE && seat->phase != SEAT_BURIED && !seat->is_leaving &&
+           ((is_of_leaving && !herd_is_rear(herd, seat)) || seat->dismissed_us != 0);
 }
 
 static bool may_go(const struct herd *herd, const struct steer *steer, const struct seat *seat)
@@ -33,8 +34,41 @@ void relief_workers(struct herd *herd, const struct steer *steer)
         if (seat->dismissed_us == 0)
             seat->dismissed_us = herd->now_us;
         if (may_go(herd, steer, seat))
-            herd_happen(herd, seat, seat->role == ROLE_WEB ? DECIDE_DRAIN : DECIDE_STOP);
+            herd_happen(herd, seat, seat->role == ROLE_LOADER ? DECIDE_STOP : DECIDE_DRAIN);
     }
+}
+
+/* ---- The rear ---- */
+
+/* What waits for them is of nobody any more, but for what was to be finished all the same. */
+static bool may_rear_go(const struct herd *herd, const struct generation *g)
+{
+    if (g->leaves_us == 0 || herd_count_web(herd, g) > 0)
+        return false;
+    return herd->now_us >= g->leaves_us + g->rules.graceful_us ||
+           pools_count_queued(&g->pools) == 0;
+}
+
+static bool is_rear_waiting(const struct herd *herd, const struct seat *seat)
+{
+    return herd->stage <= DECIDE_GRACEFUL && !seat->is_leaving && herd_is_rear(herd, seat);
+}
+
+void relief_rear(struct herd *herd)
+{
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        struct seat *seat = &herd->slots.seats[i];
+        if (is_rear_waiting(herd, seat) && may_rear_go(herd, herd_generation(herd, seat)))
+            herd_happen(herd, seat, seat->role == ROLE_COMPUTE ? DECIDE_DRAIN : DECIDE_STOP);
+    }
+}
+
+static bool is_rear_due(const struct herd *herd, const struct seat *seat)
+{
+    if (!is_rear_waiting(herd, seat))
+        return false;
+    const struct generation *g = herd_generation(herd, seat);
+    return g->leaves_us != 0 && herd_count_web(herd, g) == 0;
 }
 
 uint64_t relief_next_us(const struct herd *herd)
@@ -45,6 +79,8 @@ uint64_t relief_next_us(const struct herd *herd)
         if (seat->phase == SEAT_READY && is_going(herd, seat) &&
             seat->dismissed_us + PATIENCE_US < next)
             next = seat->dismissed_us + PATIENCE_US;
+        else if (is_rear_due(herd, seat))
+            next = herd->now_us + REAR_US < next ? herd->now_us + REAR_US : next;
     }
     return next;
 }
@@ -53,7 +89,8 @@ void relief_retire(struct herd *herd, const struct listen_set *listeners)
 {
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         struct seat *seat = &herd->slots.seats[i];
-        for (uint32_t id = 0; seat->phase != SEAT_FREE && id < listeners->n; id++) {
+        bool may_hold = seat->phase != SEAT_FREE && seat->phase != SEAT_BURIED;
+        for (uint32_t id = 0; may_hold && id < listeners->n; id++) {
             if (listen_is_leaving(listeners, id) && slots_holds(seat, id))
                 herd_retire(herd, seat, id);
         }
@@ -64,7 +101,8 @@ void relief_discard(struct herd *herd, const struct generation *g)
 {
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         struct seat *seat = &herd->slots.seats[i];
-        if (seat->phase != SEAT_FREE && seat->generation == g->number && !seat->is_leaving)
+        if (seat->phase != SEAT_FREE && seat->phase != SEAT_BURIED &&
+            seat->generation == g->number && !seat->is_leaving)
             herd_happen(herd, seat, DECIDE_STOP);
     }
 }

@@ -11,7 +11,11 @@
 /* Drains who may go. To be called after steer_workers(). */
 void relief_workers(struct herd *herd, const struct steer *steer);
 
-/* When relief_workers() must look again though nothing was heard; SEAT_NEVER: no need. */
+/* Drains compute workers of generations that leave, also when the server stops: once nobody is left
+ * who may ask them for something, and no task waits. */
+void relief_rear(struct herd *herd);
+
+/* When one of the two must look again though nothing was heard; SEAT_NEVER: no need. */
 uint64_t relief_next_us(const struct herd *herd);
 
 /* Tells everyone that holds sockets of an address that is given up to accept what waits there and

@@ -190,7 +190,8 @@ static int build(struct reload *reload, struct herd *herd, const struct listen_s
     if (rc == 0)
         rc = nofile_raise(plan->owned,
                           count_listeners(listeners, &reload->change, plan->settings->workers.n) +
-                              2 * plan->settings->workers.n + slots_count(&herd->slots) + 8,
+                              2 * plan->settings->workers.n + slots_count(&herd->slots) +
+                              pools_count_files(plan->settings) + 8,
                           err);
     struct settings *owned = plan->owned;
     if (rc == 0) {
@@ -243,6 +244,7 @@ static void discard(struct reload *reload, struct herd *herd)
     herd->candidate = NULL;
     herd->leaving = g;
     reload->left_us = herd->now_us;
+    g->leaves_us = herd->now_us;
     listen_discard(&reload->change);
     refuse(reload, herd, g->number,
            g->failure.code != 0 ? g->failure.text
@@ -277,6 +279,7 @@ static bool commit(struct reload *reload, struct herd *herd, struct listen_set *
     herd->is_changed = true;
     g->has_been_ready = true;
     reload->left_us = herd->now_us;
+    old->leaves_us = herd->now_us;
     const struct settings *s = g->settings;
     generation_enter_folder(g);
     if (listen_retire(listeners) > 0)
@@ -315,8 +318,7 @@ static enum decide_step next_step(const struct reload *reload, const struct herd
         .is_asked = reload->is_asked && !reload->is_held,
         .is_current_up = herd->current->has_been_ready || generation_count_ready(herd->current) > 0,
         .has_candidate = candidate != NULL,
-        .is_candidate_ready =
-            candidate && generation_count_ready(candidate) == candidate->n_workers,
+        .is_candidate_ready = candidate && generation_is_complete(candidate),
         .has_failed = candidate && candidate->failure.code != 0,
         .has_leaving = herd->leaving != NULL,
         .is_leaving_gone = herd->leaving && herd_count(herd, herd->leaving) == 0,

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config/headroom.h"
+#include "server/obituary.h"
 
 #define NO_ROOM_US (5 * CLOCK_US_PER_S) /* until memory is looked at again; a guess */
 
@@ -25,24 +26,24 @@ enum renew_answer renew_decide(const struct renew_case *c)
 
 bool renew_hear(struct herd *herd, struct seat *seat, const struct msg *msg)
 {
-    if (seat->role != ROLE_WEB || seat->phase < SEAT_READY)
+    if ((seat->role != ROLE_WEB && seat->role != ROLE_COMPUTE) || seat->phase < SEAT_READY)
         return false;
     if (seat->worn_us != 0 || seat->phase != SEAT_READY || seat->dismissed_us != 0)
         return true; /* crossed with our word, or said twice */
     char quoted[LOG_QUOTE_MAX + 8];
     seat->worn_us = herd->now_us;
-    log_info("worker worn", "slot=%d pid=%d why=%s", seat->slot, (int)seat->pid,
+    char event[48];
+    (void)snprintf(event, sizeof event, "%s worn", obituary_noun(seat));
+    log_info(event, "slot=%d pid=%d why=%s", seat->slot, (int)seat->pid,
              log_quote(quoted, msg->text, strlen(msg->text)));
     return true;
 }
 
-/* The one that has been worn longest, of those that can be replaced. */
-static struct post *find_worn(const struct herd *herd)
+/* The one that has been worn longest, of those that can be replaced and `worn`; that may be NULL. */
+static struct post *find_worn_of(struct post *posts, uint32_t n, struct post *worn)
 {
-    const struct generation *g = herd->current;
-    struct post *worn = NULL;
-    for (uint32_t slot = 0; slot < g->n_workers; slot++) {
-        struct post *post = &g->workers[slot];
+    for (uint32_t slot = 0; slot < n; slot++) {
+        struct post *post = &posts[slot];
         if (!post->seat || post->seat->phase != SEAT_READY || post->seat->worn_us == 0)
             continue;
         if (!worn || post->seat->worn_us < worn->seat->worn_us)
@@ -51,15 +52,31 @@ static struct post *find_worn(const struct herd *herd)
     return worn;
 }
 
-static uint32_t count_draining(const struct herd *herd)
+static struct post *find_worn(const struct herd *herd)
+{
+    const struct generation *g = herd->current;
+    struct post *worn = find_worn_of(g->workers, g->n_workers, NULL);
+    for (uint32_t i = 0; i < g->pools.n; i++)
+        worn = find_worn_of(g->pools.items[i].workers, g->pools.items[i].n_workers, worn);
+    return worn;
+}
+
+static uint32_t count_draining(const struct herd *herd, const struct seat *worn)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
-        n += seat->phase >= SEAT_DRAINING && seat->role == ROLE_WEB &&
+        n += seat->phase >= SEAT_DRAINING && seat->phase != SEAT_BURIED &&
+             seat->role == worn->role && seat->pool == worn->pool &&
              seat->generation == herd->current->number;
     }
     return n;
+}
+
+static uint32_t count_like(const struct herd *herd, const struct seat *worn)
+{
+    const struct generation *g = herd->current;
+    return worn->role == ROLE_COMPUTE ? g->pools.items[worn->pool].n_workers : g->n_workers;
 }
 
 static struct renew_case look(const struct herd *herd, const struct seat *worn)
@@ -69,8 +86,8 @@ static struct renew_case look(const struct herd *herd, const struct seat *worn)
     uint64_t needs = headroom_of_process("/proc", worn->pid);
     return (struct renew_case){.needs_bytes = needs == HEADROOM_UNKNOWN ? 0 : needs,
                                .room_bytes = headroom_bytes(&machine, "/proc"),
-                               .n_workers = herd->current->n_workers,
-                               .n_draining = count_draining(herd)};
+                               .n_workers = count_like(herd, worn),
+                               .n_draining = count_draining(herd, worn)};
 }
 
 /* Returns whether it may be begun; else it is looked at again later. */

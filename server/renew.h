@@ -21,8 +21,8 @@ struct renew {
 struct renew_case {
     uint64_t needs_bytes; /* what the worn one has for itself; a new one hardly has more */
     uint64_t room_bytes;  /* what memory has room for; UINT64_MAX: not known */
-    uint32_t n_workers;
-    uint32_t n_draining; /* workers of this generation that are on their way out */
+    uint32_t n_workers;   /* web workers, or those of its compute pool */
+    uint32_t n_draining;  /* of these in this generation, that are on their way out */
 };
 
 enum renew_answer { RENEW_GO, RENEW_NO_ROOM, RENEW_TOO_MANY };

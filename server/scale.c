@@ -59,7 +59,7 @@ static void add_posts(struct herd *herd, struct generation *g, uint32_t n)
 {
     for (uint32_t slot = g->n_workers; slot < n; slot++)
         g->workers[slot] =
-            (struct post){.role = ROLE_WEB, .slot = (int)slot, .due_us = herd->now_us};
+            (struct post){.role = ROLE_WEB, .slot = (int)slot, .pool = -1, .due_us = herd->now_us};
     g->n_workers = n;
 }
 

@@ -23,7 +23,7 @@ const char *const slots_phase_names[SEAT_PHASES] = {
     [SEAT_FREE] = "free",     [SEAT_FORKING] = "forking",   [SEAT_BOOTING] = "booting",
     [SEAT_READY] = "ready",   [SEAT_DRAINING] = "draining", [SEAT_DRAINED] = "drained",
     [SEAT_ENDING] = "ending", [SEAT_MUTE] = "mute",         [SEAT_ABORTED] = "aborted",
-    [SEAT_KILLED] = "killed", [SEAT_LOST] = "lost"};
+    [SEAT_KILLED] = "killed", [SEAT_LOST] = "lost",         [SEAT_BURIED] = "buried"};
 
 int slots_init(struct slots *slots, uint32_t n_seats, uint32_t n_listeners)
 {
@@ -85,6 +85,7 @@ static void empty_seat(const struct slots *slots, struct seat *seat)
                           .epoch = seat->epoch,
                           .channel_fd = -1,
                           .slot = -1,
+                          .pool = -1,
                           .deadline_us = SEAT_NEVER,
                           .holds = seat->holds,
                           .retires = seat->retires};
@@ -120,7 +121,8 @@ void slots_release(struct slots *slots, struct seat *seat)
 struct seat *slots_find_by_pid(struct slots *slots, pid_t pid)
 {
     for (uint32_t i = 0; i < slots->n_used; i++)
-        if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].pid == pid)
+        if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].phase != SEAT_BURIED &&
+            slots->seats[i].pid == pid)
             return &slots->seats[i];
     return NULL;
 }

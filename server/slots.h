@@ -10,6 +10,7 @@
 
 #include "ipc/msg.h"
 #include "ipc/role.h"
+#include "ipc/task.h"
 
 #define SLOTS_UNCLAIMED_MAX 1024 /* dead pids kept until somebody says whose they were */
 
@@ -25,6 +26,8 @@ enum seat_phase {
     SEAT_ABORTED,  /* was sent SIGABRT */
     SEAT_KILLED,   /* was sent SIGKILL */
     SEAT_LOST,     /* its channel is cut and nobody ever said its pid */
+    SEAT_BURIED,   /* it is dead and buried; others may still hold what lies in its slice of the
+                      payload segment: server/graves.h */
     SEAT_PHASES
 };
 extern const char *const slots_phase_names[SEAT_PHASES];
@@ -36,7 +39,8 @@ struct seat {
     uint32_t epoch;        /* counts its occupants; 0: there was none */
     enum seat_phase phase; /* changed by what decide() says */
     enum role role;
-    int slot;       /* web workers: listening slot; else -1 */
+    int slot;       /* web workers: listening slot; compute workers: place in their pool; else -1 */
+    int pool;       /* compute workers: which one; else -1 */
     int generation; /* of its occupant */
     pid_t pid;      /* 0: not known */
     int channel_fd; /* the master's end; -1: cut */
@@ -62,8 +66,10 @@ struct seat {
     bool is_started;           /* MSG_START is on its way or was received */
     bool is_leaving;           /* was told to go, or goes of its own accord: exit 0 is in order */
     bool was_aborted;          /* it was sent SIGABRT */
+    bool has_task;             /* a compute worker that died: it had a task in hand */
     bool is_dead;              /* was reaped in this turn, to be buried at its end */
     int status;                /* with is_dead: of waitpid(2) */
+    enum task_loss condemned;  /* it was killed for the task that it had in hand; 0: it was not */
     const char *doom;          /* why it was killed, for the log; NULL: it was not. Static text */
     char reason[MSG_TEXT_MAX]; /* text of its MSG_FAILED, or "" */
 
@@ -104,7 +110,7 @@ struct seat *slots_take(struct slots *slots, enum role role, int slot, uint64_t 
 /* Frees a seat; closes its channel. */
 void slots_release(struct slots *slots, struct seat *seat);
 
-/* NULL: none of ours. pid > 0 */
+/* NULL: none of ours that is not buried yet. pid > 0 */
 struct seat *slots_find_by_pid(struct slots *slots, pid_t pid);
 
 /* The seat with that number, while that occupant sits there; else NULL. */

@@ -43,7 +43,7 @@ static struct sums add_up(const struct herd *herd)
     memcpy(sums.responses, dead->responses, sizeof sums.responses);
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
-        if (seat->phase == SEAT_FREE || seat->role != ROLE_WEB)
+        if (seat->phase == SEAT_FREE || seat->phase == SEAT_BURIED || seat->role != ROLE_WEB)
             continue;
         const struct seat_head *head = scoreboard_peek(&herd->board, i).head;
         sums.connections += read_u64(&head->connections);

@@ -188,7 +188,8 @@ static uint32_t count_workers(const struct herd *herd)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < herd->slots.n_used; i++)
-        n += herd->slots.seats[i].phase != SEAT_FREE && herd->slots.seats[i].role == ROLE_WEB;
+        n += herd->slots.seats[i].phase != SEAT_FREE && herd->slots.seats[i].phase != SEAT_BURIED &&
+             herd->slots.seats[i].role == ROLE_WEB;
     return n;
 }
 

@@ -40,6 +40,13 @@ static const struct {
     {SIGTERM, 0, CAUSE_IS_OUTSIDE, "killed from outside"},
     {SIGTERM, CAUSE_LEAVING, CAUSE_IS_OUTSIDE, "killed from outside"},
     {SIGXCPU, 0, CAUSE_IS_LIMIT, "a resource limit was reached"},
+    {SIGSEGV, CAUSE_LEFT_FAULT | CAUSE_ENOMEM, CAUSE_IS_REFUSED, "it was refused memory"},
+    {SIGABRT, CAUSE_LEFT_FAULT | CAUSE_ENOMEM, CAUSE_IS_REFUSED, "it was refused memory"},
+    {SIGABRT, CAUSE_LEFT_FAULT | CAUSE_SENT | CAUSE_ENOMEM, CAUSE_IS_OUTSIDE,
+     "killed from outside"},
+    {EXITED(1), CAUSE_LEFT_EXIT | CAUSE_ENOMEM, CAUSE_IS_REFUSED,
+     "it was refused memory, and called exit"},
+    {EXITED(0), CAUSE_LEAVING | CAUSE_LEFT_EXIT | CAUSE_ENOMEM, CAUSE_IS_ORDERED, ""},
     {SIGPIPE, 0, CAUSE_IS_OUTSIDE, "killed from outside"},
 };
 

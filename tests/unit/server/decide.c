@@ -20,6 +20,7 @@ static struct seat seat_in(enum seat_phase phase)
     return (struct seat){.phase = phase,
                          .role = ROLE_WEB,
                          .pid = phase == SEAT_FORKING || phase == SEAT_LOST ? 0 : 4711,
+                         .pool = -1,
                          .channel_fd = -1,
                          .deadline_us = SEAT_NEVER,
                          .heartbeat_us = NOW};
@@ -191,6 +192,20 @@ static void a_seat_without_a_pid_is_never_signalled(void **state)
         }
 }
 
+/* One that ends, or was killed, is on its way out whatever it has in hand. */
+static void only_one_that_works_is_killed_for_its_task(void **state)
+{
+    (void)state;
+    for (int phase = 0; phase < SEAT_PHASES; phase++) {
+        struct seat seat = seat_in((enum seat_phase)phase);
+        bool is_at_work = phase == SEAT_READY || phase == SEAT_DRAINING;
+        struct decide_verdict v = decide(&seat, DECIDE_CONDEMNED, NOW, &rules);
+        assert_int_equal(v.act, is_at_work ? DECIDE_MURDER : DECIDE_NOTHING);
+        assert_int_equal(v.phase, is_at_work ? SEAT_KILLED : phase);
+        assert_null(v.doom); /* who condemns has said why */
+    }
+}
+
 static void a_lost_one_that_turns_up_is_killed(void **state)
 {
     (void)state;
@@ -210,8 +225,11 @@ static void no_pair_breaks_what_must_always_hold(void **state)
             bool is_freeing = v.act == DECIDE_BURY || v.act == DECIDE_FORGET;
             assert_true(v.phase < SEAT_PHASES && v.act < DECIDE_ACTS);
             assert_int_equal(is_freeing, phase != SEAT_FREE && v.phase == SEAT_FREE);
-            if (phase == SEAT_FREE)
+            if (phase == SEAT_FREE || phase == SEAT_BURIED) { /* nobody is there */
                 assert_int_equal(v.act, DECIDE_NOTHING);
+                assert_int_equal(v.phase, phase);
+                continue;
+            }
             if (phase == SEAT_KILLED) /* there is nothing more than KILL */
                 assert_true(v.phase == SEAT_KILLED || v.act == DECIDE_BURY);
             if (phase >= SEAT_DRAINING)
@@ -285,6 +303,22 @@ static void a_steady_worker_is_replaced_at_once_and_forgiven(void **state)
     assert_int_equal(r.delay_us, 0);
     assert_int_equal(r.failures, 0);
     assert_int_equal(r.fate, DECIDE_REPLACE);
+}
+
+/* Requests set the pace: whoever waits in the queue does not wait for a back-off as well. */
+static void one_that_died_of_a_task_is_replaced_at_once(void **state)
+{
+    (void)state;
+    for (unsigned failures = 0; failures < 20; failures++) {
+        struct decide_loss loss = lost_worker(failures, true, 0);
+        loss.role = ROLE_COMPUTE;
+        loss.had_task = true;
+        struct decide_replacement r = decide_replace(&loss);
+        assert_int_equal(r.delay_us, 0);
+        assert_int_equal(r.failures, 0);
+        loss.was_ready = false; /* it can't have had one */
+        assert_true(decide_replace(&loss).delay_us > 0);
+    }
 }
 
 static void repeated_deaths_wait_twice_as_long_each_time(void **state)
@@ -529,6 +563,8 @@ int main(void)
         cmocka_unit_test(nobody_is_judged_who_owes_no_heartbeat),
         cmocka_unit_test(a_loader_that_leaves_an_order_unanswered_is_aborted),
         cmocka_unit_test(a_seat_without_a_pid_is_never_signalled),
+        cmocka_unit_test(only_one_that_works_is_killed_for_its_task),
+        cmocka_unit_test(one_that_died_of_a_task_is_replaced_at_once),
         cmocka_unit_test(a_lost_one_that_turns_up_is_killed),
         cmocka_unit_test(no_pair_breaks_what_must_always_hold),
         cmocka_unit_test(every_walk_ends_after_a_stop),

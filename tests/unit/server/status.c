@@ -141,7 +141,7 @@ static void every_phase_has_its_word(void **state)
         [SEAT_FORKING] = "booting",   [SEAT_BOOTING] = "booting",  [SEAT_READY] = "idle",
         [SEAT_DRAINING] = "draining", [SEAT_DRAINED] = "draining", [SEAT_ENDING] = "ending",
         [SEAT_MUTE] = "ending",       [SEAT_ABORTED] = "killed",   [SEAT_KILLED] = "killed",
-        [SEAT_LOST] = "ending"};
+        [SEAT_LOST] = "ending",       [SEAT_BURIED] = "ending"};
     for (int phase = SEAT_FREE + 1; phase < SEAT_PHASES; phase++) {
         scene->seat->phase = (enum seat_phase)phase;
         assert_string_equal(status_word(scene->seat, false), words[phase]);

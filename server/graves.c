@@ -1,0 +1,236 @@
+/* Graves. Process: master.
+ *
+ * What a web worker is told about a death it may find out long before: it reads its inbox empty
+ * first, and sends what it has of the dead one's answers. A web worker that died itself holds
+ * nothing. Of its own slice only compute workers read, and only while they have a task of it in
+ * hand: so its slice is emptied when none has, and it is looked again afterwards, since one may have
+ * taken such a task out of the queue meanwhile. What is taken later finds an empty record, and is
+ * dropped unrun.
+ *
+ * Giving memory back takes a moment for each MiB, so a turn does a part. */
+#include "server/graves.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "ipc/segment.h"
+#include "ipc/task.h"
+#include "server/herd.h"
+
+#define CLEAR_BYTES (UINT64_C(4) << 20) /* a turn; 3 ms (ipc/segment.h) */
+#define LOOK_AGAIN_US (20 * CLOCK_US_PER_MS)
+
+int graves_init(struct graves *graves, uint32_t n_seats)
+{
+    *graves =
+        (struct graves){.n_seats = n_seats, .n_words = (n_seats + 63) / 64, .due_us = SEAT_NEVER};
+    size_t n_bits = (size_t)n_seats * graves->n_words;
+    graves->items = calloc(n_seats, sizeof *graves->items);
+    graves->awaits = calloc(n_bits, sizeof *graves->awaits);
+    graves->told = calloc(n_bits, sizeof *graves->told);
+    if (graves->items && graves->awaits && graves->told)
+        return 0;
+    graves_fini(graves);
+    return -ENOMEM;
+}
+
+void graves_fini(struct graves *graves)
+{
+    free(graves->items);
+    free(graves->awaits);
+    free(graves->told);
+    *graves = (struct graves){0};
+}
+
+/* ---- bits ---- */
+
+static uint64_t *row(const struct graves *graves, uint64_t *bits, uint32_t seat)
+{
+    return bits + (size_t)seat * graves->n_words;
+}
+
+static bool has(const struct graves *graves, uint64_t *bits, uint32_t seat, uint32_t web)
+{
+    return row(graves, bits, seat)[web / 64] >> (web % 64) & 1U;
+}
+
+static void put(const struct graves *graves, uint64_t *bits, uint32_t seat, uint32_t web,
+                bool is_on)
+{
+    uint64_t bit = UINT64_C(1) << (web % 64);
+    uint64_t *word = &row(graves, bits, seat)[web / 64];
+    *word = is_on ? *word | bit : *word & ~bit;
+}
+
+static bool is_awaiting(const struct graves *graves, uint32_t seat)
+{
+    for (uint32_t i = 0; i < graves->n_words; i++)
+        if (row(graves, graves->awaits, seat)[i] != 0)
+            return true;
+    return false;
+}
+
+/* ---- who may hold something ---- */
+
+/* One that has not begun to serve has asked for nothing yet. */
+static bool may_hold(const struct seat *web, const struct seat *dead)
+{
+    return web->role == ROLE_WEB && web->generation == dead->generation &&
+           web->phase >= SEAT_READY && web->phase < SEAT_LOST;
+}
+
+/* Has a compute worker a task of this web worker in hand? */
+static bool is_read(const struct herd *herd, const struct seat *web)
+{
+    struct task task;
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (seat->role == ROLE_COMPUTE && seat->phase != SEAT_FREE && seat->phase != SEAT_BURIED &&
+            seat->generation == web->generation &&
+            task_peek(scoreboard_peek(&herd->board, i).task, &task) != TASK_NONE &&
+            task_seat_of(task.id) == web->number)
+            return true;
+    }
+    return false;
+}
+
+static void let_go_of_all(struct graves *graves, uint32_t web)
+{
+    for (uint32_t i = 0; graves->n_open > 0 && i < graves->n_seats; i++)
+        put(graves, graves->awaits, i, web, false);
+}
+
+bool graves_open(struct herd *herd, struct seat *seat, const struct msg *lost)
+{
+    struct graves *graves = &herd->graves;
+    struct grave *grave = &graves->items[seat->number];
+    const struct generation *g = herd_generation(herd, seat);
+    if (seat->role == ROLE_WEB)
+        let_go_of_all(graves, seat->number);
+    if (!pools_are_used(&g->pools) || (seat->role != ROLE_WEB && seat->role != ROLE_COMPUTE))
+        return false;
+    *grave = (struct grave){0};
+    memset(row(graves, graves->told, seat->number), 0, graves->n_words * sizeof(uint64_t));
+    memset(row(graves, graves->awaits, seat->number), 0, graves->n_words * sizeof(uint64_t));
+    for (uint32_t i = 0; seat->role == ROLE_COMPUTE && i < herd->slots.n_used; i++)
+        if (may_hold(&herd->slots.seats[i], seat))
+            put(graves, graves->awaits, seat->number, i, true);
+    if (lost) {
+        grave->asker = task_seat_of((uint64_t)lost->value);
+        grave->lost = *lost;
+        grave->epoch =
+            grave->asker < herd->slots.n_seats ? herd->slots.seats[grave->asker].epoch : 0;
+    }
+    fd_close(&seat->channel_fd);
+    seat->phase = SEAT_BURIED;
+    seat->deadline_us = SEAT_NEVER;
+    seat->is_dead = false;
+    graves->n_open++;
+    graves->due_us = herd->now_us;
+    return true;
+}
+
+bool graves_hear(struct herd *herd, const struct seat *web, const struct msg *msg)
+{
+    struct graves *graves = &herd->graves;
+    if (web->role != ROLE_WEB || msg->seat >= graves->n_seats)
+        return false;
+    const struct seat *dead = slots_find_occupant(&herd->slots, msg->seat, msg->epoch);
+    if (!dead || dead->phase != SEAT_BURIED || !has(graves, graves->told, msg->seat, web->number))
+        return false;
+    put(graves, graves->awaits, msg->seat, web->number, false);
+    graves->due_us = herd->now_us;
+    return true;
+}
+
+/* ---- turns ---- */
+
+/* Returns false: not yet, its channel is full */
+static bool tell_lost(struct herd *herd, struct grave *grave)
+{
+    const struct seat *asker = slots_find_occupant(&herd->slots, grave->asker, grave->epoch);
+    if (grave->lost.type == 0)
+        return true;
+    /* A channel without a reader is a dying worker's, which owes nobody an answer. */
+    if (asker && asker->role == ROLE_WEB && asker->channel_fd >= 0 &&
+        msg_send(asker->channel_fd, &grave->lost, NULL, 0) == -EAGAIN)
+        return false;
+    grave->lost.type = 0;
+    return true;
+}
+
+static bool tell_gone(const struct seat *web, const struct seat *dead)
+{
+    struct msg msg = msg_make(MSG_GONE);
+    msg.seat = dead->number;
+    msg.epoch = dead->epoch;
+    return web->channel_fd < 0 || msg_send(web->channel_fd, &msg, NULL, 0) != -EAGAIN;
+}
+
+/* Returns whether everybody was told. */
+static bool tell_all(struct herd *herd, const struct seat *dead)
+{
+    struct graves *graves = &herd->graves;
+    bool is_told = true;
+    for (uint32_t w = 0; w < graves->n_seats; w++) {
+        if (!has(graves, graves->awaits, dead->number, w) ||
+            has(graves, graves->told, dead->number, w))
+            continue;
+        if (tell_gone(&herd->slots.seats[w], dead))
+            put(graves, graves->told, dead->number, w, true);
+        else
+            is_told = false;
+    }
+    return is_told;
+}
+
+/* Returns whether its slice is empty; else there is more to do, or a mistake to be told. */
+static bool clear(struct herd *herd, const struct seat *seat, struct grave *grave)
+{
+    const struct pools *pools = &herd_generation(herd, seat)->pools;
+    if (grave->is_cleared || herd->stage == DECIDE_AT_ONCE)
+        return true; /* the memfd goes as a whole */
+    int rc = segment_clear(pools->segment_fd, pools->slice_bytes, seat->number, CLEAR_BYTES);
+    if (rc < 0) /* what was there can be read by its next occupant, of the same app */
+        log_warn("slice not cleared", "seat=%" PRIu32 " why=\"%s\"", seat->number, strerror(-rc));
+    grave->is_cleared = rc <= 0;
+    return grave->is_cleared;
+}
+
+/* Returns when to look at it again. */
+static uint64_t tend(struct herd *herd, struct seat *seat)
+{
+    struct grave *grave = &herd->graves.items[seat->number];
+    if (!tell_lost(herd, grave) || !tell_all(herd, seat))
+        return herd->now_us + LOOK_AGAIN_US;
+    if (is_awaiting(&herd->graves, seat->number))
+        return SEAT_NEVER; /* LET_GO, or a death, will be heard */
+    if (seat->role == ROLE_WEB && is_read(herd, seat))
+        return herd->now_us + LOOK_AGAIN_US;
+    if (!clear(herd, seat, grave))
+        return herd->now_us;
+    if (seat->role == ROLE_WEB && is_read(herd, seat))
+        return herd->now_us + LOOK_AGAIN_US;
+    herd->graves.n_open--;
+    herd_release(herd, seat);
+    return SEAT_NEVER;
+}
+
+void graves_turn(struct herd *herd)
+{
+    struct graves *graves = &herd->graves;
+    if (graves->n_open == 0 || graves->due_us > herd->now_us)
+        return;
+    graves->due_us = SEAT_NEVER;
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        if (herd->slots.seats[i].phase != SEAT_BURIED)
+            continue;
+        uint64_t at = tend(herd, &herd->slots.seats[i]);
+        graves->due_us = at < graves->due_us ? at : graves->due_us;
+    }
+}

@@ -1,0 +1,210 @@
+/* Compute pools. Process: master. It keeps both ends of every queue: the end to read from for
+ * workers that come later, so that tasks wait in it while there is nobody, and no web worker ever
+ * finds a queue that nobody reads. It never reads or writes there itself. */
+#include "server/pools.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "ipc/msg.h"
+#include "ipc/segment.h"
+#include "server/generation.h"
+
+int pools_init(struct pools *pools, const struct settings *s, uint64_t now_us)
+{
+    *pools = (struct pools){.n = (uint32_t)s->compute_pools.n, .segment_fd = -1};
+    for (uint32_t i = 0; i < pools->n; i++) {
+        const struct setting_pool *settings = &s->compute_pools.items[i];
+        pools->items[i] = (struct pool){.settings = settings,
+                                        .n_workers = (uint32_t)settings->workers_min,
+                                        .read_fd = -1,
+                                        .queue = {.fd = -1}};
+        if (settings->segment_bytes > pools->slice_bytes)
+            pools->slice_bytes = settings->segment_bytes;
+    }
+    for (uint32_t i = 0; i < pools->n; i++) {
+        struct pool *pool = &pools->items[i];
+        pool->workers = calloc(pool->settings->workers_max + 1, sizeof *pool->workers);
+        if (!pool->workers)
+            return -ENOMEM;
+        for (uint32_t k = 0; k < pool->settings->workers_max; k++)
+            pool->workers[k] = (struct post){
+                .role = ROLE_COMPUTE, .pool = (int)i, .slot = (int)k, .due_us = now_us};
+    }
+    return 0;
+}
+
+static void close_queue(struct pool *pool)
+{
+    fd_close(&pool->read_fd);
+    fd_close(&pool->queue.fd);
+}
+
+void pools_fini(struct pools *pools)
+{
+    for (uint32_t i = 0; i < pools->n; i++) {
+        close_queue(&pools->items[i]);
+        free(pools->items[i].workers);
+    }
+    if (pools->n > 0)
+        fd_close(&pools->segment_fd);
+    *pools = (struct pools){.segment_fd = -1};
+}
+
+/* ---- in use ---- */
+
+bool pools_is_used(const struct pools *pools, int pool)
+{
+    return pool >= 0 && (uint32_t)pool < pools->n && pools->items[pool].read_fd >= 0;
+}
+
+bool pools_are_used(const struct pools *pools)
+{
+    return pools->n > 0 && pools->segment_fd >= 0;
+}
+
+static int check_workers(const struct pools *pools, uint32_t used, struct err *err)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < pools->n; i++)
+        if (used >> i & 1U)
+            n += pools->items[i].settings->workers_max;
+    if (n <= POOLS_WORKERS_MAX)
+        return 0;
+    return err_set(err, EINVAL,
+                   "the compute pools that the app uses have up to %" PRIu64
+                   " workers together; allowed: %d. Lower `workers` of some",
+                   n, POOLS_WORKERS_MAX);
+}
+
+static int open_queue(struct pool *pool, struct err *err)
+{
+    int rc = task_open_queue((uint32_t)pool->settings->queue, &pool->read_fd, &pool->queue, err);
+    return rc < 0 ? err_wrap(err, "compute pool %s", pool->settings->name) : 0;
+}
+
+int pools_open(struct pools *pools, uint32_t used, uint32_t n_seats, struct err *err)
+{
+    uint32_t opened = 0;
+    used &= (UINT32_C(1) << pools->n) - 1;
+    for (uint32_t i = 0; i < pools->n; i++)
+        used |= (uint32_t)pools_is_used(pools, (int)i) << i;
+    int rc = check_workers(pools, used, err);
+    if (rc == 0 && used != 0 && pools->segment_fd < 0)
+        rc = segment_create(n_seats, pools->slice_bytes, &pools->segment_fd, err);
+    for (uint32_t i = 0; rc == 0 && i < pools->n; i++) {
+        if (!(used >> i & 1U) || pools_is_used(pools, (int)i))
+            continue;
+        rc = open_queue(&pools->items[i], err);
+        opened |= UINT32_C(1) << i;
+    }
+    for (uint32_t i = 0; rc < 0 && i < pools->n; i++)
+        if (opened >> i & 1U)
+            close_queue(&pools->items[i]);
+    if (rc < 0 && used == opened)
+        fd_close(&pools->segment_fd);
+    if (rc == 0)
+        pools->n_seats = n_seats;
+    return rc;
+}
+
+/* ---- who gets what ---- */
+
+static int send_queue(const struct pool *pool, int channel_fd, enum role role, int number)
+{
+    struct msg msg = msg_make(MSG_POOL);
+    msg.slot = number;
+    msg.value = (int64_t)((uint64_t)pool->queue.charge << 32 | pool->queue.limit);
+    const int *fd = role == ROLE_COMPUTE ? &pool->read_fd : &pool->queue.fd;
+    return msg_send(channel_fd, &msg, fd, 1);
+}
+
+int pools_send(const struct pools *pools, int channel_fd, enum role role, int pool)
+{
+    if (!pools_are_used(pools))
+        return 0;
+    struct msg segment = msg_make(MSG_SEGMENT);
+    segment.value = (int64_t)pools->slice_bytes;
+    segment.about = (int32_t)pools->n_seats;
+    int rc = msg_send(channel_fd, &segment, &pools->segment_fd, 1);
+    for (uint32_t i = 0; rc == 0 && i < pools->n; i++)
+        if (pools_is_used(pools, (int)i) && (role == ROLE_WEB || pool == (int)i))
+            rc = send_queue(&pools->items[i], channel_fd, role, (int)i);
+    return rc;
+}
+
+struct post *pools_find_post(const struct pools *pools, const struct seat *seat)
+{
+    if (seat->role != ROLE_COMPUTE || seat->pool < 0 || (uint32_t)seat->pool >= pools->n)
+        return NULL;
+    const struct pool *pool = &pools->items[seat->pool];
+    if (seat->slot < 0 || (uint32_t)seat->slot >= pool->n_workers)
+        return NULL;
+    struct post *post = &pool->workers[seat->slot];
+    return post->seat == seat || post->next == seat ? post : NULL;
+}
+
+uint32_t pools_count_ready_of(const struct pool *pool)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < pool->n_workers; i++)
+        n += pool->workers[i].seat && pool->workers[i].seat->phase == SEAT_READY;
+    return n;
+}
+
+uint32_t pools_count_ready(const struct pools *pools)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < pools->n; i++)
+        n += pools_is_used(pools, (int)i) ? pools_count_ready_of(&pools->items[i]) : 0;
+    return n;
+}
+
+uint32_t pools_count_wanted(const struct pools *pools)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < pools->n; i++)
+        n += pools_is_used(pools, (int)i) ? pools->items[i].n_workers : 0;
+    return n;
+}
+
+uint32_t pools_count_queued(const struct pools *pools)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < pools->n; i++) {
+        int queued = pools_is_used(pools, (int)i) ? task_count_queued(&pools->items[i].queue) : 0;
+        n += queued > 0 ? (uint32_t)queued : 0;
+    }
+    return n;
+}
+
+uint64_t pools_next_us(const struct pools *pools)
+{
+    uint64_t next = SEAT_NEVER;
+    for (uint32_t i = 0; i < pools->n; i++) {
+        const struct pool *pool = &pools->items[i];
+        for (uint32_t k = 0; pools_is_used(pools, (int)i) && k < pool->n_workers; k++)
+            if (!pool->workers[k].seat && pool->workers[k].due_us < next)
+                next = pool->workers[k].due_us;
+    }
+    return next;
+}
+
+uint32_t pools_count_files(const struct settings *s)
+{
+    uint64_t n_workers = 0;
+    for (size_t i = 0; i < s->compute_pools.n; i++)
+        n_workers += s->compute_pools.items[i].workers_max;
+    if (n_workers > POOLS_WORKERS_MAX)
+        n_workers = POOLS_WORKERS_MAX;
+    return (uint32_t)(2 * n_workers + 2 * s->compute_pools.n + 1);
+}
+
+const char *pools_name(const struct pools *pools, int pool)
+{
+    return pool >= 0 && (uint32_t)pool < pools->n ? pools->items[pool].settings->name : NULL;
+}

@@ -1,0 +1,79 @@
+/* The compute pools of a generation as the master keeps them: who should work in each, the queues
+ * through which tasks come to them, and the segment in which payloads lie. None of it is there, but
+ * for the posts, before the loader has said which pools the app's routes use: a server without such
+ * routes has no compute workers, no queue and no segment. */
+#ifndef REMUDA_SERVER_POOLS_H
+#define REMUDA_SERVER_POOLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/settings.h"
+#include "ipc/role.h"
+#include "ipc/task.h"
+
+struct err;
+struct post; /* server/generation.h */
+struct seat;
+
+#define POOLS_WORKERS_MAX 256 /* of all pools that are in use, together */
+
+struct pool {
+    const struct setting_pool *settings;
+    struct post *workers;    /* room for settings->workers_max; index is the slot */
+    uint32_t n_workers;      /* that there should be */
+    int read_fd;             /* its queue, for those who work in it; -1: it is not in use */
+    struct task_queue queue; /* likewise, for web workers; fd -1 */
+};
+
+struct pools {
+    struct pool items[SETTINGS_POOLS_MAX];
+    uint32_t n;
+    int segment_fd; /* -1: no pool is in use */
+    uint64_t slice_bytes;
+    uint32_t n_seats; /* slices of the segment */
+};
+
+/* Sets up the posts, all due at once.
+ * s        outlives the pools
+ * Returns  0; -ENOMEM. In either case pools_fini() is due */
+int pools_init(struct pools *pools, const struct settings *s, uint64_t now_us)
+    __attribute__((warn_unused_result));
+void pools_fini(struct pools *pools);
+
+/* Makes queues, and the segment, for pools that are used; those that have theirs keep them.
+ * used     bits; the caller has checked nothing
+ * Returns  0; -errno, *err: then none is in use that was not before */
+int pools_open(struct pools *pools, uint32_t used, uint32_t n_seats, struct err *err)
+    __attribute__((warn_unused_result));
+
+/* Whether any is in use; whether that one is. */
+bool pools_are_used(const struct pools *pools);
+bool pools_is_used(const struct pools *pools, int pool);
+
+/* Puts into the channel of a new process what it needs of them: a web worker all queues that are in
+ * use, to write to, a compute worker that of its pool. Returns as msg_send() */
+int pools_send(const struct pools *pools, int channel_fd, enum role role, int pool)
+    __attribute__((warn_unused_result));
+
+/* The post that a compute worker's seat fills, or will fill next; NULL: none. */
+struct post *pools_find_post(const struct pools *pools, const struct seat *seat);
+
+/* Of those in use: workers that there should be, that are ready, and of one pool. */
+uint32_t pools_count_wanted(const struct pools *pools);
+uint32_t pools_count_ready(const struct pools *pools);
+uint32_t pools_count_ready_of(const struct pool *pool);
+
+/* Tasks that wait in all queues, as far as the kernel tells. */
+uint32_t pools_count_queued(const struct pools *pools);
+
+/* When a post of those in use is to be filled; SEAT_NEVER: all are, or none is to be. */
+uint64_t pools_next_us(const struct pools *pools);
+
+/* Descriptors that the master needs for all pools at most. */
+uint32_t pools_count_files(const struct settings *s);
+
+/* NULL: there is no such pool. */
+const char *pools_name(const struct pools *pools, int pool);
+
+#endif

@@ -61,12 +61,12 @@ struct exchange {
     int wait_ms;              /* what that producer returned */
     atomic_bool is_cancelled; /* nobody waits for the answer any more: written by the loop */
     const _Atomic uint32_t *cancel_word; /* likewise, where not 0, by another process; NULL: none */
-    uint8_t sink;             /* enum sink */
-    uint8_t errand;           /* enum errand */
-    bool is_io;               /* its application's code runs elsewhere, not on the loop */
-    bool is_away;             /* the loop's: it was sent and has not come back */
-    bool is_back;             /* it has, which is not looked at yet */
-    bool is_made;             /* the producer's part has come back */
+    uint8_t sink;                        /* enum sink */
+    uint8_t errand;                      /* enum errand */
+    bool is_io;   /* its application's code runs elsewhere, not on the loop */
+    bool is_away; /* the loop's: it was sent and has not come back */
+    bool is_back; /* it has, which is not looked at yet */
+    bool is_made; /* the producer's part has come back */
     bool is_stream_chunked;
     bool is_in_env; /* req.base points into the loop's input buffer */
     bool is_body_in_env;
@@ -79,7 +79,7 @@ struct exchange {
 struct exchange_pool {
     struct exchange *first;
     uint32_t n;
-    uint32_t n_fields; /* header fields that each exchange has room for */
+    uint32_t n_fields;                 /* header fields that each exchange has room for */
     const struct arena_source *source; /* of blocks for arenas; NULL: the heap */
 };
 

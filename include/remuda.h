@@ -133,11 +133,12 @@ typedef struct rmd_app {
                                 * worker_init). Not 0: the app is refused */
     int (*worker_init)(void);  /* once in each worker. Not 0: the worker is not used */
     void (*worker_exit)(void); /* once in each worker that ends in an orderly way */
-    int (*pool_init)(const char *pool);    /* once in the loader for each compute pool in which routes
-                                            * run, behind init and as it: a model that is loaded here
-                                            * is shared by all workers. Not 0: the app is refused */
-    int (*compute_init)(const char *pool); /* once in each compute worker, behind worker_init, within
-                                            * the limits of its pool. Not 0: the worker is not used */
+    /* Once in the loader for each compute pool in which routes run, behind init and as it: a model
+     * that is loaded here is shared by all workers. Not 0: the app is refused */
+    int (*pool_init)(const char *pool);
+    /* Once in each compute worker, behind worker_init, within the limits of its pool. Not 0: the
+     * worker is not used */
+    int (*compute_init)(const char *pool);
 } rmd_app;
 
 /* The one definition that every application has; the server looks it up by this name. */
@@ -283,7 +284,7 @@ typedef void (*rmd_consumer)(rmd_request *req, rmd_response *res, rmd_slice piec
  * done     called exactly once with state, also when the client goes away, on the worker's own
  *          thread; NULL: none
  * Returns  0; -EBUSY it was asked for already (done is not called)
- * Safe     lanes: inline, io · threads: the one that runs the handler */
+ * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API int rmd_receive(rmd_request *req, rmd_consumer consume, void *state,
                         void (*done)(void *state));
 
@@ -473,7 +474,7 @@ RMD_API void rmd_allow_ranges(rmd_request *req, rmd_response *res);
  * wait.
  * done     called exactly once with state, also when the client goes away, on the worker's own
  *          thread; NULL: none
- * Safe     lanes: inline, io · threads: the one that runs the handler */
+ * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API void rmd_stream(rmd_response *res, int status, const char *type, rmd_producer produce,
                         void *state, void (*done)(void *state));
 
@@ -503,7 +504,7 @@ typedef void (*rmd_answer)(rmd_request *req, rmd_response *res, void *arg);
  * A client that ends its side of the connection meanwhile is taken to have left.
  * Returns  the ticket; NULL when there is one already, when the answer is there already (in filters
  *          `after`), or when memory is refused
- * Safe     lanes: inline, io · threads: the one that runs the handler */
+ * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API rmd_deferred *rmd_defer(rmd_request *req);
 
 /* Turns a ticket in, which then is no longer the caller's. answer(req, res, arg) is called soon,
@@ -516,7 +517,8 @@ RMD_API void rmd_complete(rmd_deferred *ticket, rmd_answer answer, void *arg);
 RMD_API bool rmd_is_wanted(const rmd_deferred *ticket);
 
 /* Does nobody wait for this request's answer any more: has its client left, or its time passed? For
- * handlers of the io lane that may give up half-way; what they answer then goes nowhere.
+ * handlers of the lanes io and compute that may give up half-way; what they answer then goes
+ * nowhere. It costs a load from memory.
  * Returns  true: it may. Always false inline, where nobody can notice
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API bool rmd_cancelled(const rmd_request *req);

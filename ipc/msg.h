@@ -27,9 +27,10 @@ enum msg_type {
                         its time is over: whoever still runs it is to be killed */
     MSG_LET_GO,  /* web: seat, epoch: of that occupant, of whom MSG_GONE told, I hold nothing */
     /* from the master */
-    MSG_APP,   /* loader: fd = sealed copy of the app (none: load it from its path) */
-    MSG_BOARD, /* everyone: fd = the shared table, to map one's own part for writing */
-    MSG_SEGMENT, /* web, compute: fd = the payload segment, value = bytes of a slice, about = slices */
+    MSG_APP,     /* loader: fd = sealed copy of the app (none: load it from its path) */
+    MSG_BOARD,   /* everyone: fd = the shared table, to map one's own part for writing */
+    MSG_SEGMENT, /* web, compute: fd = the payload segment, value = bytes of a slice, about = how
+                    many slices */
     MSG_POOL, /* web: slot = pool, value = charge << 32 | limit of its queue; fd = where to write.
                      compute: fd = where to read */
     MSG_GONE, /* web: seat, epoch: a compute worker that died. Say LET_GO when you hold none of

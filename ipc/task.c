@@ -427,8 +427,8 @@ const struct task_record *task_record(const struct segment *segment, uint64_t id
     return (const void *)segment_at(segment, ref);
 }
 
-/* Not FUTEX_PRIVATE: it is known by its place in the memfd. A mapping that is read-only is enough to
- * wait. */
+/* Not FUTEX_PRIVATE: it is known by its place in the memfd. A mapping that is read-only is enough
+ * to wait. */
 static void await_bell(const struct task_record *record, uint32_t bell, uint64_t until_us)
 {
     const struct timespec until = {.tv_sec = (time_t)(until_us / CLOCK_US_PER_S),

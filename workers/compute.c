@@ -33,9 +33,9 @@
 #include "workers/confine.h"
 #include "workers/recycle.h"
 
-#define TICK_MS 250                         /* of an idle worker: its heartbeat */
-#define PERIOD_US (4 * CLOCK_US_PER_S)      /* segment_turn(): a guess */
-#define SHED_BYTES (4U * 1024U * 1024U)     /* given back in one idle turn */
+#define TICK_MS 250                     /* of an idle worker: its heartbeat */
+#define PERIOD_US (4 * CLOCK_US_PER_S)  /* segment_turn(): a guess */
+#define SHED_BYTES (4U * 1024U * 1024U) /* given back in one idle turn */
 #define EVENTS_MAX 4
 
 static struct {
@@ -111,8 +111,7 @@ static void on_channel(void)
         else if (msg.type == MSG_LOGS)
             channel_take_logs(room.heritage, &msg, fds, n_fds);
         else
-            log_warn("frame that a compute worker does not expect", "type=%s",
-                     msg_names[msg.type]);
+            log_warn("frame that a compute worker does not expect", "type=%s", msg_names[msg.type]);
         for (size_t i = 0; i < n_fds; i++)
             fd_close(&fds[i]);
     }
@@ -122,12 +121,12 @@ static void on_queue(void)
 {
     struct task task;
     int fds[2];
+    compute_reply_reap(&room.compute.reply);
     int rc = task_receive(room.queue_fd, room.compute.part.task, &task, fds);
     if (rc == -EAGAIN)
         return; /* another was faster */
     if (rc == 1) {
         compute_task_run(&room.compute, &task, fds);
-        compute_reply_reap(&room.compute.reply);
         return;
     }
     if (rc == 0) {
@@ -199,8 +198,8 @@ static void receive_belongings(struct err *err)
             fail(err);
         }
         if (msg.type == MSG_SEGMENT && !has_segment) {
-            rc = segment_map(fds[0], (uint32_t)msg.about, (uint64_t)msg.value,
-                             room.heritage->seat, &room.compute.segment, err);
+            rc = segment_map(fds[0], (uint32_t)msg.about, (uint64_t)msg.value, room.heritage->seat,
+                             &room.compute.segment, err);
             if (rc < 0)
                 fail(err);
             has_segment = true;
@@ -210,8 +209,7 @@ static void receive_belongings(struct err *err)
         } else if (msg.type == MSG_LOGS) {
             channel_take_logs(room.heritage, &msg, fds, n_fds);
         } else {
-            log_warn("frame that a compute worker does not expect", "type=%s",
-                     msg_names[msg.type]);
+            log_warn("frame that a compute worker does not expect", "type=%s", msg_names[msg.type]);
         }
         for (size_t i = 0; i < n_fds; i++)
             fd_close(&fds[i]);

@@ -33,6 +33,10 @@ static void *take_block(void *owner, size_t bytes, size_t *out_bytes)
     struct compute_reply *r = owner;
     const struct arena_source slice = segment_source(&r->segment->slice);
     void *block = slice.take(slice.owner, bytes, out_bytes);
+    if (!block) {
+        compute_reply_reap(r);
+        block = slice.take(slice.owner, bytes, out_bytes);
+    }
     if (block)
         return block;
     *out_bytes = bytes;
@@ -63,8 +67,11 @@ void compute_reply_init(struct compute_reply *r, struct segment *segment,
 static char *take_run(struct compute_reply *r, uint64_t bytes, struct segment_run *out_run)
 {
     struct segment_slice *slice = &r->segment->slice;
-    if (segment_take(slice, bytes, 0, out_run) < 0)
-        return NULL;
+    if (segment_take(slice, bytes, 0, out_run) < 0) {
+        compute_reply_reap(r);
+        if (segment_take(slice, bytes, 0, out_run) < 0)
+            return NULL;
+    }
     if (segment_ready(slice, out_run, 0, bytes) == 0)
         return segment_own(slice, out_run);
     segment_give(slice, out_run);
@@ -203,8 +210,8 @@ struct flow {
     const struct task *task;
     const struct task_record *record;
     int inbox_fd;
-    char *ring;   /* NULL: there was no room, parts are small and go with their frames */
-    uint64_t at;  /* of the ring in the slice */
+    char *ring;  /* NULL: there was no room, parts are small and go with their frames */
+    uint64_t at; /* of the ring in the slice */
     uint64_t sent;
 };
 

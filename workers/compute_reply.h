@@ -1,6 +1,7 @@
-/* How a compute worker answers: frames into the asker's inbox, and octets that the asker reads where
- * they lie, in this worker's slice of the segment. What is read there stays until the asker's record
- * says that it is done with (ipc/task.h), so a slow client keeps its answer and nothing else. */
+/* How a compute worker answers: frames into the asker's inbox, and octets that the asker reads
+ * where they lie, in this worker's slice of the segment. What is read there stays until the asker's
+ * record says that it is done with (ipc/task.h), so a slow client keeps its answer and nothing
+ * else. */
 #ifndef REMUDA_WORKERS_COMPUTE_REPLY_H
 #define REMUDA_WORKERS_COMPUTE_REPLY_H
 

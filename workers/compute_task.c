@@ -22,8 +22,8 @@
 #include "workers/entry.h"
 #include "workers/web.h"
 
-#define IN_BYTES 4096U   /* nothing is ever read into it */
-#define LOOK_MS 100      /* how often one who waits for a ticket looks whether anybody else does */
+#define IN_BYTES 4096U /* nothing is ever read into it */
+#define LOOK_MS 100    /* how often one who waits for a ticket looks whether anybody else does */
 
 /* A task in hand. */
 struct hand {
@@ -69,10 +69,11 @@ void compute_task_drop_late(struct compute *c)
 
 /* ---- the request ---- */
 
-/* What the asker has sent wrong, in the log: it has a bug, or its app has written into its memory. */
+/* What came is wrong, in the log: the asker has a bug, or its app has written into its memory. */
 static int refuse(const struct hand *h, const char *why)
 {
-    log_error("task refused: what came with it is wrong", "why=\"%s\" seat=%u task=%016llx "
+    log_error("task refused: what came with it is wrong",
+              "why=\"%s\" seat=%u task=%016llx "
               "trace=%.*s",
               why, task_seat_of(h->task->id), (unsigned long long)h->task->id,
               (int)h->task->trace_len, h->task->trace);

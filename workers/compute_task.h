@@ -21,8 +21,8 @@ struct compute {
     const struct app *app;
     struct scoreboard_part part; /* its own, writable */
     struct segment segment;
-    struct conn_env env;       /* for requests made of images; nothing is read or written with it */
-    struct deferred_box box;   /* of answers that the app has put off */
+    struct conn_env env;     /* for requests made of images; nothing is read or written with it */
+    struct deferred_box box; /* of answers that the app has put off */
     struct compute_reply reply;
     bool is_path_shown; /* in the title: proc_title says path */
 };
@@ -31,8 +31,8 @@ struct compute {
  * Returns  0; -errno, *err */
 int compute_task_open(struct compute *c, struct err *err) __attribute__((warn_unused_result));
 
-/* Runs a task that has just been received, and replies. Never returns where the master has condemned
- * this worker for it.
+/* Runs a task that has just been received, and replies. Never returns where the master has
+ * condemned this worker for it.
  * fds      of task_receive(); closed in here */
 void compute_task_run(struct compute *c, const struct task *task, int fds[2]);
 

@@ -87,7 +87,8 @@ static int limit_descriptors(const struct setting_pool *pool, struct err *err)
     struct rlimit now = {0};
     uint64_t n = pool->nofile;
     if (getrlimit(RLIMIT_NOFILE, &now) == 0 && n > now.rlim_max) {
-        log_warn("nofile of the pool is more than this process may have", "pool=%s nofile=%llu "
+        log_warn("nofile of the pool is more than this process may have",
+                 "pool=%s nofile=%llu "
                  "limit=%llu does=\"use the limit\"",
                  pool->name, (unsigned long long)n, (unsigned long long)now.rlim_max);
         n = now.rlim_max;

@@ -401,7 +401,7 @@ static void unload(void *handle, struct app *app)
 
 /* ---- without a loader ---- */
 
-/* What a web worker and compute workers of all pools would have begun with. Returns 0; -errno, *err */
+/* What a web worker and compute workers would have begun with. Returns 0; -errno, *err */
 static int become_worker(const struct settings *settings, const struct app *app, struct err *err)
 {
     const rmd_app *decl = app->decl;

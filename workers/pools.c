@@ -1,5 +1,5 @@
-/* See pools.h. Names are looked up once a route, when the app is loaded or a worker starts: a request
- * goes by numbers. */
+/* See pools.h. Names are looked up once a route, when the app is loaded or a worker starts: a
+ * request goes by numbers. */
 #include "workers/pools.h"
 
 #include <errno.h>

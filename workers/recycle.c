@@ -54,8 +54,8 @@ bool recycle_judge(struct recycle *r, uint64_t requests, uint64_t rss_bytes, uin
     if (r->reason)
         (void)snprintf(out_why, MSG_TEXT_MAX, "%s", r->reason);
     else if (requests >= r->requests)
-        (void)snprintf(out_why, MSG_TEXT_MAX,
-                       "%" PRIu64 " %s with its jitter is %" PRIu64, requests,
+        (void)snprintf(out_why, MSG_TEXT_MAX, "%" PRIu64 " %s with its jitter is %" PRIu64,
+                       requests,
                        r->counts_tasks ? "tasks run, max_tasks" : "requests answered, max_requests",
                        r->requests);
     else if (rss_bytes >= r->rss_bytes)

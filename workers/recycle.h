@@ -26,7 +26,7 @@ struct recycle {
 void recycle_init(struct recycle *r, const struct settings *settings, uint64_t now_us,
                   uint64_t random);
 
-/* Likewise, of a compute worker: max_tasks, with a tenth of it as jitter, and max_rss of its pool. */
+/* Likewise, of a compute worker: max_tasks, up to a tenth of it as jitter, and max_rss. */
 void recycle_init_tasks(struct recycle *r, const struct setting_pool *pool, uint64_t random);
 
 /* Something else has worn it out. why: static text, for the log */

@@ -14,11 +14,13 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BYTES_MAX (64LL * 1024 * 1024) /* most that /bytes gives */
 #define WAIT_MAX_MS 300000LL           /* longest /sleep, /block and pause of /stream */
+#define ALLOC_MAX_MB 1048576LL         /* most that /alloc tries */
 #define CHUNKS_MAX 1000000LL           /* most chunks of /stream and events of /events */
 
 /* ---- helpers ------------------------------------------------------------------------------ */
@@ -167,7 +169,29 @@ static void write_json_headers(rmd_request *req, FILE *out)
     }
 }
 
-static void info(rmd_request *req, rmd_response *res)
+/* What holds this process in, as the kernel says it. */
+static void write_json_limits(FILE *out)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } rows[] = {{"address_space", RLIMIT_AS},
+                {"cpu_seconds", RLIMIT_CPU},
+                {"descriptors", RLIMIT_NOFILE},
+                {"core", RLIMIT_CORE}};
+    fputs(",\"limits\":{", out);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct rlimit limit;
+        fprintf(out, "%s\"%s\":", i > 0 ? "," : "", rows[i].name);
+        if (getrlimit(rows[i].number, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+            fputs("null", out);
+        else
+            fprintf(out, "%llu", (unsigned long long)limit.rlim_cur);
+    }
+    fprintf(out, ",\"nice\":%d}", getpriority(PRIO_PROCESS, 0));
+}
+
+static void tell_info(rmd_request *req, rmd_response *res, bool with_limits)
 {
     struct text text;
     if (!open_text(&text, res))
@@ -183,8 +207,21 @@ static void info(rmd_request *req, rmd_response *res)
     write_json_member(req, text.out, "query", rmd_query_string(req));
     fputs(",\"headers\":{", text.out);
     write_json_headers(req, text.out);
-    fputs("}}\n", text.out);
+    fputs("}", text.out);
+    if (with_limits)
+        write_json_limits(text.out);
+    fputs("}\n", text.out);
     send_text(&text, res, "application/json");
+}
+
+static void info(rmd_request *req, rmd_response *res)
+{
+    tell_info(req, res, false);
+}
+
+static void compute_info(rmd_request *req, rmd_response *res)
+{
+    tell_info(req, res, true);
 }
 
 /* ---- bodies ------------------------------------------------------------------------------- */
@@ -390,6 +427,142 @@ static void block(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "blocked %lld\n", ms);
 }
 
+/* ---- heavy work: in a process of the compute pool ------------------------------------------ */
+
+static long long thread_cpu_us(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (long long)used.tv_sec * 1000000 + used.tv_nsec / 1000;
+}
+
+/* Uses so much CPU time, and stops when nobody waits for the answer any more. */
+static void use_cpu(const rmd_request *req, long long ms)
+{
+    long long until_us = thread_cpu_us() + ms * 1000;
+    volatile unsigned sum = 0;
+    while (thread_cpu_us() < until_us && !rmd_cancelled(req))
+        for (unsigned i = 0; i < 5000; i++)
+            sum += i * i;
+}
+
+static void burn(rmd_request *req, rmd_response *res)
+{
+    long long ms;
+    if (!take_number(req, res, "ms", WAIT_MAX_MS, 100, &ms))
+        return;
+    use_cpu(req, ms);
+    rmd_text(res, 200, "burned %lld\n", ms);
+}
+
+/* Half waits, half computes: which lane it is best off in depends on how it is called. */
+static void wait_and_burn(rmd_request *req, rmd_response *res)
+{
+    long long wait, burn_ms;
+    if (!take_number(req, res, "wait", WAIT_MAX_MS, 10, &wait) ||
+        !take_number(req, res, "burn", WAIT_MAX_MS, 10, &burn_ms))
+        return;
+    wait_ms(wait);
+    use_cpu(req, burn_ms);
+    rmd_text(res, 200, "waited %lld, burned %lld\n", wait, burn_ms);
+}
+
+/* Memory that is refused ends the process, as in many libraries: that is what processes of their
+ * own are for. Only this request notices. */
+static void alloc(rmd_request *req, rmd_response *res)
+{
+    long long mb;
+    if (!take_number(req, res, "mb", ALLOC_MAX_MB, 64, &mb))
+        return;
+    size_t n = (size_t)mb * 1024 * 1024;
+    char *memory = malloc(n > 0 ? n : 1);
+    if (!memory)
+        exit(EXIT_FAILURE);
+    for (size_t i = 0; i < n; i += 4096)
+        ((volatile char *)memory)[i] = 1;
+    free(memory);
+    rmd_text(res, 200, "touched %lld\n", mb);
+}
+
+/* SHA-256 (FIPS 180-4), plain and slow: something to compute. The table: the first 32 bits of the
+ * fractional parts of the cube roots of the first 64 primes. */
+#define SHA256_HEX 65 /* characters, with the NUL */
+
+/* The first 32 bits of the fractional parts of the cube roots of the first 64 primes. */
+static const uint32_t sha256_k[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+static uint32_t sha256_turn(uint32_t x, unsigned n)
+{
+    return x >> n | x << (32 - n);
+}
+
+static void sha256_block(uint32_t state[8], const unsigned char *p)
+{
+    uint32_t w[64];
+    uint32_t s[8];
+    for (unsigned i = 0; i < 16; i++)
+        w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 |
+               (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
+    for (unsigned i = 16; i < 64; i++) {
+        uint32_t a = w[i - 15], b = w[i - 2];
+        w[i] = w[i - 16] + (sha256_turn(a, 7) ^ sha256_turn(a, 18) ^ a >> 3) + w[i - 7] +
+               (sha256_turn(b, 17) ^ sha256_turn(b, 19) ^ b >> 10);
+    }
+    memcpy(s, state, sizeof(s));
+    for (unsigned i = 0; i < 64; i++) {
+        uint32_t e = s[4], a = s[0];
+        uint32_t t1 = s[7] + (sha256_turn(e, 6) ^ sha256_turn(e, 11) ^ sha256_turn(e, 25)) +
+                      ((e & s[5]) ^ (~e & s[6])) + sha256_k[i] + w[i];
+        uint32_t t2 = (sha256_turn(a, 2) ^ sha256_turn(a, 13) ^ sha256_turn(a, 22)) +
+                      ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
+        memmove(s + 1, s, 7 * sizeof(s[0]));
+        s[4] += t1;
+        s[0] = t1 + t2;
+    }
+    for (unsigned i = 0; i < 8; i++)
+        state[i] += s[i];
+}
+
+/* The hash of some bytes, in hexadecimal. */
+static void sha256_hex(const void *data, size_t len, char out[SHA256_HEX])
+{
+    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    unsigned char end[128] = {0};
+    const unsigned char *p = data;
+    size_t whole = len / 64 * 64;
+    size_t rest = len - whole;
+    size_t end_len = rest < 56 ? 64 : 128;
+    for (size_t i = 0; i < whole; i += 64)
+        sha256_block(state, p + i);
+    if (rest > 0)
+        memcpy(end, p + whole, rest);
+    end[rest] = 0x80;
+    for (unsigned i = 0; i < 8; i++)
+        end[end_len - 1 - i] = (unsigned char)((uint64_t)len * 8 >> (8 * i));
+    for (size_t i = 0; i < end_len; i += 64)
+        sha256_block(state, end + i);
+    for (unsigned i = 0; i < 8; i++)
+        snprintf(out + 8 * i, 9, "%08x", (unsigned)state[i]);
+}
+
+/* The body is hashed where it was received, without a copy of it. */
+static void digest(rmd_request *req, rmd_response *res)
+{
+    rmd_slice body = rmd_body(req);
+    char hex[SHA256_HEX];
+    sha256_hex(body.data, body.len, hex);
+    rmd_text(res, 200, "%s %zu\n", hex, body.len);
+}
+
 static void crash(rmd_request *req, rmd_response *res)
 {
     (void)req, (void)res;
@@ -477,6 +650,12 @@ static const rmd_route routes[] = {
     {"POST", "/upload", upload},
     {"*", "/count", count, .stream_body = true},
     {"GET", "/inline-crash", crash},
+    {"GET", "/compute/info", compute_info, .lane = RMD_COMPUTE},
+    {"GET", "/burn", burn, .lane = RMD_COMPUTE},
+    {"GET", "/alloc", alloc, .lane = RMD_COMPUTE},
+    {"POST", "/digest", digest, .lane = RMD_COMPUTE, .body_limit = BYTES_MAX},
+    {"GET", "/crash", crash, .lane = RMD_COMPUTE},
+    {"GET", "/auto", wait_and_burn, .lane = RMD_AUTO},
     {0},
 };
 

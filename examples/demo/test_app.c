@@ -382,6 +382,49 @@ static void numbers_out_of_range_are_refused_and_named(void **state)
         assert_answer(get(state, rows[i].target), 400, TEXT, rows[i].body);
 }
 
+static void burn_says_how_much(void **state)
+{
+    assert_answer(get(state, "/burn?ms=2"), 200, TEXT, "burned 2\n");
+    assert_answer(get(state, "/auto?wait=1&burn=1"), 200, TEXT, "waited 1, burned 1\n");
+}
+
+static void alloc_says_how_much(void **state)
+{
+    assert_answer(get(state, "/alloc?mb=2"), 200, TEXT, "touched 2\n");
+    assert_answer(get(state, "/alloc?mb=0"), 200, TEXT, "touched 0\n");
+}
+
+/* Examples of FIPS 180-4, and lengths at which the padding takes a block more. */
+static void digest_is_sha_256(void **state)
+{
+    static const struct {
+        const char *body, *answer;
+    } rows[] = {
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0\n"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad 3\n"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1 56\n"},
+        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+         "9f4390f8d30c2dd92ec9f095b65e2b9ae9b0a925a5258e241c9f1e910f734318 55\n"},
+        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+         "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb 64\n"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const rmd_reply *reply =
+            rmd_test_request(*state, "POST", "/digest", NULL, rows[i].body, strlen(rows[i].body));
+        assert_answer(reply, 200, TEXT, rows[i].answer);
+    }
+}
+
+static void compute_info_tells_limits(void **state)
+{
+    const rmd_reply *reply = get(state, "/compute/info?a=1");
+    assert_int_equal(reply->status, 200);
+    assert_non_null(strstr(reply->body, "\"query\":\"a=1\""));
+    assert_non_null(strstr(reply->body, "\"limits\":{\"address_space\":"));
+    assert_non_null(strstr(reply->body, "\"descriptors\":"));
+}
+
 static void unknown_paths_get_the_error_page_of_the_app(void **state)
 {
     const rmd_reply *reply =
@@ -458,6 +501,10 @@ int main(void)
         cmocka_unit_test(events_come_in_the_format_of_event_streams),
         cmocka_unit_test(sleep_says_how_long),
         cmocka_unit_test(block_says_how_long),
+        cmocka_unit_test(burn_says_how_much),
+        cmocka_unit_test(alloc_says_how_much),
+        cmocka_unit_test(digest_is_sha_256),
+        cmocka_unit_test(compute_info_tells_limits),
         cmocka_unit_test(inline_crash_takes_the_process),
         cmocka_unit_test(numbers_out_of_range_are_refused_and_named),
         cmocka_unit_test(unknown_paths_get_the_error_page_of_the_app),

@@ -56,6 +56,7 @@ void conn_app_send(struct conn *c, enum errand errand)
     c->ex->errand = (uint8_t)errand;
     c->state = CONN_AWAY;
     c->resume_us = patience_of(c);
+    c->ex->req.deadline_us = c->resume_us;
 }
 
 /* A piece in the loop's buffer is copied: others are read there while the consumer has it. */

@@ -53,6 +53,7 @@ struct rmd_request {
     bool is_https;        /* as a trusted proxy says */
     uint64_t trace[2];    /* random number of the process, and a count */
     uint64_t started_us;  /* first octet */
+    uint64_t deadline_us; /* when nobody waits for its answer any more; 0, UINT64_MAX: not known */
     uint32_t board_entry; /* of the shared table, for workers; UINT32_MAX none */
     /* Last, so that a new request need not zero the places of parameters. */
     struct router_match match; /* match.route NULL: none */

@@ -523,6 +523,11 @@ RMD_API bool rmd_is_wanted(const rmd_deferred *ticket);
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API bool rmd_cancelled(const rmd_request *req);
 
+/* How long is this request's answer still waited for?
+ * Returns  milliseconds, 0: not any more; -1: without end, or inline, where nobody counts
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API long long rmd_deadline_ms(const rmd_request *req);
+
 /* ---- settings, process, log --------------------------------------------------------------- */
 
 /* app_config: of the YAML file, by dotted key ("db.pool_size").

@@ -2,6 +2,7 @@
  * later. */
 #include <errno.h>
 
+#include "base/clock.h"
 #include "http/conn.h"
 #include "http/multipart.h"
 #include "http/path.h"
@@ -174,6 +175,15 @@ bool rmd_cancelled(const rmd_request *req)
     if (ex->cancel_word)
         return atomic_load_explicit(ex->cancel_word, memory_order_relaxed) != 0;
     return atomic_load_explicit(&ex->is_cancelled, memory_order_relaxed);
+}
+
+long long rmd_deadline_ms(const rmd_request *req)
+{
+    if (req->deadline_us == 0 || req->deadline_us == UINT64_MAX)
+        return -1;
+    uint64_t now_us = clock_now_us();
+    return now_us < req->deadline_us ? (long long)((req->deadline_us - now_us) / CLOCK_US_PER_MS)
+                                     : 0;
 }
 
 bool rmd_is_wanted(const rmd_deferred *ticket)

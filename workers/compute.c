@@ -73,20 +73,25 @@ static void show_state(const char *state)
 
 /* ---- the loop ---- */
 
+/* rss_bytes  0: not looked at */
+static void judge_wear(uint64_t rss_bytes)
+{
+    char why[MSG_TEXT_MAX];
+    uint64_t tasks = atomic_load_explicit(&room.compute.part.head->tasks, memory_order_relaxed);
+    if (recycle_judge(&room.recycle, tasks, rss_bytes, clock_now_us(), why))
+        channel_tell(room.heritage, MSG_WORN, NULL, getpid(), 0, why);
+}
+
 static void on_tick(uint64_t now_us)
 {
     struct segment_slice *slice = &room.compute.segment.slice;
-    char why[MSG_TEXT_MAX];
     compute_reply_reap(&room.compute.reply);
     if (now_us >= room.period_us) {
         room.period_us = now_us + PERIOD_US;
         segment_turn(slice);
     }
     (void)segment_shed(slice, SHED_BYTES);
-    uint64_t tasks = atomic_load_explicit(&room.compute.part.head->tasks, memory_order_relaxed);
-    uint64_t rss = room.recycle.rss_bytes != UINT64_MAX ? recycle_read_rss() : 0;
-    if (recycle_judge(&room.recycle, tasks, rss, now_us, why))
-        channel_tell(room.heritage, MSG_WORN, NULL, getpid(), 0, why);
+    judge_wear(room.recycle.rss_bytes != UINT64_MAX ? recycle_read_rss() : 0);
 }
 
 static void on_channel(void)
@@ -126,7 +131,9 @@ static void on_queue(void)
     if (rc == -EAGAIN)
         return; /* another was faster */
     if (rc == 1) {
-        compute_task_run(&room.compute, &task, fds);
+        if (compute_task_run(&room.compute, &task, fds) < 0)
+            room.why = "its memory is used up, by what earlier tasks have left";
+        judge_wear(0);
         return;
     }
     if (rc == 0) {
@@ -169,7 +176,7 @@ static void run_loop(void)
         }
         if (has_task && !room.why)
             on_queue();
-        if (n <= 0 || now_us >= room.period_us || room.recycle.requests != UINT64_MAX)
+        if (n <= 0 || now_us >= room.period_us)
             on_tick(now_us);
     }
 }

@@ -20,6 +20,7 @@
 #include "workers/confine.h"
 #include "workers/crash.h"
 #include "workers/entry.h"
+#include "workers/pools.h"
 #include "workers/web.h"
 
 #define IN_BYTES 4096U /* nothing is ever read into it */
@@ -40,6 +41,21 @@ struct hand {
 
 /* ---- set-up ---- */
 
+/* Of the largest body that a route of this pool takes. */
+static uint64_t largest_body(const struct compute *c)
+{
+    uint64_t largest = 0;
+    int pool = (int)(c->pool - c->settings->compute_pools.items);
+    for (size_t i = 0; i < router_count(c->app->router); i++) {
+        const struct route *route = router_route(c->app->router, i);
+        uint64_t limit = route->decl->body_limit > 0 ? route->decl->body_limit
+                                                     : c->settings->limit_request_body_bytes;
+        if (pools_of_route(c->settings, route) == pool && limit > largest)
+            largest = limit;
+    }
+    return largest;
+}
+
 /* Of the hooks of the connection machine none is called: there is no connection. */
 int compute_task_open(struct compute *c, struct err *err)
 {
@@ -54,6 +70,7 @@ int compute_task_open(struct compute *c, struct err *err)
     c->env.box = &c->box;
     c->env.id_header = str_of(c->settings->request_id_header);
     compute_reply_init(&c->reply, &c->segment, &c->env.pool);
+    compute_spool_open(&c->spool, largest_body(c));
     c->is_path_shown = c->settings->proc_title == PROC_TITLE_PATH;
     return 0;
 }
@@ -98,10 +115,9 @@ static int find_body(struct hand *h, struct str *out_body)
     if (fstat(h->spool_fd, &info) < 0 || !S_ISREG(info.st_mode) ||
         (uint64_t)info.st_size < task->body_len)
         return refuse(h, "its spool file does not hold its body");
-    h->ex->body.fd = h->spool_fd;
-    h->ex->body.len = task->body_len;
+    h->ex->body.fd = h->spool_fd; /* for rmd_body_fd() */
     h->spool_fd = -1;
-    return body_view(&h->ex->body, out_body);
+    return compute_spool_map(&h->c->spool, h->ex->body.fd, task->body_len, out_body);
 }
 
 static int read_request(struct hand *h)
@@ -129,6 +145,7 @@ static int read_request(struct hand *h)
         return refuse(h, "it leads to another route than it says");
     if (rc == 0 && !(h->held = compute_reply_reserve(h->ex)))
         rc = -ENOMEM;
+    h->ex->req.deadline_us = task->deadline_us;
     h->ex->cancel_word = &h->record->is_cancelled;
     h->ex->is_io = true; /* so that all of it is cleared when it is given back */
     return rc;
@@ -255,6 +272,7 @@ static void finish(struct hand *h, struct compute_answer *answer)
         log_error("task not answered", "reason=\"%s\" task=%016llx", strerror(-rc),
                   (unsigned long long)h->task->id);
     task_rest(c->part.task);
+    compute_spool_unmap(&c->spool); /* what was sent of it is a copy */
     if (h->ex)
         compute_reply_keep(&c->reply, h->record, h->ex, h->held, answer);
     fd_close(&h->inbox_fd);
@@ -262,13 +280,13 @@ static void finish(struct hand *h, struct compute_answer *answer)
 }
 
 /* A request: from its image to what is to be sent behind all else. */
-static void run_request(struct hand *h, struct compute_answer *answer)
+static int run_request(struct hand *h, struct compute_answer *answer)
 {
     struct compute *c = h->c;
     int rc = read_request(h);
     if (rc < 0) {
         compute_reply_fail(&c->reply, h->task->id, TASK_FAILED, -rc, answer);
-        return;
+        return rc;
     }
     enter_app(h);
     rc = run_handler(h);
@@ -279,11 +297,13 @@ static void run_request(struct hand *h, struct compute_answer *answer)
     else
         (void)compute_reply_make(&c->reply, h->task->id, h->ex, answer);
     leave_app(h);
+    return 0;
 }
 
-void compute_task_run(struct compute *c, const struct task *task, int fds[2])
+int compute_task_run(struct compute *c, const struct task *task, int fds[2])
 {
     struct compute_answer answer;
+    int rc = 0;
     struct hand h = {.c = c,
                      .task = task,
                      .inbox_fd = fds[0],
@@ -297,8 +317,9 @@ void compute_task_run(struct compute *c, const struct task *task, int fds[2])
     if (!h.record || !task_is_wanted(h.record, task->id) || task->deadline_us <= h.taken_us)
         compute_reply_fail(&c->reply, task->id, TASK_DROPPED, 0, &answer);
     else if (task->kind == TASK_REQUEST)
-        run_request(&h, &answer);
+        rc = run_request(&h, &answer);
     else
         compute_reply_fail(&c->reply, task->id, TASK_FAILED, ENOSYS, &answer);
     finish(&h, &answer);
+    return rc == -ENOMEM ? rc : 0;
 }

@@ -10,6 +10,7 @@
 #include "ipc/task.h"
 #include "workers/chain.h"
 #include "workers/compute_reply.h"
+#include "workers/compute_spool.h"
 
 struct err;
 struct setting_pool;
@@ -24,6 +25,7 @@ struct compute {
     struct conn_env env;     /* for requests made of images; nothing is read or written with it */
     struct deferred_box box; /* of answers that the app has put off */
     struct compute_reply reply;
+    struct compute_spool spool;
     bool is_path_shown; /* in the title: proc_title says path */
 };
 
@@ -33,8 +35,9 @@ int compute_task_open(struct compute *c, struct err *err) __attribute__((warn_un
 
 /* Runs a task that has just been received, and replies. Never returns where the master has
  * condemned this worker for it.
- * fds      of task_receive(); closed in here */
-void compute_task_run(struct compute *c, const struct task *task, int fds[2]);
+ * fds      of task_receive(); closed in here
+ * Returns  0; -ENOMEM the worker has no memory left even to begin with: others should go on */
+int compute_task_run(struct compute *c, const struct task *task, int fds[2]);
 
 /* Tickets that came in too late for their requests. */
 void compute_task_drop_late(struct compute *c);

@@ -167,6 +167,21 @@ static void until_cancelled(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "cancelled");
 }
 
+static void deadline(rmd_request *req, rmd_response *res)
+{
+    long long ms = rmd_deadline_ms(req);
+    rmd_text(res, 200, ms > 50000 && ms <= 60000 ? "soon" : "%lld", ms);
+}
+
+static void leak(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    for (size_t n = MIB; n > 64;)
+        if (!malloc(n))
+            n /= 2;
+    rmd_set_status(res, 204);
+}
+
 static void crash(rmd_request *req, rmd_response *res)
 {
     (void)req;
@@ -196,7 +211,7 @@ static void spin(rmd_request *req, rmd_response *res)
 {
     (void)req;
     (void)res;
-    for (volatile int i = 0;; i++)
+    for (volatile unsigned i = 0;; i++)
         continue;
 }
 
@@ -234,6 +249,8 @@ static const rmd_route routes[] = {ROW("GET", "/hello/:name", hello),
                                    ROW("GET", "/stream", stream),
                                    ROW("GET", "/file", file),
                                    ROW("GET", "/until-cancelled", until_cancelled),
+                                   ROW("GET", "/deadline", deadline),
+                                   ROW("GET", "/leak", leak),
                                    ROW("GET", "/crash", crash),
                                    ROW("GET", "/leave", leave),
                                    ROW("GET", "/hog", hog),
@@ -362,6 +379,7 @@ static void send_away(void *owner, struct rmd_request *req, struct rmd_response 
     (void)owner;
     struct segment_run run;
     struct segment_run body_run = {0};
+    int spool_fd = -1;
     bool is_small = req->body.len <= TASK_INLINE_MAX;
     struct str inside = is_small ? req->body : STR("");
     size_t bytes = image_request_bytes(req, inside.len);
@@ -374,14 +392,20 @@ static void send_away(void *owner, struct rmd_request *req, struct rmd_response 
     task.deadline_us = task.queued_us + 60 * CLOCK_US_PER_S;
     CHECK(req->match.route != NULL);
     task.route = req->match.route->index;
-    if (!is_small) {
+    if (req->body.len > MIB) {
+        spool_fd = memfd_create("spool", MFD_CLOEXEC);
+        CHECK_EQ(fd_write_all(spool_fd, req->body.p, req->body.len), 0);
+        task.body = TASK_BODY_SPOOL;
+        task.body_len = req->body.len;
+    } else if (!is_small) {
         memcpy(slice_room(req->body.len, &body_run), req->body.p, req->body.len);
         task.body = TASK_BODY_SLICE;
         task.body_at = body_run.at;
         task.body_len = req->body.len;
     }
     task_begin(record_of(id), id);
-    CHECK_EQ(task_send(&world.queue, &task, world.inbox[1], -1), 0);
+    CHECK_EQ(task_send(&world.queue, &task, world.inbox[1], spool_fd), 0);
+    fd_close(&spool_fd);
     got.id = id;
     rmd_set_status(res, 204);
 }
@@ -529,12 +553,12 @@ static int open_world(void **state)
     settings.limit_request_fields = calls_limits.fields;
     settings.limit_request_field_size_bytes = calls_limits.field_size;
     settings.limit_request_head_bytes = calls_limits.head;
-    settings.limit_request_body_bytes = 64 * MIB;
-    settings.body_buffer_size_bytes = 64 * MIB;
+    settings.limit_request_body_bytes = 2 * MEMORY_LIMIT;
+    settings.body_buffer_size_bytes = MIB;
     settings.limit_pipelined = 1;
     settings.compute_pools = (struct setting_pools){&pool, 1};
     struct http_limits limits = calls_limits;
-    limits.body = limits.body_buffer = 64 * MIB;
+    limits.body = 2 * MEMORY_LIMIT;
     CHECK_EQ(scoreboard_create(SEATS, 4, 64, &world.board_fd, &world.board, &err), 0);
     CHECK_EQ(segment_create(SEATS, SLICE, &world.segment_fd, &err), 0);
     CHECK_EQ(segment_map(world.segment_fd, SEATS, SLICE, 0, &world.segment, &err), 0);
@@ -641,6 +665,44 @@ static void bodies_come_from_where_they_lie(void **state)
     post("POST /consume", str_make(body, 300000));
     await_answer();
     check_text_answer(200, "300000");
+}
+
+static void a_body_in_a_file_is_no_memory_of_the_handlers(void **state)
+{
+    (void)state;
+    static char body[MEMORY_LIMIT + MIB];
+    fill(body, sizeof body);
+    for (int i = 0; i < 3; i++) {
+        post("POST /consume", str_make(body, sizeof body));
+        await_answer();
+        check_text_answer(200, "68157440");
+    }
+    post("POST /echo", str_make(body, 2000000)); /* copied, though it could stay where it is */
+    await_answer();
+    check_filled(2000000);
+}
+
+static void handlers_know_how_long_they_may_take(void **state)
+{
+    (void)state;
+    get("/deadline");
+    check_text_answer(200, "soon");
+}
+
+static void whoever_has_no_memory_left_makes_room_for_another(void **state)
+{
+    (void)state;
+    if (!confine_has_memory_limit())
+        skip();
+    get("/leak");
+    char head[8000] = "GET /hello/ann?";
+    memset(head + strlen(head), 'x', sizeof head - strlen(head) - 1);
+    post(head, STR("")); /* larger than what it still has from the one before */
+    await_answer();
+    CHECK_EQ(got.reply.kind, TASK_FAILED);
+    CHECK_EQ(got.reply.error, ENOMEM);
+    int status = await_end();
+    CHECK(WIFEXITED(status));
 }
 
 static void answers_go_out_from_where_they_lie(void **state)
@@ -869,6 +931,9 @@ int main(void)
         TEST(is_held_in),
         TEST(may_fork_where_the_pool_says_so),
         TEST(bodies_come_from_where_they_lie),
+        TEST(a_body_in_a_file_is_no_memory_of_the_handlers),
+        TEST(handlers_know_how_long_they_may_take),
+        TEST(whoever_has_no_memory_left_makes_room_for_another),
         TEST(answers_go_out_from_where_they_lie),
         TEST(an_answer_that_is_read_stays_and_then_goes),
         TEST(a_full_slice_is_no_failure),

@@ -185,3 +185,11 @@ void away_turn_in(struct exchange *ex)
 {
     deferred_turn_in(&ex->token, NULL, NULL);
 }
+
+void away_fail(struct exchange *ex, int status, const char *why)
+{
+    RMD_ASSERT(ex->errand == ERRAND_HANDLE);
+    ex->failure = (uint16_t)status;
+    ex->why = why;
+    away_turn_in(ex);
+}

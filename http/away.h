@@ -60,4 +60,10 @@ void away_produce(struct exchange *ex);
  * Safe     threads: whoever has it */
 void away_turn_in(struct exchange *ex);
 
+/* Likewise, but it could not be done (ERRAND_HANDLE): the client gets an error page.
+ * status  an error's; 503: with Retry-After
+ * why     for the server's own page: static text, or in the exchange's arena; NULL: only the
+ *         status */
+void away_fail(struct exchange *ex, int status, const char *why);
+
 #endif

@@ -178,8 +178,8 @@ void conn_answer_give(struct conn *c)
     }
     if (!has_body_on_wire(ex)) {
         conn_answer_finish(c);
-    } else if (res->kind == RESPONSE_STREAM) {
-        c->state = CONN_STREAM;
+    } else if (res->kind >= RESPONSE_STREAM) {
+        c->state = res->kind == RESPONSE_STREAM ? CONN_STREAM : CONN_SENDING;
         c->resume_us = 0;
     } else if (res->body_len <= COPY_MAX_BYTES) {
         int rc = gather(out, res);

@@ -24,6 +24,8 @@ static uint64_t patience_of(const struct conn *c)
     const struct rmd_request *req = &c->ex->req;
     const struct route *route = req->match.route;
     uint64_t limit_us = c->env->limits.answer_us;
+    if (c->ex->deadline_us > 0)
+        return c->ex->deadline_us;
     if (route && route->decl->timeout_ms > 0)
         limit_us = route->decl->timeout_ms * CLOCK_US_PER_MS;
     return limit_us > 0 ? c->env->now_us + limit_us : CONN_NEVER_US;
@@ -145,6 +147,15 @@ static void come_back(struct conn *c)
 {
     struct exchange *ex = c->ex;
     ex->is_back = false;
+    if (ex->failure > 0) {
+        int status = ex->failure;
+        ex->failure = 0;
+        if (status == 503)
+            conn_answer_busy(c);
+        else
+            conn_answer_error(c, status);
+        return;
+    }
     if (ex->errand != ERRAND_PRODUCE) {
         after_app(c);
         return;

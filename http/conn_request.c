@@ -33,6 +33,12 @@ static uint64_t body_limit(const struct exchange *ex, const struct conn_env *env
     return route && route->decl->body_limit > 0 ? route->decl->body_limit : env->limits.body;
 }
 
+/* Does its handler take the body as it comes? In another process it gets it as a whole. */
+static bool is_streamed(const struct route *route)
+{
+    return route->decl->stream_body && route->lane != RMD_COMPUTE;
+}
+
 /* The head is complete and well-formed: is a body to come, and do we want it? */
 static void begin_body(struct conn *c)
 {
@@ -57,7 +63,7 @@ static void begin_body(struct conn *c)
         conn_answer_refuse(c, 413, NULL);
         return;
     }
-    if (!is_found || req->match.route->decl->stream_body)
+    if (!is_found || is_streamed(req->match.route))
         conn_app_dispatch(c);
     else if (conn_app_continue(c))
         c->state = head->is_chunked ? CONN_CHUNKED : CONN_LENGTH;

@@ -78,7 +78,11 @@ static void forget_errands(struct exchange *ex)
         buf_fini(&ex->made);
     ex->made.len = 0;
     atomic_store_explicit(&ex->is_cancelled, false, memory_order_relaxed);
-    ex->is_io = ex->is_back = ex->is_made = false;
+    ex->task = NULL;
+    ex->deadline_us = 0;
+    ex->why = NULL;
+    ex->failure = 0;
+    ex->is_io = ex->is_task = ex->is_back = ex->is_made = false;
 }
 
 void exchange_give_back(struct exchange_pool *pool, struct exchange *ex)

@@ -57,16 +57,23 @@ struct exchange {
                                      * CONN_NEVER_US, also when that has been said */
     uint64_t sent_before;           /* the loop's: res.body_sent when it was sent away */
     struct str piece;
+    void *task;               /* whoever runs errands: what it is to him; NULL: nothing yet */
+    uint64_t deadline_us;     /* set by hooks.choose(): when its time is over, whatever the route
+                               * says; 0: as the route says, for each errand */
+    const char *why;          /* for the server's own error page, in the arena or static; or NULL */
     struct buf made;          /* what a producer wrote; or the place of a piece */
     int wait_ms;              /* what that producer returned */
     atomic_bool is_cancelled; /* nobody waits for the answer any more: written by the loop */
     const _Atomic uint32_t *cancel_word; /* likewise, where not 0, by another process; NULL: none */
-    uint8_t sink;                        /* enum sink */
-    uint8_t errand;                      /* enum errand */
-    bool is_io;   /* its application's code runs elsewhere, not on the loop */
-    bool is_away; /* the loop's: it was sent and has not come back */
-    bool is_back; /* it has, which is not looked at yet */
-    bool is_made; /* the producer's part has come back */
+    uint8_t sink;     /* enum sink */
+    uint8_t errand;   /* enum errand */
+    uint16_t failure; /* away_fail(); 0: the errand has been done */
+    bool is_io;       /* its application's code runs elsewhere, not on the loop */
+    bool is_task;     /* and in another process, which can't touch it: hooks.recall() has it
+                               * back at any time */
+    bool is_away;     /* the loop's: it was sent and has not come back */
+    bool is_back;     /* it has, which is not looked at yet */
+    bool is_made;     /* the producer's part has come back */
     bool is_stream_chunked;
     bool is_in_env; /* req.base points into the loop's input buffer */
     bool is_body_in_env;

@@ -213,9 +213,17 @@ struct str response_reason(int status)
 
 void response_error_page(struct rmd_response *res, struct arena *arena, int status)
 {
+    response_error_page_why(res, arena, status, NULL);
+}
+
+void response_error_page_why(struct rmd_response *res, struct arena *arena, int status,
+                             const char *why)
+{
     response_drop_body(res);
     size_t len = 0;
-    char *page = arena_printf(arena, &len, "%d %.*s\n", status, STR_ARG(response_reason(status)));
+    struct str reason = response_reason(status);
+    char *page = arena_printf(arena, &len, "%d %.*s%s%s\n", status, STR_ARG(reason),
+                              why ? ": " : "", why ? why : "");
     res->status = status;
     res->kind = page ? RESPONSE_BYTES : RESPONSE_EMPTY;
     res->type = page ? STR("text/plain; charset=utf-8") : (struct str){0};

@@ -13,11 +13,14 @@
 struct arena;
 
 enum response_kind {
-    RESPONSE_NONE,  /* no answer yet */
-    RESPONSE_EMPTY, /* status and fields only */
-    RESPONSE_BYTES, /* body, body_len */
-    RESPONSE_FILE,  /* parts of fd, and of memory between them; body_len is their sum */
-    RESPONSE_STREAM /* produce */
+    RESPONSE_NONE,   /* no answer yet */
+    RESPONSE_EMPTY,  /* status and fields only */
+    RESPONSE_BYTES,  /* body, body_len */
+    RESPONSE_FILE,   /* parts of fd, and of memory between them; body_len is their sum */
+    RESPONSE_STREAM, /* produce */
+    RESPONSE_LENT    /* as BYTES, in memory that another process has, too: only the kernel looks at
+                        it, for which there is an error where a page is missing. Never made by an
+                        application */
 };
 
 /* A stretch of a body that lies in a file. */
@@ -44,7 +47,7 @@ struct rmd_response {
     int fd;                            /* FILE only: owned; -1: all parts are of memory */
     const struct response_part *parts; /* FILE only: n_parts, in the request's arena */
     uint32_t n_parts;
-    void (*done)(void *arg); /* of BYTES, STREAM, and FILE without fd: owed exactly once */
+    void (*done)(void *arg); /* of BYTES, STREAM, LENT, FILE without fd: owed exactly once */
     void *done_arg;
     rmd_producer produce;
     struct response_field *fields; /* in the order in which they are sent */
@@ -88,8 +91,11 @@ int response_set(struct rmd_response *res, struct arena *arena, struct str name,
 
 const struct response_field *response_find(const struct rmd_response *res, struct str name);
 
-/* The server's own page of a status; the body is static or in the arena. */
+/* The server's own page of a status; the body is static or in the arena.
+ * why  what it says behind the status; NULL: nothing */
 void response_error_page(struct rmd_response *res, struct arena *arena, int status);
+void response_error_page_why(struct rmd_response *res, struct arena *arena, int status,
+                             const char *why);
 
 /* Has an answer with this status no body (RFC 9110 §6.4.1)? */
 bool response_is_bodiless(int status);

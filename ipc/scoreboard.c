@@ -25,7 +25,8 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a dead process must not hold a lock
 
 const char *const scoreboard_phase_names[ENTRY_PHASES] = {
     [ENTRY_FREE] = "free",         [ENTRY_HANDLER] = "handler", [ENTRY_STREAM] = "stream",
-    [ENTRY_DEFERRED] = "deferred", [ENTRY_QUEUED] = "queued",   [ENTRY_IO] = "io"};
+    [ENTRY_DEFERRED] = "deferred", [ENTRY_QUEUED] = "queued",   [ENTRY_IO] = "io",
+    [ENTRY_COMPUTE] = "compute"};
 
 const char *const scoreboard_state_names[SEAT_STATES] = {[SEAT_STATE_BOOTING] = "booting",
                                                          [SEAT_STATE_READY] = "ready",

@@ -49,6 +49,7 @@ enum entry_phase {
     ENTRY_DEFERRED, /* the app has put its answer off */
     ENTRY_QUEUED,   /* it waits for a thread */
     ENTRY_IO,       /* its handler runs on a thread */
+    ENTRY_COMPUTE,  /* it is a task of a compute pool: waits in its queue, or runs */
     ENTRY_PHASES
 };
 extern const char *const scoreboard_phase_names[ENTRY_PHASES];

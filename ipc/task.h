@@ -184,6 +184,9 @@ enum task_loss {
 
 /* ---- replies ---- */
 
+#define TASK_WINDOW_BYTES                                                                          \
+    (1U << 18)                /* of parts of one stream that may be on their way: what was sent
+                                        and is not done with. Who sends more is cut off */
 #define TASK_INLINE_MAX 4096U /* octets that go with a frame; what is larger stays in the slice */
 
 enum task_reply_kind {

@@ -69,8 +69,8 @@ static void set_allow(const struct app *app, struct rmd_request *req, struct rmd
         log_warn("no memory for an Allow field", "%s", "");
 }
 
-void chain_error(const struct app *app, struct rmd_request *req, struct rmd_response *res,
-                 int status)
+void chain_error_why(const struct app *app, struct rmd_request *req, struct rmd_response *res,
+                     int status, const char *why)
 {
     response_drop_body(res);
     res->status = status;
@@ -85,7 +85,13 @@ void chain_error(const struct app *app, struct rmd_request *req, struct rmd_resp
             res->status = status;
     }
     if (res->kind == RESPONSE_NONE || res->kind == RESPONSE_EMPTY) /* fields that it set stay */
-        response_error_page(res, req->arena, res->status);
+        response_error_page_why(res, req->arena, res->status, why);
+}
+
+void chain_error(const struct app *app, struct rmd_request *req, struct rmd_response *res,
+                 int status)
+{
+    chain_error_why(app, req, res, status, NULL);
 }
 
 static void answer_without_route(const struct app *app, struct rmd_request *req,

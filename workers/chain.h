@@ -37,6 +37,10 @@ void chain_answer(const struct app *app, struct rmd_request *req, struct rmd_res
 void chain_error(const struct app *app, struct rmd_request *req, struct rmd_response *res,
                  int status);
 
+/* Likewise. why: what the server's own page says behind the status; NULL: nothing */
+void chain_error_why(const struct app *app, struct rmd_request *req, struct rmd_response *res,
+                     int status, const char *why);
+
 /* What rmd_role(), rmd_slot(), rmd_generation(), rmd_config_…() and rmd_error() tell the
  * application; set once per process, before any of its code runs.
  * role, config, config_file, app: borrowed for the life of the process. config may be NULL */

@@ -69,6 +69,16 @@ void channel_tell_ready(const struct heritage *heritage, int64_t n_routes, uint3
     send_frame(heritage, &msg);
 }
 
+void channel_tell_overdue(const struct heritage *heritage, uint64_t task_id, enum task_loss loss)
+{
+    if (!heritage || heritage->channel_fd < 0)
+        return;
+    struct msg msg = make(heritage, MSG_OVERDUE, NULL);
+    msg.value = (int64_t)task_id;
+    msg.about = (int32_t)loss;
+    send_frame(heritage, &msg);
+}
+
 void channel_take_logs(const struct heritage *heritage, const struct msg *msg, const int *fds,
                        size_t n_fds)
 {

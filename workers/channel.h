@@ -4,6 +4,7 @@
 
 #include "ipc/heritage.h"
 #include "ipc/msg.h"
+#include "ipc/task.h"
 
 /* Waits for the next frame, without a loop.
  * Returns  as msg_receive(), but for -EAGAIN */
@@ -19,6 +20,9 @@ void channel_tell(const struct heritage *heritage, enum msg_type type, const str
 
 /* READY of a loader. pools: bits of those in use */
 void channel_tell_ready(const struct heritage *heritage, int64_t n_routes, uint32_t pools);
+
+/* MSG_OVERDUE: whoever runs this task is to be killed. */
+void channel_tell_overdue(const struct heritage *heritage, uint64_t task_id, enum task_loss loss);
 
 /* Obeys a MSG_LOGS: what it brought takes the place of the log files that this process has; then
  * the master is told. Lines that were gathered must have been written before.

@@ -235,11 +235,8 @@ static struct client *client_of(struct conn *conn)
 }
 
 /* Answers that the app had put off and that came in. */
-static void on_tickets(struct ev_loop *loop, ev_io *watcher, int events)
+void client_take_tickets(struct clients *all)
 {
-    (void)loop;
-    (void)events;
-    struct clients *all = watcher->data;
     struct rmd_deferred *next;
     for (struct rmd_deferred *d = deferred_take(&all->web->box); d; d = next) {
         next = d->next;
@@ -247,6 +244,13 @@ static void on_tickets(struct ev_loop *loop, ev_io *watcher, int events)
         if (conn)
             (void)client_turn(client_of(conn));
     }
+}
+
+static void on_tickets(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)events;
+    client_take_tickets(watcher->data);
 }
 
 void client_open(struct clients *all, int fd, const struct sockaddr_storage *address)

@@ -48,6 +48,9 @@ int client_init(struct clients *all, struct ev_loop *loop, struct web *web, void
  * address  as accept(2) gave it */
 void client_open(struct clients *all, int fd, const struct sockaddr_storage *address);
 
+/* Looks into the box, at once: somebody has just put something in. */
+void client_take_tickets(struct clients *all);
+
 /* Is there an idle connection, which could make room for a new one? */
 bool client_has_idle(const struct clients *all);
 

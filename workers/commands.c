@@ -6,11 +6,13 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/msg.h"
 #include "ipc/signals.h"
 #include "workers/channel.h"
+#include "workers/web_compute.h"
 
 /* ---- the master's word ---- */
 
@@ -20,6 +22,23 @@ static void take_logs(struct commands *c, const struct msg *msg, const int *fds,
     web_flush_access(c->web);
     channel_take_logs(c->heritage, msg, fds, n_fds);
     web_on_access_opened(c->web);
+}
+
+/* Without it routes of the compute lane have no process to run in. */
+static void take_segment(struct commands *c, const struct msg *msg, int fd)
+{
+    struct err err = {0};
+    uint32_t n_slices = msg->about > 0 ? (uint32_t)msg->about : 0;
+    if (web_compute_open(c->web, c->heritage, fd, n_slices, (uint64_t)msg->value, &err) < 0)
+        log_error("no compute lane in this worker",
+                  "reason=\"%s\" does=\"run its routes in lane io\"", err.text);
+}
+
+static void take_pool(struct commands *c, const struct msg *msg, int fd)
+{
+    struct task_queue queue = {
+        .fd = fd, .charge = (uint32_t)((uint64_t)msg->value >> 32), .limit = (uint32_t)msg->value};
+    web_compute_add_pool(c->web, (uint32_t)msg->slot, queue);
 }
 
 static void obey(struct commands *c, const struct msg *msg, int *fds, size_t n_fds)
@@ -46,6 +65,19 @@ static void obey(struct commands *c, const struct msg *msg, int *fds, size_t n_f
         break;
     case MSG_LOGS:
         take_logs(c, msg, fds, n_fds);
+        break;
+    case MSG_SEGMENT:
+        take_segment(c, msg, fds[0]);
+        break;
+    case MSG_POOL:
+        take_pool(c, msg, fds[0]);
+        fds[0] = -1;
+        break;
+    case MSG_TASK_LOST:
+        web_compute_on_lost(c->web, msg);
+        break;
+    case MSG_GONE:
+        web_compute_on_gone(c->web, msg);
         break;
     default:
         log_warn("frame that a web worker does not expect", "type=%s", msg_names[msg->type]);

@@ -20,6 +20,8 @@
 #include "workers/channel.h"
 #include "workers/crash.h"
 #include "workers/entry.h"
+#include "workers/lanes.h"
+#include "workers/web_compute.h"
 #include "workers/web_io.h"
 
 #define IN_BYTES 32768U
@@ -144,7 +146,7 @@ static void on_error(void *owner, struct rmd_request *req, struct rmd_response *
 {
     struct web *web = owner;
     enter_app(web, req);
-    chain_error(web->app, req, res, status);
+    chain_error_why(web->app, req, res, status, exchange_of(req)->why);
     leave_app(web, req);
 }
 
@@ -454,10 +456,10 @@ static int open_parts(struct web *web, struct err *err)
                                             .given_up = on_given_up,
                                             .finished = on_finished,
                                             .parked = on_parked,
-                                            .choose = web_io_choose,
-                                            .send = web_io_send,
-                                            .recall = web_io_recall,
-                                            .overdue = web_io_overdue};
+                                            .choose = lanes_choose,
+                                            .send = lanes_send,
+                                            .recall = lanes_recall,
+                                            .overdue = lanes_overdue};
     const struct settings *settings = web->settings;
     const struct app *app = web->app;
     struct http_limits limits;
@@ -522,6 +524,7 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
 
 void web_fini(struct web *web)
 {
+    web_compute_close(web);
     web_flush_access(web);
     if (web->env.box)
         deferred_close(web->env.box);
@@ -542,6 +545,7 @@ void web_on_tick(struct web *web)
                                                                         : web->longest_before_us;
     web->wall_offset_us = (int64_t)clock_wall_us() - (int64_t)clock_now_us();
     web_io_on_tick(web);
+    web_compute_on_tick(web);
     measure_ticks(web, clock_now_us());
     atomic_store_explicit(&web->part.head->lag_us,
                           longest_us < UINT32_MAX ? (uint32_t)longest_us : UINT32_MAX,

@@ -34,6 +34,7 @@ struct web {
     struct forwarded_scheme *schemes; /* of the YAML; NULL: the usual ones */
     struct iopool *pool; /* of the io lane; NULL: no route is in it, or all run on the loop */
     bool is_io_full;     /* told in the log */
+    struct web_compute *compute; /* the compute lane; NULL: its routes run in the io lane */
     struct scoreboard_part part; /* this worker's, writable */
     uint32_t n_inflight;         /* entries in part */
     uint32_t n_routes;           /* blocks in part */

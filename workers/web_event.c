@@ -2,10 +2,12 @@
  *
  * What it does: accepts connections from the listening sockets that the master hands it, drives one
  * connection machine (http/conn.h) per connection, runs handlers of the inline lane on this loop
- * and those of the io lane on threads (workers/web_io.h).
+ * and those of the io lane on threads (workers/web_io.h), hands those of the compute lane to other
+ * processes (workers/web_compute.h).
  * Who starts it: the loader forks it on the master's word; the master adopts it.
  * Inherits: standard streams, log, access log, its channel; the app's memory as the loader left it.
- * Gets over the channel: the shared table, listening sockets (its own, those it covers).
+ * Gets over the channel: the shared table, listening sockets (its own, those it covers), segment
+ * and queues of the compute pools.
  * May never: wait for anything but its loop; hold a listening socket open after the master said no.
  * When the master dies it is killed (PR_SET_PDEATHSIG), and ends by itself when the channel closes;
  * when it dies, only the connections that it held are lost.
@@ -37,8 +39,10 @@
 #include "workers/commands.h"
 #include "workers/drain.h"
 #include "workers/health.h"
+#include "workers/lanes.h"
 #include "workers/listeners.h"
 #include "workers/web.h"
+#include "workers/web_compute.h"
 #include "workers/web_io.h"
 
 #define REFUSED_NAP_MS 10
@@ -50,6 +54,7 @@ static struct {
     const struct heritage *heritage; /* NULL in single mode */
     ev_io channel_io;
     ev_io signal_io;
+    ev_io inbox_io; /* replies of compute workers; inactive: there is no compute lane */
     ev_timer tick;
     ev_check turn_begins;
     ev_prepare turn_ends;
@@ -90,6 +95,8 @@ static void look_worn(uint64_t rss_bytes);
 static void start_draining(bool do_others_go_on);
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
+static void watch_inbox(void);
+static void on_inbox(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_cut(struct ev_loop *loop, ev_timer *watcher, int events);
 
@@ -194,6 +201,7 @@ static int set_up(const struct settings *settings, const struct app *app,
     ev_timer_init(&room.cut, on_cut, (double)drain_cut_us(settings) / 1e6, 0);
     /* Watched when it serves: a worker that drains before it was ready would confuse the master. */
     ev_io_init(&room.signal_io, on_signal, signal_fd, EV_READ);
+    ev_io_init(&room.inbox_io, on_inbox, -1, EV_READ);
     if (room.heritage) {
         ev_io_init(&room.channel_io, on_channel, room.heritage->channel_fd, EV_READ);
         ev_io_start(room.loop, &room.channel_io);
@@ -320,7 +328,7 @@ static void end_loop(const char *why)
 /* Also when a handler of the io lane still runs whose client has left: it is let finish. */
 static void end_if_drained(void)
 {
-    if (room.has_said_drained && room.clients.n == 0 && web_io_count(&room.web) == 0)
+    if (room.has_said_drained && room.clients.n == 0 && lanes_count(&room.web) == 0)
         end_loop("drained");
 }
 
@@ -446,6 +454,31 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
     (void)watcher;
     (void)events;
     commands_on_channel(&room.commands);
+    watch_inbox();
+}
+
+/* ---- the compute pools' word ---- */
+
+/* The inbox is there from the frame that brings the segment; another when it was shut. */
+static void watch_inbox(void)
+{
+    int fd = web_compute_inbox(&room.web);
+    if (room.inbox_io.fd == fd && ev_is_active(&room.inbox_io))
+        return;
+    ev_io_stop(room.loop, &room.inbox_io);
+    ev_io_set(&room.inbox_io, fd, EV_READ);
+    if (fd >= 0)
+        ev_io_start(room.loop, &room.inbox_io);
+}
+
+static void on_inbox(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)watcher;
+    (void)events;
+    web_compute_on_inbox(&room.web);
+    client_take_tickets(&room.clients);
+    watch_inbox();
 }
 
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events)

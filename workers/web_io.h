@@ -22,7 +22,7 @@ void web_io_on_tick(struct web *web);
  * are not waited for. */
 uint32_t web_io_count(struct web *web);
 
-/* Hooks of the connection machine (struct conn_hooks). */
+/* Hooks of the connection machine (struct conn_hooks), for requests of this lane. */
 enum conn_lane web_io_choose(void *owner, struct rmd_request *req);
 void web_io_send(void *owner, struct exchange *ex);
 bool web_io_recall(void *owner, struct exchange *ex);

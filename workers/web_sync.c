@@ -1,8 +1,8 @@
 /* ROOM: the sync worker.
  *
  * What it does: accepts a connection, serves it until it ends, then accepts the next. Every handler
- * runs here, whatever its lane, and may block; nobody else is held up by that but who waits to be
- * accepted. For apps that are not written for a loop.
+ * runs here and may block, but for those of the compute lane, whose answers are waited for; nobody
+ * else is held up by that but who waits to be accepted. For apps that are not written for a loop.
  * Who starts it: the loader forks it on the master's word; the master adopts it.
  * Inherits: standard streams, log, access log, its channel; the app's memory as the loader left it.
  * Gets over the channel: the shared table, and the listening sockets of all slots: who is idle
@@ -37,6 +37,7 @@
 #include "workers/overtime.h"
 #include "workers/sockets.h"
 #include "workers/sync_client.h"
+#include "workers/web_compute.h"
 
 #define TICK_US (CLOCK_US_PER_S / 2)          /* heartbeat; the master calls 1 s without one hung */
 #define ACCEPT_PAUSE_US (CLOCK_US_PER_S / 10) /* after the descriptors ran out */
@@ -373,7 +374,7 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-enum { AT_CLIENT, AT_SIGNAL, AT_CHANNEL, AT_BOX, AT_OTHERS, AT_HEALTH, AT_COUNT };
+enum { AT_CLIENT, AT_SIGNAL, AT_CHANNEL, AT_BOX, AT_INBOX, AT_OTHERS, AT_HEALTH, AT_COUNT };
 
 static void fill_polls(struct pollfd polls[AT_COUNT])
 {
@@ -385,6 +386,7 @@ static void fill_polls(struct pollfd polls[AT_COUNT])
     polls[AT_CHANNEL] = (struct pollfd){.fd = room.channel_fd, .events = POLLIN};
     polls[AT_HEALTH] = (struct pollfd){.fd = room.health.fd, .events = POLLIN};
     polls[AT_BOX] = (struct pollfd){.fd = room.web.box.wake_fd, .events = POLLIN};
+    polls[AT_INBOX] = (struct pollfd){.fd = web_compute_inbox(&room.web), .events = POLLIN};
     polls[AT_OTHERS] =
         (struct pollfd){.fd = is_idle ? room.sockets.epoll_fd : -1, .events = POLLIN};
 }
@@ -424,7 +426,9 @@ static void wait_for_client(void)
         return;
     if (n > 0 && polls[AT_HEALTH].revents)
         (void)health_read(&room.health);
-    if (n > 0 && polls[AT_BOX].revents)
+    if (n > 0 && polls[AT_INBOX].revents)
+        web_compute_on_inbox(&room.web);
+    if (n > 0 && (polls[AT_BOX].revents || polls[AT_INBOX].revents))
         sync_client_take_tickets(&room.client);
     if (room.client.has_turned)
         return; /* what it may be asked for is another thing now than when it was polled */

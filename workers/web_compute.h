@@ -1,0 +1,61 @@
+/* The compute lane of a web worker: the connection machine's errands (http/away.h), handed over to
+ * the processes of the compute pools (ipc/task.h), and what comes back from them. All of it runs on
+ * the worker's own thread, in either class.
+ *
+ * Unlike a thread, a compute worker can't touch the exchange whose handler it runs: it has an image
+ * of the request, and its answer is read from its slice of the segment. So an exchange that is away
+ * here is taken back at any time, and nobody waits for a handler that takes too long. What stays
+ * until the task's last word is its record and its payload. */
+#ifndef REMUDA_WORKERS_WEB_COMPUTE_H
+#define REMUDA_WORKERS_WEB_COMPUTE_H
+
+#include "ipc/msg.h"
+#include "ipc/task.h"
+#include "workers/web.h"
+
+struct err;
+
+/* ---- what the master hands over; before, and without it, there is no compute lane here ---- */
+
+/* The segment: maps it, takes the records, opens the inbox.
+ * heritage   outlives it: seat, table, channel
+ * fd         may be closed afterwards
+ * Returns    0; -errno, *err */
+int web_compute_open(struct web *web, const struct heritage *heritage, int fd, uint32_t n_slices,
+                     uint64_t slice_bytes, struct err *err) __attribute__((warn_unused_result));
+
+/* The queue of a pool, or another one in its place.
+ * pool   index in settings->compute_pools
+ * queue  queue.fd is owned from now on, also where it is of no use */
+void web_compute_add_pool(struct web *web, uint32_t pool, struct task_queue queue);
+
+/* Behind the end of all connections. */
+void web_compute_close(struct web *web);
+
+/* ---- what comes in ---- */
+
+/* Where replies come: to be watched for reading. Another number after the old inbox was shut; -1:
+ * no lane */
+int web_compute_inbox(const struct web *web);
+
+/* Takes all replies that are there. Exchanges that they are for come in by the worker's box. */
+void web_compute_on_inbox(struct web *web);
+
+/* MSG_TASK_LOST, MSG_GONE. */
+void web_compute_on_lost(struct web *web, const struct msg *msg);
+void web_compute_on_gone(struct web *web, const struct msg *msg);
+
+/* Now and then (half a second). */
+void web_compute_on_tick(struct web *web);
+
+/* Tasks that are to be finished although their client has left, and those that somebody waits
+ * for. */
+uint32_t web_compute_count(const struct web *web);
+
+/* ---- hooks of the connection machine (struct conn_hooks), for routes of this lane ---- */
+
+enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req);
+void web_compute_send(struct web *web, struct exchange *ex);
+bool web_compute_recall(struct web *web, struct exchange *ex);
+
+#endif

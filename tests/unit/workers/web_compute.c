@@ -1,0 +1,1100 @@
+/* workers/web_compute.c, workers/handover.c: a web worker's side of the compute pool. Segment, queue,
+ * inbox and channel are real; the compute worker on their other end is this test, from another seat,
+ * with another mapping, and does what it is told: also what no worker should. */
+#include "workers/web_compute.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "http/conn_request.h"
+#include "http/image.h"
+#include "tests/harness/check.h"
+#include "workers/transfer.h"
+
+#define SEATS 4U
+#define ME 0U
+#define WORKER 2U
+#define SLICE_BYTES (UINT64_C(4) << 20)
+#define INFLIGHT 8U
+#define QUEUE 4U
+#define S CLOCK_US_PER_S
+#define CLIENTS 8U
+
+#define GET(target) "GET " target " HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static struct {
+    struct settings *settings;
+    struct setting_pool pool;
+    struct app app;
+    struct scoreboard board;
+    int board_fd, segment_fd;
+    struct scoreboard_part part, other;
+    struct heritage heritage;
+    int master_fd; /* the master's end of the channel */
+    struct web web;
+    int client_fd[CLIENTS]; /* -1: not there */
+    struct transfer transfer[CLIENTS];
+    /* the compute worker */
+    struct segment segment;
+    int queue_fd;
+    struct task task; /* in hand */
+    int fds[2];       /* that came with it */
+    struct segment_run run;
+    struct conn_env env;
+    char *answer; /* what a client got */
+    size_t answer_len;
+    int log_fd;
+} room;
+
+static void never(rmd_request *req, rmd_response *res)
+{
+    (void)req, (void)res;
+    CHECK_FAIL("a handler of the compute lane runs here");
+}
+
+static void inline_one(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    rmd_text(res, 200, "here\n");
+}
+
+static const rmd_route routes[] = {
+    {.method = "GET", .pattern = "/", .handler = inline_one},
+    {.method = "*", .pattern = "/c", .handler = never, .lane = RMD_COMPUTE},
+    {.method = "GET",
+     .pattern = "/brief",
+     .handler = never,
+     .lane = RMD_COMPUTE,
+     .timeout_ms = 100},
+    {.method = "POST", .pattern = "/s", .handler = never, .lane = RMD_COMPUTE, .stream_body = true},
+    {0}};
+
+/* ---- set-up ---- */
+
+static void open_pool(void)
+{
+    struct task_queue queue;
+    struct err err;
+    CHECK(task_open_queue(QUEUE, &room.queue_fd, &queue, &err) == 0);
+    web_compute_add_pool(&room.web, 0, queue);
+}
+
+static void open_web(void)
+{
+    struct err err;
+    struct task_queue no_queue = {.fd = -1};
+    int channel[2];
+    (void)no_queue;
+    CHECK(scoreboard_create(SEATS, INFLIGHT, 8, &room.board_fd, &room.board, &err) == 0);
+    CHECK(scoreboard_map_part(&room.board, room.board_fd, ME, &room.part, &err) == 0);
+    CHECK(scoreboard_map_part(&room.board, room.board_fd, WORKER, &room.other, &err) == 0);
+    room.other.head->pid = getpid();
+    room.other.head->role = ROLE_COMPUTE;
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0);
+    room.master_fd = channel[0];
+    room.heritage = (struct heritage){.role = ROLE_WEB,
+                                      .seat = ME,
+                                      .epoch = 1,
+                                      .slot = 0,
+                                      .channel_fd = channel[1],
+                                      .board = room.board,
+                                      .settings = room.settings};
+    CHECK(web_init(&room.web, room.settings, &room.app, &room.part, INFLIGHT, 8, -1, &err) == 0);
+    CHECK(segment_create(SEATS, SLICE_BYTES, &room.segment_fd, &err) == 0);
+    CHECK(web_compute_open(&room.web, &room.heritage, room.segment_fd, SEATS, SLICE_BYTES, &err) ==
+          0);
+    CHECK(segment_map(room.segment_fd, SEATS, SLICE_BYTES, WORKER, &room.segment, &err) == 0);
+}
+
+static int setup(void **state)
+{
+    static const rmd_app decl = {.abi = RMD_ABI_VERSION,
+                                 .app_size = sizeof(rmd_app),
+                                 .route_size = sizeof(rmd_route),
+                                 .group_size = sizeof(rmd_group),
+                                 .routes = routes};
+    static const struct conn_hooks none;
+    struct err err;
+    (void)state;
+    memset(&room, 0, sizeof room);
+    room.log_fd = memfd_create("log", MFD_CLOEXEC);
+    log_init(room.log_fd, LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
+    room.settings = settings_new();
+    CHECK(room.settings && chain_open(&room.app, &decl, 8, "the test's app", &err) == 0);
+    room.pool = (struct setting_pool){.name = "default",
+                                      .timeout_us = 30 * S,
+                                      .memory_limit_bytes = UINT64_C(64) << 20,
+                                      .cpu_limit_us = 3 * S};
+    room.settings->compute_pools = (struct setting_pools){.items = &room.pool, .n = 1};
+    room.settings->inflight = INFLIGHT;
+    room.settings->body_buffer_size_bytes = 65536;
+    open_web();
+    open_pool();
+    CHECK(conn_env_init(&room.env, &room.web.env.limits, room.app.router, &none, NULL, 4096) == 0);
+    room.fds[0] = room.fds[1] = -1;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        room.client_fd[i] = -1;
+    return 0;
+}
+
+static void close_client(unsigned i)
+{
+    transfer_close(&room.transfer[i]);
+    fd_close(&room.client_fd[i]);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        if (room.client_fd[i] >= 0)
+            close_client(i);
+    web_fini(&room.web);
+    segment_unmap(&room.segment);
+    conn_env_fini(&room.env);
+    chain_close(&room.app);
+    room.settings->compute_pools = (struct setting_pools){0};
+    settings_free(room.settings);
+    for (int i = 0; i < 2; i++)
+        fd_close(&room.fds[i]);
+    fd_close(&room.queue_fd);
+    fd_close(&room.segment_fd);
+    fd_close(&room.board_fd);
+    fd_close(&room.master_fd);
+    fd_close(&room.heritage.channel_fd);
+    (void)munmap(room.part.head, room.board.part_bytes);
+    (void)munmap(room.other.head, room.board.part_bytes);
+    (void)munmap((void *)(uintptr_t)room.board.base, room.board.bytes);
+    free(room.answer);
+    log_init(STDERR_FILENO, LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    fd_close(&room.log_fd);
+    return 0;
+}
+
+static const char *logged(void)
+{
+    static char text[8192];
+    ssize_t n = pread(room.log_fd, text, sizeof text - 1, 0);
+    CHECK(n >= 0);
+    text[n] = '\0';
+    return text;
+}
+
+/* ---- clients ---- */
+
+static void turn_clock(uint64_t us)
+{
+    web_on_turn(&room.web, room.web.env.now_us + us);
+}
+
+static void ask_with(unsigned i, const char *head, const void *body, size_t body_len)
+{
+    static const struct sockaddr_storage address = {.ss_family = AF_UNIX};
+    int ends[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+    room.client_fd[i] = ends[0];
+    CHECK(write(ends[0], head, strlen(head)) == (ssize_t)strlen(head));
+    room.transfer[i] = (struct transfer){0};
+    transfer_open(&room.transfer[i], &room.web, ends[1], &address);
+    transfer_turn(&room.transfer[i]);
+    for (size_t done = 0; done < body_len;) {
+        ssize_t n = write(ends[0], (const char *)body + done, body_len - done);
+        CHECK(n > 0 || errno == EAGAIN);
+        done += n > 0 ? (size_t)n : 0;
+        (void)transfer_read(&room.transfer[i]);
+        transfer_turn(&room.transfer[i]);
+    }
+    while (body_len > 0 && conn_wait(&room.transfer[i].conn) == CONN_WAIT_BODY) {
+        (void)transfer_read(&room.transfer[i]);
+        transfer_turn(&room.transfer[i]);
+    }
+}
+
+static void ask(unsigned i, const char *octets)
+{
+    ask_with(i, octets, NULL, 0);
+}
+
+/* Exchanges that came back. */
+static void take_box(void)
+{
+    struct rmd_deferred *next;
+    for (struct rmd_deferred *d = deferred_take(&room.web.box); d; d = next) {
+        next = d->next;
+        struct conn *conn = conn_on_ticket(&room.web.env, d);
+        if (conn)
+            transfer_turn((struct transfer *)(void *)conn);
+    }
+}
+_Static_assert(offsetof(struct transfer, conn) == 0, "take_box()");
+
+static void hear(void)
+{
+    web_compute_on_inbox(&room.web);
+    take_box();
+}
+
+/* Until the time that its machine waits for. */
+static void expire(unsigned i)
+{
+    uint64_t resume_us = room.transfer[i].conn.resume_us;
+    CHECK(resume_us != CONN_NEVER_US);
+    if (resume_us > room.web.env.now_us)
+        turn_clock(resume_us - room.web.env.now_us);
+    transfer_turn(&room.transfer[i]);
+}
+
+/* All that has come for a client; with more it goes on sending. */
+static const char *got(unsigned i)
+{
+    room.answer_len = 0;
+    for (;;) {
+        room.answer = realloc(room.answer, room.answer_len + 65537);
+        CHECK(room.answer);
+        ssize_t n = read(room.client_fd[i], room.answer + room.answer_len, 65536);
+        if (n > 0)
+            room.answer_len += (size_t)n;
+        else if (conn_wait(&room.transfer[i].conn) == CONN_WAIT_WRITE)
+            transfer_turn(&room.transfer[i]);
+        else
+            break;
+    }
+    room.answer[room.answer_len] = '\0';
+    return room.answer;
+}
+
+/* ---- the compute worker ---- */
+
+static int take(void)
+{
+    for (int i = 0; i < 2; i++)
+        fd_close(&room.fds[i]);
+    return task_receive(room.queue_fd, room.other.task, &room.task, room.fds);
+}
+
+static void must_take(void)
+{
+    CHECK_EQ(take(), 1);
+    CHECK_EQ(room.task.kind, TASK_REQUEST);
+    CHECK_EQ(task_seat_of(room.task.id), ME);
+}
+
+static const struct task_record *record(void)
+{
+    return task_record(&room.segment, room.task.id);
+}
+
+/* What its handler would see. */
+static struct exchange *read_task(void)
+{
+    struct exchange *ex = exchange_take(&room.env.pool);
+    const char *reason = NULL;
+    struct segment_ref image = {room.task.image_at, room.task.image_len, ME};
+    struct segment_ref body = {room.task.body_at, room.task.body_len, ME};
+    struct str octets = {0};
+    CHECK(ex && segment_at(&room.segment, image));
+    if (room.task.body == TASK_BODY_SLICE)
+        octets = str_make(segment_at(&room.segment, body), room.task.body_len);
+    if (room.task.body == TASK_BODY_SPOOL) {
+        ex->body.fd = dup(room.fds[1]);
+        ex->body.len = room.task.body_len;
+        CHECK(body_view(&ex->body, &octets) == 0);
+    }
+    if (image_read_request(str_make(segment_at(&room.segment, image), image.len), octets, &room.env,
+                           ex, &reason) < 0)
+        CHECK_FAIL("%s", reason ? reason : "no memory");
+    CHECK_EQ(ex->req.match.route->index, room.task.route);
+    return ex;
+}
+
+static void drop_task(struct exchange *ex)
+{
+    exchange_settle(ex);
+    exchange_give_back(&room.env.pool, ex);
+}
+
+static struct task_frame make_frame(enum task_reply_kind kind)
+{
+    struct task_frame frame;
+    frame.reply = task_make_reply(kind, room.task.id, WORKER);
+    return frame;
+}
+
+static void put_image(struct task_frame *frame, const struct rmd_response *res, bool with_body)
+{
+    frame->reply.inline_len = (uint32_t)image_answer_bytes(res, with_body);
+    CHECK(frame->reply.inline_len <= TASK_INLINE_MAX);
+    image_put_answer(res, with_body, frame->octets);
+}
+
+static void reply(struct task_frame *frame, int fd)
+{
+    CHECK_EQ(task_reply(room.fds[0], frame, fd), 0);
+}
+
+static void reply_text(const char *text)
+{
+    struct rmd_response res = {
+        .kind = RESPONSE_BYTES, .status = 200, .body = text, .body_len = strlen(text)};
+    struct task_frame frame = make_frame(TASK_ANSWER);
+    put_image(&frame, &res, true);
+    reply(&frame, -1);
+}
+
+/* A body of n octets that lies in the worker's slice. */
+static void reply_large(size_t n)
+{
+    CHECK(segment_take(&room.segment.slice, n, 0, &room.run) == 0);
+    CHECK(segment_ready(&room.segment.slice, &room.run, 0, n) == 0);
+    char *body = segment_own(&room.segment.slice, &room.run);
+    for (size_t i = 0; i < n; i++)
+        body[i] = (char)('a' + i % 26);
+    struct rmd_response res = {.kind = RESPONSE_BYTES, .status = 200, .body = body, .body_len = n};
+    struct task_frame frame = make_frame(TASK_ANSWER);
+    put_image(&frame, &res, false);
+    frame.reply.data_at = room.run.at;
+    frame.reply.data_len = n;
+    reply(&frame, -1);
+}
+
+static void begin_stream(void)
+{
+    struct rmd_response res = {.kind = RESPONSE_STREAM, .status = 200};
+    struct task_frame frame = make_frame(TASK_BEGIN);
+    put_image(&frame, &res, false);
+    reply(&frame, -1);
+}
+
+static void send_part(const char *text)
+{
+    struct task_frame frame = make_frame(TASK_PART);
+    frame.reply.inline_len = (uint32_t)strlen(text);
+    memcpy(frame.octets, text, strlen(text));
+    reply(&frame, -1);
+}
+
+static void end_stream(int error)
+{
+    struct task_frame frame = make_frame(TASK_END);
+    frame.reply.error = error;
+    reply(&frame, -1);
+}
+
+static void reply_word(enum task_reply_kind kind, int error)
+{
+    struct task_frame frame = make_frame(kind);
+    frame.reply.error = error;
+    reply(&frame, -1);
+}
+
+/* ---- the master ---- */
+
+/* The next frame of a type; others are skipped. Returns false when there is none */
+static bool hear_master(enum msg_type type, struct msg *out)
+{
+    int fds[FD_PASS_MAX];
+    size_t n;
+    while (msg_receive(room.master_fd, 1, out, fds, &n) == 1)
+        if (out->type == type)
+            return true;
+    return false;
+}
+
+static void tell_lost(enum task_loss loss)
+{
+    struct msg msg = msg_make(MSG_TASK_LOST);
+    msg.value = (int64_t)room.task.id;
+    msg.about = (int32_t)loss;
+    web_compute_on_lost(&room.web, &msg);
+    take_box();
+}
+
+static void tell_gone(uint32_t epoch)
+{
+    struct msg msg = msg_make(MSG_GONE);
+    msg.seat = WORKER;
+    msg.epoch = epoch;
+    web_compute_on_gone(&room.web, &msg);
+}
+
+/* ---- a request and its answer ---- */
+
+static void request_arrives_whole_and_its_answer_comes_back(void **state)
+{
+    (void)state;
+    ask(0, "GET /c?a=b HTTP/1.1\r\nHost: a\r\nX-Own: 1\r\n\r\n");
+    must_take();
+    CHECK(task_is_wanted(record(), room.task.id));
+    CHECK_EQ(room.part.inflight[0].phase, ENTRY_COMPUTE);
+    struct exchange *ex = read_task();
+    CHECK_TEXT(ex->req.method, "GET");
+    CHECK(str_is_equal(ex->req.query, STR("a=b")));
+    CHECK(request_find(&ex->req, STR("x-own"), NULL) != NULL);
+    drop_task(ex);
+    reply_text("from afar\n");
+    hear();
+    CHECK_HAS(got(0), "HTTP/1.1 200 OK\r\n");
+    CHECK_HAS(room.answer, "\r\n\r\nfrom afar\n");
+    CHECK(!task_is_held(record(), room.task.id));
+    CHECK_EQ(room.part.inflight[0].phase, ENTRY_FREE);
+    CHECK_EQ(web_compute_count(&room.web), 0);
+}
+
+static void connection_goes_on_behind_it(void **state)
+{
+    (void)state;
+    ask(0, GET("/c") GET("/"));
+    must_take();
+    reply_text("far\n");
+    hear();
+    CHECK_HAS(got(0), "\r\n\r\nfar\nHTTP/1.1 200 OK\r\n");
+    CHECK_HAS(room.answer, "here\n");
+}
+
+static void bodies_arrive_however_large_they_are(void **state)
+{
+    static const size_t sizes[] = {1, 4096, 4097, 65536, 65537, 1000000, 6000000};
+    static char body[6000000];
+    (void)state;
+    for (size_t i = 0; i < sizeof body; i++)
+        body[i] = (char)(i * 7 + i / 251);
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+        char head[100];
+        (void)snprintf(head, sizeof head,
+                       "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", sizes[k]);
+        ask_with(0, head, body, sizes[k]);
+        must_take();
+        CHECK_EQ(room.task.body, sizes[k] <= 4096    ? TASK_BODY_NONE
+                                 : sizes[k] <= 65536 ? TASK_BODY_SLICE
+                                                     : TASK_BODY_SPOOL);
+        struct exchange *ex = read_task();
+        CHECK_EQ(ex->req.body.len, sizes[k]);
+        CHECK(memcmp(ex->req.body.p, body, sizes[k]) == 0);
+        drop_task(ex);
+        reply_text("ok\n");
+        hear();
+        CHECK_HAS(got(0), "ok\n");
+        close_client(0);
+    }
+}
+
+static void body_without_room_in_the_slice_goes_by_a_file(void **state)
+{
+    static const char head[] = "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
+    static char body[60000];
+    unsigned i = 0;
+    (void)state;
+    room.settings->inflight = INFLIGHT;
+    memset(body, 'x', sizeof body);
+    /* 4 MiB hold 65 of them: so they are kept, from clients that have left. */
+    room.pool.on_disconnect = SETTING_ON_DISCONNECT_FINISH;
+    for (i = 0; i < INFLIGHT - 1; i++) {
+        ask_with(0, head, body, sizeof body);
+        must_take();
+        CHECK_EQ(room.task.body, TASK_BODY_SLICE);
+        close_client(0);
+    }
+    ask_with(0, head, body, sizeof body);
+    must_take();
+    struct exchange *ex = read_task();
+    CHECK(memcmp(ex->req.body.p, body, sizeof body) == 0);
+    drop_task(ex);
+}
+
+static void body_that_would_be_streamed_comes_whole(void **state)
+{
+    (void)state;
+    ask(0, "POST /s HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+           "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+    must_take();
+    struct exchange *ex = read_task();
+    CHECK(str_is_equal(ex->req.body, STR("abcde")));
+    drop_task(ex);
+}
+
+/* ---- large answers ---- */
+
+static void large_answer_is_sent_from_where_it_lies(void **state)
+{
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    reply_large(1000000);
+    hear();
+    CHECK(task_is_held(record(), room.task.id));
+    CHECK_HAS(got(0), "Content-Length: 1000000\r\n");
+    const char *body = strstr(room.answer, "\r\n\r\n") + 4;
+    CHECK_EQ(room.answer_len - (size_t)(body - room.answer), 1000000);
+    for (size_t i = 0; i < 1000000; i++)
+        if (body[i] != (char)('a' + i % 26))
+            CHECK_FAIL("octet %zu is another", i);
+    CHECK(!task_is_held(record(), room.task.id));
+}
+
+static void dead_workers_answer_is_held_until_it_is_sent(void **state)
+{
+    struct msg msg;
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    reply_large(1000000);
+    tell_gone(7); /* which looks into the inbox first */
+    take_box();
+    CHECK(!hear_master(MSG_LET_GO, &msg));
+    CHECK_HAS(got(0), "Content-Length: 1000000\r\n");
+    CHECK(hear_master(MSG_LET_GO, &msg));
+    CHECK_EQ(msg.seat, WORKER);
+    CHECK_EQ(msg.epoch, 7);
+    tell_gone(8);
+    CHECK(hear_master(MSG_LET_GO, &msg)); /* at once: nothing is held */
+}
+
+static void client_that_leaves_in_the_middle_lets_go_of_it(void **state)
+{
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    reply_large(2000000);
+    hear();
+    CHECK(task_is_held(record(), room.task.id));
+    close_client(0);
+    CHECK(!task_is_held(record(), room.task.id));
+}
+
+static void file_is_sent_by_its_descriptor(void **state)
+{
+    (void)state;
+    struct response_part part = {.offset = 2, .len = 3};
+    struct rmd_response res = {
+        .kind = RESPONSE_FILE, .status = 200, .parts = &part, .n_parts = 1, .body_len = 3};
+    int fd = memfd_create("file", MFD_CLOEXEC);
+    CHECK(fd >= 0 && write(fd, "abcdefg", 7) == 7);
+    ask(0, GET("/c"));
+    must_take();
+    struct task_frame frame = make_frame(TASK_ANSWER);
+    put_image(&frame, &res, false);
+    reply(&frame, fd);
+    fd_close(&fd);
+    hear();
+    CHECK_HAS(got(0), "\r\n\r\ncde");
+}
+
+/* ---- streams ---- */
+
+static void stream_goes_to_the_client_as_it_comes(void **state)
+{
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    begin_stream();
+    hear();
+    take_box();
+    CHECK_HAS(got(0), "Transfer-Encoding: chunked\r\n");
+    send_part("one");
+    hear();
+    CHECK_TEXT(got(0), "3\r\none\r\n");
+    CHECK_EQ(task_consumed(record()), 3);
+    send_part("two");
+    send_part("three");
+    hear();
+    take_box();
+    CHECK_HAS(got(0), "two");
+    CHECK_EQ(task_consumed(record()), 11);
+    end_stream(0);
+    hear();
+    take_box();
+    CHECK_HAS(got(0), "0\r\n\r\n");
+    CHECK_EQ(room.transfer[0].conn.state, CONN_IDLE);
+    CHECK(!task_is_held(record(), room.task.id));
+}
+
+static void stream_that_is_broken_off_does_not_look_whole(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        ask(0, GET("/c"));
+        must_take();
+        begin_stream();
+        send_part("one");
+        hear();
+        take_box();
+        if (how == 0)
+            end_stream(EIO);
+        else if (how == 1)
+            tell_lost(TASK_LOSS_CRASH);
+        else
+            reply_word(TASK_DROPPED, 0);
+        hear();
+        take_box();
+        (void)got(0);
+        CHECK_HAS_NOT(room.answer, "\r\n0\r\n\r\n");
+        CHECK(room.transfer[0].conn.is_broken);
+        close_client(0);
+        CHECK_EQ(web_compute_count(&room.web), 0);
+    }
+}
+
+static void slow_client_holds_up_its_own_stream_only(void **state)
+{
+    char text[4001];
+    unsigned sent = 0;
+    (void)state;
+    memset(text, 'x', 4000);
+    text[4000] = '\0';
+    ask(0, GET("/c"));
+    must_take();
+    begin_stream();
+    hear();
+    /* Until the socket is full, and then some: what is not taken gets no credit. */
+    while (sent - task_consumed(record()) < 100000) {
+        send_part(text);
+        sent += 4000;
+        hear();
+        take_box();
+        CHECK(sent < 10000000);
+    }
+    for (int i = 0; i < 100 && task_consumed(record()) < sent; i++) {
+        (void)got(0);
+        take_box();
+    }
+    CHECK_EQ(task_consumed(record()), sent);
+}
+
+static void stream_without_credit_is_cut_off(void **state)
+{
+    static char text[4097];
+    struct msg msg;
+    (void)state;
+    memset(text, 'x', 4096);
+    ask(0, GET("/c"));
+    must_take();
+    begin_stream();
+    hear();
+    for (unsigned i = 0; i < 10000 && !strstr(logged(), "more than it has credit for"); i++) {
+        send_part(text);
+        hear();
+    }
+    for (int i = 0; i < 100 && !room.transfer[0].conn.is_broken; i++) {
+        (void)got(0); /* what was taken before goes out first */
+        take_box();
+    }
+    CHECK(room.transfer[0].conn.is_broken);
+    CHECK(hear_master(MSG_OVERDUE, &msg) && (uint64_t)msg.value == room.task.id);
+    CHECK_HAS(logged(), "more than it has credit for");
+}
+
+/* ---- no answer ---- */
+
+static void full_queue_is_answered_at_once(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < QUEUE; i++)
+        ask(i, GET("/c"));
+    ask(QUEUE, GET("/c"));
+    CHECK_HAS(got(QUEUE), "HTTP/1.1 503 ");
+    CHECK_HAS(room.answer, "Retry-After: 1\r\n");
+    CHECK_HAS(logged(), "compute pool takes no more");
+    CHECK_EQ(room.part.head->refused, 1);
+    must_take();
+    close_client(QUEUE);
+    ask(QUEUE, GET("/c")); /* one waits less */
+    CHECK_TEXT(got(QUEUE), "");
+}
+
+static void queue_that_nobody_reads_is_a_503(void **state)
+{
+    (void)state;
+    fd_close(&room.queue_fd);
+    ask(0, GET("/c"));
+    take_box();
+    CHECK_HAS(got(0), "HTTP/1.1 503 ");
+    CHECK_EQ(web_compute_count(&room.web), 0);
+}
+
+static void each_loss_has_its_status(void **state)
+{
+    static const struct {
+        enum task_loss loss;
+        const char *status;
+        const char *says;
+    } rows[] = {
+        {TASK_LOSS_CRASH, " 500 ", "500 Internal Server Error\n"},
+        {TASK_LOSS_MEMORY, " 503 ", "memory_limit (64 MiB)"},
+        {TASK_LOSS_TIMEOUT, " 504 ", "504 Gateway Timeout\n"},
+        {TASK_LOSS_CPU, " 503 ", "cpu_limit (3 s)"},
+        {TASK_LOSS_KILLED, " 500 ", "500 Internal Server Error\n"},
+        {TASK_LOSSES, " 500 ", "500 Internal Server Error\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ask(0, GET("/c"));
+        must_take();
+        tell_lost(rows[i].loss);
+        CHECK_HAS(got(0), rows[i].status);
+        CHECK_HAS(room.answer, rows[i].says);
+        CHECK_EQ(room.transfer[0].conn.state, CONN_IDLE);
+        CHECK(!task_is_held(record(), room.task.id));
+        close_client(0);
+    }
+}
+
+static void answer_counts_that_was_given_before_the_death(void **state)
+{
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    reply_text("last words\n");
+    tell_lost(TASK_LOSS_CRASH);
+    CHECK_HAS(got(0), "last words\n");
+}
+
+static void task_that_was_not_run_is_answered(void **state)
+{
+    static const struct {
+        enum task_reply_kind kind;
+        int error;
+        const char *status;
+    } rows[] = {{TASK_DROPPED, 0, " 503 "},
+                {TASK_FAILED, EBADMSG, " 500 "},
+                {TASK_FAILED, ENOMEM, " 503 "},
+                {TASK_RESULT, 0, " 500 "},
+                {TASK_END, 0, " 500 "}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ask(0, GET("/c"));
+        must_take();
+        reply_word(rows[i].kind, rows[i].error);
+        hear();
+        CHECK_HAS(got(0), rows[i].status);
+        close_client(0);
+    }
+}
+
+/* ---- time ---- */
+
+static void late_task_is_a_504_and_its_worker_is_to_be_killed(void **state)
+{
+    struct msg msg;
+    (void)state;
+    ask(0, GET("/brief"));
+    must_take();
+    CHECK_EQ(room.task.deadline_us, room.web.env.now_us + S / 10);
+    expire(0);
+    CHECK_HAS(got(0), "HTTP/1.1 504 ");
+    CHECK(hear_master(MSG_OVERDUE, &msg));
+    CHECK_EQ(msg.value, (int64_t)room.task.id);
+    CHECK_EQ(msg.about, TASK_LOSS_TIMEOUT);
+    CHECK(!task_is_wanted(record(), room.task.id));
+    CHECK(task_is_held(record(), room.task.id)); /* its payload is read, maybe */
+    reply_text("too late\n");
+    hear();
+    CHECK(!task_is_held(record(), room.task.id));
+    CHECK_TEXT(got(0), "");
+}
+
+static void stream_whose_time_is_over_is_cut(void **state)
+{
+    struct msg msg;
+    (void)state;
+    ask(0, GET("/brief"));
+    must_take();
+    begin_stream();
+    hear();
+    expire(0);
+    CHECK(room.transfer[0].conn.is_broken);
+    CHECK(hear_master(MSG_OVERDUE, &msg));
+    CHECK_EQ(msg.about, TASK_LOSS_TIMEOUT);
+}
+
+static void task_without_a_last_word_is_given_up_in_the_end(void **state)
+{
+    (void)state;
+    ask(0, GET("/brief"));
+    must_take();
+    expire(0);
+    turn_clock(11 * S);
+    web_compute_on_tick(&room.web);
+    CHECK(!task_is_held(record(), room.task.id));
+    CHECK_HAS(logged(), "task without a last word");
+}
+
+/* ---- clients that leave ---- */
+
+static void client_that_leaves_cancels_its_task(void **state)
+{
+    struct msg msg;
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    close_client(0);
+    CHECK(!task_is_wanted(record(), room.task.id));
+    CHECK_EQ(web_compute_count(&room.web), 0);
+    web_compute_on_tick(&room.web);
+    CHECK(!hear_master(MSG_OVERDUE, &msg)); /* it may find out by itself */
+    turn_clock(S);
+    web_compute_on_tick(&room.web);
+    web_compute_on_tick(&room.web);
+    CHECK(hear_master(MSG_OVERDUE, &msg));
+    CHECK_EQ(msg.about, TASK_LOSS_CANCELLED);
+    CHECK(!hear_master(MSG_OVERDUE, &msg)); /* once */
+    tell_lost(TASK_LOSS_CANCELLED);
+    CHECK(!task_is_held(record(), room.task.id));
+}
+
+static void client_that_leaves_is_finished_for_where_the_pool_says_so(void **state)
+{
+    struct msg msg;
+    (void)state;
+    room.pool.on_disconnect = SETTING_ON_DISCONNECT_FINISH;
+    for (int is_stream = 0; is_stream < 2; is_stream++) {
+        ask(0, GET("/c"));
+        must_take();
+        close_client(0);
+        CHECK(task_is_wanted(record(), room.task.id));
+        CHECK_EQ(web_compute_count(&room.web), 1);
+        turn_clock(2 * S);
+        web_compute_on_tick(&room.web);
+        CHECK(!hear_master(MSG_OVERDUE, &msg));
+        if (is_stream) {
+            begin_stream();
+            send_part("for nobody");
+            hear();
+            CHECK_EQ(task_consumed(record()), 10);
+            end_stream(0);
+        } else {
+            reply_large(100000);
+        }
+        hear();
+        CHECK(!task_is_held(record(), room.task.id));
+        CHECK_EQ(web_compute_count(&room.web), 0);
+    }
+}
+
+static void client_leaves_in_the_moment_of_the_answer(void **state)
+{
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    reply_large(100000);
+    web_compute_on_inbox(&room.web); /* it is in the box, and nobody has looked */
+    close_client(0);
+    CHECK(task_is_held(record(), room.task.id));
+    take_box();
+    CHECK(!task_is_held(record(), room.task.id));
+}
+
+static void slots_are_used_again_and_again(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 5 * INFLIGHT; i++) {
+        ask(0, GET("/c"));
+        must_take();
+        if (i % 3 == 0)
+            close_client(0);
+        reply_text("x\n");
+        hear();
+        if (i % 3 != 0) {
+            CHECK_HAS(got(0), "x\n");
+            close_client(0);
+        }
+    }
+    CHECK_EQ(web_compute_count(&room.web), 0);
+}
+
+/* ---- who lies ---- */
+
+static void reply_of_another_process_counts_for_nothing(void **state)
+{
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    room.other.head->pid = getpid() + 1;
+    reply_text("forged\n");
+    hear();
+    room.other.head->pid = getpid();
+    room.other.head->role = ROLE_WEB;
+    reply_text("forged\n");
+    hear();
+    CHECK_TEXT(got(0), "");
+    CHECK_HAS(logged(), "reply that is nobody's");
+    room.other.head->role = ROLE_COMPUTE;
+    reply_text("true\n");
+    hear();
+    CHECK_HAS(got(0), "true\n");
+}
+
+static void reply_about_another_task_counts_for_nothing(void **state)
+{
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    for (int bit = 0; bit < 63; bit++) {
+        room.task.id ^= UINT64_C(1) << bit;
+        reply_text("forged\n");
+        room.task.id ^= UINT64_C(1) << bit;
+        hear();
+    }
+    CHECK_TEXT(got(0), "");
+    reply_text("true\n");
+    reply_text("twice\n");
+    hear();
+    CHECK_HAS(got(0), "true\n");
+    CHECK_HAS_NOT(room.answer, "twice");
+}
+
+static void octets_out_of_bounds_are_a_500(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 5; what++) {
+        struct rmd_response res = {.kind = what == 4 ? RESPONSE_STREAM : RESPONSE_BYTES,
+                                   .status = 200,
+                                   .body = "",
+                                   .body_len = what == 4 ? 0 : 10};
+        struct task_frame frame = make_frame(TASK_ANSWER);
+        ask(0, GET("/c"));
+        must_take();
+        frame.reply.id = room.task.id;
+        put_image(&frame, &res, false);
+        frame.reply.data_len = what == 4 ? 0 : 10;
+        frame.reply.data_at = what == 0 ? SLICE_BYTES - 9 : what == 1 ? UINT64_MAX - 3 : 0;
+        if (what == 2)
+            frame.reply.data_len = 11; /* not as long as the image says */
+        if (what == 3) {
+            frame.reply.inline_len = 0;
+            frame.reply.image_at = SLICE_BYTES;
+            frame.reply.image_len = 50;
+        }
+        reply(&frame, -1);
+        hear();
+        CHECK_HAS(got(0), "HTTP/1.1 500 ");
+        CHECK_HAS(logged(), "answer of a compute worker refused");
+        CHECK(!task_is_held(record(), room.task.id));
+        close_client(0);
+    }
+}
+
+static void parts_that_nothing_began_are_a_500(void **state)
+{
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    send_part("what?");
+    hear();
+    CHECK_HAS(got(0), "HTTP/1.1 500 ");
+    end_stream(0);
+    hear();
+    CHECK_EQ(web_compute_count(&room.web), 0);
+}
+
+static void stream_that_begins_twice_is_cut(void **state)
+{
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    begin_stream();
+    hear();
+    begin_stream();
+    hear();
+    take_box();
+    CHECK(room.transfer[0].conn.is_broken);
+}
+
+static void garbage_in_the_inbox_spoils_nothing(void **state)
+{
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    for (int i = 0; i < 100; i++)
+        CHECK(send(room.fds[0], "garbage in some length", (size_t)(1 + i % 20), 0) > 0);
+    reply_text("true\n");
+    hear();
+    CHECK_HAS(got(0), "true\n");
+    CHECK_HAS(logged(), "reply refused");
+}
+
+static void inbox_that_is_shut_is_replaced(void **state)
+{
+    struct msg msg;
+    int before = web_compute_inbox(&room.web);
+    (void)state;
+    ask(0, GET("/c"));
+    ask(1, GET("/c"));
+    must_take();
+    CHECK(shutdown(room.fds[0], SHUT_RDWR) == 0);
+    hear();
+    CHECK(web_compute_inbox(&room.web) != before && web_compute_inbox(&room.web) >= 0);
+    CHECK_HAS(got(0), "HTTP/1.1 500 ");
+    CHECK_HAS(got(1), "HTTP/1.1 500 ");
+    CHECK(hear_master(MSG_OVERDUE, &msg));
+    must_take(); /* of the second */
+    ask(2, GET("/c"));
+    must_take();
+    reply_text("again\n");
+    hear();
+    CHECK_HAS(got(2), "again\n");
+}
+
+/* ---- the master ---- */
+
+static void frames_without_a_lane_harm_nothing(void **state)
+{
+    struct msg msg;
+    struct task_queue queue = {.fd = dup(room.master_fd), .charge = 1, .limit = 1};
+    (void)state;
+    web_compute_add_pool(&room.web, 5, queue); /* no such pool */
+    web_compute_close(&room.web);
+    tell_lost(TASK_LOSS_CRASH);
+    tell_gone(3);
+    web_compute_on_tick(&room.web);
+    CHECK(!hear_master(MSG_OVERDUE, &msg));
+    CHECK_EQ(web_compute_inbox(&room.web), -1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(request_arrives_whole_and_its_answer_comes_back),
+        TEST(connection_goes_on_behind_it),
+        TEST(bodies_arrive_however_large_they_are),
+        TEST(body_without_room_in_the_slice_goes_by_a_file),
+        TEST(body_that_would_be_streamed_comes_whole),
+        TEST(large_answer_is_sent_from_where_it_lies),
+        TEST(dead_workers_answer_is_held_until_it_is_sent),
+        TEST(client_that_leaves_in_the_middle_lets_go_of_it),
+        TEST(file_is_sent_by_its_descriptor),
+        TEST(stream_goes_to_the_client_as_it_comes),
+        TEST(stream_that_is_broken_off_does_not_look_whole),
+        TEST(slow_client_holds_up_its_own_stream_only),
+        TEST(stream_without_credit_is_cut_off),
+        TEST(full_queue_is_answered_at_once),
+        TEST(queue_that_nobody_reads_is_a_503),
+        TEST(each_loss_has_its_status),
+        TEST(answer_counts_that_was_given_before_the_death),
+        TEST(task_that_was_not_run_is_answered),
+        TEST(late_task_is_a_504_and_its_worker_is_to_be_killed),
+        TEST(stream_whose_time_is_over_is_cut),
+        TEST(task_without_a_last_word_is_given_up_in_the_end),
+        TEST(client_that_leaves_cancels_its_task),
+        TEST(client_that_leaves_is_finished_for_where_the_pool_says_so),
+        TEST(client_leaves_in_the_moment_of_the_answer),
+        TEST(slots_are_used_again_and_again),
+        TEST(reply_of_another_process_counts_for_nothing),
+        TEST(reply_about_another_task_counts_for_nothing),
+        TEST(octets_out_of_bounds_are_a_500),
+        TEST(parts_that_nothing_began_are_a_500),
+        TEST(stream_that_begins_twice_is_cut),
+        TEST(garbage_in_the_inbox_spoils_nothing),
+        TEST(inbox_that_is_shut_is_replaced),
+        TEST(frames_without_a_lane_harm_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

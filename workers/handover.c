@@ -1,6 +1,6 @@
-/* See handover.h. A small body goes with the image; a larger one lies behind it in the same run; one
- * that is in a spool file goes by descriptor. A slice that is full makes a spool file of any body:
- * slower, and no failure. */
+/* See handover.h. A small body goes with the image; a larger one lies behind it in the same run;
+ * one that is in a spool file goes by descriptor. A slice that is full makes a spool file of any
+ * body: slower, and no failure. */
 #include "workers/handover.h"
 
 #include <errno.h>

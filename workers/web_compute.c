@@ -502,7 +502,8 @@ static int read_image(struct web_compute *d, struct arena *arena, struct str *ou
     return rc == -ERANGE ? -EBADMSG : rc;
 }
 
-/* Fills the answer of the exchange that waits. Owns fd. Returns 0; -ENOMEM; -EBADMSG, *out_reason */
+/* Fills the answer of the exchange that waits. Owns fd.
+ * Returns 0; -ENOMEM; -EBADMSG, *out_reason */
 static int read_answer(struct slot *slot, int fd, const char **out_reason)
 {
     struct web_compute *d = slot->desk;

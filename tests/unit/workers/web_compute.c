@@ -1,6 +1,6 @@
-/* workers/web_compute.c, workers/handover.c: a web worker's side of the compute pool. Segment, queue,
- * inbox and channel are real; the compute worker on their other end is this test, from another seat,
- * with another mapping, and does what it is told: also what no worker should. */
+/* workers/web_compute.c, workers/handover.c: a web worker's side of the compute pool. Segment,
+ * queue, inbox and channel are real; the compute worker on their other end is this test, from
+ * another seat, with another mapping, and does what it is told: also what no worker should. */
 #include "workers/web_compute.h"
 
 #include <errno.h>

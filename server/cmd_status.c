@@ -53,13 +53,41 @@ static void print_worker(const struct view_worker *w)
     (void)putchar('\n');
 }
 
+static void print_pool(const struct view_pool *pool)
+{
+    char waiting[PLAIN_MAX], limit[PLAIN_MAX];
+    (void)printf("pool     %s: %" PRIu64 " of %" PRIu64
+                 " compute workers ready; %s of %s tasks wait\n",
+                 pool->name, pool->workers_ready, pool->workers_wanted,
+                 plain_count(waiting, pool->queued), plain_count(limit, pool->queue));
+}
+
+static void print_compute_worker(const struct view_worker *w)
+{
+    char up[PLAIN_MAX], cpu[PLAIN_MAX], rss[PLAIN_MAX], tasks[PLAIN_MAX], elapsed[PLAIN_MAX];
+    (void)printf("%-12s %4" PRIu64 " %7" PRIu64 " %4" PRIu64 " %-8s %11s %6s %6s %6s", w->pool,
+                 w->slot, w->pid, w->generation, w->state, plain_count(tasks, w->requests),
+                 plain_bytes(rss, w->rss_bytes), plain_us(cpu, w->cpu_ms * 1000),
+                 plain_age(up, w->uptime_ms));
+    if (w->has_request)
+        (void)printf("  %s, for %s", w->request, plain_us(elapsed, w->elapsed_ms * 1000));
+    (void)putchar('\n');
+}
+
 static void print_view(const struct view *view)
 {
     print_server(view);
+    for (size_t i = 0; i < view->n_pools; i++)
+        print_pool(&view->pools[i]);
     (void)printf("\n%4s %7s %4s %-8s %6s %11s %6s %6s %6s %6s %6s %6s  %s\n", "SLOT", "PID", "GEN",
                  "STATE", "CONN", "REQUESTS", "P50", "P99", "LAG", "MEM", "CPU", "UP", "REQUEST");
-    for (size_t i = 0; i < view->n_workers; i++)
+    for (size_t i = 0; i < view->n_web; i++)
         print_worker(&view->workers[i]);
+    if (view->n_workers > view->n_web)
+        (void)printf("\n%-12s %4s %7s %4s %-8s %11s %6s %6s %6s  %s\n", "POOL", "SLOT", "PID",
+                     "GEN", "STATE", "TASKS", "MEM", "CPU", "UP", "REQUEST");
+    for (size_t i = view->n_web; i < view->n_workers; i++)
+        print_compute_worker(&view->workers[i]);
 }
 
 static int print_answer(struct str answer, bool wants_json)

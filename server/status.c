@@ -5,6 +5,8 @@
  * slots) comes from its private memory. */
 #include "server/status.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include "config/settings.h"
 #include "server/listen.h"
 #include "server/reload.h"
+#include "server/tasks.h"
 #include "server/upgrade.h"
 #include "server/usage.h"
 
@@ -225,27 +228,34 @@ static void tell_latency(const struct seat_head *head, struct json_out *out)
     json_out_close(out, ']');
 }
 
-static void tell_worker(const struct herd *herd, const struct seat *seat, struct json_out *out)
+/* What there is to tell of any worker. */
+static void tell_seat(const struct herd *herd, const struct seat *seat, bool is_busy,
+                      struct json_out *out)
 {
-    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
-    const struct seat_head *head = part.head;
-    struct request_entry request;
     struct usage usage;
-    bool has_request = find_request(herd, &part, &request);
     uint64_t silent_us = seat->heartbeat_us > 0 ? herd->now_us - seat->heartbeat_us : 0;
     if (seat->pid == 0 || usage_read(seat->pid, &usage) < 0)
         usage = (struct usage){0}; /* it is gone, or there is no /proc */
-    json_out_open(out, NULL, '{');
     json_out_u64(out, "slot", (uint64_t)seat->slot);
     json_out_u64(out, "pid", (uint64_t)seat->pid);
     json_out_u64(out, "generation", (uint64_t)seat->generation);
     json_out_u64(out, "seat", seat->number);
     json_out_u64(out, "epoch", seat->epoch);
-    json_out_text(out, "state", str_of(status_word(seat, has_request)));
+    json_out_text(out, "state", str_of(status_word(seat, is_busy)));
     json_out_u64(out, "uptime_ms", (herd->now_us - seat->born_us) / CLOCK_US_PER_MS);
     json_out_u64(out, "silent_ms", silent_us / CLOCK_US_PER_MS);
     json_out_u64(out, "rss_bytes", usage.rss_bytes);
     json_out_u64(out, "cpu_ms", usage.cpu_ms);
+}
+
+static void tell_worker(const struct herd *herd, const struct seat *seat, struct json_out *out)
+{
+    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    const struct seat_head *head = part.head;
+    struct request_entry request;
+    bool has_request = find_request(herd, &part, &request);
+    json_out_open(out, NULL, '{');
+    tell_seat(herd, seat, has_request, out);
     json_out_u64(out, "connections", read_u64(&head->connections));
     json_out_u64(out, "accepted", read_u64(&head->accepted));
     json_out_u64(out, "requests", read_u64(&head->requests));
@@ -263,19 +273,27 @@ static void tell_worker(const struct herd *herd, const struct seat *seat, struct
     json_out_close(out, '}');
 }
 
+static int count_slots(const struct slots *slots, enum role role, int pool)
+{
+    int n = 0;
+    for (uint32_t i = 0; i < slots->n_used; i++) {
+        const struct seat *seat = &slots->seats[i];
+        if (seat->phase != SEAT_FREE && seat->role == role && seat->pool == pool && seat->slot >= n)
+            n = seat->slot + 1;
+    }
+    return n;
+}
+
 /* In the order of slots; of one slot the oldest first, so that lines keep their places. */
 static void tell_workers(const struct herd *herd, struct json_out *out)
 {
     const struct slots *slots = &herd->slots;
-    int n_slots = 0;
-    for (uint32_t i = 0; i < slots->n_used; i++)
-        if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].slot >= n_slots)
-            n_slots = slots->seats[i].slot + 1;
+    int n_slots = count_slots(slots, ROLE_WEB, -1);
     json_out_open(out, "workers", '[');
     for (int slot = 0; slot < n_slots; slot++)
         for (uint32_t i = 0; i < slots->n_used; i++)
-            if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].role == ROLE_WEB &&
-                slots->seats[i].slot == slot)
+            if (slots->seats[i].phase != SEAT_FREE && slots->seats[i].phase != SEAT_BURIED &&
+                slots->seats[i].role == ROLE_WEB && slots->seats[i].slot == slot)
                 tell_worker(herd, &slots->seats[i], out);
     json_out_close(out, ']');
 }
@@ -297,6 +315,69 @@ static void tell_loaders(const struct herd *herd, struct json_out *out)
     json_out_close(out, ']');
 }
 
+/* ---- Compute pools */
+
+static void tell_pools(const struct pools *pools, struct json_out *out)
+{
+    json_out_open(out, "pools", '[');
+    for (uint32_t i = 0; i < pools->n; i++) {
+        const struct pool *pool = &pools->items[i];
+        int n_queued = pools_is_used(pools, (int)i) ? task_count_queued(&pool->queue) : -1;
+        if (n_queued < 0)
+            continue;
+        json_out_open(out, NULL, '{');
+        json_out_text(out, "name", str_of(pool->settings->name));
+        json_out_u64(out, "workers_wanted", pool->n_workers);
+        json_out_u64(out, "workers_ready", pools_count_ready_of(pool));
+        json_out_u64(out, "queued", (uint64_t)n_queued);
+        json_out_u64(out, "queue", pool->queue.limit);
+        json_out_u64(out, "memory_limit_bytes", pool->settings->memory_limit_bytes);
+        json_out_close(out, '}');
+    }
+    json_out_close(out, ']');
+}
+
+/* Its task, as the master knows it, and what it says about it itself. */
+static void tell_compute_worker(const struct herd *herd, const struct seat *seat,
+                                struct json_out *out)
+{
+    char id[24];
+    struct task task;
+    struct request_entry request;
+    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    const char *pool = pools_name(&herd_generation(herd, seat)->pools, seat->pool);
+    bool has_task = tasks_peek(herd, seat, &task) != TASK_NONE;
+    json_out_open(out, NULL, '{');
+    json_out_text(out, "pool", str_of(pool ? pool : "?"));
+    tell_seat(herd, seat, has_task, out);
+    json_out_u64(out, "tasks", read_u64(&part.head->tasks));
+    if (has_task) {
+        (void)snprintf(id, sizeof id, "%016" PRIx64, task.id);
+        json_out_text(out, "task", str_of(id));
+    } else {
+        json_out_null(out, "task");
+    }
+    if (has_task && scoreboard_read_entry(&part.head->current, &request))
+        tell_request(herd, &part, &request, out);
+    else
+        json_out_null(out, "request");
+    json_out_close(out, '}');
+}
+
+/* By pools and slots; of one slot the oldest first. */
+static void tell_compute_workers(const struct herd *herd, struct json_out *out)
+{
+    const struct slots *slots = &herd->slots;
+    json_out_open(out, "compute_workers", '[');
+    for (int pool = 0; pool < SETTINGS_POOLS_MAX; pool++)
+        for (int slot = 0, n = count_slots(slots, ROLE_COMPUTE, pool); slot < n; slot++)
+            for (uint32_t i = 0; i < slots->n_used; i++)
+                if (slots->seats[i].role == ROLE_COMPUTE && slots->seats[i].pool == pool &&
+                    slots->seats[i].slot == slot && slots->seats[i].phase != SEAT_BURIED)
+                    tell_compute_worker(herd, &slots->seats[i], out);
+    json_out_close(out, ']');
+}
+
 void status_tell(const struct status_about *about, struct json_out *out)
 {
     tell_server(about, out);
@@ -304,4 +385,6 @@ void status_tell(const struct status_about *about, struct json_out *out)
     tell_upgrade(about->upgrade, out);
     tell_loaders(about->herd, out);
     tell_workers(about->herd, out);
+    tell_pools(&about->herd->current->pools, out);
+    tell_compute_workers(about->herd, out);
 }

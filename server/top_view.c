@@ -253,7 +253,7 @@ static void print_cell(char out[PLAIN_MAX], enum column c, const struct view_wor
 {
     switch (c) {
     case COLUMN_SLOT:
-        (void)snprintf(out, PLAIN_MAX, "%" PRIu64, w->slot);
+        (void)snprintf(out, PLAIN_MAX, "%s%" PRIu64, w->pool[0] ? "c" : "", w->slot);
         break;
     case COLUMN_PID:
         (void)snprintf(out, PLAIN_MAX, "%" PRIu64, w->pid);

@@ -37,6 +37,8 @@ static void read_request(struct view_worker *worker, struct str request)
 
 static void read_worker(struct view_worker *worker, struct str object)
 {
+    *worker = (struct view_worker){0};
+    text(worker->pool, sizeof worker->pool, object, "pool");
     const struct {
         const char *name;
         uint64_t *to;
@@ -50,15 +52,14 @@ static void read_worker(struct view_worker *worker, struct str object)
         {"rss_bytes", &worker->rss_bytes},
         {"cpu_ms", &worker->cpu_ms},
         {"connections", &worker->connections},
-        {"requests", &worker->requests},
         {"inflight", &worker->inflight},
         {"lag_us", &worker->lag_us},
         {"io_threads", &worker->io_threads},
         {"io_queued", &worker->io_queued},
+        {worker->pool[0] ? "tasks" : "requests", &worker->requests},
     };
     struct str at = {0};
     struct str value;
-    *worker = (struct view_worker){0};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         *numbers[i].to = number(object, numbers[i].name);
     text(worker->state, sizeof worker->state, object, "state");
@@ -70,19 +71,47 @@ static void read_worker(struct view_worker *worker, struct str object)
     read_request(worker, json_value_find(object, "request"));
 }
 
-static int read_workers(struct view *view, struct str array)
+static size_t count(struct str array)
 {
     struct str at = {0};
     struct str value;
     size_t n = 0;
     while (json_value_next(array, &at, NULL, &value))
         n++;
-    view->workers = calloc(n + 1, sizeof *view->workers);
+    return n;
+}
+
+static int read_workers(struct view *view, struct str web, struct str compute)
+{
+    struct str at = {0};
+    struct str value;
+    view->workers = calloc(count(web) + count(compute) + 1, sizeof *view->workers);
     if (!view->workers)
         return -ENOMEM;
-    at = (struct str){0};
-    while (view->n_workers < n && json_value_next(array, &at, NULL, &value))
+    while (json_value_next(web, &at, NULL, &value))
         read_worker(&view->workers[view->n_workers++], value);
+    view->n_web = view->n_workers;
+    at = (struct str){0};
+    while (json_value_next(compute, &at, NULL, &value))
+        read_worker(&view->workers[view->n_workers++], value);
+    return 0;
+}
+
+static int read_pools(struct view *view, struct str array)
+{
+    struct str at = {0};
+    struct str value;
+    view->pools = calloc(count(array) + 1, sizeof *view->pools);
+    if (!view->pools)
+        return -ENOMEM;
+    while (json_value_next(array, &at, NULL, &value)) {
+        struct view_pool *pool = &view->pools[view->n_pools++];
+        text(pool->name, sizeof pool->name, value, "name");
+        pool->workers_wanted = number(value, "workers_wanted");
+        pool->workers_ready = number(value, "workers_ready");
+        pool->queued = number(value, "queued");
+        pool->queue = number(value, "queue");
+    }
     return 0;
 }
 
@@ -133,12 +162,15 @@ int view_read(struct view *view, struct str answer)
     view->requests = number(answer, "requests");
     view->errors = number(json_value_find(answer, "responses"), "5xx");
     view->log_dropped = number(answer, "log_dropped_bytes");
-    return read_workers(view, json_value_find(answer, "workers"));
+    int rc = read_workers(view, json_value_find(answer, "workers"),
+                          json_value_find(answer, "compute_workers"));
+    return rc < 0 ? rc : read_pools(view, json_value_find(answer, "pools"));
 }
 
 void view_fini(struct view *view)
 {
     free(view->workers);
+    free(view->pools);
     *view = (struct view){0};
 }
 

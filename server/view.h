@@ -10,11 +10,14 @@
 #include "base/meter.h"
 #include "base/str.h"
 
+/* Of web workers first, then of compute workers. */
 struct view_worker {
+    char pool[32]; /* compute workers: which one; else "" */
     uint64_t slot, pid, generation, epoch;
     char state[16];
     uint64_t uptime_ms, silent_ms, rss_bytes, cpu_ms;
-    uint64_t connections, requests, inflight, lag_us, io_threads, io_queued;
+    uint64_t connections, requests; /* compute workers: requests are tasks */
+    uint64_t inflight, lag_us, io_threads, io_queued;
     uint64_t latency[METER_BUCKETS]; /* answers by time, since its start */
     uint64_t recent[METER_BUCKETS]; /* after view_compare(): those of the interval; else the same */
     bool has_request;
@@ -22,6 +25,13 @@ struct view_worker {
     uint64_t elapsed_ms;
     /* By view_compare(): of the interval, else 0. */
     uint64_t rps, cpu_percent;
+};
+
+/* A compute pool that is in use. */
+struct view_pool {
+    char name[32];
+    uint64_t workers_wanted, workers_ready;
+    uint64_t queued, queue; /* tasks that wait, that may */
 };
 
 struct view {
@@ -32,7 +42,10 @@ struct view {
     char reload_outcome[16], reload_why[256];
     uint64_t reload_age_ms, reload_number;
     struct view_worker *workers; /* heap, n_workers */
-    size_t n_workers;
+    size_t n_workers;            /* all of them, */
+    size_t n_web;                /* the first of which are web workers */
+    struct view_pool *pools;     /* heap, n_pools */
+    size_t n_pools;
     /* By view_compare(). */
     uint64_t interval_ms; /* 0: there is no interval */
     uint64_t rps, errors_per_s;

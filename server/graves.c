@@ -3,9 +3,9 @@
  * What a web worker is told about a death it may find out long before: it reads its inbox empty
  * first, and sends what it has of the dead one's answers. A web worker that died itself holds
  * nothing. Of its own slice only compute workers read, and only while they have a task of it in
- * hand: so its slice is emptied when none has, and it is looked again afterwards, since one may have
- * taken such a task out of the queue meanwhile. What is taken later finds an empty record, and is
- * dropped unrun.
+ * hand: so its slice is emptied when none has, and it is looked again afterwards, since one may
+ * have taken such a task out of the queue meanwhile. What is taken later finds an empty record, and
+ * is dropped unrun.
  *
  * Giving memory back takes a moment for each MiB, so a turn does a part. */
 #include "server/graves.h"

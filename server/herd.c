@@ -20,9 +20,9 @@
 #include "ipc/msg.h"
 #include "ipc/signals.h"
 #include "server/cli.h"
-#include "server/daemon.h"
 #include "server/last_words.h"
 #include "server/obituary.h"
+#include "server/posts.h"
 #include "server/strangers.h"
 #include "server/tasks.h"
 
@@ -116,7 +116,7 @@ struct decide_rules herd_rules(const struct herd *herd, const struct seat *seat)
 
 /* ---- Acts */
 
-/* One line about a seat: "<noun> <verb> pool=… slot=… pid=… <pairs>"; no pid where none is known. */
+/* A line about a seat: "<noun> <verb> pool=… slot=… pid=… <pairs>"; no pid where none is known. */
 __attribute__((format(printf, 5, 6))) static void tell(const struct herd *herd,
                                                        enum log_level level,
                                                        const struct seat *seat, const char *verb,
@@ -230,19 +230,11 @@ void herd_dismiss(struct herd *herd, struct seat *seat, const char *why)
     tell(herd, LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\"", why);
 }
 
-/* Who was to come next has the post to itself; else nobody has it. */
-static void succeed(struct post *post)
-{
-    post->seat = post->next;
-    post->next = NULL;
-    post->due_us = SEAT_NEVER;
-}
-
 /* The next one is ready, so the worn one may go. */
 static void take_over(struct herd *herd, struct post *post)
 {
     struct seat *worn = post->seat;
-    succeed(post);
+    posts_succeed(post);
     herd_dismiss(herd, worn, "worn, and replaced");
 }
 
@@ -271,84 +263,6 @@ static void welcome(struct herd *herd, struct seat *seat)
                compute, g->number, (herd->now_us - g->started_us) / CLOCK_US_PER_MS);
 }
 
-/* ---- Vacancies */
-
-/* Where a generation leaves, its compute workers are replaced as long as somebody may ask them. */
-static bool may_be_filled(const struct herd *herd, const struct generation *g,
-                          const struct post *post)
-{
-    if (g->leaves_us == 0 && herd->stage == DECIDE_RUNNING)
-        return true;
-    return post->role == ROLE_COMPUTE && herd->stage <= DECIDE_GRACEFUL && g->loader.seat &&
-           g->loader.seat->phase == SEAT_READY && herd_count_web(herd, g) > 0;
-}
-
-/* Takes the loss of a post's process in. *out_ms gets the delay, for the log; what it means for the
- * whole comes back, to be acted on when the log has been written. */
-static enum decide_fate vacate(struct herd *herd, const struct generation *g, struct post *post,
-                               const struct seat *seat, bool was_refused, uint64_t *out_ms)
-{
-    *out_ms = 0;
-    if (!post)
-        return DECIDE_REPLACE;
-    if (seat && post->next == seat) {
-        post->next = NULL; /* the worn one goes on: server/renew.c tries again */
-        return DECIDE_REPLACE;
-    }
-    succeed(post);
-    if (post->seat || !may_be_filled(herd, g, post))
-        return DECIDE_REPLACE;
-    struct decide_loss loss = {.role = post->role,
-                               .failures = post->failures,
-                               .was_ready = seat && seat->ready_us != 0,
-                               .had_task = seat && seat->has_task,
-                               .ready_us = seat ? herd->now_us - seat->ready_us : 0,
-                               .was_refused = was_refused,
-                               .is_first_start = !g->has_been_ready,
-                               .is_anyone_serving = generation_count_ready(g) > 0,
-                               .is_candidate = g == herd->candidate};
-    struct decide_replacement next = decide_replace(&loss);
-    post->failures = next.failures;
-    post->due_us = next.fate == DECIDE_REFUSED ? SEAT_NEVER : herd->now_us + next.delay_us;
-    *out_ms = next.delay_us / CLOCK_US_PER_MS;
-    return next.fate;
-}
-
-static void take_fate(struct herd *herd, struct generation *g, struct post *post,
-                      enum decide_fate fate)
-{
-    char quoted[LOG_QUOTE_MAX + 8];
-    switch (fate) {
-    case DECIDE_REPLACE:
-        break;
-    case DECIDE_DEGRADED:
-        if (!post->is_degraded)
-            log_error("generation degraded",
-                      "generation=%d missing=%s slot=%d failures=%u does=\"keep trying\"",
-                      g->number, role_table[post->role].name, post->slot, post->failures);
-        post->is_degraded = true;
-        break;
-    case DECIDE_REFUSED:
-        if (g->failure.code == 0)
-            (void)err_set(&g->failure, ECANCELED, "%s", herd->reason);
-        break;
-    case DECIDE_NO_APP:
-        log_error("cannot start", "exit=%d why=%s", CLI_CONFIG,
-                  log_quote(quoted, herd->reason, strlen(herd->reason)));
-        daemon_fail(CLI_CONFIG, herd->reason);
-        herd->exit_code = CLI_CONFIG;
-        herd_stop(herd, DECIDE_QUICK, "app");
-        break;
-    case DECIDE_NO_BOOT:
-        log_error("cannot start", "exit=%d tries=%u why=%s", CLI_NO_BOOT, post->failures,
-                  log_quote(quoted, herd->reason, strlen(herd->reason)));
-        daemon_fail(CLI_NO_BOOT, herd->reason);
-        herd->exit_code = CLI_NO_BOOT;
-        herd_stop(herd, DECIDE_QUICK, "boot");
-        break;
-    }
-}
-
 /* It drains because somebody else told it to. For its post that is a loss like any other: at once
  * the first time, but a worker that does so whenever it is ready is not replaced in a frenzy. */
 static void relieve(struct herd *herd, struct seat *seat)
@@ -360,13 +274,13 @@ static void relieve(struct herd *herd, struct seat *seat)
     seat->is_leaving = true;
     if (!post)
         return;
-    enum decide_fate fate = vacate(herd, g, post, seat, false, &ms);
+    enum decide_fate fate = posts_vacate(herd, g, post, seat, false, &ms);
     if (herd->exit_code == CLI_OK)
         (void)snprintf(herd->reason, sizeof herd->reason,
                        "a worker was ready, then drained of its "
                        "own accord: it got TERM, or sent it");
     tell(herd, LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\" respawn_ms=%" PRIu64, why, ms);
-    take_fate(herd, g, post, fate);
+    posts_take_fate(herd, g, post, fate);
 }
 
 void herd_release(struct herd *herd, struct seat *seat)
@@ -396,7 +310,7 @@ static void forget(struct herd *herd, struct seat *seat)
     uint64_t ms;
     struct generation *g = herd_generation(herd, seat);
     struct post *post = generation_find_post(g, seat);
-    enum decide_fate fate = vacate(herd, g, post, seat, false, &ms);
+    enum decide_fate fate = posts_vacate(herd, g, post, seat, false, &ms);
     (void)snprintf(herd->reason, sizeof herd->reason, "a process was lost before it had a pid");
     if ((seat->is_leaving && !seat->doom) || herd->stage == DECIDE_AT_ONCE)
         tell(herd, LOG_LEVEL_INFO, seat, "ended", " why=\"it was told to before it had a pid\"");
@@ -404,18 +318,7 @@ static void forget(struct herd *herd, struct seat *seat)
         tell(herd, LOG_LEVEL_WARN, seat, "lost", " why=\"%s\" respawn_ms=%" PRIu64,
              seat->doom ? seat->doom : "its channel ended before it had a pid", ms);
     herd_release(herd, seat);
-    take_fate(herd, g, post, fate);
-}
-
-static void refused(struct herd *herd, struct generation *g, struct post *post, const char *why)
-{
-    uint64_t ms;
-    char quoted[LOG_QUOTE_MAX + 8];
-    (void)snprintf(herd->reason, sizeof herd->reason, "cannot fork: %s", why);
-    enum decide_fate fate = vacate(herd, g, post, NULL, true, &ms);
-    log_warn("fork refused", "for=%s slot=%d why=%s respawn_ms=%" PRIu64,
-             role_table[post->role].name, post->slot, log_quote(quoted, why, strlen(why)), ms);
-    take_fate(herd, g, post, fate);
+    posts_take_fate(herd, g, post, fate);
 }
 
 void herd_refuse(struct herd *herd, struct seat *seat, int code)
@@ -429,7 +332,7 @@ void herd_refuse(struct herd *herd, struct seat *seat, int code)
     if (is_next)
         log_warn("fork refused", "for=worker slot=%d why=\"%s\"", post->slot, strerror(code));
     else if (post)
-        refused(herd, g, post, strerror(code));
+        posts_refuse(herd, g, post, strerror(code));
 }
 
 /* Why a start fails, should this be the death that ends it: in its own words, or in ours. */
@@ -460,7 +363,7 @@ void herd_bury(struct herd *herd, struct seat *seat)
     struct generation *g = herd_generation(herd, seat);
     struct post *post = generation_find_post(g, seat);
     seat->has_task = tasks_peek(herd, seat, &(struct task){0}) != TASK_NONE;
-    enum decide_fate fate = vacate(herd, g, post, seat, false, &ms);
+    enum decide_fate fate = posts_vacate(herd, g, post, seat, false, &ms);
     struct obituary obituary;
     obituary_open(&obituary, herd, seat);
     (void)obituary_print_end(&obituary, herd, seat, end);
@@ -481,7 +384,7 @@ void herd_bury(struct herd *herd, struct seat *seat)
         herd_release(herd, seat);
     herd->is_changed = true;
     if (post)
-        take_fate(herd, g, post, fate);
+        posts_take_fate(herd, g, post, fate);
 }
 
 /* ---- Events */
@@ -549,57 +452,17 @@ bool herd_name(struct herd *herd, struct seat *seat, pid_t pid)
     return true;
 }
 
-/* Returns false: the loader has too much to do, ask it later */
-static bool fill_post(struct herd *herd, struct generation *g, struct post *post,
-                      const struct generation_means *means)
-{
-    struct err err;
-    if (post->seat || post->due_us > herd->now_us)
-        return true;
-    int rc = generation_hire_worker(g, post, means, &err);
-    if (rc == -EAGAIN) {
-        herd->due_us = herd->now_us + RETRY_US;
-        return false;
-    }
-    if (rc < 0)
-        refused(herd, g, post, err.text);
-    herd->is_changed = true;
-    return true;
-}
-
-/* Web workers first: they are what a client waits for. */
-static void fill_generation(struct herd *herd, struct generation *g)
-{
-    struct generation_means means = {&herd->slots, herd->logs, herd->board_fd, herd->now_us};
-    struct err err;
-    bool is_staying = g->leaves_us == 0 && herd->stage == DECIDE_RUNNING;
-    if (is_staying && !g->loader.seat && g->loader.due_us <= herd->now_us &&
-        generation_hire_loader(g, &means, &err) < 0)
-        refused(herd, g, &g->loader, err.text);
-    bool may_go_on = g->loader.seat && g->loader.seat->phase == SEAT_READY;
-    for (uint32_t i = 0; is_staying && may_go_on && i < g->n_workers; i++)
-        may_go_on = fill_post(herd, g, &g->workers[i], &means) && herd->stage == DECIDE_RUNNING;
-    for (uint32_t k = 0; k < g->pools.n; k++) {
-        struct pool *pool = &g->pools.items[k];
-        for (uint32_t i = 0; pools_is_used(&g->pools, (int)k) && i < pool->n_workers; i++) {
-            if (!may_go_on || !may_be_filled(herd, g, &pool->workers[i]))
-                return;
-            may_go_on = fill_post(herd, g, &pool->workers[i], &means);
-        }
-    }
-}
-
 void herd_fill(struct herd *herd)
 {
     herd->due_us = SEAT_NEVER;
     send_owed(herd);
     graves_turn(herd);
     if (herd->stage <= DECIDE_GRACEFUL)
-        fill_generation(herd, herd->current);
+        posts_fill(herd, herd->current);
     if (herd->stage <= DECIDE_GRACEFUL && herd->leaving)
-        fill_generation(herd, herd->leaving);
+        posts_fill(herd, herd->leaving);
     if (herd->stage == DECIDE_RUNNING && herd->candidate && herd->candidate->failure.code == 0)
-        fill_generation(herd, herd->candidate);
+        posts_fill(herd, herd->candidate);
     generation_enter_folder(herd->current);
 }
 
@@ -651,24 +514,6 @@ void herd_stop(struct herd *herd, enum decide_stage stage, const char *why)
     }
 }
 
-/* When a post of a generation is to be filled. */
-static uint64_t next_vacancy_us(const struct herd *herd, const struct generation *g)
-{
-    uint64_t next = SEAT_NEVER;
-    if (!g || g->failure.code != 0)
-        return SEAT_NEVER;
-    bool is_staying = g->leaves_us == 0 && herd->stage == DECIDE_RUNNING;
-    if (!g->loader.seat)
-        return is_staying ? g->loader.due_us : SEAT_NEVER;
-    if (g->loader.seat->phase != SEAT_READY || (!is_staying && herd_count_web(herd, g) == 0))
-        return SEAT_NEVER;
-    for (uint32_t i = 0; is_staying && i < g->n_workers; i++)
-        if (!g->workers[i].seat && g->workers[i].due_us < next)
-            next = g->workers[i].due_us;
-    uint64_t pools_us = pools_next_us(&g->pools);
-    return pools_us < next ? pools_us : next;
-}
-
 uint64_t herd_next_us(const struct herd *herd)
 {
     uint64_t next = coroners_next_us(&herd->coroners);
@@ -686,7 +531,7 @@ uint64_t herd_next_us(const struct herd *herd)
         return next;
     const struct generation *all[] = {herd->current, herd->candidate, herd->leaving};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        uint64_t at = next_vacancy_us(herd, all[i]);
+        uint64_t at = posts_next_us(herd, all[i]);
         next = at < next ? at : next;
     }
     return next;

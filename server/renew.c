@@ -39,7 +39,7 @@ bool renew_hear(struct herd *herd, struct seat *seat, const struct msg *msg)
     return true;
 }
 
-/* The one that has been worn longest, of those that can be replaced and `worn`; that may be NULL. */
+/* Worn longest, of those that can be replaced and `worn`, which may be NULL. */
 static struct post *find_worn_of(struct post *posts, uint32_t n, struct post *worn)
 {
     for (uint32_t slot = 0; slot < n; slot++) {

@@ -1,0 +1,169 @@
+/* Posts: what the loss of one's process means, and filling it again. Process: master. How long to
+ * wait, and whether to go on at all, decide.c says; here it is carried out. */
+#include "server/posts.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "server/cli.h"
+#include "server/daemon.h"
+
+#define RETRY_US (10 * CLOCK_US_PER_MS) /* a loader that is busy takes orders again by then */
+
+/* Who was to come next has the post to itself; else nobody has it. */
+void posts_succeed(struct post *post)
+{
+    post->seat = post->next;
+    post->next = NULL;
+    post->due_us = SEAT_NEVER;
+}
+
+/* Where a generation leaves, its compute workers are replaced as long as somebody may ask them. */
+static bool may_be_filled(const struct herd *herd, const struct generation *g,
+                          const struct post *post)
+{
+    if (g->leaves_us == 0 && herd->stage == DECIDE_RUNNING)
+        return true;
+    return post->role == ROLE_COMPUTE && herd->stage <= DECIDE_GRACEFUL && g->loader.seat &&
+           g->loader.seat->phase == SEAT_READY && herd_count_web(herd, g) > 0;
+}
+
+/* Takes the loss of a post's process in. *out_ms gets the delay, for the log; what it means for the
+ * whole comes back, to be acted on when the log has been written. */
+enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, struct post *post,
+                              const struct seat *seat, bool was_refused, uint64_t *out_ms)
+{
+    *out_ms = 0;
+    if (!post)
+        return DECIDE_REPLACE;
+    if (seat && post->next == seat) {
+        post->next = NULL; /* the worn one goes on: server/renew.c tries again */
+        return DECIDE_REPLACE;
+    }
+    posts_succeed(post);
+    if (post->seat || !may_be_filled(herd, g, post))
+        return DECIDE_REPLACE;
+    struct decide_loss loss = {.role = post->role,
+                               .failures = post->failures,
+                               .was_ready = seat && seat->ready_us != 0,
+                               .had_task = seat && seat->has_task,
+                               .ready_us = seat ? herd->now_us - seat->ready_us : 0,
+                               .was_refused = was_refused,
+                               .is_first_start = !g->has_been_ready,
+                               .is_anyone_serving = generation_count_ready(g) > 0,
+                               .is_candidate = g == herd->candidate};
+    struct decide_replacement next = decide_replace(&loss);
+    post->failures = next.failures;
+    post->due_us = next.fate == DECIDE_REFUSED ? SEAT_NEVER : herd->now_us + next.delay_us;
+    *out_ms = next.delay_us / CLOCK_US_PER_MS;
+    return next.fate;
+}
+
+void posts_take_fate(struct herd *herd, struct generation *g, struct post *post,
+                     enum decide_fate fate)
+{
+    char quoted[LOG_QUOTE_MAX + 8];
+    switch (fate) {
+    case DECIDE_REPLACE:
+        break;
+    case DECIDE_DEGRADED:
+        if (!post->is_degraded)
+            log_error("generation degraded",
+                      "generation=%d missing=%s slot=%d failures=%u does=\"keep trying\"",
+                      g->number, role_table[post->role].name, post->slot, post->failures);
+        post->is_degraded = true;
+        break;
+    case DECIDE_REFUSED:
+        if (g->failure.code == 0)
+            (void)err_set(&g->failure, ECANCELED, "%s", herd->reason);
+        break;
+    case DECIDE_NO_APP:
+        log_error("cannot start", "exit=%d why=%s", CLI_CONFIG,
+                  log_quote(quoted, herd->reason, strlen(herd->reason)));
+        daemon_fail(CLI_CONFIG, herd->reason);
+        herd->exit_code = CLI_CONFIG;
+        herd_stop(herd, DECIDE_QUICK, "app");
+        break;
+    case DECIDE_NO_BOOT:
+        log_error("cannot start", "exit=%d tries=%u why=%s", CLI_NO_BOOT, post->failures,
+                  log_quote(quoted, herd->reason, strlen(herd->reason)));
+        daemon_fail(CLI_NO_BOOT, herd->reason);
+        herd->exit_code = CLI_NO_BOOT;
+        herd_stop(herd, DECIDE_QUICK, "boot");
+        break;
+    }
+}
+
+void posts_refuse(struct herd *herd, struct generation *g, struct post *post, const char *why)
+{
+    uint64_t ms;
+    char quoted[LOG_QUOTE_MAX + 8];
+    (void)snprintf(herd->reason, sizeof herd->reason, "cannot fork: %s", why);
+    enum decide_fate fate = posts_vacate(herd, g, post, NULL, true, &ms);
+    log_warn("fork refused", "for=%s slot=%d why=%s respawn_ms=%" PRIu64,
+             role_table[post->role].name, post->slot, log_quote(quoted, why, strlen(why)), ms);
+    posts_take_fate(herd, g, post, fate);
+}
+
+/* Returns false: the loader has too much to do, ask it later */
+static bool fill_post(struct herd *herd, struct generation *g, struct post *post,
+                      const struct generation_means *means)
+{
+    struct err err;
+    if (post->seat || post->due_us > herd->now_us)
+        return true;
+    int rc = generation_hire_worker(g, post, means, &err);
+    if (rc == -EAGAIN) {
+        herd->due_us = herd->now_us + RETRY_US;
+        return false;
+    }
+    if (rc < 0)
+        posts_refuse(herd, g, post, err.text);
+    herd->is_changed = true;
+    return true;
+}
+
+/* Web workers first: they are what a client waits for. */
+void posts_fill(struct herd *herd, struct generation *g)
+{
+    struct generation_means means = {&herd->slots, herd->logs, herd->board_fd, herd->now_us};
+    struct err err;
+    bool is_staying = g->leaves_us == 0 && herd->stage == DECIDE_RUNNING;
+    if (is_staying && !g->loader.seat && g->loader.due_us <= herd->now_us &&
+        generation_hire_loader(g, &means, &err) < 0)
+        posts_refuse(herd, g, &g->loader, err.text);
+    bool may_go_on = g->loader.seat && g->loader.seat->phase == SEAT_READY;
+    for (uint32_t i = 0; is_staying && may_go_on && i < g->n_workers; i++)
+        may_go_on = fill_post(herd, g, &g->workers[i], &means) && herd->stage == DECIDE_RUNNING;
+    for (uint32_t k = 0; k < g->pools.n; k++) {
+        struct pool *pool = &g->pools.items[k];
+        for (uint32_t i = 0; pools_is_used(&g->pools, (int)k) && i < pool->n_workers; i++) {
+            if (!may_go_on || !may_be_filled(herd, g, &pool->workers[i]))
+                return;
+            may_go_on = fill_post(herd, g, &pool->workers[i], &means);
+        }
+    }
+}
+
+/* When a post of a generation is to be filled. */
+uint64_t posts_next_us(const struct herd *herd, const struct generation *g)
+{
+    uint64_t next = SEAT_NEVER;
+    if (!g || g->failure.code != 0)
+        return SEAT_NEVER;
+    bool is_staying = g->leaves_us == 0 && herd->stage == DECIDE_RUNNING;
+    if (!g->loader.seat)
+        return is_staying ? g->loader.due_us : SEAT_NEVER;
+    if (g->loader.seat->phase != SEAT_READY || (!is_staying && herd_count_web(herd, g) == 0))
+        return SEAT_NEVER;
+    for (uint32_t i = 0; is_staying && i < g->n_workers; i++)
+        if (!g->workers[i].seat && g->workers[i].due_us < next)
+            next = g->workers[i].due_us;
+    uint64_t pools_us = pools_next_us(&g->pools);
+    return pools_us < next ? pools_us : next;
+}

@@ -1,0 +1,194 @@
+/* Tests of server/tasks.c: who is killed for a task, what is told of its loss, and how long one
+ * that has a task in hand may be silent. */
+#include "server/tasks.h"
+
+#include <unistd.h>
+
+#include "tests/unit/server/crew.h"
+
+void loader_main(const struct heritage *heritage)
+{
+    (void)heritage;
+    _exit(0);
+}
+
+static bool overdue(struct crew *crew, const struct seat *web, uint64_t id, int why)
+{
+    struct msg msg = msg_make(MSG_OVERDUE);
+    msg.value = (int64_t)id;
+    msg.about = why;
+    return tasks_hear(&crew->herd, web, &msg);
+}
+
+static void a_task_that_is_overdue_costs_its_worker_the_life(void **state)
+{
+    struct crew *crew = *state;
+    struct msg msg;
+    uint64_t id = crew_give_task(crew, crew->web[0], NOW + S);
+    assert_true(overdue(crew, crew->web[0], id, TASK_LOSS_TIMEOUT));
+    assert_int_equal(crew->compute->phase, SEAT_KILLED);
+    assert_false(task_yield(crew->place, id)); /* it could not answer any more */
+    crew_reap(crew->compute);
+    assert_true(WIFSIGNALED(crew->compute->status));
+    assert_int_equal(WTERMSIG(crew->compute->status), SIGKILL);
+    herd_bury(&crew->herd, crew->compute);
+    assert_int_equal(crew->herd.current->pools.items[0].workers[0].due_us, NOW);
+    assert_non_null(strstr(stage_log(), "compute worker killed pool=default slot=0"));
+    assert_non_null(strstr(stage_log(), "why=\"its task's time is over\""));
+    assert_non_null(strstr(stage_log(), " trace=abc "));
+    graves_turn(&crew->herd);
+    assert_int_equal(crew_hear(crew, crew->web[0], &msg), MSG_TASK_LOST);
+    assert_int_equal(msg.about, TASK_LOSS_TIMEOUT);
+}
+
+static void the_next_task_of_its_worker_is_not_hit(void **state)
+{
+    struct crew *crew = *state;
+    uint64_t id = crew_give_task(crew, crew->web[0], NOW + S);
+    uint64_t before = task_make_id(crew->web[0]->number, 1, 76);
+    assert_true(overdue(crew, crew->web[0], before, TASK_LOSS_CANCELLED));
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+    assert_true(task_yield(crew->place, id)); /* it is done, and about to reply */
+    assert_true(overdue(crew, crew->web[0], id, TASK_LOSS_TIMEOUT));
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+}
+
+static void only_who_asked_may_end_a_task_and_for_a_reason_of_its_own(void **state)
+{
+    struct crew *crew = *state;
+    uint64_t id = crew_give_task(crew, crew->web[0], NOW + S);
+    assert_false(overdue(crew, crew->web[1], id, TASK_LOSS_TIMEOUT));
+    assert_false(overdue(crew, crew->compute, id, TASK_LOSS_TIMEOUT));
+    static const int others[] = {-1,         0, TASK_LOSS_CRASH, TASK_LOSS_MEMORY, TASK_LOSS_KILLED,
+                                 TASK_LOSSES};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_false(overdue(crew, crew->web[0], id, others[i]));
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+}
+
+static void judge(struct crew *crew, uint64_t now_us)
+{
+    crew->herd.now_us = now_us;
+    tasks_judge(&crew->herd, crew->compute);
+    herd_happen(&crew->herd, crew->compute, DECIDE_TIME);
+}
+
+static void one_with_a_task_in_hand_may_be_silent(void **state)
+{
+    struct crew *crew = *state;
+    uint64_t timeout_us = crew->herd.current->rules.timeout_us;
+    uint64_t id = crew_give_task(crew, crew->web[0], NOW + 1000 * S);
+    judge(crew, NOW + 2 * timeout_us);
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+    assert_true(task_yield(crew->place, id)); /* from here on it has nothing to be silent for */
+    judge(crew, NOW + 2 * timeout_us + 1);
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+    judge(crew, NOW + 3 * timeout_us);
+    assert_int_equal(crew->compute->phase, SEAT_ABORTED);
+}
+
+static void one_whose_seat_says_never_is_not_waited_for_for_ever(void **state)
+{
+    struct crew *crew = *state;
+    (void)crew_give_task(crew, crew->web[0], TASK_NEVER_US);
+    judge(crew, NOW + 3600 * S);
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+    judge(crew, NOW + 3700 * S); /* no task may take longer than an hour */
+    assert_int_equal(crew->compute->phase, SEAT_ABORTED);
+}
+
+/* Who asked says so itself, unless it is dead or stopped. */
+static void the_clock_ends_a_task_of_which_nobody_says_that_it_is_overdue(void **state)
+{
+    struct crew *crew = *state;
+    (void)crew_give_task(crew, crew->web[0], NOW + S);
+    judge(crew, NOW + 2 * S);
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+    judge(crew, NOW + 2 * S + 1);
+    assert_int_equal(crew->compute->phase, SEAT_KILLED);
+    assert_int_equal(crew->compute->condemned, TASK_LOSS_TIMEOUT);
+}
+
+static void tasks_of_a_dead_web_worker_end_with_it_where_the_pool_says_so(void **state)
+{
+    struct crew *crew = *state;
+    struct setting_pool *pool = (struct setting_pool *)(uintptr_t)crew->pool;
+    (void)crew_give_task(crew, crew->web[0], NOW + S);
+    crew_kill(crew, crew->web[1]);
+    assert_int_equal(crew->compute->phase, SEAT_READY); /* not its task */
+    pool->on_disconnect = SETTING_ON_DISCONNECT_FINISH;
+    crew_kill(crew, crew->web[0]);
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+    pool->on_disconnect = SETTING_ON_DISCONNECT_CANCEL;
+    tasks_abandon(&crew->herd, crew->web[0]);
+    assert_int_equal(crew->compute->phase, SEAT_KILLED);
+    assert_int_equal(crew->compute->condemned, TASK_LOSS_CANCELLED);
+}
+
+static void one_that_dies_idle_again_and_again_is_replaced_later_and_later(void **state)
+{
+    struct crew *crew = *state;
+    const struct post *post = &crew->herd.current->pools.items[0].workers[1];
+    static const uint64_t waits_ms[] = {0, 100, 200, 400};
+    for (size_t i = 0; i < sizeof waits_ms / sizeof waits_ms[0]; i++) {
+        struct seat *seat = crew_add(crew, ROLE_COMPUTE, 1);
+        crew_kill(crew, seat);
+        assert_true(post->due_us == NOW + waits_ms[i] * 1000);
+        fd_close(&crew->ends[seat->number]);
+        herd_release(&crew->herd, seat);
+    }
+}
+
+static void every_cause_is_a_loss_of_some_kind(void **state)
+{
+    (void)state;
+    for (int cause = 0; cause < CAUSES; cause++) {
+        enum task_loss loss = tasks_loss_of(0, (enum cause)cause);
+        assert_true(loss > 0 && loss < TASK_LOSSES);
+        assert_int_equal(tasks_loss_of(TASK_LOSS_TIMEOUT, (enum cause)cause), TASK_LOSS_TIMEOUT);
+    }
+    assert_int_equal(tasks_loss_of(0, CAUSE_IS_REFUSED), TASK_LOSS_MEMORY);
+    assert_int_equal(tasks_loss_of(0, CAUSE_IS_LIMIT), TASK_LOSS_CPU);
+}
+
+/* A worker may have written anything there. */
+static void nonsense_in_a_seat_hurts_nobody(void **state)
+{
+    struct crew *crew = *state;
+    struct msg lost;
+    char text[TASKS_TEXT_MAX];
+    uint64_t seed = 42;
+    for (int round = 0; round < 2000; round++) {
+        uint64_t words[sizeof(struct task_seat) / sizeof(uint64_t)];
+        uint64_t id = crew_give_task(crew, crew->web[0], TASK_NEVER_US);
+        memcpy(words, crew->place, sizeof words);
+        for (int i = 0; i < 3; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            words[(seed >> 33) % (sizeof words / sizeof words[0])] ^= UINT64_C(1)
+                                                                      << (seed >> 20 & 63);
+        }
+        memcpy(crew->place, words, sizeof words);
+        (void)tasks_print(&crew->herd, crew->compute, text);
+        (void)tasks_tell_loss(&crew->herd, crew->compute, CAUSE_IS_CRASH, "", &lost);
+        memset(crew->place, 0, sizeof *crew->place);
+        assert_true(id != 0);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, crew_open, crew_close)
+    const struct CMUnitTest tests[] = {
+        TEST(a_task_that_is_overdue_costs_its_worker_the_life),
+        TEST(the_next_task_of_its_worker_is_not_hit),
+        TEST(only_who_asked_may_end_a_task_and_for_a_reason_of_its_own),
+        TEST(one_with_a_task_in_hand_may_be_silent),
+        TEST(one_whose_seat_says_never_is_not_waited_for_for_ever),
+        TEST(the_clock_ends_a_task_of_which_nobody_says_that_it_is_overdue),
+        TEST(tasks_of_a_dead_web_worker_end_with_it_where_the_pool_says_so),
+        TEST(one_that_dies_idle_again_and_again_is_replaced_later_and_later),
+        cmocka_unit_test(every_cause_is_a_loss_of_some_kind),
+        TEST(nonsense_in_a_seat_hurts_nobody),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

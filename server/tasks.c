@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/clock.h"
@@ -125,10 +126,15 @@ const char *tasks_print(const struct herd *herd, const struct seat *seat, char o
     out[0] = '\0';
     if (tasks_peek(herd, seat, &task) == TASK_NONE)
         return out;
+    char route[sizeof(((struct route_stats *)0)->name)] = "";
+    char quoted[LOG_QUOTE_MAX + 8];
+    if (task.route < herd->board.n_routes)
+        memcpy(route, scoreboard_peek(&herd->board, seat->number).routes[task.route].name,
+               sizeof route - 1);
     bool is_past = task.queued_us != 0 && task.queued_us < herd->now_us;
     (void)snprintf(out, TASKS_TEXT_MAX,
-                   " task=%016" PRIx64 " task_route=%u%s%.*s since_ms=%" PRIu64, task.id,
-                   task.route, task.trace_len > 0 ? " trace=" : "", (int)task.trace_len, task.trace,
+                   " task=%016" PRIx64 " route=%s%s%.*s since_ms=%" PRIu64, task.id,
+                   log_quote(quoted, route, strlen(route)), task.trace_len > 0 ? " trace=" : "", (int)task.trace_len, task.trace,
                    is_past ? (herd->now_us - task.queued_us) / CLOCK_US_PER_MS : 0);
     return out;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -153,8 +154,19 @@ static int read_request(struct hand *h)
 
 /* ---- the app's turn ---- */
 
+/* For those who look at what it has in hand, or had. One name at a time: most routes never come
+ * here, and each page of the table is memory. */
+static void name_route(struct compute *c, const struct route *route)
+{
+    if (route->index >= c->settings->limit_routes || c->part.routes[route->index].name[0])
+        return;
+    struct route_stats *stats = &c->part.routes[route->index];
+    (void)snprintf(stats->name, sizeof stats->name, "%s %s", route->method, route->pattern);
+}
+
 static void enter_app(struct hand *h)
 {
+    name_route(h->c, h->ex->req.match.route);
     struct request_entry *entry = &h->c->part.head->current;
     entry_fill(entry, &h->ex->req);
     crash_set_request(&h->ex->req);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "ipc/msg.h"
@@ -17,7 +18,8 @@
 #include "server/strangers.h"
 #include "server/tasks.h"
 
-#define FRAMES_A_TURN 64 /* of one channel, so that no child keeps us busy */
+#define FRAMES_A_TURN 64             /* of one channel, so that no child keeps us busy */
+#define LOST_RETRY_US CLOCK_US_PER_S /* until it may have room for descriptors; a guess */
 
 static bool is_from(const struct seat *seat, enum role role)
 {
@@ -68,6 +70,10 @@ static bool hear_lost(struct herd *herd, struct seat *seat, const struct msg *ms
 {
     if (msg->about == MSG_LOGS)
         return reopen_hear_lost(seat, msg, herd->now_us);
+    if ((msg->about == MSG_SEGMENT || msg->about == MSG_POOL) && is_from(seat, ROLE_WEB)) {
+        herd_owe_pools(herd, seat, msg->about == MSG_SEGMENT, herd->now_us + LOST_RETRY_US);
+        return true;
+    }
     if (msg->about != MSG_LISTEN || !is_from(seat, ROLE_WEB) || msg->value < 0 ||
         msg->value >= (int64_t)herd->slots.n_words * 64)
         return false;

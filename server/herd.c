@@ -184,12 +184,33 @@ static void send_order(struct herd *herd, struct seat *seat, enum msg_type type)
     }
 }
 
+void herd_owe_pools(struct herd *herd, struct seat *web, bool is_all, uint64_t at_us)
+{
+    web->owes_pools = is_all || web->owes_pools == 2 ? 2 : 1;
+    web->pools_again_us = at_us;
+    herd->due_us = at_us < herd->due_us ? at_us : herd->due_us;
+}
+
+static void send_pools(struct herd *herd, struct seat *seat)
+{
+    const struct pools *pools = &herd_generation(herd, seat)->pools;
+    if (seat->pools_again_us > herd->now_us ||
+        pools_send_again(pools, seat->channel_fd, seat->owes_pools == 2) == -EAGAIN)
+        herd_owe_pools(herd, seat, false,
+                       seat->pools_again_us > herd->now_us ? seat->pools_again_us
+                                                           : herd->now_us + RETRY_US);
+    else
+        seat->owes_pools = 0; /* or its end will be seen */
+}
+
 static void send_owed(struct herd *herd)
 {
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         struct seat *seat = &herd->slots.seats[i];
         if (seat->phase == SEAT_FREE || seat->channel_fd < 0 || !send_retires(herd, seat))
             continue;
+        if (seat->owes_pools != 0)
+            send_pools(herd, seat);
         if (seat->owed_order != 0)
             send_order(herd, seat, seat->owed_order);
     }
@@ -354,6 +375,28 @@ static void keep_reason(struct herd *herd, const struct seat *seat)
                        what, WEXITSTATUS(seat->status));
 }
 
+/* What a compute worker may have done before its end to what it shared with others. */
+static void clean_up(struct herd *herd, const struct seat *dead)
+{
+    struct err err;
+    struct pools *pools = &herd_generation(herd, dead)->pools;
+    if (dead->role != ROLE_COMPUTE)
+        return;
+    herd->has_strangers |= pools->items[dead->pool].settings->fork != 0;
+    int rc = pools_mend(pools, dead->pool, &err);
+    if (rc == 0)
+        return;
+    log_event(rc > 0 ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "queue shut",
+              "pool=%s why=\"%s\" does=\"%s\"", pools_name(pools, dead->pool),
+              rc > 0 ? "somebody who had an end of it called shutdown(2)" : err.text,
+              rc > 0 ? "another one; what waited in it is lost" : "try again");
+    for (uint32_t i = 0; rc > 0 && i < herd->slots.n_used; i++) {
+        struct seat *web = &herd->slots.seats[i];
+        if (web->role == ROLE_WEB && web->generation == dead->generation && web->channel_fd >= 0)
+            herd_owe_pools(herd, web, false, herd->now_us);
+    }
+}
+
 void herd_bury(struct herd *herd, struct seat *seat)
 {
     char end[OBITUARY_END_MAX];
@@ -378,6 +421,7 @@ void herd_bury(struct herd *herd, struct seat *seat)
              tasks_print(herd, seat, task), ms);
     obituary_close(&obituary, herd, seat);
     tasks_abandon(herd, seat);
+    clean_up(herd, seat);
     bool has_lost =
         tasks_tell_loss(herd, seat, obituary.cause, obituary_why(&obituary, seat), &lost);
     if (!graves_open(herd, seat, has_lost ? &lost : NULL))

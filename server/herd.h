@@ -47,6 +47,7 @@ struct herd {
     uint64_t now_us;     /* of this turn, set by the loop */
     uint64_t due_us;     /* something could not be sent: try again then; SEAT_NEVER: all was */
     char reason[256];    /* of the latest death or refusal, for a start that fails */
+    bool has_strangers;  /* what a handler has forked may live on: to be killed */
     bool is_changed;     /* seats changed since sockets were lent; cleared by who lends */
 };
 
@@ -95,6 +96,10 @@ void herd_bury(struct herd *herd, struct seat *seat);
 
 /* Empties a seat's part of the shared table and gives it to the next. */
 void herd_release(struct herd *herd, struct seat *seat);
+
+/* A web worker is to get the queues of its generation's compute pools once more, not before at_us.
+ * is_all  and the segment */
+void herd_owe_pools(struct herd *herd, struct seat *web, bool is_all, uint64_t at_us);
 
 /* Tells a worker to give up a socket whose address is given up (MSG_RETIRE): at once, or when its
  * channel has room, before whatever it is told next. */

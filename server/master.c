@@ -95,6 +95,7 @@ static void hear_signals(struct master *m);
 static void hear_channels(struct master *m);
 static void judge_seats(struct master *m);
 static void reap_children(struct master *m);
+static void kill_strangers(struct master *m);
 static void follow_succession(struct master *m);
 static void turn_generations(struct master *m);
 static void look_at_files(struct master *m);
@@ -130,6 +131,7 @@ int master_run(struct settings *settings, struct master_start *start)
         hear_channels(&m);
         judge_seats(&m);
         reap_children(&m); /* behind all that may still name a seat */
+        kill_strangers(&m);
         look_at_files(&m);
         follow_succession(&m);
         turn_generations(&m);
@@ -482,6 +484,35 @@ static void reap_children(struct master *m)
         frames_hear(&m->herd, seat); /* what it said before it died, FAILED above all */
         herd_bury(&m->herd, seat);
     }
+}
+
+/* Who is in a seat, or is to be: whose pid is not known yet may be any. */
+static bool is_ours(const void *context, pid_t pid)
+{
+    struct herd *herd = (struct herd *)(uintptr_t)context;
+    return slots_find_by_pid(&herd->slots, pid) || coroners_is_one(&herd->coroners, pid);
+}
+
+static bool is_anyone_unnamed(const struct herd *herd)
+{
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (seat->phase != SEAT_FREE && seat->phase != SEAT_BURIED && seat->pid == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Handlers that may fork can leave children behind, also in groups of their own. */
+static void kill_strangers(struct master *m)
+{
+    if (!m->herd.has_strangers || is_anyone_unnamed(&m->herd))
+        return; /* who is born will be named, and heard */
+    unsigned n = strangers_kill(is_ours, &m->herd);
+    m->herd.has_strangers = n > 0; /* they may leave others behind: their ends are heard */
+    if (n > 0)
+        log_notice("processes killed", "n=%u why=\"left behind by handlers of compute workers\"",
+                   n);
 }
 
 /* ---- Upgrades */

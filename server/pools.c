@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,18 +124,57 @@ static int send_queue(const struct pool *pool, int channel_fd, enum role role, i
     return msg_send(channel_fd, &msg, fd, 1);
 }
 
-int pools_send(const struct pools *pools, int channel_fd, enum role role, int pool)
+static int send_segment(const struct pools *pools, int channel_fd)
 {
-    if (!pools_are_used(pools))
-        return 0;
     struct msg segment = msg_make(MSG_SEGMENT);
     segment.value = (int64_t)pools->slice_bytes;
     segment.about = (int32_t)pools->n_seats;
-    int rc = msg_send(channel_fd, &segment, &pools->segment_fd, 1);
+    return msg_send(channel_fd, &segment, &pools->segment_fd, 1);
+}
+
+static int send_queues(const struct pools *pools, int channel_fd, enum role role, int pool)
+{
+    int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < pools->n; i++)
         if (pools_is_used(pools, (int)i) && (role == ROLE_WEB || pool == (int)i))
             rc = send_queue(&pools->items[i], channel_fd, role, (int)i);
     return rc;
+}
+
+int pools_send(const struct pools *pools, int channel_fd, enum role role, int pool)
+{
+    if (!pools_are_used(pools))
+        return 0;
+    int rc = send_segment(pools, channel_fd);
+    return rc < 0 ? rc : send_queues(pools, channel_fd, role, pool);
+}
+
+int pools_send_again(const struct pools *pools, int channel_fd, bool is_all)
+{
+    if (is_all)
+        return pools_send(pools, channel_fd, ROLE_WEB, -1);
+    return send_queues(pools, channel_fd, ROLE_WEB, -1);
+}
+
+/* Our end to write to was never for reading, so with the other direction gone it is hung up. */
+static bool is_shut(const struct pool *pool)
+{
+    struct pollfd end = {.fd = pool->queue.fd, .events = POLLOUT};
+    return poll(&end, 1, 0) == 1 && (end.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+int pools_mend(struct pools *pools, int number, struct err *err)
+{
+    if (!pools_is_used(pools, number) || !is_shut(&pools->items[number]))
+        return 0;
+    struct pool *pool = &pools->items[number];
+    struct pool fresh = *pool;
+    int rc = open_queue(&fresh, err);
+    if (rc < 0)
+        return rc;
+    close_queue(pool);
+    *pool = fresh; /* commit */
+    return 1;
 }
 
 struct post *pools_find_post(const struct pools *pools, const struct seat *seat)

@@ -56,6 +56,16 @@ bool pools_is_used(const struct pools *pools, int pool);
 int pools_send(const struct pools *pools, int channel_fd, enum role role, int pool)
     __attribute__((warn_unused_result));
 
+/* The same to a web worker that has had it before: what it could not take, or what is new.
+ * is_all   the segment as well; without it the queues, which take the place of those it has */
+int pools_send_again(const struct pools *pools, int channel_fd, bool is_all)
+    __attribute__((warn_unused_result));
+
+/* A queue is shared by all who have an end of it, so each of them can shut it for all, by mistake
+ * or in malice (shutdown(2)): then another takes its place.
+ * Returns  1 it was shut, there is another; 0 it was not; -errno it was, and there is none */
+int pools_mend(struct pools *pools, int pool, struct err *err) __attribute__((warn_unused_result));
+
 /* The post that a compute worker's seat fills, or will fill next; NULL: none. */
 struct post *pools_find_post(const struct pools *pools, const struct seat *seat);
 

@@ -58,6 +58,10 @@ struct seat {
     uint64_t dismissed_us; /* when its post was given to another; 0: it was not. Then it drains as
                               soon as its slot is looked after: server/relief.h */
 
+    uint8_t owes_pools; /* web workers: queues of compute pools are to be sent again, 2: and the
+                           segment; 0: nothing is */
+    uint64_t pools_again_us; /* not before */
+
     enum msg_type owed_order; /* its channel was full: to be sent when there is room; 0: none */
 
     bool is_full;              /* at worker_connections, or is_short, as it says */

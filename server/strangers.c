@@ -27,8 +27,14 @@ bool strangers_is_child(pid_t pid)
            waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
+static bool is_nobody(const void *context, pid_t pid)
+{
+    (void)context, (void)pid;
+    return false;
+}
+
 /* proc(5): /proc/[pid]/task/[tid]/children, where the kernel was built with it. */
-static unsigned kill_listed(void)
+unsigned strangers_kill(bool (*is_ours)(const void *context, pid_t pid), const void *context)
 {
     char *list;
     size_t len;
@@ -41,7 +47,8 @@ static unsigned kill_listed(void)
         long pid = strtol(at, &end, 10);
         if (end == at)
             break;
-        if (pid > 1 && (pid_t)pid != spared && kill((pid_t)pid, SIGKILL) == 0)
+        if (pid > 1 && (pid_t)pid != spared && !is_ours(context, (pid_t)pid) &&
+            kill((pid_t)pid, SIGKILL) == 0)
             n++;
         at = end;
     }
@@ -53,7 +60,7 @@ unsigned strangers_kill_all(void)
 {
     unsigned total = 0;
     for (int round = 0; round < ROUNDS; round++) {
-        unsigned n = kill_listed();
+        unsigned n = strangers_kill(is_nobody, NULL);
         if (n == 0)
             break;
         total += n;

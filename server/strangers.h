@@ -12,6 +12,11 @@ bool strangers_is_child(pid_t pid);
  * upgrade. 0: none */
 void strangers_spare(pid_t pid);
 
+/* Kills every child that is not one of ours. Whom those leave behind comes to us when they die, and
+ * is for the next call.
+ * Returns  how many */
+unsigned strangers_kill(bool (*is_ours)(const void *context, pid_t pid), const void *context);
+
 /* Kills and reaps every child there is. Only when no seat is taken any more.
  * Returns  how many there were, the spared one not counted */
 unsigned strangers_kill_all(void);

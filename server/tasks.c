@@ -132,9 +132,9 @@ const char *tasks_print(const struct herd *herd, const struct seat *seat, char o
         memcpy(route, scoreboard_peek(&herd->board, seat->number).routes[task.route].name,
                sizeof route - 1);
     bool is_past = task.queued_us != 0 && task.queued_us < herd->now_us;
-    (void)snprintf(out, TASKS_TEXT_MAX,
-                   " task=%016" PRIx64 " route=%s%s%.*s since_ms=%" PRIu64, task.id,
-                   log_quote(quoted, route, strlen(route)), task.trace_len > 0 ? " trace=" : "", (int)task.trace_len, task.trace,
+    (void)snprintf(out, TASKS_TEXT_MAX, " task=%016" PRIx64 " route=%s%s%.*s since_ms=%" PRIu64,
+                   task.id, log_quote(quoted, route, strlen(route)),
+                   task.trace_len > 0 ? " trace=" : "", (int)task.trace_len, task.trace,
                    is_past ? (herd->now_us - task.queued_us) / CLOCK_US_PER_MS : 0);
     return out;
 }

@@ -30,8 +30,8 @@ void tasks_abandon(struct herd *herd, const struct seat *web);
 /* What a compute worker has in hand. Returns TASK_NONE also for seats of others */
 enum task_state tasks_peek(const struct herd *herd, const struct seat *seat, struct task *out_task);
 
-/* For the log, what it has in hand: ` task=1f00… route="GET /burn" trace=… since_ms=12`, with a blank in
- * front; "" for nothing. Returns out */
+/* For the log, what it has in hand, with a blank in front: ` task=1f00… route="GET /burn" trace=…
+ * since_ms=12`; "" for nothing. Returns out */
 #define TASKS_TEXT_MAX (LOG_QUOTE_MAX + 320)
 const char *tasks_print(const struct herd *herd, const struct seat *seat, char out[TASKS_TEXT_MAX]);
 

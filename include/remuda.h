@@ -437,6 +437,12 @@ RMD_API void rmd_error(rmd_response *res, int status);
 enum { RMD_END = -1, RMD_ABORT = -2 }; /* complete / broken: cut the connection */
 typedef int (*rmd_producer)(rmd_writer *out, void *state);
 
+/* What the server can say of an error that it answers by itself, beyond its status, for people to
+ * read: "the handler needs more than memory_limit (512 MiB) of its compute pool". For error pages.
+ * Returns  text; NULL: nothing
+ * Safe     lanes: all · threads: the one that runs the handler */
+RMD_API const char *rmd_error_why(const rmd_request *req);
+
 /* ---- what the client would like ----------------------------------------------------------- */
 
 /* Which of what the app has does the client prefer (RFC 9110 §12.5)? By Accept, Accept-Encoding,

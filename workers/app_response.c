@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "http/exchange.h"
 #include "http/stream.h"
 #include "include/remuda.h"
 #include "workers/chain.h"
@@ -178,6 +179,11 @@ void rmd_error(rmd_response *res, int status)
         chain_error(app, res->req, res, status);
     else
         response_error_page(res, res->req->arena, status);
+}
+
+const char *rmd_error_why(const rmd_request *req)
+{
+    return exchange_of(req)->why;
 }
 
 void rmd_stream(rmd_response *res, int status, const char *type, rmd_producer produce, void *state,

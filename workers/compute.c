@@ -169,6 +169,10 @@ static void run_loop(void)
         bool has_task = false;
         int n = epoll_wait(room.epoll_fd, events, EVENTS_MAX, TICK_MS);
         uint64_t now_us = clock_now_us();
+        if (n < 0 && errno != EINTR) {
+            log_error("nothing can be waited for, ending", "reason=\"%s\"", strerror(errno));
+            _exit(EXIT_FAILURE); /* the app has closed what is not its own */
+        }
         atomic_store_explicit(&room.compute.part.head->heartbeat_us, now_us, memory_order_relaxed);
         for (int i = 0; i < n; i++) {
             has_task |= events[i].data.fd == room.queue_fd;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -280,9 +281,13 @@ static void finish(struct hand *h, struct compute_answer *answer)
         await_kill();
     web_count(&c->part.head->tasks, 1);
     int rc = compute_reply_send(h->inbox_fd, &answer->frame, answer->file_fd);
-    if (rc < 0 && rc != -EPIPE)
-        log_error("task not answered", "reason=\"%s\" task=%016llx", strerror(-rc),
+    if (rc < 0 && rc != -EPIPE) {
+        /* The app has closed what is not its own, say. It stays on record: the master tells who
+         * asked. */
+        log_error("task can't be answered, ending", "reason=\"%s\" task=%016llx", strerror(-rc),
                   (unsigned long long)h->task->id);
+        _exit(EXIT_FAILURE);
+    }
     task_rest(c->part.task);
     compute_spool_unmap(&c->spool); /* what was sent of it is a copy */
     if (h->ex)

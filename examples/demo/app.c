@@ -602,8 +602,11 @@ static void error_page(rmd_request *req, rmd_response *res, int status)
 {
     const char *path = rmd_path(req);
     const char *quoted = rmd_json_quote(req, path, strlen(path));
-    rmd_json(res, status, "{\"status\":%d,\"path\":%s,\"trace_id\":\"%s\"}\n", status,
-             quoted ? quoted : "null", rmd_trace_id(req));
+    const char *why = rmd_error_why(req); /* the limit that was too low, say */
+    const char *told = why ? rmd_json_quote(req, why, strlen(why)) : NULL;
+    rmd_json(res, status, "{\"status\":%d,\"path\":%s,%s%s%s\"trace_id\":\"%s\"}\n", status,
+             quoted ? quoted : "null", told ? "\"why\":" : "", told ? told : "", told ? "," : "",
+             rmd_trace_id(req));
 }
 
 /* ---- life of a process -------------------------------------------------------------------- */

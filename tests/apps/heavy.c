@@ -1,0 +1,172 @@
+/* What heavy handlers do at their worst, for the tests of the compute pool. */
+#define _GNU_SOURCE
+
+#include <remuda.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void wait_a_little(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void hello(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    rmd_text(res, 200, "hello\n");
+}
+
+static void who(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    rmd_text(res, 200, "%s %d\n", rmd_role(), (int)getpid());
+}
+
+static void crash(rmd_request *req, rmd_response *res)
+{
+    (void)req, (void)res;
+    *(volatile int *)NULL = 1;
+}
+
+static void loop(rmd_request *req, rmd_response *res)
+{
+    (void)req, (void)res;
+    rmd_log(RMD_LOG_NOTICE, "heavy loops %d", (int)getpid());
+    for (volatile unsigned i = 0;; i++)
+        continue;
+}
+
+static void leave(rmd_request *req, rmd_response *res)
+{
+    (void)req, (void)res;
+    exit(0);
+}
+
+static void stop_oneself(rmd_request *req, rmd_response *res)
+{
+    (void)req, (void)res;
+    rmd_log(RMD_LOG_NOTICE, "heavy stops %d", (int)getpid());
+    (void)raise(SIGSTOP);
+    rmd_text(res, 200, "went on\n");
+}
+
+/* Memory is refused and nobody looks. */
+static void ignore_refusal(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    char *volatile data = malloc((size_t)1 << 40);
+    data[4096] = 1;
+    rmd_text(res, 200, "had\n");
+}
+
+static void *take_memory(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        char *volatile data = malloc(1 << 20);
+        if (!data)
+            abort();
+        for (size_t i = 0; i < 1 << 20; i += 4096)
+            data[i] = 1;
+    }
+}
+
+/* Several threads take what there is, bit by bit. */
+static void threads_take_memory(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    pthread_t thread;
+    for (int i = 0; i < 4; i++)
+        if (pthread_create(&thread, NULL, take_memory, NULL) != 0)
+            abort();
+    for (;;)
+        wait_a_little();
+    rmd_text(res, 200, "had\n");
+}
+
+static void close_all(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    (void)close_range(3, ~0U, 0);
+    rmd_text(res, 200, "closed\n");
+}
+
+/* Whatever socket or pipe it has. */
+static void write_garbage(rmd_request *req, rmd_response *res)
+{
+    static char garbage[5000];
+    long long size = sizeof garbage;
+    (void)rmd_query_int(req, "n", 0, sizeof garbage, &size);
+    memset(garbage, 'x', sizeof garbage);
+    for (int fd = 3; fd < 1024; fd++)
+        for (int i = 0; i < 3; i++)
+            (void)send(fd, garbage, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    rmd_text(res, 200, "written\n");
+}
+
+/* Ten at most of a generation: the test must not harm its machine if nothing holds it in. */
+static void fork_bomb(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    int n = 0;
+    for (int i = 0; i < 10; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            (void)alarm(60);
+            for (;;)
+                (void)pause();
+        }
+        n += pid > 0;
+    }
+    rmd_text(res, 200, "forked %d, %s\n", n, strerror(errno));
+}
+
+/* With `fork: yes`. What it leaves has another session, so that no group reaches it. */
+static void leave_children(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    char text[100] = "";
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            if (i == 1)
+                (void)setsid();
+            (void)alarm(120);
+            for (;;)
+                (void)pause();
+        }
+        size_t len = strlen(text);
+        snprintf(text + len, sizeof(text) - len, "%d ", (int)pid);
+    }
+    rmd_text(res, 200, "%s\n", text);
+}
+
+static const rmd_route routes[] = {
+    {"GET", "/", hello},
+    {"GET", "/who", who, .lane = RMD_COMPUTE},
+    {"GET", "/crash", crash, .lane = RMD_COMPUTE},
+    {"GET", "/loop", loop, .lane = RMD_COMPUTE},
+    {"GET", "/loop-briefly", loop, .lane = RMD_COMPUTE, .timeout_ms = 300},
+    {"GET", "/leave", leave, .lane = RMD_COMPUTE},
+    {"GET", "/stop-briefly", stop_oneself, .lane = RMD_COMPUTE, .timeout_ms = 300},
+    {"GET", "/ignore-refusal", ignore_refusal, .lane = RMD_COMPUTE},
+    {"GET", "/threads-take-memory", threads_take_memory, .lane = RMD_COMPUTE},
+    {"GET", "/close-all", close_all, .lane = RMD_COMPUTE, .timeout_ms = 5000},
+    {"GET", "/write-garbage", write_garbage, .lane = RMD_COMPUTE, .timeout_ms = 5000},
+    {"GET", "/fork-bomb", fork_bomb, .lane = RMD_COMPUTE},
+    {"GET", "/leave-children", leave_children, .lane = RMD_COMPUTE},
+    {0},
+};
+
+RMD_APP(.name = "heavy", .routes = routes);

@@ -143,6 +143,7 @@ void frames_hear(struct herd *herd, struct seat *seat)
                       role_table[seat->role].name, seat->slot, (int)seat->pid,
                       rc > 0 ? msg_names[msg.type] : "?");
             herd_happen(herd, seat, DECIDE_BROKE);
+            fd_close(&seat->channel_fd); /* nothing else that it says is of interest */
         } else if (rc <= 0) {
             fd_close(&seat->channel_fd);
             herd_happen(herd, seat, DECIDE_CLOSED);

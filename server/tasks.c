@@ -28,6 +28,7 @@ static const char *const dooms[TASK_LOSSES] = {
     [TASK_LOSS_TIMEOUT] = "its task's time is over",
     [TASK_LOSS_CPU] = "its task used too much CPU time",
     [TASK_LOSS_CANCELLED] = "nobody waits for its task any more",
+    [TASK_LOSS_KILLED] = "who asked for its task can't take its answer",
 };
 
 static bool is_at_work(const struct seat *seat)

@@ -44,10 +44,10 @@ static void expect(struct client *c, int status, const char *body)
 
 /* ---- one at a time ---- */
 
-static void handlers_of_all_lanes_run_in_the_worker_itself(void **state)
+static void handlers_of_lanes_io_and_auto_run_in_the_worker_itself(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"/loop", "/io", "/compute", "/auto"};
+    static const char *const paths[] = {"/loop", "/io", "/auto"};
     struct server *s = start("1", "strict=no");
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         char *body = client_get(s, paths[i], 200);
@@ -507,7 +507,7 @@ static void idle_server_sleeps(void **state)
     CHECK(after - before < 20 * patience_factor()); /* of 300 for two that spin */
 }
 
-SERVER_MAIN(SERVER_TEST(handlers_of_all_lanes_run_in_the_worker_itself),
+SERVER_MAIN(SERVER_TEST(handlers_of_lanes_io_and_auto_run_in_the_worker_itself),
             SERVER_TEST(a_second_connection_waits_for_the_end_of_the_first),
             SERVER_TEST(an_idle_worker_takes_whoever_comes),
             SERVER_TEST(nobody_waits_while_workers_are_idle),

@@ -1,0 +1,188 @@
+/* What a handler of the compute lane does at its worst: its own client gets an answer, nobody else
+ * notices, the log says what it was, and a fresh worker takes the next task. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/harness/census.h"
+#include "tests/harness/client.h"
+#include "tests/harness/load.h"
+#include "tests/harness/patience.h"
+#include "tests/harness/procs.h"
+#include "tests/harness/server.h"
+
+#define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_MEMORY_LIMIT false
+#else
+#define HAS_MEMORY_LIMIT true
+#endif
+
+static struct reply r;
+
+/* more  a further setting */
+static struct server *start(const char *workers, const char *more)
+{
+    server_let_crash();
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "1", "--set", workers, "--set", more, NULL);
+    s->is_violent = true;
+    return s;
+}
+
+static void ask(struct server *s, const char *target)
+{
+    char request[128];
+    struct client *c = client_to(s);
+    (void)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
+    client_exchange(c, &r, request);
+    client_close(c);
+}
+
+/* Pid of the worker that answers now, which answers. */
+static pid_t who(struct server *s)
+{
+    int pid = 0;
+    ask(s, "/who");
+    CHECK_EQ(r.status, 200);
+    CHECK_EQ(sscanf(r.body.data, "compute %d", &pid), 1);
+    return pid;
+}
+
+static void each_end_is_told_to_its_own_client(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target;
+        int status;
+        const char *body; /* a part of it */
+        const char *died; /* in the log; NULL: it lives */
+        bool is_memory;
+    } rows[] = {
+        {"/crash", 500, "500", "why=\"crashed\"", false},
+        {"/leave", 500, "500", "why=\"the app called exit(0)\"", false},
+        {"/close-all", 500, "500", "exit=1", false},
+        {"/loop-briefly", 504, "504", "why=\"its task's time is over\"", false},
+        {"/stop-briefly", 504, "504", "why=\"its task's time is over\"", false},
+        {"/ignore-refusal", 503, "memory_limit (64 MiB)", "why=\"it was refused memory\"", true},
+        {"/threads-take-memory", 503, "memory_limit", "memory_limit_bytes=67108864", true},
+    };
+    struct server *s = start("compute.workers=1", "compute.memory_limit=64MiB");
+    struct load *load = load_start(server_address(s, 0), 4, "/", "hello\n");
+    pid_t before = who(s);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].is_memory && !HAS_MEMORY_LIMIT)
+            continue;
+        check_context("%s", rows[i].target);
+        server_skip_log(s);
+        ask(s, rows[i].target);
+        CHECK_EQ(r.status, rows[i].status);
+        CHECK_HAS(r.body.data, rows[i].body);
+        const char *died = server_wait_log(s, "compute worker died");
+        CHECK_EQ(lines_number(died, "pid"), before);
+        CHECK_HAS(died, rows[i].died);
+        CHECK_HAS(died, "trace=");
+        pid_t after = who(s);
+        CHECK(after != before);
+        before = after;
+    }
+    check_context("%s", "");
+    struct load_result result = load_finish(load);
+    load_check(&result, 0);
+}
+
+static void a_crash_is_logged_with_its_route(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.workers=1", "strict=no");
+    ask(s, "/crash");
+    const char *crashed = server_wait_log(s, "compute worker crashed");
+    CHECK_HAS(crashed, "route=\"GET /crash\"");
+    CHECK_HAS(crashed, "signal=SEGV");
+}
+
+static void garbage_in_every_socket_hurts_only_its_writer(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"/write-garbage", "/write-garbage?n=96",
+                                          "/write-garbage?n=232", "/write-garbage?n=256",
+                                          "/write-garbage?n=0"};
+    struct server *s = start("compute.workers=1", "strict=no");
+    struct load *load = load_start(server_address(s, 0), 4, "/", "hello\n");
+    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+        check_context("%s", targets[i]);
+        ask(s, targets[i]);
+        CHECK(r.status == 200 || r.status == 500 || r.status == 504);
+        ask(s, "/who"); /* of a worker that may be about to die for it */
+        CHECK(r.status == 200 || r.status == 500);
+    }
+    check_context("%s", "");
+    struct load_result result = load_finish(load);
+    load_check(&result, 0);
+    (void)who(s);
+}
+
+static void no_process_is_made(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.workers=1", "strict=no");
+    pid_t pid = who(s);
+    ask(s, "/fork-bomb");
+    CHECK_EQ(r.status, 200);
+    CHECK_TEXT(r.body.data, "forked 0, Operation not permitted\n");
+    CHECK_EQ(who(s), pid);
+    s->is_violent = false;
+}
+
+static void children_of_a_handler_end_with_its_worker(void **state)
+{
+    (void)state;
+    int children[2] = {0};
+    struct server *s = start("compute.workers=1", "compute.fork=yes");
+    ask(s, "/leave-children");
+    CHECK_EQ(sscanf(r.body.data, "%d %d", &children[0], &children[1]), 2);
+    CHECK(procs_is_alive(children[0]) && procs_is_alive(children[1]));
+    ask(s, "/crash");
+    CHECK_EQ(r.status, 500);
+    for (int i = 0; i < 2; i++) /* of its group, and of a session of its own */
+        CHECK_SAYING(procs_wait_gone(children[i], 10000), "child %d lives", i);
+    (void)who(s);
+}
+
+#define CRASHES 96
+#define AT_A_TIME 8
+
+static void crashes_leave_nothing_behind(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.workers=2", "strict=no");
+    struct client *clients[AT_A_TIME];
+    struct load *load = load_start(server_address(s, 0), 4, "/", "hello\n");
+    load_wait_settled(load);
+    ask(s, "/crash"); /* what is made once is made now */
+    (void)who(s);
+    server_wait_processes(s, 4); /* loader, web worker, both compute workers; no coroner */
+    struct census before = census_take(s);
+    for (int round = 0; round < CRASHES / AT_A_TIME; round++) {
+        for (int i = 0; i < AT_A_TIME; i++) {
+            clients[i] = client_to(s);
+            client_send_text(clients[i], "GET /crash HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        for (int i = 0; i < AT_A_TIME; i++) {
+            client_read(clients[i], &r, false);
+            CHECK_EQ(r.status, 500);
+            client_close(clients[i]);
+        }
+    }
+    (void)who(s);
+    census_wait_same(s, &before);
+    struct load_result result = load_finish(load);
+    load_check(&result, 0);
+}
+
+SERVER_MAIN(SERVER_TEST(each_end_is_told_to_its_own_client),
+            SERVER_TEST(a_crash_is_logged_with_its_route),
+            SERVER_TEST(garbage_in_every_socket_hurts_only_its_writer),
+            SERVER_TEST(no_process_is_made), SERVER_TEST(children_of_a_handler_end_with_its_worker),
+            SERVER_TEST(crashes_leave_nothing_behind))

@@ -1,0 +1,208 @@
+/* Tasks of the compute pool while the processes around them come and go: a reload, a stop, the
+ * death of who asked, of who runs it, of the loader. Clients get whole answers or are told, and
+ * nothing is left over. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/harness/census.h"
+#include "tests/harness/client.h"
+#include "tests/harness/control.h"
+#include "tests/harness/procs.h"
+#include "tests/harness/server.h"
+
+#define ASKERS 4
+
+static struct client *clients[ASKERS];
+static struct reply r;
+
+static struct server *start(const char *setting)
+{
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--set", "compute.workers=1", "--set",
+                                        setting, "--timeout", "2s", NULL);
+    s->is_violent = true;
+    return s;
+}
+
+static struct client *send_burn(struct server *s, unsigned ms)
+{
+    char request[96];
+    struct client *c = client_to(s);
+    (void)snprintf(request, sizeof request, "GET /burn?ms=%u HTTP/1.1\r\nHost: a\r\n\r\n", ms);
+    client_send_text(c, request);
+    return c;
+}
+
+/* One runs, the others wait in the queue. */
+static void send_burns(struct server *s, unsigned ms)
+{
+    char waiting[16];
+    for (int i = 0; i < ASKERS; i++)
+        clients[i] = send_burn(s, ms);
+    (void)snprintf(waiting, sizeof waiting, "%d", ASKERS - 1);
+    control_wait_member(s, "pools.0.queued", waiting);
+}
+
+static void expect(struct client *c, int status)
+{
+    client_read(c, &r, false);
+    CHECK_EQ(r.status, status);
+    client_close(c);
+}
+
+static pid_t compute_pid(struct server *s)
+{
+    char *answer = control_ask(s, "{\"request\":\"status\"}");
+    pid_t pid = (pid_t)control_number(answer, "compute_workers.0.pid");
+    free(answer);
+    return pid;
+}
+
+static void ask_again(struct server *s)
+{
+    free(client_get(s, "/burn?ms=1", 200));
+    free(client_get(s, "/", 200));
+}
+
+static void tasks_that_wait_are_finished_by_their_own_generation(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.queue=50");
+    pid_t old = compute_pid(s);
+    send_burns(s, 300);
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloaded");
+    CHECK(procs_is_alive(old));
+    for (int i = 0; i < ASKERS; i++)
+        expect(clients[i], 200);
+    (void)server_wait_log(s, "generation gone");
+    CHECK(!procs_is_alive(old));
+    ask_again(s);
+    s->is_violent = false;
+}
+
+static void worker_of_a_generation_that_leaves_is_replaced_while_it_is_needed(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.queue=50");
+    pid_t old = compute_pid(s);
+    send_burns(s, 300);
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloaded");
+    CHECK_EQ(kill(old, SIGKILL), 0);
+    int n_lost = 0;
+    for (int i = 0; i < ASKERS; i++) {
+        client_read(clients[i], &r, false);
+        CHECK(r.status == 200 || r.status == 500);
+        n_lost += r.status == 500;
+        client_close(clients[i]);
+    }
+    CHECK(n_lost <= 1);
+    (void)server_wait_log(s, "generation gone");
+    ask_again(s);
+}
+
+static void stop_waits_for_tasks(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.queue=50");
+    send_burns(s, 200);
+    server_signal(s, SIGTERM);
+    for (int i = 0; i < ASKERS; i++)
+        expect(clients[i], 200);
+    CHECK_EQ(server_wait_exit(s), 0);
+    s->is_violent = false;
+}
+
+/* The web worker that has a task out, by what it has in hand. */
+static pid_t asker_pid(struct server *s)
+{
+    char *answer = control_ask(s, "{\"request\":\"status\"}");
+    pid_t pid = 0;
+    for (int i = 0; i < 2; i++) {
+        char path[48];
+        (void)snprintf(path, sizeof path, "workers.%d.inflight", i);
+        if (control_number(answer, path) == 0)
+            continue;
+        (void)snprintf(path, sizeof path, "workers.%d.pid", i);
+        pid = (pid_t)control_number(answer, path);
+    }
+    free(answer);
+    CHECK(pid > 0);
+    return pid;
+}
+
+static void kill_the_asker(struct server *s, const char *killed)
+{
+    ask_again(s);
+    struct census before = census_take(s);
+    pid_t worker = compute_pid(s);
+    struct client *c = send_burn(s, 1000);
+    control_wait_member(s, "compute_workers.0.state", "busy");
+    CHECK_EQ(kill(asker_pid(s), SIGKILL), 0);
+    client_expect_close(c);
+    client_close(c);
+    (void)server_wait_log(s, "worker died");
+    if (killed)
+        CHECK_HAS(server_wait_log(s, "compute worker died"), killed);
+    census_wait_same(s, &before);
+    CHECK_EQ(compute_pid(s) != worker, killed != NULL);
+    ask_again(s);
+}
+
+static void tasks_of_a_web_worker_that_is_killed_end_with_it(void **state)
+{
+    (void)state;
+    kill_the_asker(start("compute.on_disconnect=cancel"), "nobody waits for its task any more");
+}
+
+static void or_are_finished_where_the_pool_says_so(void **state)
+{
+    (void)state;
+    kill_the_asker(start("compute.on_disconnect=finish"), NULL);
+}
+
+static void one_that_is_stopped_while_idle_is_found(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.queue=50");
+    pid_t pid = compute_pid(s);
+    CHECK_EQ(kill(pid, SIGSTOP), 0);
+    (void)server_wait_log(s, "compute worker hangs");
+    CHECK_EQ(lines_number(server_wait_log(s, "compute worker died"), "pid"), pid);
+    ask_again(s);
+}
+
+/* Whoever replaces the worker is forked by the next loader. */
+static void loader_and_worker_that_are_killed_are_replaced(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.queue=50");
+    pid_t loader = (pid_t)lines_number(lines_find_last(&s->log, "loader ready"), "pid");
+    struct census before = census_take(s);
+    CHECK_EQ(kill(loader, SIGKILL), 0);
+    CHECK_EQ(kill(compute_pid(s), SIGKILL), 0);
+    (void)server_wait_log(s, "loader ready");
+    ask_again(s);
+    census_wait_same(s, &before);
+}
+
+static void app_without_heavy_routes_has_no_pool(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(REMUDA_TEST_APPS_DIR "/probe.so", NULL);
+    char *answer = control_ask(s, "{\"request\":\"status\"}");
+    CHECK_HAS(answer, "\"pools\":[]");
+    CHECK_HAS(answer, "\"compute_workers\":[]");
+    CHECK_EQ(procs_fd_count_like(s->pid, "/memfd:remuda-segment"), 0);
+    free(answer);
+}
+
+SERVER_MAIN(SERVER_TEST(tasks_that_wait_are_finished_by_their_own_generation),
+            SERVER_TEST(worker_of_a_generation_that_leaves_is_replaced_while_it_is_needed),
+            SERVER_TEST(stop_waits_for_tasks),
+            SERVER_TEST(tasks_of_a_web_worker_that_is_killed_end_with_it),
+            SERVER_TEST(or_are_finished_where_the_pool_says_so),
+            SERVER_TEST(one_that_is_stopped_while_idle_is_found),
+            SERVER_TEST(loader_and_worker_that_are_killed_are_replaced),
+            SERVER_TEST(app_without_heavy_routes_has_no_pool))

@@ -1,0 +1,188 @@
+/* Tests of server/pools.c: what a pool in use consists of, and who gets what of it. */
+#include "server/pools.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "ipc/msg.h"
+#include "server/generation.h"
+
+#define NOW 1000
+#define SEATS 8
+#define ALL 7U
+
+struct scene {
+    struct settings settings;
+    struct setting_pool items[3];
+    struct pools pools;
+    int channel[2];
+};
+
+static int set_up(void **state)
+{
+    static struct scene scene;
+    static const char *const names[] = {"default", "images", "letters"};
+    scene = (struct scene){0};
+    for (int i = 0; i < 3; i++)
+        scene.items[i] = (struct setting_pool){.name = names[i],
+                                               .workers_min = (uint64_t)i + 1,
+                                               .workers_max = 4,
+                                               .queue = 10 * ((uint64_t)i + 1),
+                                               .segment_bytes = UINT64_C(1) << (20 + i)};
+    scene.settings.compute_pools = (struct setting_pools){scene.items, 3};
+    *state = &scene;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, scene.channel) < 0)
+        return -1;
+    return pools_init(&scene.pools, &scene.settings, NOW);
+}
+
+static int tear_down(void **state)
+{
+    struct scene *scene = *state;
+    pools_fini(&scene->pools);
+    fd_close(&scene->channel[0]);
+    fd_close(&scene->channel[1]);
+    return 0;
+}
+
+/* The next frame in the channel, its descriptor closed. Returns its type; 0: there is none */
+static int hear(struct scene *scene, struct msg *out)
+{
+    int fds[FD_PASS_MAX];
+    size_t n_fds = 0;
+    int rc = msg_receive(scene->channel[1], 0, out, fds, &n_fds);
+    while (n_fds > 0)
+        fd_close(&fds[--n_fds]);
+    return rc == 1 ? out->type : 0;
+}
+
+static void nothing_is_there_before_it_is_used(void **state)
+{
+    struct scene *scene = *state;
+    struct err err;
+    struct msg msg;
+    assert_int_equal(pools_open(&scene->pools, 0, SEATS, &err), 0);
+    assert_false(pools_are_used(&scene->pools));
+    assert_int_equal(pools_count_wanted(&scene->pools), 0);
+    assert_true(pools_next_us(&scene->pools) == SEAT_NEVER);
+    assert_int_equal(pools_send(&scene->pools, scene->channel[0], ROLE_WEB, -1), 0);
+    assert_int_equal(hear(scene, &msg), 0);
+}
+
+static void a_segment_has_a_slice_for_every_seat_of_the_largest_that_a_pool_wants(void **state)
+{
+    struct scene *scene = *state;
+    struct err err;
+    struct stat info;
+    assert_int_equal(pools_open(&scene->pools, 1, SEATS, &err), 0);
+    assert_int_equal(fstat(scene->pools.segment_fd, &info), 0);
+    assert_true(info.st_size == SEATS * (off_t)(UINT64_C(1) << 22));
+}
+
+static void everybody_gets_what_it_needs_and_no_more(void **state)
+{
+    struct scene *scene = *state;
+    struct err err;
+    struct msg msg;
+    assert_int_equal(pools_open(&scene->pools, 5, SEATS, &err), 0);
+    assert_true(pools_is_used(&scene->pools, 0) && pools_is_used(&scene->pools, 2));
+    assert_false(pools_is_used(&scene->pools, 1) || pools_is_used(&scene->pools, 3));
+    assert_int_equal(pools_count_wanted(&scene->pools), 1 + 3);
+    assert_int_equal(pools_next_us(&scene->pools), NOW);
+    assert_int_equal(pools_send(&scene->pools, scene->channel[0], ROLE_WEB, -1), 0);
+    assert_int_equal(hear(scene, &msg), MSG_SEGMENT);
+    assert_int_equal(msg.about, SEATS);
+    assert_int_equal(msg.value, 1 << 22);
+    assert_int_equal(hear(scene, &msg), MSG_POOL);
+    assert_int_equal(msg.slot, 0);
+    assert_int_equal(msg.value & UINT32_MAX, 10);
+    assert_int_equal(hear(scene, &msg), MSG_POOL);
+    assert_int_equal(msg.slot, 2);
+    assert_int_equal(hear(scene, &msg), 0);
+    assert_int_equal(pools_send(&scene->pools, scene->channel[0], ROLE_COMPUTE, 2), 0);
+    assert_int_equal(hear(scene, &msg), MSG_SEGMENT);
+    assert_int_equal(hear(scene, &msg), MSG_POOL);
+    assert_int_equal(msg.slot, 2);
+    assert_int_equal(hear(scene, &msg), 0);
+    assert_int_equal(pools_send_again(&scene->pools, scene->channel[0], false), 0);
+    assert_int_equal(hear(scene, &msg), MSG_POOL);
+    assert_int_equal(hear(scene, &msg), MSG_POOL);
+    assert_int_equal(hear(scene, &msg), 0);
+}
+
+/* A loader that was restarted says the same once more. */
+static void what_is_open_stays(void **state)
+{
+    struct scene *scene = *state;
+    struct err err;
+    assert_int_equal(pools_open(&scene->pools, 1, SEATS, &err), 0);
+    int fds[] = {scene->pools.segment_fd, scene->pools.items[0].read_fd};
+    assert_int_equal(pools_open(&scene->pools, 1 | 1U << 31, SEATS, &err), 0);
+    assert_int_equal(pools_open(&scene->pools, 2, SEATS, &err), 0);
+    assert_int_equal(scene->pools.segment_fd, fds[0]);
+    assert_int_equal(scene->pools.items[0].read_fd, fds[1]);
+    assert_true(pools_is_used(&scene->pools, 1));
+}
+
+static void what_can_not_be_had_leaves_nothing_behind(void **state)
+{
+    struct scene *scene = *state;
+    struct err err;
+    scene->items[2].workers_max = POOLS_WORKERS_MAX;
+    assert_int_equal(pools_open(&scene->pools, ALL, SEATS, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "264 workers together; allowed: 256"));
+    assert_false(pools_are_used(&scene->pools));
+    scene->items[2].workers_max = 4;
+    scene->items[2].queue = UINT32_MAX;
+    assert_true(pools_open(&scene->pools, ALL, SEATS, &err) < 0);
+    assert_non_null(strstr(err.text, "compute pool letters"));
+    assert_false(pools_are_used(&scene->pools));
+    for (int i = 0; i < 3; i++)
+        assert_false(pools_is_used(&scene->pools, i));
+    scene->items[2].queue = 30;
+    assert_int_equal(pools_open(&scene->pools, ALL, SEATS, &err), 0);
+}
+
+static void a_queue_that_is_shut_from_either_end_is_replaced(void **state)
+{
+    struct scene *scene = *state;
+    struct err err;
+    assert_int_equal(pools_open(&scene->pools, 1, SEATS, &err), 0);
+    struct pool *pool = &scene->pools.items[0];
+    const struct task task = task_make(TASK_CALL, 1);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pools_mend(&scene->pools, 0, &err), 0);
+        assert_int_equal(task_send(&pool->queue, &task, scene->channel[0], -1), 0);
+        assert_int_equal(pools_mend(&scene->pools, 0, &err), 0); /* full or not is the same */
+        assert_int_equal(shutdown(i == 0 ? pool->read_fd : pool->queue.fd, SHUT_RDWR), 0);
+        assert_int_equal(pools_mend(&scene->pools, 0, &err), 1);
+        assert_int_equal(task_send(&pool->queue, &task, scene->channel[0], -1), 0);
+        assert_int_equal(pools_count_queued(&scene->pools), 1);
+    }
+    assert_int_equal(pools_mend(&scene->pools, 1, &err), 0); /* not in use */
+    assert_int_equal(pools_mend(&scene->pools, -1, &err), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(nothing_is_there_before_it_is_used),
+        TEST(a_segment_has_a_slice_for_every_seat_of_the_largest_that_a_pool_wants),
+        TEST(everybody_gets_what_it_needs_and_no_more),
+        TEST(what_is_open_stays),
+        TEST(what_can_not_be_had_leaves_nothing_behind),
+        TEST(a_queue_that_is_shut_from_either_end_is_replaced),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

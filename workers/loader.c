@@ -179,8 +179,7 @@ void loader_main(const struct heritage *heritage)
     fd_close(&app_fd);
     if (initialise(&room.app, &err) < 0)
         fail(err.text);
-    uint32_t pools = pools_in_use(heritage->settings, room.app.router);
-    if (pools_tell(heritage->settings, pools, room.app.decl->pool_init, "pool_init", &err) < 0)
+    if (pools_tell(room.app.router, room.app.decl->pool_init, "pool_init", &err) < 0)
         fail(err.text);
     int threads = spawn_count_threads();
     if (threads > 1) {
@@ -192,7 +191,8 @@ void loader_main(const struct heritage *heritage)
     }
     tell_of_lanes();
     atomic_store_explicit(&room.part.head->state, SEAT_STATE_READY, memory_order_relaxed);
-    channel_tell_ready(room.heritage, (int64_t)router_count(room.app.router), pools);
+    channel_tell_ready(room.heritage, (int64_t)router_count(room.app.router),
+                       pools_in_use(heritage->settings, room.app.router));
     serve_orders();
     exit(EXIT_SUCCESS);
 }
@@ -402,15 +402,14 @@ static void unload(void *handle, struct app *app)
 /* ---- without a loader ---- */
 
 /* What a web worker and compute workers would have begun with. Returns 0; -errno, *err */
-static int become_worker(const struct settings *settings, const struct app *app, struct err *err)
+static int become_worker(const struct app *app, struct err *err)
 {
     const rmd_app *decl = app->decl;
-    uint32_t pools = pools_in_use(settings, app->router);
-    int rc = pools_tell(settings, pools, decl->pool_init, "pool_init", err);
+    int rc = pools_tell(app->router, decl->pool_init, "pool_init", err);
     int failed = rc == 0 && decl->worker_init ? decl->worker_init() : 0;
     if (failed)
         rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
-    return rc == 0 ? pools_tell(settings, pools, decl->compute_init, "compute_init", err) : rc;
+    return rc == 0 ? pools_tell(app->router, decl->compute_init, "compute_init", err) : rc;
 }
 
 int loader_run_single(const struct settings *settings, int access_fd, void (*reopen_logs)(void),
@@ -428,7 +427,7 @@ int loader_run_single(const struct settings *settings, int access_fd, void (*reo
     if (rc == 0)
         rc = initialise(&app, err);
     if (rc == 0)
-        rc = become_worker(settings, &app, err);
+        rc = become_worker(&app, err);
     if (rc == 0)
         rc = settings->worker_class == WORKER_CLASS_SYNC
                  ? web_sync_run_single(settings, &app, access_fd, reopen_logs, fds, n_fds, err)
@@ -505,7 +504,7 @@ int loader_call(const struct settings *settings, const struct loader_call *call,
     if (rc == 0)
         rc = initialise(&app, err);
     if (rc == 0)
-        rc = become_worker(settings, &app, err);
+        rc = become_worker(&app, err);
     if (rc == 0) {
         rc = call_app(settings, &app, call, is_head_shown, out, err);
         if (app.decl->worker_exit)
@@ -531,6 +530,8 @@ static void print_notes(const struct settings *settings, const struct route *rou
                       is_sync ? "class sync runs inline" : "this version runs in io");
     else if (route->lane != row->lane)
         (void)fprintf(out, " declared=%s", lane_name(row->lane));
+    if (row->pool && route->lane == RMD_COMPUTE)
+        (void)fprintf(out, " pool=%s", row->pool);
     if (row->body_limit > 0)
         (void)fprintf(out, " limit_request_body=%zu", row->body_limit);
     if (row->timeout_ms > 0)

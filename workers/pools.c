@@ -65,12 +65,31 @@ uint32_t pools_in_use(const struct settings *settings, const struct router *rout
     return bits;
 }
 
-int pools_tell(const struct settings *settings, uint32_t in_use, int (*hook)(const char *pool),
-               const char *what, struct err *err)
+/* NULL: of none. */
+static const char *name_of(const struct router *router, size_t i)
 {
-    for (size_t i = 0; hook && i < settings->compute_pools.n; i++) {
-        const char *name = settings->compute_pools.items[i].name;
-        int rc = in_use >> i & 1U ? hook(name) : 0;
+    const struct route *route = router_route(router, i);
+    if (route->lane != RMD_COMPUTE)
+        return NULL;
+    return route->decl->pool ? route->decl->pool : "default";
+}
+
+static bool is_first_of_pool(const struct router *router, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        const char *name = name_of(router, i);
+        if (name && strcmp(name, name_of(router, at)) == 0)
+            return false;
+    }
+    return true;
+}
+
+int pools_tell(const struct router *router, int (*hook)(const char *pool), const char *what,
+               struct err *err)
+{
+    for (size_t i = 0; hook && i < router_count(router); i++) {
+        const char *name = name_of(router, i);
+        int rc = name && is_first_of_pool(router, i) ? hook(name) : 0;
         if (rc != 0)
             return err_set(err, ECANCELED, "the app's %s returned %d for pool %s", what, rc, name);
     }

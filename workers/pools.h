@@ -25,11 +25,11 @@ int pools_check(const struct settings *settings, const struct router *router, st
 /* Pools that some route is of, as bits: 1 << index. Without one, nobody needs a compute worker. */
 uint32_t pools_in_use(const struct settings *settings, const struct router *router);
 
-/* Calls a hook of the app with the name of each pool in use.
+/* Calls a hook of the app with the name of each pool that some route is of, once.
  * hook     NULL: the app has none
  * what     its name, for messages
  * Returns  0; -ECANCELED, *err: what it returned was not 0 */
-int pools_tell(const struct settings *settings, uint32_t in_use, int (*hook)(const char *pool),
-               const char *what, struct err *err) __attribute__((warn_unused_result));
+int pools_tell(const struct router *router, int (*hook)(const char *pool), const char *what,
+               struct err *err) __attribute__((warn_unused_result));
 
 #endif

@@ -12,6 +12,7 @@
 #include "include/remuda_test.h"
 #include "workers/chain.h"
 #include "workers/inproc.h"
+#include "workers/pools.h"
 
 static const struct http_limits limits = LIMITS_DEFAULT;
 
@@ -48,9 +49,13 @@ rmd_test *rmd_test_new(const rmd_app *app)
     int failed = rc == 0 && app->init ? app->init() : 0;
     if (failed)
         rc = err_set(&err, ECANCELED, "the app's init returned %d", failed);
+    if (rc == 0)
+        rc = pools_tell(t->app.router, app->pool_init, "pool_init", &err);
     failed = rc == 0 && app->worker_init ? app->worker_init() : 0;
     if (failed)
         rc = err_set(&err, ECANCELED, "the app's worker_init returned %d", failed);
+    if (rc == 0)
+        rc = pools_tell(t->app.router, app->compute_init, "compute_init", &err);
     if (rc == 0)
         return t;
     (void)fprintf(stderr, "rmd_test_new: %s\n", err.text);

@@ -152,7 +152,18 @@ static void leave_children(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "%s\n", text);
 }
 
+static char told[200];
+
+static void hooks(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    rmd_text(res, 200, "%s\n", told);
+}
+
 static const rmd_route routes[] = {
+    {"GET", "/hooks", hooks},
+    {"GET", "/hooks/default", hooks, .lane = RMD_COMPUTE},
+    {"GET", "/hooks/other", hooks, .lane = RMD_COMPUTE, .pool = "other"},
     {"GET", "/", hello},
     {"GET", "/who", who, .lane = RMD_COMPUTE},
     {"GET", "/crash", crash, .lane = RMD_COMPUTE},
@@ -169,4 +180,35 @@ static const rmd_route routes[] = {
     {0},
 };
 
-RMD_APP(.name = "heavy", .routes = routes);
+static void tell(const char *what, const char *pool)
+{
+    size_t len = strlen(told);
+    snprintf(told + len, sizeof(told) - len, "%s%s%s", what, pool ? " " : "", pool ? pool : "");
+}
+
+static int on_init(void)
+{
+    tell("init", NULL);
+    return 0;
+}
+
+static int on_pool_init(const char *pool)
+{
+    tell(", pool_init", pool);
+    return 0;
+}
+
+static int on_worker_init(void)
+{
+    tell(", worker_init", NULL);
+    return 0;
+}
+
+static int on_compute_init(const char *pool)
+{
+    tell(", compute_init", pool);
+    return 0;
+}
+
+RMD_APP(.name = "heavy", .routes = routes, .init = on_init, .pool_init = on_pool_init,
+        .worker_init = on_worker_init, .compute_init = on_compute_init);

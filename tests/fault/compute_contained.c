@@ -25,8 +25,8 @@ static struct reply r;
 static struct server *start(const char *workers, const char *more)
 {
     server_let_crash();
-    struct server *s =
-        server_start_app(HEAVY_SO, "--workers", "1", "--set", workers, "--set", more, NULL);
+    struct server *s = server_start_app(HEAVY_SO, "--workers", "1", "--set", workers, "--set", more,
+                                        "--set", "pools.other.workers=1", NULL);
     s->is_violent = true;
     return s;
 }
@@ -150,6 +150,35 @@ static void children_of_a_handler_end_with_its_worker(void **state)
     (void)who(s);
 }
 
+static void cpu_time_is_limited(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.workers=1", "compute.cpu_limit=1s");
+    ask(s, "/loop");
+    CHECK_EQ(r.status, 503);
+    CHECK_HAS(r.body.data, "cpu_limit (1 s)");
+    CHECK_HAS(server_wait_log(s, "compute worker died"), "signal=XCPU");
+    (void)who(s);
+}
+
+static void hooks_are_called_where_they_belong(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"/hooks", "init, pool_init default, pool_init other, worker_init\n"},
+        {"/hooks/default",
+         "init, pool_init default, pool_init other, worker_init, compute_init default\n"},
+        {"/hooks/other",
+         "init, pool_init default, pool_init other, worker_init, compute_init other\n"},
+    };
+    struct server *s = start("compute.workers=1", "strict=no");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ask(s, rows[i][0]);
+        CHECK_TEXT(r.body.data, rows[i][1]);
+    }
+    s->is_violent = false;
+}
+
 #define CRASHES 96
 #define AT_A_TIME 8
 
@@ -162,7 +191,7 @@ static void crashes_leave_nothing_behind(void **state)
     load_wait_settled(load);
     ask(s, "/crash"); /* what is made once is made now */
     (void)who(s);
-    server_wait_processes(s, 4); /* loader, web worker, both compute workers; no coroner */
+    server_wait_processes(s, 5); /* loader, web worker, compute workers; no coroner */
     struct census before = census_take(s);
     for (int round = 0; round < CRASHES / AT_A_TIME; round++) {
         for (int i = 0; i < AT_A_TIME; i++) {
@@ -184,5 +213,7 @@ static void crashes_leave_nothing_behind(void **state)
 SERVER_MAIN(SERVER_TEST(each_end_is_told_to_its_own_client),
             SERVER_TEST(a_crash_is_logged_with_its_route),
             SERVER_TEST(garbage_in_every_socket_hurts_only_its_writer),
-            SERVER_TEST(no_process_is_made), SERVER_TEST(children_of_a_handler_end_with_its_worker),
+            SERVER_TEST(no_process_is_made), SERVER_TEST(cpu_time_is_limited),
+            SERVER_TEST(hooks_are_called_where_they_belong),
+            SERVER_TEST(children_of_a_handler_end_with_its_worker),
             SERVER_TEST(crashes_leave_nothing_behind))

@@ -35,6 +35,7 @@
 #include "server/cli.h"
 #include "server/daemon.h"
 #include "server/frames.h"
+#include "server/growth.h"
 #include "server/herd.h"
 #include "server/inherit.h"
 #include "server/listen.h"
@@ -293,6 +294,7 @@ static void wait_for_events(struct master *m)
         herd_next_us(&m->herd),
         succession_is_waiting(&m->succession) ? SEAT_NEVER : steer_next_us(&m->steer, &m->herd),
         tasks_next_us(&m->herd),
+        growth_next_us(&m->herd),
         reopen_next_us(&m->reopen),
         relief_next_us(&m->herd),
         m->herd.leaves_us ? m->herd.leaves_us : SEAT_NEVER,
@@ -534,6 +536,7 @@ static void turn_generations(struct master *m)
     if (succession_is_alone(&m->succession))
         scale_open_slots(&m->herd, &m->listeners);
     renew_turn(&m->renew, &m->herd);
+    growth_turn(&m->herd);
 }
 
 /* ---- The stop */

@@ -24,6 +24,9 @@ struct pool {
     uint32_t n_workers;      /* that there should be */
     int read_fd;             /* its queue, for those who work in it; -1: it is not in use */
     struct task_queue queue; /* likewise, for web workers; fd -1 */
+    uint64_t look_us;        /* server/growth.h: when it is looked at next, */
+    uint64_t waits_us;       /* since when tasks wait, */
+    uint64_t spares_us;      /* and since when not all workers are needed; 0: it is not so */
 };
 
 struct pools {

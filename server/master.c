@@ -20,6 +20,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -457,12 +459,18 @@ static void kill_group_of_next(struct master *m)
         (void)kill(-info.si_pid, SIGKILL);
 }
 
+static uint64_t to_ms(struct timeval t)
+{
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_usec / 1000;
+}
+
 static void reap_children(struct master *m)
 {
     for (;;) {
         int status;
         kill_group_of_next(m);
-        pid_t pid = waitpid(-1, &status, WNOHANG);
+        struct rusage used;
+        pid_t pid = wait4(-1, &status, WNOHANG, &used);
         if (pid <= 0)
             break;
         struct seat *seat = slots_find_by_pid(&m->herd.slots, pid);
@@ -471,6 +479,8 @@ static void reap_children(struct master *m)
         if (seat) {
             seat->is_dead = true;
             seat->status = status;
+            seat->peak_rss_bytes = (uint64_t)used.ru_maxrss * 1024;
+            seat->cpu_ms = to_ms(used.ru_utime) + to_ms(used.ru_stime);
             continue;
         }
         if (succession_bury(&m->succession, pid, status))

@@ -180,6 +180,7 @@ const char *obituary_print_end(const struct obituary *obituary, const struct her
 {
     char end[32];
     char limit[64] = "";
+    char used[80] = "";
     char reason[LOG_QUOTE_MAX + 32];
     char panic[LOG_QUOTE_MAX + 32];
     char words[LAST_WORDS_BYTES];
@@ -190,7 +191,10 @@ const char *obituary_print_end(const struct obituary *obituary, const struct her
         (void)snprintf(
             limit, sizeof limit, " memory_limit_bytes=%" PRIu64,
             herd_generation(herd, seat)->pools.items[seat->pool].settings->memory_limit_bytes);
-    (void)snprintf(out, OBITUARY_END_MAX, "%s%s%s%s", end, reason, limit, panic);
+    if (seat->role == ROLE_COMPUTE && seat->peak_rss_bytes > 0)
+        (void)snprintf(used, sizeof used, " peak_rss_bytes=%" PRIu64 " cpu_ms=%" PRIu64,
+                       seat->peak_rss_bytes, seat->cpu_ms);
+    (void)snprintf(out, OBITUARY_END_MAX, "%s%s%s%s%s", end, reason, limit, used, panic);
     return out;
 }
 

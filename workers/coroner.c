@@ -32,8 +32,9 @@
 #include "workers/privileges.h"
 #include "workers/symbols.h"
 
-#define READER_US (5 * CLOCK_US_PER_S)      /* for all names; 0.1 s is usual */
-#define READER_CPU_S 5                      /* the same, should we be gone */
+#define READER_US (5 * CLOCK_US_PER_S) /* for all names; 0.1 s is usual */
+#define READER_CPU_S 5                 /* the same, should we be gone */
+#define NICE 10 /* as a compute worker: a crash loop must not take the CPU of who serves */
 #define READER_BYTES (512U * 1024U * 1024U) /* debug information of a large app, unpacked */
 
 static struct {
@@ -51,6 +52,7 @@ static void read_names(const struct heritage *heritage);
 
 void coroner_main(const struct heritage *heritage)
 {
+    (void)setpriority(PRIO_PROCESS, 0, NICE); /* nobody waits for it, and others serve */
     room.heritage = heritage;
     room.inquest = heritage->inquest;
     room.remains = heritage->inquest->remains;

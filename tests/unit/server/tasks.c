@@ -59,8 +59,7 @@ static void only_who_asked_may_end_a_task_and_for_a_reason_of_its_own(void **sta
     uint64_t id = crew_give_task(crew, crew->web[0], NOW + S);
     assert_false(overdue(crew, crew->web[1], id, TASK_LOSS_TIMEOUT));
     assert_false(overdue(crew, crew->compute, id, TASK_LOSS_TIMEOUT));
-    static const int others[] = {-1,         0, TASK_LOSS_CRASH, TASK_LOSS_MEMORY,
-                                 TASK_LOSSES};
+    static const int others[] = {-1, 0, TASK_LOSS_CRASH, TASK_LOSS_MEMORY, TASK_LOSSES};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         assert_false(overdue(crew, crew->web[0], id, others[i]));
     assert_int_equal(crew->compute->phase, SEAT_READY);

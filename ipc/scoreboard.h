@@ -18,7 +18,7 @@ struct err;
 struct remains;   /* ipc/remains.h */
 struct task_seat; /* ipc/task.h */
 
-#define SCOREBOARD_LAYOUT 7U
+#define SCOREBOARD_LAYOUT 8U
 #define SCOREBOARD_TARGET_MAX 200
 #define SCOREBOARD_TRACE_MAX 128
 #define SCOREBOARD_BATCH_BYTES (64U * 1024U)
@@ -104,6 +104,7 @@ struct seat_head {
     _Atomic uint64_t refused;     /* requests answered 503 since the io queue was full */
     _Atomic uint64_t overdue;     /* threads left behind by request_timeout */
     _Atomic uint64_t tasks;       /* of compute workers: run */
+    _Atomic uint64_t copied;      /* octets of tasks' payloads copied in user space */
     /* Answers by the time from their request's first byte to the end of the loop's turn. */
     _Atomic uint64_t latency[METER_BUCKETS];
     char last_words[256];         /* of a failed assertion, NUL-terminated */

@@ -265,6 +265,7 @@ static void tell_worker(const struct herd *herd, const struct seat *seat, struct
     json_out_u64(out, "lag_us", atomic_load_explicit(&head->lag_us, memory_order_relaxed));
     json_out_u64(out, "io_threads", atomic_load_explicit(&head->io_threads, memory_order_relaxed));
     json_out_u64(out, "io_queued", atomic_load_explicit(&head->io_queued, memory_order_relaxed));
+    json_out_u64(out, "copied_bytes", read_u64(&head->copied));
     tell_latency(head, out);
     if (has_request)
         tell_request(herd, &part, &request, out);
@@ -351,6 +352,7 @@ static void tell_compute_worker(const struct herd *herd, const struct seat *seat
     json_out_text(out, "pool", str_of(pool ? pool : "?"));
     tell_seat(herd, seat, has_task, out);
     json_out_u64(out, "tasks", read_u64(&part.head->tasks));
+    json_out_u64(out, "copied_bytes", read_u64(&part.head->copied));
     if (has_task) {
         (void)snprintf(id, sizeof id, "%016" PRIx64, task.id);
         json_out_text(out, "task", str_of(id));

@@ -280,6 +280,7 @@ static void finish(struct hand *h, struct compute_answer *answer)
     if (!task_yield(c->part.task, h->task->id))
         await_kill();
     web_count(&c->part.head->tasks, 1);
+    atomic_store_explicit(&c->part.head->copied, c->reply.copied, memory_order_relaxed);
     int rc = compute_reply_send(h->inbox_fd, &answer->frame, answer->file_fd);
     if (rc < 0 && rc != -EPIPE) {
         /* The app has closed what is not its own, say. It stays on record: the master tells who

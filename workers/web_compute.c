@@ -354,6 +354,7 @@ static int send_task(struct slot *slot, const struct exchange *ex)
     if (rc < 0)
         return rc;
     d->copied += copied;
+    web_count(&d->web->part.head->copied, copied);
     task_begin(record_of(slot), slot->id);
     rc = task_send(&d->pools[slot->pool].queue, &task, d->reply_fd,
                    task.body == TASK_BODY_SPOOL ? handover_fd(&slot->put, ex) : -1);

@@ -36,7 +36,8 @@ static void who(rmd_request *req, rmd_response *res)
 static void crash(rmd_request *req, rmd_response *res)
 {
     (void)req, (void)res;
-    *(volatile int *)NULL = 1;
+    volatile uintptr_t nowhere = 16; /* of NULL a sanitizer would end it in its own way */
+    *(volatile int *)nowhere = 1;
 }
 
 static void loop(rmd_request *req, rmd_response *res)

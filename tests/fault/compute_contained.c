@@ -161,6 +161,30 @@ static void cpu_time_is_limited(void **state)
     (void)who(s);
 }
 
+/* Of a worker that is asked for more than it may have, until it is dead. */
+static void private_memory_never_exceeds_the_limit(void **state)
+{
+    (void)state;
+    if (!HAS_MEMORY_LIMIT)
+        skip();
+    const unsigned long limit_kib = 64 * 1024;
+    struct server *s = start("compute.workers=1", "compute.memory_limit=64MiB");
+    pid_t pid = who(s);
+    unsigned long before_kib = procs_memory_kib(pid, "RssAnon");
+    unsigned long most_kib = 0;
+    struct client *c = client_to(s);
+    client_send_text(c, "GET /threads-take-memory HTTP/1.1\r\nHost: a\r\n\r\n");
+    while (procs_is_alive(pid)) {
+        unsigned long kib = procs_memory_kib(pid, "RssAnon");
+        most_kib = kib > most_kib ? kib : most_kib;
+    }
+    client_read(c, &r, false);
+    CHECK_EQ(r.status, 503);
+    client_close(c);
+    CHECK_SAYING(most_kib <= before_kib + limit_kib, "%lu KiB of %lu", most_kib, limit_kib);
+    CHECK_SAYING(most_kib > limit_kib / 2, "only %lu KiB", most_kib); /* it was watched */
+}
+
 static void hooks_are_called_where_they_belong(void **state)
 {
     (void)state;
@@ -214,6 +238,7 @@ SERVER_MAIN(SERVER_TEST(each_end_is_told_to_its_own_client),
             SERVER_TEST(a_crash_is_logged_with_its_route),
             SERVER_TEST(garbage_in_every_socket_hurts_only_its_writer),
             SERVER_TEST(no_process_is_made), SERVER_TEST(cpu_time_is_limited),
+            SERVER_TEST(private_memory_never_exceeds_the_limit),
             SERVER_TEST(hooks_are_called_where_they_belong),
             SERVER_TEST(children_of_a_handler_end_with_its_worker),
             SERVER_TEST(crashes_leave_nothing_behind))

@@ -65,15 +65,15 @@ struct exchange {
     int wait_ms;              /* what that producer returned */
     atomic_bool is_cancelled; /* nobody waits for the answer any more: written by the loop */
     const _Atomic uint32_t *cancel_word; /* likewise, where not 0, by another process; NULL: none */
-    uint8_t sink;     /* enum sink */
-    uint8_t errand;   /* enum errand */
-    uint16_t failure; /* away_fail(); 0: the errand has been done */
-    bool is_io;       /* its application's code runs elsewhere, not on the loop */
-    bool is_task;     /* and in another process, which can't touch it: hooks.recall() has it
+    uint8_t sink;                        /* enum sink */
+    uint8_t errand;                      /* enum errand */
+    uint16_t failure;                    /* away_fail(); 0: the errand has been done */
+    bool is_io;   /* its application's code runs elsewhere, not on the loop */
+    bool is_task; /* and in another process, which can't touch it: hooks.recall() has it
                                * back at any time */
-    bool is_away;     /* the loop's: it was sent and has not come back */
-    bool is_back;     /* it has, which is not looked at yet */
-    bool is_made;     /* the producer's part has come back */
+    bool is_away; /* the loop's: it was sent and has not come back */
+    bool is_back; /* it has, which is not looked at yet */
+    bool is_made; /* the producer's part has come back */
     bool is_stream_chunked;
     bool is_in_env; /* req.base points into the loop's input buffer */
     bool is_body_in_env;

@@ -721,15 +721,18 @@ static void answers_go_out_from_where_they_lie(void **state)
         const char *target;
         size_t n;
         bool is_large;
-    } rows[] = {{"/made?n=100", 100, false},  {"/made?n=3900", 3900, false},
-                {"/made?n=4200", 4200, true}, {"/made?n=1048576", MIB, true},
-                {"/heap?n=100", 100, false},  {"/heap?n=1048576", MIB, true}};
+        size_t copied; /* in all */
+    } rows[] = {{"/made?n=100", 100, false, 0},  {"/made?n=3900", 3900, false, 0},
+                {"/made?n=4200", 4200, true, 0}, {"/made?n=1048576", MIB, true, 0},
+                {"/heap?n=100", 100, false, 0},  {"/heap?n=1048576", MIB, true, MIB}};
+    const struct seat_head *head = scoreboard_peek(&world.board, 1).head;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         check_context("%s", rows[i].target);
         get(rows[i].target);
         CHECK_EQ(got.res.status, 200);
         CHECK_EQ(got.reply.data_len, rows[i].is_large ? rows[i].n : 0);
         check_filled(rows[i].n);
+        CHECK_EQ(head->copied, rows[i].copied);
     }
     check_context("%s", "");
 }

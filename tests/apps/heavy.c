@@ -48,6 +48,27 @@ static void loop(rmd_request *req, rmd_response *res)
         continue;
 }
 
+/* Without a word, for many of them. */
+static void loop_on(rmd_request *req, rmd_response *res)
+{
+    (void)req, (void)res;
+    for (volatile unsigned i = 0;; i++)
+        continue;
+}
+
+/* Takes n microseconds. */
+static void work(rmd_request *req, rmd_response *res)
+{
+    long long n = 0;
+    struct timespec now, begin;
+    (void)rmd_query_int(req, "n", 0, 1000000, &n);
+    (void)clock_gettime(CLOCK_MONOTONIC, &begin);
+    do
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - begin.tv_sec) * 1000000 + (now.tv_nsec - begin.tv_nsec) / 1000 < n);
+    rmd_text(res, 200, "worked %lld\n", n);
+}
+
 static void leave(rmd_request *req, rmd_response *res)
 {
     (void)req, (void)res;
@@ -170,6 +191,8 @@ static const rmd_route routes[] = {
     {"GET", "/crash", crash, .lane = RMD_COMPUTE},
     {"GET", "/loop", loop, .lane = RMD_COMPUTE},
     {"GET", "/loop-briefly", loop, .lane = RMD_COMPUTE, .timeout_ms = 300},
+    {"GET", "/loop-at-once", loop_on, .lane = RMD_COMPUTE, .timeout_ms = 20},
+    {"GET", "/work", work, .lane = RMD_COMPUTE},
     {"GET", "/leave", leave, .lane = RMD_COMPUTE},
     {"GET", "/stop-briefly", stop_oneself, .lane = RMD_COMPUTE, .timeout_ms = 300},
     {"GET", "/ignore-refusal", ignore_refusal, .lane = RMD_COMPUTE},

@@ -55,6 +55,7 @@ static pid_t compute_pid(struct server *s)
     char *answer = control_ask(s, "{\"request\":\"status\"}");
     pid_t pid = (pid_t)control_number(answer, "compute_workers.0.pid");
     free(answer);
+    CHECK(pid > 0);
     return pid;
 }
 

@@ -79,6 +79,7 @@ static inline int crew_open(void **state)
     if (pools_init(pools, crew.settings, NOW) < 0 || pools_open(pools, 1, CREW_SEATS, &err) < 0)
         return -1;
     crew.herd.current->has_been_ready = true;
+    crew.herd.current->loader.due_us = SEAT_NEVER;
     for (int i = 0; i < CREW_SEATS; i++)
         crew.ends[i] = -1;
     for (int i = 0; i < 2; i++)

@@ -138,6 +138,47 @@ static void one_that_dies_idle_again_and_again_is_replaced_later_and_later(void 
     }
 }
 
+/* Whoever has an end of it may have shut it; web workers can't know but by the master. */
+static void a_queue_that_was_shut_reaches_every_web_worker_anew(void **state)
+{
+    struct crew *crew = *state;
+    struct msg msg = msg_make(MSG_UNLISTEN);
+    assert_int_equal(shutdown(crew->herd.current->pools.items[0].read_fd, SHUT_RDWR), 0);
+    while (msg_send(crew->web[1]->channel_fd, &msg, NULL, 0) == 0)
+        ;
+    crew_kill(crew, crew->compute);
+    assert_non_null(strstr(stage_log(), "queue shut pool=default"));
+    herd_fill(&crew->herd);
+    while (crew_hear(crew, crew->web[0], &msg) == MSG_GONE)
+        ;
+    assert_int_equal(msg.type, MSG_POOL);
+    while (crew_hear(crew, crew->web[1], &msg) == MSG_UNLISTEN)
+        ;
+    assert_int_equal(crew->web[1]->owes_pools, 1); /* its channel had no room */
+    crew->herd.now_us += S;
+    crew->herd.graves.due_us = SEAT_NEVER;
+    herd_fill(&crew->herd);
+    assert_int_equal(crew_hear(crew, crew->web[1], &msg), MSG_POOL);
+    assert_int_equal(crew->web[1]->owes_pools, 0);
+}
+
+/* One that had no descriptor left for it says so. */
+static void a_queue_that_could_not_be_taken_is_sent_again_later(void **state)
+{
+    struct crew *crew = *state;
+    struct msg msg;
+    herd_owe_pools(&crew->herd, crew->web[0], true, NOW + S);
+    assert_true(herd_next_us(&crew->herd) <= NOW + S);
+    herd_fill(&crew->herd);
+    assert_int_equal(crew_hear(crew, crew->web[0], &msg), 0);
+    assert_true(herd_next_us(&crew->herd) <= NOW + S);
+    crew->herd.now_us = NOW + S;
+    herd_fill(&crew->herd);
+    assert_int_equal(crew_hear(crew, crew->web[0], &msg), MSG_SEGMENT);
+    assert_int_equal(crew_hear(crew, crew->web[0], &msg), MSG_POOL);
+    assert_int_equal(crew_hear(crew, crew->web[0], &msg), 0);
+}
+
 static void every_cause_is_a_loss_of_some_kind(void **state)
 {
     (void)state;
@@ -186,6 +227,8 @@ int main(void)
         TEST(the_clock_ends_a_task_of_which_nobody_says_that_it_is_overdue),
         TEST(tasks_of_a_dead_web_worker_end_with_it_where_the_pool_says_so),
         TEST(one_that_dies_idle_again_and_again_is_replaced_later_and_later),
+        TEST(a_queue_that_was_shut_reaches_every_web_worker_anew),
+        TEST(a_queue_that_could_not_be_taken_is_sent_again_later),
         cmocka_unit_test(every_cause_is_a_loss_of_some_kind),
         TEST(nonsense_in_a_seat_hurts_nobody),
     };

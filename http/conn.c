@@ -194,12 +194,12 @@ static int keep_request(struct conn *c)
     if (!ex->is_in_env && !ex->is_body_in_env)
         return 0;
     struct buf *place = ex->is_in_env ? &ex->store : &ex->body.memory;
-    RMD_ASSERT(place->len == 0);
-    if (buf_reserve(place, env->in.cap) < 0)
-        return -ENOMEM;
-    struct buf other = *place;
-    *place = env->in;
-    env->in = other;
+    struct block **block = ex->is_in_env ? &ex->block : &ex->body_block;
+    RMD_ASSERT(place->len == 0 && !*block);
+    int rc = conn_env_part_with_input(env, block, place);
+    if (rc < 0)
+        return rc;
+    ex->has_more |= *block != NULL;
     ex->is_in_env = false;
     ex->is_body_in_env = false;
     return 0;

@@ -101,7 +101,7 @@ __attribute__((cold, noinline)) static bool dispatch_away(struct conn *c)
     if (lane == CONN_LANE_FULL)
         conn_answer_busy(c);
     if (lane == CONN_LANE_AWAY) {
-        ex->is_io = true;
+        ex->is_io = ex->has_more = true;
         conn_app_send(c, ERRAND_HANDLE);
     }
     return lane != CONN_LANE_LOOP;

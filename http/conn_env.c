@@ -2,6 +2,7 @@
  * once an answer. */
 #include "http/conn_env.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/panic.h"
@@ -24,11 +25,69 @@ int conn_env_init(struct conn_env *env, const struct http_limits *limits,
     return rc;
 }
 
+static void drop_input(struct conn_env *env)
+{
+    if (env->in_block)
+        env->in = (struct buf){0};
+    block_drop(&env->in_block);
+    buf_fini(&env->in);
+}
+
 void conn_env_fini(struct conn_env *env)
 {
     exchange_fini_pool(&env->pool);
-    buf_fini(&env->in);
+    drop_input(env);
     buf_fini(&env->out);
+}
+
+static void take_block(struct conn_env *env, struct block *block)
+{
+    env->in_block = block;
+    env->in = (struct buf){.data = block->at, .cap = env->in.cap};
+}
+
+void conn_env_use_blocks(struct conn_env *env, const struct block_source *source)
+{
+    struct buf heap = {0};
+    RMD_ASSERT(!env->view);
+    env->blocks = source;
+    if ((source != NULL) == (env->in_block != NULL))
+        return;
+    if (source) {
+        struct block *block = block_take(source, env->in.cap, true);
+        if (!block)
+            return;
+        buf_fini(&env->in);
+        env->in.cap = block->bytes;
+        take_block(env, block);
+        return;
+    }
+    if (buf_reserve(&heap, env->in.cap) < 0)
+        heap = (struct buf){0}; /* at the end of a worker: nothing is read any more */
+    drop_input(env);
+    env->in = heap;
+}
+
+int conn_env_part_with_input(struct conn_env *env, struct block **out_block, struct buf *out_heap)
+{
+    struct block *block = env->in_block ? block_take(env->blocks, env->in.cap, true) : NULL;
+    if (block) {
+        *out_block = env->in_block;
+        take_block(env, block);
+        return 0;
+    }
+    if (buf_reserve(out_heap, env->in.cap) < 0)
+        return -ENOMEM;
+    struct buf other = *out_heap;
+    if (env->in_block) {
+        *out_block = env->in_block;
+        *out_heap = (struct buf){0};
+        env->in_block = NULL;
+    } else {
+        *out_heap = env->in;
+    }
+    env->in = other;
+    return 0;
 }
 
 void conn_env_set_seed(struct conn_env *env, uint64_t seed)

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/network.h"
 #include "base/str.h"
+#include "http/block.h"
 #include "http/deferred.h"
 #include "http/exchange.h"
 #include "http/forwarded.h"
@@ -74,11 +75,13 @@ struct conn_env {
     struct http_limits limits;
     const struct router *router;
     struct conn_hooks hooks;
-    void *owner;     /* for the hooks */
-    struct buf in;   /* input of the turn; cap is fixed */
-    struct buf out;  /* output of the turn */
-    size_t out_sent; /* of out */
-    char *view;      /* input not yet consumed; in `in`, or NULL */
+    void *owner;                       /* for the hooks */
+    struct buf in;                     /* input of the turn; cap is fixed */
+    struct block *in_block;            /* whose memory `in` is; NULL: it is the heap's */
+    const struct block_source *blocks; /* for input that another process may want; NULL: none */
+    struct buf out;                    /* output of the turn */
+    size_t out_sent;                   /* of out */
+    char *view;                        /* input not yet consumed; in `in`, or NULL */
     size_t view_len;
     struct exchange_pool pool;
     struct list orphans; /* exchanges that run for nobody, of which nothing was said yet */
@@ -105,6 +108,17 @@ int conn_env_init(struct conn_env *env, const struct http_limits *limits,
                   const struct router *router, const struct conn_hooks *hooks, void *owner,
                   size_t in_bytes) __attribute__((warn_unused_result));
 void conn_env_fini(struct conn_env *env);
+
+/* Between two turns: from now on input is received into blocks, where there is room for them, which
+ * is to be asked for again now and then; source NULL: no more. It outlives the environment, or is
+ * taken away before. */
+void conn_env_use_blocks(struct conn_env *env, const struct block_source *source);
+
+/* A request keeps what is in `in`, which becomes another buffer of the same size.
+ * out_block  held; NULL: what it was lies in *out_heap instead
+ * Returns    0; -ENOMEM */
+int conn_env_part_with_input(struct conn_env *env, struct block **out_block, struct buf *out_heap)
+    __attribute__((warn_unused_result));
 
 /* seed  random, one a process, so that no two processes make the same trace ids; 0 at first */
 void conn_env_set_seed(struct conn_env *env, uint64_t seed);

@@ -16,6 +16,8 @@
 #include "http/guard.h"
 
 #define BODY_FIRST_BYTES 65536U   /* a body grows from here; malloc gives pages when touched */
+#define PLACED_MIN_BYTES 4096U    /* a smaller body is copied with the head's image */
+#define PLACED_READ_BYTES 262144U /* of a placed body in one read, so that others get theirs */
 #define EMPTY_LINES_MAX 8U        /* before a request line (RFC 9112 §2.2 asks for at least one) */
 #define CHUNKED_DRAIN_MAX 262144U /* octets of an unwanted chunked body that are read: a guess */
 
@@ -37,6 +39,16 @@ static uint64_t body_limit(const struct exchange *ex, const struct conn_env *env
 static bool is_streamed(const struct route *route)
 {
     return route->decl->stream_body && route->lane != RMD_COMPUTE;
+}
+
+/* A body that another process is to read is received where that can: what has come of it stays in
+ * the loop's input, which is a block, and becomes the request's at the end of the turn. */
+static void place_body(struct exchange *ex, const struct conn_env *env)
+{
+    const struct head *head = &ex->req.head;
+    ex->is_placed = env->in_block && head->has_length && head->content_length > PLACED_MIN_BYTES &&
+                    env->blocks->may(env->blocks->owner, head->content_length);
+    ex->has_more |= ex->is_placed;
 }
 
 /* The head is complete and well-formed: is a body to come, and do we want it? */
@@ -65,8 +77,11 @@ static void begin_body(struct conn *c)
     }
     if (!is_found || is_streamed(req->match.route))
         conn_app_dispatch(c);
-    else if (conn_app_continue(c))
+    else if (conn_app_continue(c)) {
         c->state = head->is_chunked ? CONN_CHUNKED : CONN_LENGTH;
+        if (req->match.route->lane == RMD_COMPUTE)
+            place_body(ex, env);
+    }
 }
 
 static void refuse_body(struct conn *c, int error)
@@ -108,7 +123,8 @@ static void on_body_complete(struct conn *c)
     } else if (ex->sink == SINK_CONSUME) {
         conn_app_feed(c, STR(""));
     } else {
-        int rc = ex->is_body_in_env ? 0 : body_view(&ex->body, &ex->req.body);
+        bool is_here = ex->is_body_in_env || ex->is_placed;
+        int rc = is_here ? 0 : body_view(&ex->body, &ex->req.body);
         if (rc < 0)
             refuse_body(c, rc);
         else
@@ -146,9 +162,11 @@ static bool step_length(struct conn *c)
         ex->body_left -= n;
         ex->body_octets += n;
     }
-    if (ex->sink == SINK_STORE && n > 0 && ex->body_left == 0 && ex->body.len == 0 &&
-        n <= env->limits.body_buffer) {
-        ex->req.body = octets; /* all of it is in this read: stays there */
+    if (ex->sink == SINK_STORE && n > 0 &&
+        (ex->is_placed ||
+         (ex->body_left == 0 && ex->body.len == 0 && n <= env->limits.body_buffer))) {
+        RMD_ASSERT(ex->req.body.len == 0);
+        ex->req.body = octets; /* all of it is in this read, or the rest follows it: stays there */
         ex->is_body_in_env = true;
     } else if (n > 0 && !take_body(c, octets)) {
         return true;
@@ -473,12 +491,62 @@ bool conn_request_step(struct conn *c)
     }
 }
 
+/* ---- where input goes ---- */
+
+static bool is_in_place(const struct conn *c)
+{
+    return c->ex->is_placed && c->ex->sink == SINK_STORE;
+}
+
+/* A block for all of the body. What came with the head lies in the block that was the loop's, which
+ * mostly can be made as long as is wanted; else it moves. Returns false: there is no room */
+static bool lengthen_body(struct exchange *ex, const struct block_source *source)
+{
+    struct str *body = &ex->req.body;
+    size_t bytes = (size_t)ex->req.head.content_length;
+    struct block *begun = block_has(ex->block, body->p, body->len) ? ex->block : ex->body_block;
+    if (body->len > 0 &&
+        source->extend(source->owner, begun, (size_t)(body->p - begun->at) + bytes)) {
+        if (!ex->body_block)
+            ex->body_block = block_hold(begun);
+        return true;
+    }
+    struct block *block = block_take(source, bytes, false);
+    if (block && !source->ready(source->owner, block, 0, body->len))
+        block_drop(&block);
+    if (!block)
+        return false;
+    if (body->len > 0)
+        memcpy(block->at, body->p, body->len);
+    body->p = block->at;
+    block_drop(&ex->body_block);
+    ex->body_block = block;
+    return true;
+}
+
+/* Room behind what there is of a placed body. When there is none it goes the way of all others from
+ * here on: returns false */
+static bool find_place(struct conn *c, char **out_space, size_t *out_room)
+{
+    struct exchange *ex = c->ex;
+    if (!ex->is_long)
+        ex->is_long = lengthen_body(ex, c->env->blocks);
+    if (ex->is_long) {
+        *out_space = (char *)(uintptr_t)ex->req.body.p + ex->req.body.len;
+        *out_room = ex->body_left < PLACED_READ_BYTES ? (size_t)ex->body_left : PLACED_READ_BYTES;
+        return true;
+    }
+    struct str begun = ex->req.body;
+    ex->is_placed = false;
+    ex->req.body = (struct str){0};
+    return begun.len > 0 && body_append(&ex->body, &c->env->limits, begun.p, begun.len) < 0;
+}
+
 /* A body that will fit into memory is read to where it stays. */
 static bool reads_into_body(const struct conn *c)
 {
     const struct exchange *ex = c->ex;
-    return c->state == CONN_LENGTH && ex->sink == SINK_STORE &&
-           ex->req.head.content_length <= c->env->limits.body_buffer;
+    return ex->sink == SINK_STORE && ex->req.head.content_length <= c->env->limits.body_buffer;
 }
 
 bool conn_request_space(struct conn *c, char **out_space, size_t *out_room)
@@ -496,12 +564,24 @@ bool conn_request_space(struct conn *c, char **out_space, size_t *out_room)
             *out_room = cap;
         return true;
     }
+    if (c->state != CONN_LENGTH)
+        return false;
+    if (is_in_place(c) && find_place(c, out_space, out_room))
+        return true;
     if (!reads_into_body(c))
         return false;
     size_t want = ex->body_left < BODY_FIRST_BYTES ? (size_t)ex->body_left : BODY_FIRST_BYTES;
     if (body_reserve(&ex->body, want, out_space, out_room) == 0 && *out_room > ex->body_left)
         *out_room = (size_t)ex->body_left;
     return true;
+}
+
+static void commit_in_place(struct exchange *ex, size_t n)
+{
+    struct block *block = ex->body_block;
+    size_t from = (size_t)(ex->req.body.p - block->at) + ex->req.body.len;
+    block->source->filled(block->source->owner, block, from, n);
+    ex->req.body.len += n;
 }
 
 bool conn_request_commit(struct conn *c, size_t n)
@@ -511,9 +591,14 @@ bool conn_request_commit(struct conn *c, size_t n)
         ex->store.len += n;
         return true;
     }
-    if (!reads_into_body(c))
+    if (c->state != CONN_LENGTH)
         return false;
-    body_commit(&ex->body, n);
+    if (is_in_place(c))
+        commit_in_place(ex, n);
+    else if (reads_into_body(c))
+        body_commit(&ex->body, n);
+    else
+        return false;
     ex->body_left -= n;
     ex->body_octets += n;
     return true;

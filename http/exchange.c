@@ -72,8 +72,10 @@ struct exchange *exchange_take(struct exchange_pool *pool)
     return ex;
 }
 
-static void forget_errands(struct exchange *ex)
+static void forget_more(struct exchange *ex)
 {
+    block_drop(&ex->block);
+    block_drop(&ex->body_block);
     if (ex->made.cap > KEPT_BUFFER_BYTES)
         buf_fini(&ex->made);
     ex->made.len = 0;
@@ -83,6 +85,7 @@ static void forget_errands(struct exchange *ex)
     ex->why = NULL;
     ex->failure = 0;
     ex->is_io = ex->is_task = ex->is_back = ex->is_made = false;
+    ex->has_more = ex->is_placed = ex->is_long = false;
 }
 
 void exchange_give_back(struct exchange_pool *pool, struct exchange *ex)
@@ -93,8 +96,8 @@ void exchange_give_back(struct exchange_pool *pool, struct exchange *ex)
     ex->store.len = 0;
     if (ex->body.memory.cap > 0 || ex->body.fd >= 0)
         body_reset(&ex->body);
-    if (ex->is_io)
-        forget_errands(ex);
+    if (ex->has_more)
+        forget_more(ex);
     if (pool->n >= POOL_MAX) {
         exchange_free(ex);
         return;

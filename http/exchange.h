@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/list.h"
+#include "http/block.h"
 #include "http/body.h"
 #include "http/chunked.h"
 #include "http/deferred.h"
@@ -42,8 +43,10 @@ struct exchange {
     struct rmd_response res;
     struct parse parse;
     struct arena arena;
-    struct buf store; /* octets of a request that did not arrive in one read */
-    struct body body; /* one that did not arrive in one read, or was chunked */
+    struct buf store;         /* octets of a request that did not arrive in one read */
+    struct body body;         /* one that did not arrive in one read, or was chunked */
+    struct block *block;      /* held: what was the loop's input, with head or body; or NULL */
+    struct block *body_block; /* held: in which the body is received; or NULL */
     struct chunked chunked;
     uint64_t body_left;             /* of known length: octets still to come */
     uint64_t body_octets;           /* of the body received, as on the wire, */
@@ -68,12 +71,15 @@ struct exchange {
     uint8_t sink;                        /* enum sink */
     uint8_t errand;                      /* enum errand */
     uint16_t failure;                    /* away_fail(); 0: the errand has been done */
-    bool is_io;   /* its application's code runs elsewhere, not on the loop */
-    bool is_task; /* and in another process, which can't touch it: hooks.recall() has it
+    bool is_io;     /* its application's code runs elsewhere, not on the loop */
+    bool is_task;   /* and in another process, which can't touch it: hooks.recall() has it
                                * back at any time */
-    bool is_away; /* the loop's: it was sent and has not come back */
-    bool is_back; /* it has, which is not looked at yet */
-    bool is_made; /* the producer's part has come back */
+    bool is_away;   /* the loop's: it was sent and has not come back */
+    bool is_back;   /* it has, which is not looked at yet */
+    bool is_made;   /* the producer's part has come back */
+    bool has_more;  /* something of what only some have is to be cleared in the end */
+    bool is_placed; /* req.body grows where it is received, in a block */
+    bool is_long;   /* and body_block has room for all of it */
     bool is_stream_chunked;
     bool is_in_env; /* req.base points into the loop's input buffer */
     bool is_body_in_env;

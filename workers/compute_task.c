@@ -149,7 +149,7 @@ static int read_request(struct hand *h)
         rc = -ENOMEM;
     h->ex->req.deadline_us = task->deadline_us;
     h->ex->cancel_word = &h->record->is_cancelled;
-    h->ex->is_io = true; /* so that all of it is cleared when it is given back */
+    h->ex->is_io = h->ex->has_more = true; /* so that all of it is cleared when it is given back */
     return rc;
 }
 

@@ -1,5 +1,6 @@
-/* See handover.h. A small body goes with the image; a larger one lies behind it in the same run;
- * one that is in a spool file goes by descriptor. A slice that is full makes a spool file of any
+/* See handover.h. A small body goes with the image; a larger one was received where it can be read;
+ * if not so, since it was chunked or the slice had no room then, it is copied behind the image; one
+ * that is in a spool file goes by descriptor. A slice that is full makes a spool file of any
  * body: slower, and no failure. */
 #include "workers/handover.h"
 
@@ -9,6 +10,16 @@
 
 #include "base/fd.h"
 #include "http/image.h"
+#include "workers/blocks.h"
+
+/* The block in which the body was received; NULL: it was not received into one. */
+static struct block *block_of(const struct exchange *ex)
+{
+    struct str body = ex->req.body;
+    return block_has(ex->body_block, body.p, body.len) ? ex->body_block
+           : block_has(ex->block, body.p, body.len)    ? ex->block
+                                                       : NULL;
+}
 
 #define WITH_IMAGE_MAX 4096U /* octets of a body: a page; what it costs to copy them is not felt */
 #define BODY_ALIGN 64U       /* a line of the cache */
@@ -48,6 +59,21 @@ static void put_image(const struct segment_slice *slice, const struct rmd_reques
     image_put_request(req, inside, segment_own(slice, &put->run));
     task->image_at = put->run.at;
     task->image_len = (uint32_t)image_request_bytes(req, inside.len);
+}
+
+/* Nothing is copied but the head. Returns 0; -ENOSPC, -ENOMEM */
+static int put_where_it_lies(struct segment_slice *slice, const struct rmd_request *req,
+                             struct block *block, struct task *task, struct handover *put)
+{
+    int rc = take(slice, image_request_bytes(req, 0), &put->run);
+    if (rc < 0)
+        return rc;
+    put_image(slice, req, (struct str){0}, task, put);
+    put->block = block_hold(block);
+    task->body = TASK_BODY_SLICE;
+    task->body_at = blocks_at(block, req->body.p);
+    task->body_len = req->body.len;
+    return 0;
 }
 
 /* Returns 0; -ENOSPC, -ENOMEM */
@@ -94,6 +120,8 @@ int handover_put(struct segment_slice *slice, const struct exchange *ex, struct 
         rc = take(slice, image_request_bytes(req, req->body.len), &put.run);
         if (rc == 0)
             put_image(slice, req, req->body, task, &put);
+    } else if (block_of(ex)) {
+        rc = put_where_it_lies(slice, req, block_of(ex), task, &put);
     } else {
         rc = ex->body.fd < 0 ? put_beside(slice, req, task, &put) : -ENOSPC;
         if (rc == 0)
@@ -120,4 +148,5 @@ void handover_end(struct segment_slice *slice, struct handover *put)
 {
     fd_close(&put->spool_fd);
     segment_give(slice, &put->run);
+    block_drop(&put->block);
 }

@@ -10,6 +10,7 @@
 /* What was put for a task, until its last word. */
 struct handover {
     struct segment_run run; /* image, and what follows it; may be empty */
+    struct block *block;    /* held: in which the body was received; NULL: it was not */
     int spool_fd;           /* a body that found no room; -1: none. Only until it was sent */
 };
 

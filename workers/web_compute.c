@@ -26,6 +26,7 @@
 #include "http/away.h"
 #include "http/image.h"
 #include "http/stream.h"
+#include "workers/blocks.h"
 #include "workers/channel.h"
 #include "workers/handover.h"
 #include "workers/pools.h"
@@ -71,7 +72,8 @@ struct web_compute {
     struct web *web;
     const struct heritage *heritage;
     struct segment segment;
-    struct segment_run table; /* the records */
+    struct block_source blocks; /* in which the worker receives */
+    struct segment_run table;   /* the records */
     struct task_record *records;
     struct slot *slots; /* n_slots, one a record */
     uint32_t *free;     /* stack of free ones */
@@ -85,7 +87,6 @@ struct web_compute {
     int8_t *pool_of;    /* of each route */
     struct seat *seats; /* n_seats of the segment */
     uint64_t turned_us; /* the slice's last period began */
-    uint64_t copied;    /* octets of bodies, ever */
     struct task_frame frame;
 };
 
@@ -122,7 +123,7 @@ static int open_slots(struct web_compute *d, struct err *err)
     for (size_t i = 0; i < n_routes; i++)
         d->pool_of[i] = (int8_t)pools_of_route(d->web->settings, router_route(router, i));
     while (d->n_free < d->n_slots) {
-        d->slots[d->n_free].desk = d;
+        d->slots[d->n_free] = (struct slot){.desk = d, .put.spool_fd = -1, .seat = NO_SEAT};
         d->free[d->n_free] = d->n_slots - 1 - d->n_free;
         d->n_free++;
     }
@@ -135,7 +136,7 @@ static void close_desk(struct web_compute *d)
         fd_close(&d->pools[i].queue.fd);
     for (uint32_t i = 0; d->slots && i < d->n_slots; i++) {
         buf_fini(&d->slots[i].parts);
-        fd_close(&d->slots[i].put.spool_fd);
+        handover_end(&d->segment.slice, &d->slots[i].put);
     }
     fd_close(&d->inbox_fd);
     fd_close(&d->reply_fd);
@@ -164,8 +165,6 @@ int web_compute_open(struct web *web, const struct heritage *heritage, int fd, u
         rc = open_table(d, err);
     if (rc == 0)
         rc = open_slots(d, err);
-    for (uint32_t i = 0; rc == 0 && i < d->n_slots; i++)
-        d->slots[i].put.spool_fd = -1;
     if (rc == 0 && (rc = task_open_inbox(&d->inbox_fd, &d->reply_fd)) < 0)
         (void)err_set(err, -rc, "inbox: %s", strerror(-rc));
     if (rc < 0) {
@@ -175,6 +174,8 @@ int web_compute_open(struct web *web, const struct heritage *heritage, int fd, u
     if (getrandom(&d->count, sizeof d->count, 0) != (ssize_t)sizeof d->count)
         d->count = clock_now_us() << 8;
     d->turned_us = web->env.now_us;
+    d->blocks = blocks_source(&d->segment.slice);
+    conn_env_use_blocks(&web->env, &d->blocks);
     web->compute = d;
     return 0;
 }
@@ -202,6 +203,7 @@ void web_compute_close(struct web *web)
         next = t->next;
         (void)conn_on_ticket(&web->env, t); /* its connection has ended: it is given back */
     }
+    conn_env_use_blocks(&web->env, NULL);
     close_desk(web->compute);
     web->compute = NULL;
 }
@@ -353,7 +355,6 @@ static int send_task(struct slot *slot, const struct exchange *ex)
     int rc = handover_put(&d->segment.slice, ex, &task, &slot->put, &copied);
     if (rc < 0)
         return rc;
-    d->copied += copied;
     web_count(&d->web->part.head->copied, copied);
     task_begin(record_of(slot), slot->id);
     rc = task_send(&d->pools[slot->pool].queue, &task, d->reply_fd,
@@ -886,6 +887,12 @@ void web_compute_on_tick(struct web *web)
         segment_turn(&d->segment.slice);
     }
     (void)segment_shed(&d->segment.slice, SHED_BYTES);
+    conn_env_use_blocks(&web->env, &d->blocks); /* where there was no room before */
+}
+
+struct segment_slice *web_compute_slice(const struct web *web)
+{
+    return &web->compute->segment.slice;
 }
 
 uint32_t web_compute_count(const struct web *web)

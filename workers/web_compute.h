@@ -52,6 +52,9 @@ void web_compute_on_tick(struct web *web);
  * for. */
 uint32_t web_compute_count(const struct web *web);
 
+/* For tests, and for who measures: the worker's slice. There must be a lane */
+struct segment_slice *web_compute_slice(const struct web *web);
+
 /* ---- hooks of the connection machine (struct conn_hooks), for routes of this lane ---- */
 
 enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req);

@@ -195,32 +195,49 @@ static void turn_clock(uint64_t us)
     web_on_turn(&room.web, room.web.env.now_us + us);
 }
 
-static void ask_with(unsigned i, const char *head, const void *body, size_t body_len)
+/* Sends, and lets the worker receive, until all is sent. */
+static void push(unsigned i, const char *octets, size_t len)
 {
-    static const struct sockaddr_storage address = {.ss_family = AF_UNIX};
-    int ends[2];
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
-    room.client_fd[i] = ends[0];
-    CHECK(write(ends[0], head, strlen(head)) == (ssize_t)strlen(head));
-    room.transfer[i] = (struct transfer){0};
-    transfer_open(&room.transfer[i], &room.web, ends[1], &address);
-    transfer_turn(&room.transfer[i]);
-    for (size_t done = 0; done < body_len;) {
-        ssize_t n = write(ends[0], (const char *)body + done, body_len - done);
+    for (size_t done = 0; done < len;) {
+        ssize_t n = write(room.client_fd[i], octets + done, len - done);
         CHECK(n > 0 || errno == EAGAIN);
         done += n > 0 ? (size_t)n : 0;
         (void)transfer_read(&room.transfer[i]);
         transfer_turn(&room.transfer[i]);
     }
+}
+
+/* How a request is cut into what comes at once. */
+enum { HEAD_ALONE, WITH_BODY, HALF_A_HEAD, WAYS };
+
+static void ask_with(unsigned i, int way, const char *head, const void *text, size_t body_len)
+{
+    static const struct sockaddr_storage address = {.ss_family = AF_UNIX};
+    struct buf octets = {0};
+    int ends[2];
+    CHECK(buf_append(&octets, head, strlen(head)) == 0);
+    CHECK(buf_append(&octets, text, body_len) == 0);
+    size_t first = way == HEAD_ALONE  ? strlen(head)
+                   : way == WITH_BODY ? strlen(head) + body_len
+                                      : strlen(head) / 2;
+    first = first < 50000 ? first : 50000;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+    room.client_fd[i] = ends[0];
+    CHECK(write(ends[0], octets.data, first) == (ssize_t)first);
+    room.transfer[i] = (struct transfer){0};
+    transfer_open(&room.transfer[i], &room.web, ends[1], &address);
+    transfer_turn(&room.transfer[i]);
+    push(i, octets.data + first, octets.len - first);
     while (body_len > 0 && conn_wait(&room.transfer[i].conn) == CONN_WAIT_BODY) {
         (void)transfer_read(&room.transfer[i]);
         transfer_turn(&room.transfer[i]);
     }
+    buf_fini(&octets);
 }
 
 static void ask(unsigned i, const char *octets)
 {
-    ask_with(i, octets, NULL, 0);
+    ask_with(i, HEAD_ALONE, octets, NULL, 0);
 }
 
 /* Exchanges that came back. */
@@ -459,54 +476,129 @@ static void connection_goes_on_behind_it(void **state)
     CHECK_HAS(room.answer, "here\n");
 }
 
-static void bodies_arrive_however_large_they_are(void **state)
+static char body[6000000];
+
+static void fill_body(void)
 {
-    static const size_t sizes[] = {1, 4096, 4097, 65536, 65537, 1000000, 6000000};
-    static char body[6000000];
-    (void)state;
     for (size_t i = 0; i < sizeof body; i++)
         body[i] = (char)(i * 7 + i / 251);
-    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
-        char head[100];
-        (void)snprintf(head, sizeof head,
-                       "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", sizes[k]);
-        ask_with(0, head, body, sizes[k]);
+}
+
+static const char *post(size_t len)
+{
+    static char head[100];
+    (void)snprintf(head, sizeof head, "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
+                   len);
+    return head;
+}
+
+/* The task in hand has the first octets of the body. */
+static void check_body(size_t len)
+{
+    struct exchange *ex = read_task();
+    CHECK_EQ(ex->req.body.len, len);
+    CHECK(memcmp(ex->req.body.p, body, len) == 0);
+    drop_task(ex);
+}
+
+static void bodies_arrive_and_nobody_copies_them(void **state)
+{
+    static const size_t sizes[] = {1, 4096, 4097, 30000, 40000, 65536, 65537, 1000000, 6000000};
+    (void)state;
+    fill_body();
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0] * WAYS; k++) {
+        size_t len = sizes[k / WAYS];
+        check_context("%zu octets, way %zu", len, k % WAYS);
+        ask_with(0, (int)(k % WAYS), post(len), body, len);
         must_take();
-        CHECK_EQ(room.task.body, sizes[k] <= 4096    ? TASK_BODY_NONE
-                                 : sizes[k] <= 65536 ? TASK_BODY_SLICE
-                                                     : TASK_BODY_SPOOL);
-        struct exchange *ex = read_task();
-        CHECK_EQ(ex->req.body.len, sizes[k]);
-        CHECK(memcmp(ex->req.body.p, body, sizes[k]) == 0);
-        drop_task(ex);
+        CHECK_EQ(room.task.body, len <= 4096      ? TASK_BODY_NONE
+                                 : len <= 1000000 ? TASK_BODY_SLICE
+                                                  : TASK_BODY_SPOOL); /* over half of it */
+        check_body(len);
+        reply_text("ok\n");
+        hear();
+        CHECK_HAS(got(0), "ok\n");
+        CHECK_EQ(room.part.head->copied, 0);
+        close_client(0);
+    }
+}
+
+static void bodies_of_many_clients_do_not_mix(void **state)
+{
+    (void)state;
+    fill_body();
+    room.settings->compute_pools.items[0].queue = 100;
+    for (unsigned i = 0; i < QUEUE; i++)
+        ask_with(i, WITH_BODY, post(50000), NULL, 0);
+    for (size_t at = 0; at < 50000; at += 1250) /* by turns */
+        for (unsigned i = 0; i < QUEUE; i++)
+            push(i, body + at, 1250);
+    for (unsigned i = 0; i < QUEUE; i++) {
+        must_take();
+        CHECK_EQ(room.task.body, TASK_BODY_SLICE);
+        check_body(50000);
+    }
+}
+
+static void beginning_moves_where_there_is_no_room_behind_it(void **state)
+{
+    (void)state;
+    fill_body();
+    /* Each keeps the loop's block, of which there are stations for a few only. */
+    for (unsigned i = 0; i < CLIENTS - 1; i++)
+        ask_with(i, HALF_A_HEAD, post(100), NULL, 0);
+    ask_with(CLIENTS - 1, WITH_BODY, post(200000), body, 200000);
+    must_take();
+    CHECK_EQ(room.task.body, TASK_BODY_SLICE);
+    check_body(200000);
+}
+
+static void body_outlives_the_client_that_sent_it(void **state)
+{
+    (void)state;
+    fill_body();
+    room.pool.on_disconnect = SETTING_ON_DISCONNECT_FINISH;
+    ask_with(0, WITH_BODY, post(30000), body, 30000);
+    must_take();
+    close_client(0);
+    ask_with(0, WITH_BODY, post(30000), body + 100, 30000); /* into the memory of the first? */
+    check_body(30000);
+    reply_text("ok\n");
+    hear();
+    close_client(0);
+}
+
+static void body_without_room_in_the_slice_goes_by_a_file(void **state)
+{
+    struct segment_run most;
+    (void)state;
+    fill_body();
+    struct segment_slice *slice = web_compute_slice(&room.web);
+    CHECK(segment_take(slice, SLICE_BYTES / 2, 0, &most) == 0);
+    for (int way = 0; way < WAYS; way++) {
+        ask_with(0, way, post(60000), body, 60000);
+        must_take();
+        check_body(60000);
         reply_text("ok\n");
         hear();
         CHECK_HAS(got(0), "ok\n");
         close_client(0);
     }
-}
-
-static void body_without_room_in_the_slice_goes_by_a_file(void **state)
-{
-    static const char head[] = "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n";
-    static char body[60000];
-    unsigned i = 0;
-    (void)state;
-    room.settings->inflight = INFLIGHT;
-    memset(body, 'x', sizeof body);
-    /* 4 MiB hold 65 of them: so they are kept, from clients that have left. */
-    room.pool.on_disconnect = SETTING_ON_DISCONNECT_FINISH;
-    for (i = 0; i < INFLIGHT - 1; i++) {
-        ask_with(0, head, body, sizeof body);
-        must_take();
-        CHECK_EQ(room.task.body, TASK_BODY_SLICE);
-        close_client(0);
-    }
-    ask_with(0, head, body, sizeof body);
+    /* And with none at all for bodies, but for what is small. */
+    struct segment_run rest[1024];
+    size_t n = 0;
+    while (n < 1024 && segment_take(slice, 4 * SEGMENT_PAGE, 0, &rest[n]) == 0)
+        n++;
+    ask_with(0, HEAD_ALONE, post(60000), body, 60000);
     must_take();
-    struct exchange *ex = read_task();
-    CHECK(memcmp(ex->req.body.p, body, sizeof body) == 0);
-    drop_task(ex);
+    CHECK_EQ(room.task.body, TASK_BODY_SPOOL);
+    check_body(60000);
+    reply_text("ok\n");
+    hear();
+    close_client(0);
+    for (size_t i = 0; i < n; i++)
+        segment_give(slice, &rest[i]);
+    segment_give(slice, &most);
 }
 
 static void body_that_would_be_streamed_comes_whole(void **state)
@@ -531,10 +623,10 @@ static void large_answer_is_sent_from_where_it_lies(void **state)
     hear();
     CHECK(task_is_held(record(), room.task.id));
     CHECK_HAS(got(0), "Content-Length: 1000000\r\n");
-    const char *body = strstr(room.answer, "\r\n\r\n") + 4;
-    CHECK_EQ(room.answer_len - (size_t)(body - room.answer), 1000000);
+    const char *octets = strstr(room.answer, "\r\n\r\n") + 4;
+    CHECK_EQ(room.answer_len - (size_t)(octets - room.answer), 1000000);
     for (size_t i = 0; i < 1000000; i++)
-        if (body[i] != (char)('a' + i % 26))
+        if (octets[i] != (char)('a' + i % 26))
             CHECK_FAIL("octet %zu is another", i);
     CHECK(!task_is_held(record(), room.task.id));
 }
@@ -1064,7 +1156,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(request_arrives_whole_and_its_answer_comes_back),
         TEST(connection_goes_on_behind_it),
-        TEST(bodies_arrive_however_large_they_are),
+        TEST(bodies_arrive_and_nobody_copies_them),
+        TEST(bodies_of_many_clients_do_not_mix),
+        TEST(beginning_moves_where_there_is_no_room_behind_it),
+        TEST(body_outlives_the_client_that_sent_it),
         TEST(body_without_room_in_the_slice_goes_by_a_file),
         TEST(body_that_would_be_streamed_comes_whole),
         TEST(large_answer_is_sent_from_where_it_lies),

@@ -52,6 +52,7 @@ typedef struct rmd_request rmd_request;   /* one request; never outlives its ans
 typedef struct rmd_response rmd_response; /* its answer */
 typedef struct rmd_writer rmd_writer;     /* where a streamed answer is written */
 typedef struct rmd_deferred rmd_deferred; /* a ticket for an answer that comes later */
+typedef struct rmd_call rmd_call;         /* one call of a task, in a compute worker */
 
 /* Borrowed bytes, not NUL-terminated. data may be NULL only when len is 0. */
 typedef struct rmd_slice {
@@ -115,6 +116,21 @@ typedef struct rmd_group {
     rmd_after after;   /* NULL: none */
 } rmd_group;
 
+/* Runs in a compute worker for whoever hands work to it by name, within the limits of its pool.
+ * Only the payload goes there: no pointer of the process that asks, no request.
+ * payload  valid during the call
+ * Returns  0, whatever rmd_call_result() was given goes back; else an error of the app's own, 1 …,
+ *          which goes back instead */
+typedef int (*rmd_task_function)(rmd_call *call, rmd_slice payload);
+
+/* One row of the task table; the last row is all zeros. */
+typedef struct rmd_task {
+    const char *name; /* no two the same */
+    rmd_task_function run;
+    const char *pool;    /* NULL: "default" */
+    unsigned timeout_ms; /* 0: the pool's; else 1 … 3600000 */
+} rmd_task;
+
 /* Order of calls: app.before, group.before, handler, group.after, app.after. The app's own two
  * also run for requests that no route matches. */
 typedef struct rmd_app {
@@ -122,6 +138,7 @@ typedef struct rmd_app {
     unsigned app_size;         /* filled by RMD_APP: sizeof(rmd_app) */
     unsigned route_size;       /* filled by RMD_APP: sizeof(rmd_route) */
     unsigned group_size;       /* filled by RMD_APP: sizeof(rmd_group) */
+    unsigned task_size;        /* filled by RMD_APP: sizeof(rmd_task) */
     const char *name;          /* shown in logs and by `remuda routes` */
     const rmd_route *routes;   /* may be NULL */
     const rmd_group *groups;   /* may be NULL */
@@ -139,6 +156,7 @@ typedef struct rmd_app {
     /* Once in each compute worker, behind worker_init, within the limits of its pool. Not 0: the
      * worker is not used */
     int (*compute_init)(const char *pool);
+    const rmd_task *tasks; /* may be NULL */
 } rmd_app;
 
 /* The one definition that every application has; the server looks it up by this name. */
@@ -149,6 +167,7 @@ extern RMD_API const rmd_app rmd_app_entry;
                                    .app_size = sizeof(rmd_app),                                    \
                                    .route_size = sizeof(rmd_route),                                \
                                    .group_size = sizeof(rmd_group),                                \
+                                   .task_size = sizeof(rmd_task),                                  \
                                    __VA_ARGS__}
 
 /* ---- the request -------------------------------------------------------------------------- */
@@ -533,6 +552,24 @@ RMD_API bool rmd_cancelled(const rmd_request *req);
  * Returns  milliseconds, 0: not any more; -1: without end, or inline, where nobody counts
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API long long rmd_deadline_ms(const rmd_request *req);
+
+/* ---- inside a task ------------------------------------------------------------------------ */
+
+/* Memory of the call, as rmd_alloc(); a result that lies in it is not copied.
+ * Returns  pointer; NULL when memory is refused
+ * Safe     tasks · threads: the one that runs the task */
+RMD_API void *rmd_call_alloc(rmd_call *call, size_t bytes);
+
+/* What goes back when the task returns 0; the last one given counts. Without one it is empty.
+ * data     valid until the task has returned: memory of the call, the payload, or static
+ * Safe     tasks · threads: the one that runs the task */
+RMD_API void rmd_call_result(rmd_call *call, const void *data, size_t len);
+
+/* As rmd_cancelled() and rmd_deadline_ms().
+ * Returns  true: nobody waits for it any more / milliseconds, 0: not any more, -1: without end
+ * Safe     tasks · any thread, until the task has returned */
+RMD_API bool rmd_call_cancelled(const rmd_call *call);
+RMD_API long long rmd_call_deadline_ms(const rmd_call *call);
 
 /* ---- settings, process, log --------------------------------------------------------------- */
 

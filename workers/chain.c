@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "http/deferred.h"
 #include "workers/mounts.h"
+
+#define TASKS_MAX 1000 /* a guess, far above any: they are told apart by 16 bits */
 
 static struct chain_process current = {.role = "none", .slot = -1};
 
@@ -26,6 +29,22 @@ const struct chain_process *chain_get_process(void)
     return &current;
 }
 
+static int check_tasks(struct app *app, struct err *err)
+{
+    const rmd_task *tasks = app->decl->tasks;
+    for (; tasks && tasks[app->n_tasks].name; app->n_tasks++) {
+        const rmd_task *task = &tasks[app->n_tasks];
+        if (app->n_tasks == TASKS_MAX)
+            return err_set(err, EINVAL, "more than %d tasks", TASKS_MAX);
+        if (!task->run)
+            return err_set(err, EINVAL, "task \"%.80s\" has no function", task->name);
+        for (size_t i = 0; i < app->n_tasks; i++)
+            if (strcmp(tasks[i].name, task->name) == 0)
+                return err_set(err, EINVAL, "two tasks are called \"%.80s\"", task->name);
+    }
+    return 0;
+}
+
 int chain_open(struct app *app, const rmd_app *decl, size_t limit_routes, const char *where,
                struct err *err)
 {
@@ -36,14 +55,21 @@ int chain_open(struct app *app, const rmd_app *decl, size_t limit_routes, const 
                        "has version %d: rebuild it with this server's remuda.h",
                        where, decl->abi, RMD_ABI_VERSION);
     if (decl->app_size < sizeof(rmd_app) || decl->route_size < sizeof(rmd_route) ||
-        decl->group_size < sizeof(rmd_group))
+        decl->group_size < sizeof(rmd_group) || decl->task_size < sizeof(rmd_task))
         return err_set(err, EINVAL,
-                       "%s: tables of %u, %u and %u bytes where at least %zu, %zu and %zu are "
-                       "needed: define the app with RMD_APP() and rebuild it",
-                       where, decl->app_size, decl->route_size, decl->group_size, sizeof(rmd_app),
-                       sizeof(rmd_route), sizeof(rmd_group));
-    int rc = router_new(decl, limit_routes, &app->router, err);
+                       "%s: tables of %u, %u, %u and %u bytes where at least %zu, %zu, %zu and "
+                       "%zu are needed: define the app with RMD_APP() and rebuild it",
+                       where, decl->app_size, decl->route_size, decl->group_size, decl->task_size,
+                       sizeof(rmd_app), sizeof(rmd_route), sizeof(rmd_group), sizeof(rmd_task));
+    int rc = check_tasks(app, err);
+    if (rc == 0)
+        rc = router_new(decl, limit_routes, &app->router, err);
     return rc < 0 ? err_wrap(err, "%s", where) : 0;
+}
+
+const rmd_task *chain_task(const struct app *app, size_t index)
+{
+    return index < app->n_tasks ? &app->decl->tasks[index] : NULL;
 }
 
 void chain_close(struct app *app)

@@ -19,6 +19,7 @@ struct settings_node;
 struct app {
     const rmd_app *decl;   /* the application's; as long as it is loaded */
     struct router *router; /* owned */
+    size_t n_tasks;        /* in decl->tasks */
     struct mime mime;      /* of the system, where the loader has read them; else empty */
 };
 
@@ -27,6 +28,9 @@ struct app {
 int chain_open(struct app *app, const rmd_app *decl, size_t limit_routes, const char *where,
                struct err *err) __attribute__((warn_unused_result));
 void chain_close(struct app *app);
+
+/* A row of the app's task table. NULL: there are not so many */
+const rmd_task *chain_task(const struct app *app, size_t index);
 
 /* The hooks of the connection machine (struct conn_hooks) that run application code. */
 void chain_handle(const struct app *app, struct rmd_request *req, struct rmd_response *res);

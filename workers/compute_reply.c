@@ -15,6 +15,7 @@
 #include "include/remuda.h"
 
 #define WINDOW_BYTES (256U * 1024U) /* of a stream's body that is sent and not done with: a guess */
+#define LOOK_MS 5                   /* how often one who waits for room looks */
 #define PART_BYTES (64U * 1024U)    /* of one part, at most */
 
 struct compute_held {
@@ -133,17 +134,28 @@ static int put_image(struct compute_reply *r, const struct rmd_response *res, bo
     return 0;
 }
 
-/* A body that lies elsewhere: where the asker can read it, it is copied to. */
-static bool copy_body(struct compute_reply *r, const struct rmd_response *res,
-                      struct compute_answer *out)
+/* Octets that lie elsewhere: where the asker can read it, they are copied to. */
+static bool copy_octets(struct compute_reply *r, struct str octets, struct compute_answer *out)
 {
-    char *at = take_run(r, res->body_len, &out->run);
+    char *at = take_run(r, octets.len, &out->run);
     if (!at)
         return false;
-    memcpy(at, res->body, res->body_len);
-    r->copied += res->body_len;
+    memcpy(at, octets.p, octets.len);
+    r->copied += octets.len;
     out->frame.reply.data_at = out->run.at;
-    out->frame.reply.data_len = res->body_len;
+    out->frame.reply.data_len = octets.len;
+    return true;
+}
+
+/* Octets that the asker reads, from where they lie if it can. Returns false: there is no room */
+static bool put_octets(struct compute_reply *r, struct str octets, struct compute_answer *out)
+{
+    struct segment_ref ref;
+    if (!segment_find(r->segment, octets.p, octets.len, &ref))
+        return copy_octets(r, octets, out);
+    out->frame.reply.data_at = ref.at;
+    out->frame.reply.data_len = ref.len;
+    out->is_read_here = true;
     return true;
 }
 
@@ -169,14 +181,8 @@ static int spool_body(struct compute_reply *r, const struct rmd_response *res,
 static int put_large(struct compute_reply *r, const struct rmd_response *res,
                      struct compute_answer *out)
 {
-    struct segment_ref ref;
-    if (segment_find(r->segment, res->body, res->body_len, &ref)) {
-        out->frame.reply.data_at = ref.at;
-        out->frame.reply.data_len = ref.len;
-        out->is_read_here = true;
-    } else if (!copy_body(r, res, out)) {
+    if (!put_octets(r, str_make(res->body, res->body_len), out))
         return spool_body(r, res, out);
-    }
     return put_image(r, res, false, out);
 }
 
@@ -199,6 +205,40 @@ int compute_reply_make(struct compute_reply *r, uint64_t id, struct exchange *ex
         compute_reply_fail(r, id, TASK_FAILED, -rc, out);
     }
     return rc;
+}
+
+/* ---- a result ---- */
+
+/* It can't go by a file: what is being read by others makes room sooner or later. */
+static bool await_room(struct compute_reply *r, const struct task *task, struct str result,
+                       struct compute_answer *out)
+{
+    const struct task_record *record = task_record(r->segment, task->id);
+    while (!put_octets(r, result, out)) {
+        if (r->n_held == 0 || clock_now_us() >= task->deadline_us ||
+            !task_is_wanted(record, task->id))
+            return false;
+        (void)poll(NULL, 0, LOOK_MS);
+    }
+    return true;
+}
+
+int compute_reply_result(struct compute_reply *r, const struct task *task, int error,
+                         struct str result, struct compute_answer *out)
+{
+    *out = begin(r, TASK_RESULT, task->id);
+    out->frame.reply.error = error;
+    if (error != 0 || result.len == 0)
+        return 0;
+    if (result.len <= TASK_INLINE_MAX) {
+        memcpy(out->frame.octets, result.p, result.len);
+        out->frame.reply.inline_len = (uint32_t)result.len;
+        return 0;
+    }
+    if (await_room(r, task, result, out))
+        return 0;
+    compute_reply_fail(r, task->id, TASK_FAILED, ENOSPC, out);
+    return -ENOSPC;
 }
 
 /* ---- a stream ---- */

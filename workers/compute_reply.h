@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/list.h"
+#include "base/str.h"
 #include "http/exchange.h"
 #include "ipc/segment.h"
 #include "ipc/task.h"
@@ -40,6 +41,10 @@ void compute_reply_init(struct compute_reply *r, struct segment *segment,
  * Returns  0; -errno, then *out is a TASK_FAILED that says so */
 int compute_reply_make(struct compute_reply *r, uint64_t id, struct exchange *ex,
                        struct compute_answer *out);
+
+/* Likewise, for what a task has given. error: its own, 1 …; 0: none, and there is a result */
+int compute_reply_result(struct compute_reply *r, const struct task *task, int error,
+                         struct str result, struct compute_answer *out);
 
 /* Likewise, of an error: positive errno. */
 void compute_reply_fail(const struct compute_reply *r, uint64_t id, enum task_reply_kind kind,

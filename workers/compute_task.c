@@ -19,6 +19,7 @@
 #include "config/settings.h"
 #include "http/conn.h"
 #include "http/image.h"
+#include "workers/call.h"
 #include "workers/confine.h"
 #include "workers/crash.h"
 #include "workers/entry.h"
@@ -179,6 +180,28 @@ static void enter_app(struct hand *h)
     errno = 0; /* what it is when the worker dies tells memory from other causes */
 }
 
+/* A task: its name stands where a request's target would. */
+static void enter_task(struct hand *h, const rmd_task *row)
+{
+    struct request_entry *entry = &h->c->part.head->current;
+    size_t n = strnlen(row->name, sizeof entry->target);
+    entry->route = UINT16_MAX;
+    entry->started_us = h->task->started_us;
+    entry->trace_len = h->task->trace_len;
+    memcpy(entry->trace, h->task->trace, h->task->trace_len);
+    memcpy(entry->method, "TASK", 5);
+    entry->peer_family = AF_UNSPEC;
+    memcpy(entry->target, row->name, n);
+    entry->target_len = (uint16_t)n;
+    crash_set_request(NULL);
+    atomic_store_explicit(&entry->phase, ENTRY_HANDLER, memory_order_release);
+    title_mark(true);
+    if (h->c->is_path_shown)
+        title_set_detail(STR("TASK"), str_make(row->name, n));
+    confine_task(h->c->pool);
+    errno = 0;
+}
+
 static void leave_app(struct hand *h)
 {
     atomic_store_explicit(&h->c->part.head->current.phase, ENTRY_FREE, memory_order_release);
@@ -318,6 +341,30 @@ static int run_request(struct hand *h, struct compute_answer *answer)
     return 0;
 }
 
+/* A call of the app's task table. */
+static int run_call(struct hand *h, struct compute_answer *answer)
+{
+    struct compute *c = h->c;
+    const rmd_task *row = chain_task(c->app, h->task->route);
+    struct str payload;
+    h->ex = exchange_take(&c->env.pool);
+    int rc = h->ex ? 0 : -ENOMEM;
+    if (rc == 0)
+        rc = row ? find_body(h, &payload) : refuse(h, "there is no such task");
+    if (rc == 0 && !(h->held = compute_reply_reserve(h->ex)))
+        rc = -ENOMEM;
+    if (rc < 0) {
+        compute_reply_fail(&c->reply, h->task->id, TASK_FAILED, -rc, answer);
+        return rc;
+    }
+    struct rmd_call call = {.arena = &h->ex->arena, .record = h->record, .task = h->task};
+    enter_task(h, row);
+    int error = row->run(&call, (rmd_slice){payload.p, payload.len});
+    (void)compute_reply_result(&c->reply, h->task, error < 0 ? EINVAL : error, call.result, answer);
+    leave_app(h);
+    return 0;
+}
+
 int compute_task_run(struct compute *c, const struct task *task, int fds[2])
 {
     struct compute_answer answer;
@@ -337,7 +384,7 @@ int compute_task_run(struct compute *c, const struct task *task, int fds[2])
     else if (task->kind == TASK_REQUEST)
         rc = run_request(&h, &answer);
     else
-        compute_reply_fail(&c->reply, task->id, TASK_FAILED, ENOSYS, &answer);
+        rc = run_call(&h, &answer);
     finish(&h, &answer);
     return rc == -ENOMEM ? rc : 0;
 }

@@ -25,6 +25,34 @@ int pools_of_route(const struct settings *settings, const struct route *route)
     return route->lane == RMD_COMPUTE ? find(settings, route->decl->pool) : POOLS_NONE;
 }
 
+/* ---- routes and tasks, in one row ---- */
+
+struct user {
+    const struct route *route; /* NULL: a task */
+    const rmd_task *task;
+    const char *pool;
+    bool is_of_pool; /* runs there; else only might */
+};
+
+/* Number i. Returns false behind the last. */
+static bool take_user(const struct app *app, size_t i, struct user *out)
+{
+    size_t n = router_count(app->router);
+    *out = (struct user){.pool = "default"};
+    if (i < n) {
+        out->route = router_route(app->router, i);
+        out->is_of_pool = out->route->lane == RMD_COMPUTE;
+        if (out->route->decl->pool)
+            out->pool = out->route->decl->pool;
+        return true;
+    }
+    out->task = chain_task(app, i - n);
+    out->is_of_pool = true;
+    if (out->task && out->task->pool)
+        out->pool = out->task->pool;
+    return out->task != NULL;
+}
+
 /* "default, images" */
 static void list_names(const struct settings *settings, char *out, size_t cap)
 {
@@ -37,61 +65,63 @@ static void list_names(const struct settings *settings, char *out, size_t cap)
     }
 }
 
-int pools_check(const struct settings *settings, const struct router *router, struct err *err)
+static int refuse(const struct settings *settings, const struct user *user, struct err *err)
 {
-    for (size_t i = 0; i < router_count(router) && settings->compute_pools.n > 0; i++) {
-        const struct route *route = router_route(router, i);
-        const char *name = route->decl->pool;
-        char names[256];
-        if ((route->lane != RMD_COMPUTE && route->lane != RMD_AUTO) || find(settings, name) >= 0)
-            continue;
-        list_names(settings, names, sizeof names);
-        return err_set(err, EINVAL,
-                       "route \"%s %s\" is of pool \"%.40s\", which the settings don't have; there "
-                       "is %s: name it under `pools`, or give the route another one",
-                       route->method, route->pattern, name ? name : "default", names);
+    char names[256];
+    char who[200];
+    list_names(settings, names, sizeof names);
+    if (user->route)
+        (void)snprintf(who, sizeof who, "route \"%s %s\"", user->route->method,
+                       user->route->pattern);
+    else
+        (void)snprintf(who, sizeof who, "task \"%s\"", user->task->name);
+    return err_set(err, EINVAL,
+                   "%s is of pool \"%.40s\", which the settings don't have; there is %s: name it "
+                   "under `pools`, or give the %s another one",
+                   who, user->pool, names, user->route ? "route" : "task");
+}
+
+int pools_check(const struct settings *settings, const struct app *app, struct err *err)
+{
+    struct user user;
+    for (size_t i = 0; settings->compute_pools.n > 0 && take_user(app, i, &user); i++) {
+        bool needs_pool = user.is_of_pool || (user.route && user.route->lane == RMD_AUTO);
+        if (needs_pool && find(settings, user.pool) < 0)
+            return refuse(settings, &user, err);
     }
     return 0;
 }
 
-uint32_t pools_in_use(const struct settings *settings, const struct router *router)
+uint32_t pools_in_use(const struct settings *settings, const struct app *app)
 {
+    struct user user;
     uint32_t bits = 0;
-    for (size_t i = 0; i < router_count(router); i++) {
-        int pool = pools_of_route(settings, router_route(router, i));
+    for (size_t i = 0; take_user(app, i, &user); i++) {
+        int pool = user.is_of_pool ? find(settings, user.pool) : POOLS_NONE;
         if (pool >= 0)
             bits |= UINT32_C(1) << pool;
     }
     return bits;
 }
 
-/* NULL: of none. */
-static const char *name_of(const struct router *router, size_t i)
+static bool is_first_of_pool(const struct app *app, size_t at, const struct user *user)
 {
-    const struct route *route = router_route(router, i);
-    if (route->lane != RMD_COMPUTE)
-        return NULL;
-    return route->decl->pool ? route->decl->pool : "default";
-}
-
-static bool is_first_of_pool(const struct router *router, size_t at)
-{
-    for (size_t i = 0; i < at; i++) {
-        const char *name = name_of(router, i);
-        if (name && strcmp(name, name_of(router, at)) == 0)
+    struct user other;
+    for (size_t i = 0; i < at && take_user(app, i, &other); i++)
+        if (other.is_of_pool && strcmp(other.pool, user->pool) == 0)
             return false;
-    }
-    return true;
+    return user->is_of_pool;
 }
 
-int pools_tell(const struct router *router, int (*hook)(const char *pool), const char *what,
+int pools_tell(const struct app *app, int (*hook)(const char *pool), const char *what,
                struct err *err)
 {
-    for (size_t i = 0; hook && i < router_count(router); i++) {
-        const char *name = name_of(router, i);
-        int rc = name && is_first_of_pool(router, i) ? hook(name) : 0;
+    struct user user;
+    for (size_t i = 0; hook && take_user(app, i, &user); i++) {
+        int rc = is_first_of_pool(app, i, &user) ? hook(user.pool) : 0;
         if (rc != 0)
-            return err_set(err, ECANCELED, "the app's %s returned %d for pool %s", what, rc, name);
+            return err_set(err, ECANCELED, "the app's %s returned %d for pool %s", what, rc,
+                           user.pool);
     }
     return 0;
 }

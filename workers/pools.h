@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "http/router.h"
+#include "workers/chain.h"
 
 struct err;
 struct settings;
@@ -16,20 +16,21 @@ struct settings;
  * another lane, or there is no pool of that name (which pools_check() refuses). */
 int pools_of_route(const struct settings *settings, const struct route *route);
 
-/* Is there a pool of each name that a route of the lanes compute and auto has? Settings without any
- * pool are not asked: they are those of a process that has none to run.
- * Returns  0; -EINVAL, *err names the route and the pools there are */
-int pools_check(const struct settings *settings, const struct router *router, struct err *err)
+/* Is there a pool of each name that a task, or a route of the lanes compute and auto, has? Settings
+ * without any pool are not asked: they are those of a process that has none to run.
+ * Returns  0; -EINVAL, *err names it and the pools there are */
+int pools_check(const struct settings *settings, const struct app *app, struct err *err)
     __attribute__((warn_unused_result));
 
-/* Pools that some route is of, as bits: 1 << index. Without one, nobody needs a compute worker. */
-uint32_t pools_in_use(const struct settings *settings, const struct router *router);
+/* Pools that some route or task is of, as bits: 1 << index. Without one, nobody needs a compute
+ * worker. */
+uint32_t pools_in_use(const struct settings *settings, const struct app *app);
 
-/* Calls a hook of the app with the name of each pool that some route is of, once.
+/* Calls a hook of the app with the name of each pool that some route or task is of, once.
  * hook     NULL: the app has none
  * what     its name, for messages
  * Returns  0; -ECANCELED, *err: what it returned was not 0 */
-int pools_tell(const struct router *router, int (*hook)(const char *pool), const char *what,
+int pools_tell(const struct app *app, int (*hook)(const char *pool), const char *what,
                struct err *err) __attribute__((warn_unused_result));
 
 #endif

@@ -21,7 +21,7 @@
 #define CALLS_APP(...)                                                                             \
     {                                                                                              \
         .abi = RMD_ABI_VERSION, .app_size = sizeof(rmd_app), .route_size = sizeof(rmd_route),      \
-        .group_size = sizeof(rmd_group), __VA_ARGS__                                               \
+        .group_size = sizeof(rmd_group), .task_size = sizeof(rmd_task), __VA_ARGS__                \
     }
 
 static const struct http_limits calls_limits = LIMITS_DEFAULT;

@@ -258,8 +258,45 @@ static const rmd_route routes[] = {ROW("GET", "/hello/:name", hello),
                                    ROW("GET", "/fork", fork_here),
                                    ROW("GET", "/limits", limits),
                                    {0}};
+/* The payload backwards, from memory of the call. */
+static int reverse(rmd_call *call, rmd_slice payload)
+{
+    char *data = rmd_call_alloc(call, payload.len);
+    if (!data || rmd_call_cancelled(call) || rmd_call_deadline_ms(call) <= 0)
+        return ENOMEM;
+    for (size_t i = 0; i < payload.len; i++)
+        data[i] = payload.data[payload.len - 1 - i];
+    rmd_call_result(call, data, payload.len);
+    return 0;
+}
+
+static int give_back(rmd_call *call, rmd_slice payload)
+{
+    rmd_call_result(call, payload.data, payload.len);
+    return 0;
+}
+
+static int fail_with_42(rmd_call *call, rmd_slice payload)
+{
+    rmd_call_result(call, payload.data, payload.len);
+    return 42;
+}
+
+static int crash_in_task(rmd_call *call, rmd_slice payload)
+{
+    (void)call, (void)payload;
+    (void)raise(SIGSEGV);
+    return 0;
+}
+
+enum { CALL_REVERSE, CALL_GIVE_BACK, CALL_FAIL_WITH_42, CALL_CRASH, CALLS };
+static const rmd_task tasks[] = {[CALL_REVERSE] = {"reverse", reverse},
+                                 [CALL_GIVE_BACK] = {"give_back", give_back},
+                                 [CALL_FAIL_WITH_42] = {"fail_with_42", fail_with_42},
+                                 [CALL_CRASH] = {"crash", crash_in_task},
+                                 [CALLS] = {0}};
 static const rmd_app decl =
-    CALLS_APP(.name = "compute", .routes = routes, .worker_init = on_worker_init,
+    CALLS_APP(.name = "compute", .routes = routes, .tasks = tasks, .worker_init = on_worker_init,
               .compute_init = on_compute_init);
 
 /* ---- the master and the web worker ---- */
@@ -485,6 +522,10 @@ static bool take_reply(void)
     struct str data = octets_of(1, frame.reply.data_at, frame.reply.data_len);
     if (frame.reply.kind == TASK_ANSWER || frame.reply.kind == TASK_BEGIN)
         take_answer(&frame, data, fd);
+    if (frame.reply.kind == TASK_RESULT)
+        CHECK_EQ(buf_append(&got.body, data.len > 0 ? data.p : frame.octets,
+                            data.len > 0 ? data.len : frame.reply.inline_len),
+                 0);
     if (frame.reply.kind == TASK_PART) {
         size_t n = data.len > 0 ? data.len : frame.reply.inline_len;
         CHECK_EQ(buf_append(&got.body, data.len > 0 ? data.p : frame.octets, n), 0);
@@ -517,6 +558,25 @@ static void get(const char *target)
     (void)snprintf(head, sizeof head, "GET %s", target);
     post(head, STR(""));
     await_answer();
+}
+
+/* Has a task called. */
+static void call(unsigned number, struct str payload)
+{
+    struct segment_run run = {0};
+    uint64_t id = task_make_id(0, world.record, ++world.count);
+    struct task task = task_make(TASK_CALL, id);
+    task.route = (uint16_t)number;
+    task.deadline_us = clock_now_us() + 60 * CLOCK_US_PER_S;
+    if (payload.len > 0) {
+        memcpy(slice_room(payload.len, &run), payload.p, payload.len);
+        task.body = TASK_BODY_SLICE;
+        task.body_at = run.at;
+        task.body_len = payload.len;
+    }
+    task_begin(record_of(id), id);
+    CHECK_EQ(task_send(&world.queue, &task, world.inbox[1], -1), 0);
+    got.id = id;
 }
 
 static void check_text_answer(int status, const char *text)
@@ -898,6 +958,55 @@ static void cpu_time_is_limited(void **state)
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU);
 }
 
+static void tasks_are_called_with_their_payload(void **state)
+{
+    (void)state;
+    static char payload[300000];
+    const struct seat_head *head = scoreboard_peek(&world.board, 1).head;
+    fill(payload, sizeof payload);
+    call(CALL_REVERSE, STR("abc"));
+    await_answer();
+    CHECK_EQ(got.reply.kind, TASK_RESULT);
+    CHECK_BYTES(got.body.data, got.body.len, "cba", 3);
+    call(CALL_REVERSE, STR(""));
+    await_answer();
+    CHECK_EQ(got.reply.kind, TASK_RESULT);
+    CHECK_EQ(got.body.len, 0);
+    call(CALL_REVERSE, str_make(payload, sizeof payload));
+    await_answer();
+    CHECK_EQ(got.reply.data_len, sizeof payload);
+    CHECK_EQ(got.body.len, sizeof payload);
+    for (size_t i = 0; i < sizeof payload; i++)
+        if (got.body.data[i] != payload[sizeof payload - 1 - i])
+            CHECK_FAIL("octet %zu is wrong", i);
+    CHECK_EQ(head->copied, 0);
+    call(CALL_GIVE_BACK, str_make(payload, sizeof payload));
+    await_answer();
+    check_filled(sizeof payload);
+    CHECK_EQ(head->copied, sizeof payload);
+}
+
+static void tasks_fail_in_their_own_words(void **state)
+{
+    (void)state;
+    call(CALL_FAIL_WITH_42, STR("abc"));
+    await_answer();
+    CHECK_EQ(got.reply.kind, TASK_RESULT);
+    CHECK_EQ(got.reply.error, 42);
+    CHECK_EQ(got.body.len, 0);
+    call(CALLS, STR("abc")); /* of which there is none */
+    await_answer();
+    CHECK_EQ(got.reply.kind, TASK_FAILED);
+    CHECK_EQ(got.reply.error, EBADMSG);
+    call(CALL_CRASH, STR("abc"));
+    int status = await_end();
+    CHECK(WIFSIGNALED(status));
+    CHECK(look_at_seat().id == got.id);
+    struct request_entry entry;
+    CHECK(scoreboard_read_entry(&scoreboard_peek(&world.board, 1).head->current, &entry));
+    CHECK_BYTES(entry.target, entry.target_len, "crash", 5);
+}
+
 static void whoever_is_condemned_does_not_answer(void **state)
 {
     (void)state;
@@ -960,6 +1069,8 @@ int main(void)
         TEST(exit_leaves_its_task_on_record),
         TEST(memory_is_refused_beyond_the_limit),
         TEST(cpu_time_is_limited),
+        TEST(tasks_are_called_with_their_payload),
+        TEST(tasks_fail_in_their_own_words),
         TEST(whoever_is_condemned_does_not_answer),
         TEST(is_worn_by_tasks),
         TEST(ends_when_it_is_told),

@@ -75,8 +75,7 @@ static void again_and_again(void **state)
     for (int i = 0; i < 4; i++)
         kill_loader(s);
     kill_worker(s, 0);
-    pid_t below[PROCS_MAX];
-    CHECK_EQ(procs_below(s->pid, below), 2);
+    CHECK_EQ(server_count_processes(s->pid), 2);
 }
 
 static void stop_while_there_is_no_loader(void **state)

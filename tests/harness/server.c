@@ -303,11 +303,21 @@ pid_t server_worker_pid(struct server *s, int slot)
     return line ? (pid_t)lines_number(line, "pid") : 0;
 }
 
-void server_wait_processes(struct server *s, size_t n)
+size_t server_count_processes(pid_t master)
 {
     pid_t below[PROCS_MAX];
+    char command[256];
+    size_t n = 0;
+    for (size_t i = procs_below(master, below); i > 0; i--)
+        n += !strstr(procs_command(below[i - 1], command, sizeof command), "compute worker");
+    return n;
+}
+
+void server_wait_processes(struct server *s, size_t n)
+{
     uint64_t deadline = patience_until(PATIENCE_MS);
-    for (size_t seen = procs_below(s->pid, below); seen != n; seen = procs_below(s->pid, below))
+    for (size_t seen = server_count_processes(s->pid); seen != n;
+         seen = server_count_processes(s->pid))
         CHECK_SAYING(patience_turn(deadline), "%zu processes below the master, expected %zu", seen,
                      n);
 }

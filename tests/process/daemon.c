@@ -102,9 +102,10 @@ static void has_no_terminal_and_no_streams(void **state)
     CHECK_EQ(start(s, REMUDA_DEMO_SO, NULL, NULL), 0);
     pid_t pid = daemon_pid(s);
     pid_t below[PROCS_MAX];
-    CHECK_EQ(procs_below(pid, below), 2);
-    below[2] = pid;
-    for (int i = 0; i < 3; i++) {
+    size_t n = procs_below(pid, below);
+    CHECK(n >= 2);
+    below[n++] = pid;
+    for (size_t i = 0; i < n; i++) {
         check_link(below[i], "fd/0", "/dev/null");
         check_link(below[i], "fd/1", "/dev/null");
         check_link(below[i], "fd/2", "/dev/null");

@@ -95,8 +95,8 @@ static void replacement_that_fails_leaves_the_worn_one(void **state)
     (void)state;
 #ifdef REMUDA_DEBUG
     struct server *s = server_new();
-    const char *args[] = {"run", REMUDA_DEMO_SO, "--bind",         "127.0.0.1:0", "--workers",
-                          "1",   "--set",        "max_requests=3", NULL};
+    const char *args[] = {"run", REMUDA_HELLO_SO, "--bind",         "127.0.0.1:0", "--workers",
+                          "1",   "--set",         "max_requests=3", NULL};
     /* Those of master, loader and its intermediate for the first worker pass; then one fails in
      * each process. */
     const char *env[] = {"REMUDA_FAULT=spawn.fork:11:3:1", NULL};
@@ -104,15 +104,15 @@ static void replacement_that_fails_leaves_the_worn_one(void **state)
     server_wait_ready(s);
     pid_t pid = server_worker_pid(s, 0);
     for (int i = 0; i < 3; i++)
-        free(client_get(s, "/", 200));
+        free(client_get(s, "/hello/a", 200));
     (void)server_wait_log(s, "worker worn");
     (void)server_wait_log(s, "fork refused");
     CHECK(procs_is_alive(pid));
-    free(client_get(s, "/", 200));
+    free(client_get(s, "/hello/a", 200));
     (void)server_wait_log(s, "worker ready slot=0");
     (void)server_wait_log(s, "worker ended");
     CHECK(server_worker_pid(s, 0) != pid);
-    free(client_get(s, "/", 200));
+    free(client_get(s, "/hello/a", 200));
 #else
     skip(); /* fault points exist only in debug builds */
 #endif

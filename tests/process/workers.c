@@ -41,8 +41,7 @@ static void as_many_workers_as_asked_for_each_with_its_slot(void **state)
         pid_t pid = wait_answer_of_slot(s, slot);
         CHECK_EQ(pid, server_worker_pid(s, slot));
     }
-    pid_t below[PROCS_MAX];
-    CHECK_EQ(procs_below(s->pid, below), 4); /* three workers and the loader, no leftovers */
+    CHECK_EQ(server_count_processes(s->pid), 4); /* three workers and the loader, no leftovers */
 }
 
 static void one_cpu_makes_one_worker(void **state)
@@ -156,8 +155,7 @@ static void single_mode_serves_in_one_process(void **state)
         CHECK_EQ(json_number(info, "pid"), s->pid);
         CHECK_HAS(info, "\"role\":\"single\"");
         free(info);
-        pid_t below[PROCS_MAX];
-        CHECK_EQ(procs_below(s->pid, below), 0);
+        CHECK_EQ(server_count_processes(s->pid), 0);
         CHECK_EQ(procs_thread_count(s->pid), 1);
         server_signal(s, signals[i]);
         CHECK_EQ(server_wait_exit(s), 0);

@@ -215,7 +215,7 @@ static void crashes_leave_nothing_behind(void **state)
     load_wait_settled(load);
     ask(s, "/crash"); /* what is made once is made now */
     (void)who(s);
-    server_wait_processes(s, 2); /* loader, web worker, compute workers; no coroner */
+    server_wait_processes(s, 2); /* loader and web worker; no coroner */
     struct census before = census_take(s);
     for (int round = 0; round < CRASHES / AT_A_TIME; round++) {
         for (int i = 0; i < AT_A_TIME; i++) {

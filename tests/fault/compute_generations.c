@@ -188,6 +188,35 @@ static void loader_and_worker_that_are_killed_are_replaced(void **state)
     census_wait_same(s, &before);
 }
 
+static void upgrade_finishes_tasks(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.queue=50");
+    send_burns(s, 300);
+    server_signal(s, SIGUSR2);
+    (void)server_wait_log(s, "new master ready");
+    server_signal(s, SIGTERM);
+    for (int i = 0; i < ASKERS; i++)
+        expect(clients[i], 200);
+    CHECK_EQ(server_wait_succession(s), 0);
+    ask_again(s);
+    s->is_violent = false;
+}
+
+/* Between two tasks, and with another one there first. */
+static void worn_workers_are_replaced_and_lose_nothing(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.max_tasks=3");
+    for (int i = 0; i < 4; i++) {
+        for (int k = 0; k < 3; k++)
+            free(client_get(s, "/burn?ms=1", 200));
+        (void)server_wait_log(s, "compute worker worn");
+        (void)server_wait_log(s, "compute worker ended");
+    }
+    s->is_violent = false;
+}
+
 static void app_without_heavy_routes_has_no_pool(void **state)
 {
     (void)state;
@@ -206,4 +235,6 @@ SERVER_MAIN(SERVER_TEST(tasks_that_wait_are_finished_by_their_own_generation),
             SERVER_TEST(or_are_finished_where_the_pool_says_so),
             SERVER_TEST(one_that_is_stopped_while_idle_is_found),
             SERVER_TEST(loader_and_worker_that_are_killed_are_replaced),
+            SERVER_TEST(upgrade_finishes_tasks),
+            SERVER_TEST(worn_workers_are_replaced_and_lose_nothing),
             SERVER_TEST(app_without_heavy_routes_has_no_pool))

@@ -82,7 +82,8 @@ struct web_compute {
     uint32_t n_out;
     uint64_t count; /* lower bits of the last id */
     int inbox_fd;
-    int reply_fd; /* its other end, which goes with each task */
+    int reply_fd;   /* its other end, which goes with each task; -1: there is none */
+    pid_t liar_pid; /* told in the log */
     struct pool pools[SETTINGS_POOLS_MAX];
     int8_t *pool_of;    /* of each route */
     struct seat *seats; /* n_seats of the segment */
@@ -321,7 +322,7 @@ enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
         return CONN_LANE_FULL; /* refused by pools_check() */
     struct pool *pool = &d->pools[index];
     int n = pool->queue.fd >= 0 ? task_count_queued(&pool->queue) : -ENOTCONN;
-    if (n < 0 || (uint32_t)n >= pool->queue.limit || d->n_free == 0) {
+    if (n < 0 || (uint32_t)n >= pool->queue.limit || d->n_free == 0 || d->reply_fd < 0) {
         tell_full(d, index,
                   n < 0            ? strerror(-n)
                   : d->n_free == 0 ? "inflight"
@@ -709,13 +710,35 @@ static bool is_from(const struct web_compute *d, uint32_t seat, pid_t pid)
     return pid > 0 && head->pid == pid && head->role == ROLE_COMPUTE;
 }
 
+/* Who writes what nobody may write has lost its senses, or its app is after us: when it has a task
+ * of ours in hand, it is to be killed for it. */
+static void judge_liar(struct web_compute *d, pid_t pid, const char *what)
+{
+    struct task task;
+    if (pid != d->liar_pid)
+        log_warn("reply refused", "what=\"%s\" pid=%d does=\"have it killed\"", what, (int)pid);
+    d->liar_pid = pid;
+    for (uint32_t seat = 0; pid > 0 && seat < d->heritage->board.n_seats; seat++) {
+        const struct scoreboard_part part = scoreboard_peek(&d->heritage->board, seat);
+        if (part.head->pid != pid || part.head->role != ROLE_COMPUTE ||
+            task_peek(part.task, &task) == TASK_NONE)
+            continue;
+        struct slot *slot = find(d, task.id);
+        if (slot)
+            tell_overdue(slot, TASK_LOSS_KILLED);
+    }
+}
+
 static void take_reply(struct web_compute *d, int fd, pid_t pid)
 {
     const struct task_reply *reply = &d->frame.reply;
     struct slot *slot = find(d, reply->id);
-    if (!slot || !is_from(d, reply->seat, pid)) {
-        log_warn("reply that is nobody's", "pid=%d seat=%u task=%016" PRIx64 " does=\"drop it\"",
-                 (int)pid, reply->seat, reply->id);
+    if (!slot) { /* it was given up */
+        log_debug("reply to a task that is not out", "pid=%d task=%016" PRIx64, (int)pid,
+                  reply->id);
+        fd_close(&fd);
+    } else if (!is_from(d, reply->seat, pid)) {
+        judge_liar(d, pid, "it is not from who it says");
         fd_close(&fd);
     } else if (task_is_final(reply)) {
         take_last_word(slot, fd);
@@ -730,28 +753,17 @@ static void take_reply(struct web_compute *d, int fd, pid_t pid)
     }
 }
 
-/* Somebody has shut it. What is out can't reply any more. */
-static void renew_inbox(struct web_compute *d)
+/* None of those that are out can reply any more. Their payload may be read all the same, which
+ * spoils what nobody gets. */
+static void fail_all(struct web_compute *d)
 {
-    int read_fd, write_fd;
-    log_error("inbox was shut by a compute worker", "tasks=%u does=\"fail them, open another\"",
-              d->n_out);
-    int rc = task_open_inbox(&read_fd, &write_fd);
-    if (rc < 0) {
-        log_error("no other inbox", "reason=\"%s\" does=\"try again\"", strerror(-rc));
-        return;
-    }
-    fd_close(&d->inbox_fd);
-    fd_close(&d->reply_fd);
-    d->inbox_fd = read_fd;
-    d->reply_fd = write_fd;
     for (uint32_t i = 0; i < d->n_slots; i++) {
         struct slot *slot = &d->slots[i];
         if (!slot->is_out)
             continue;
         task_cancel(record_of(slot));
         tell_overdue(slot, TASK_LOSS_KILLED);
-        end_task(slot); /* its payload may be read all the same, which spoils what nobody gets */
+        end_task(slot);
         slot->is_broken = slot->is_stream;
         if (slot->ex && slot->is_stream)
             produce(slot);
@@ -759,6 +771,23 @@ static void renew_inbox(struct web_compute *d)
             fail(slot, 500, NULL);
         free_if_done(slot);
     }
+}
+
+/* Somebody has shut it. The new one has another number, which tells who watches it. */
+static void renew_inbox(struct web_compute *d)
+{
+    int read_fd = -1, write_fd = -1;
+    int rc = task_open_inbox(&read_fd, &write_fd);
+    if (d->inbox_fd >= 0)
+        log_error("inbox was shut by a compute worker", "tasks=%u does=\"fail them, open another\"",
+                  d->n_out);
+    if (rc < 0 && d->inbox_fd >= 0)
+        log_error("no other inbox", "reason=\"%s\" does=\"answer 503, try again\"", strerror(-rc));
+    fail_all(d);
+    fd_close(&d->inbox_fd);
+    fd_close(&d->reply_fd);
+    d->inbox_fd = read_fd;
+    d->reply_fd = write_fd;
 }
 
 int web_compute_inbox(const struct web *web)
@@ -769,7 +798,7 @@ int web_compute_inbox(const struct web *web)
 void web_compute_on_inbox(struct web *web)
 {
     struct web_compute *d = web->compute;
-    for (unsigned i = 0; d && i < REPLIES_MAX; i++) {
+    for (unsigned i = 0; d && d->inbox_fd >= 0 && i < REPLIES_MAX; i++) {
         int fd = -1;
         pid_t pid = 0;
         int rc = task_receive_reply(d->inbox_fd, &d->frame, &fd, &pid);
@@ -781,7 +810,7 @@ void web_compute_on_inbox(struct web *web)
             renew_inbox(d);
             return;
         } else if (rc != -EINTR) {
-            log_warn("reply refused", "pid=%d reason=\"%s\"", (int)pid, strerror(-rc));
+            judge_liar(d, pid, rc == -EPROTO ? "it is none" : strerror(-rc));
         }
     }
 }
@@ -878,6 +907,8 @@ void web_compute_on_tick(struct web *web)
     struct web_compute *d = web->compute;
     if (!d)
         return;
+    if (d->inbox_fd < 0)
+        renew_inbox(d);
     web_compute_on_inbox(web); /* a sync worker without a client looks here alone */
     for (uint32_t i = 0; d->n_out > 0 && i < d->n_slots; i++)
         if (d->slots[i].is_out)

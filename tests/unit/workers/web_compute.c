@@ -1016,7 +1016,7 @@ static void reply_of_another_process_counts_for_nothing(void **state)
     reply_text("forged\n");
     hear();
     CHECK_TEXT(got(0), "");
-    CHECK_HAS(logged(), "reply that is nobody's");
+    CHECK_HAS(logged(), "it is not from who it says");
     room.other.head->role = ROLE_COMPUTE;
     reply_text("true\n");
     hear();
@@ -1099,8 +1099,9 @@ static void stream_that_begins_twice_is_cut(void **state)
     CHECK(room.transfer[0].conn.is_broken);
 }
 
-static void garbage_in_the_inbox_spoils_nothing(void **state)
+static void garbage_in_the_inbox_costs_its_writer_its_life(void **state)
 {
+    struct msg msg;
     (void)state;
     ask(0, GET("/c"));
     must_take();
@@ -1110,6 +1111,11 @@ static void garbage_in_the_inbox_spoils_nothing(void **state)
     hear();
     CHECK_HAS(got(0), "true\n");
     CHECK_HAS(logged(), "reply refused");
+    CHECK(!strstr(strstr(logged(), "reply refused") + 1, "reply refused")); /* once */
+    CHECK(hear_master(MSG_OVERDUE, &msg));
+    CHECK_EQ(msg.value, (int64_t)room.task.id);
+    CHECK_EQ(msg.about, TASK_LOSS_KILLED);
+    CHECK(!hear_master(MSG_OVERDUE, &msg));
 }
 
 static void inbox_that_is_shut_is_replaced(void **state)
@@ -1187,7 +1193,7 @@ int main(void)
         TEST(octets_out_of_bounds_are_a_500),
         TEST(parts_that_nothing_began_are_a_500),
         TEST(stream_that_begins_twice_is_cut),
-        TEST(garbage_in_the_inbox_spoils_nothing),
+        TEST(garbage_in_the_inbox_costs_its_writer_its_life),
         TEST(inbox_that_is_shut_is_replaced),
         TEST(frames_without_a_lane_harm_nothing),
     };

@@ -77,7 +77,7 @@ static void obey(struct commands *c, const struct msg *msg, int *fds, size_t n_f
         web_compute_on_lost(c->web, msg);
         break;
     case MSG_GONE:
-        web_compute_on_gone(c->web, msg);
+        web_compute_on_gone(c->web, c->heritage, msg);
         break;
     default:
         log_warn("frame that a web worker does not expect", "type=%s", msg_names[msg->type]);

@@ -32,9 +32,9 @@ struct web {
     bool has_warned_proxy;            /* of a PROXY protocol header that did not come */
     bool has_warned_pace;             /* of a producer that has nothing to say, and does not wait */
     struct forwarded_scheme *schemes; /* of the YAML; NULL: the usual ones */
-    struct iopool *pool; /* of the io lane; NULL: no route is in it, or all run on the loop */
-    bool is_io_full;     /* told in the log */
-    struct web_compute *compute; /* the compute lane; NULL: its routes run in the io lane */
+    struct iopool *pool;  /* of the io lane; NULL: no route is in it, or all run on the loop */
+    bool is_io_full;      /* told in the log */
+    struct desk *compute; /* the compute lane; NULL: its routes run in the io lane */
     struct scoreboard_part part; /* this worker's, writable */
     uint32_t n_inflight;         /* entries in part */
     uint32_t n_routes;           /* blocks in part */

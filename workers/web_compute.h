@@ -43,7 +43,7 @@ void web_compute_on_inbox(struct web *web);
 
 /* MSG_TASK_LOST, MSG_GONE. */
 void web_compute_on_lost(struct web *web, const struct msg *msg);
-void web_compute_on_gone(struct web *web, const struct msg *msg);
+void web_compute_on_gone(struct web *web, const struct heritage *heritage, const struct msg *msg);
 
 /* Now and then (half a second). */
 void web_compute_on_tick(struct web *web);

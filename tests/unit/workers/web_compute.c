@@ -1,6 +1,7 @@
-/* workers/web_compute.c, workers/handover.c: a web worker's side of the compute pool. Segment,
- * queue, inbox and channel are real; the compute worker on their other end is this test, from
- * another seat, with another mapping, and does what it is told: also what no worker should. */
+/* workers/web_compute.c, desk.c, desk_reply.c, handover.c, blocks.c: a web worker's side of the
+ * compute pool. Segment, queue, inbox and channel are real; the compute worker on their other end is
+ * this test, from another seat, with another mapping, and does what it is told: also what no worker
+ * should. */
 #include "workers/web_compute.h"
 
 #include <errno.h>
@@ -439,7 +440,7 @@ static void tell_gone(uint32_t epoch)
     struct msg msg = msg_make(MSG_GONE);
     msg.seat = WORKER;
     msg.epoch = epoch;
-    web_compute_on_gone(&room.web, &msg);
+    web_compute_on_gone(&room.web, &room.heritage, &msg);
 }
 
 /* ---- a request and its answer ---- */
@@ -1152,7 +1153,9 @@ static void frames_without_a_lane_harm_nothing(void **state)
     tell_lost(TASK_LOSS_CRASH);
     tell_gone(3);
     web_compute_on_tick(&room.web);
-    CHECK(!hear_master(MSG_OVERDUE, &msg));
+    CHECK(hear_master(MSG_LET_GO, &msg)); /* nothing was ever held */
+    CHECK_EQ(msg.seat, WORKER);
+    CHECK_EQ(msg.epoch, 3);
     CHECK_EQ(web_compute_inbox(&room.web), -1);
 }
 

@@ -1,0 +1,130 @@
+/* See desk.h. */
+#include "workers/desk.h"
+
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "base/panic.h"
+#include "http/away.h"
+#include "workers/channel.h"
+
+struct task_record *desk_record(const struct desk_slot *slot)
+{
+    return &slot->desk->records[slot - slot->desk->slots];
+}
+
+struct desk_slot *desk_take_slot(struct desk *d)
+{
+    if (d->n_free == 0)
+        return NULL;
+    uint32_t index = d->free[--d->n_free];
+    struct desk_slot *slot = &d->slots[index];
+    do
+        slot->id = task_make_id(d->heritage->seat, index, ++d->count);
+    while (slot->id == 0 || (d->count & ((UINT64_C(1) << TASK_COUNT_BITS) - 1)) == 0);
+    return slot;
+}
+
+void desk_free_slot(struct desk_slot *slot)
+{
+    struct desk *d = slot->desk;
+    if (slot->is_out || slot->is_lent || slot->ex)
+        return;
+    buf_fini(&slot->parts);
+    *slot = (struct desk_slot){.desk = d, .put.spool_fd = -1, .seat = DESK_NO_SEAT};
+    d->free[d->n_free++] = (uint32_t)(slot - d->slots);
+}
+
+void desk_end_task(struct desk_slot *slot)
+{
+    struct desk *d = slot->desk;
+    RMD_ASSERT(slot->is_out);
+    slot->is_out = false;
+    d->n_out--;
+    handover_end(&d->segment.slice, &slot->put);
+    if (!slot->is_lent || slot->is_stream)
+        task_end(desk_record(slot)); /* else its answer is to stay where it is: release_answer() */
+}
+
+void desk_turn_in(struct desk_slot *slot)
+{
+    struct exchange *ex = slot->ex;
+    slot->ex = NULL;
+    away_turn_in(ex);
+}
+
+void desk_fail(struct desk_slot *slot, int status, const char *why)
+{
+    struct exchange *ex = slot->ex;
+    slot->ex = NULL;
+    ex->task = NULL;
+    away_fail(ex, status, why);
+}
+
+void desk_tell_overdue(struct desk_slot *slot, enum task_loss loss)
+{
+    if (!slot->is_told)
+        channel_tell_overdue(slot->desk->heritage, slot->id, loss);
+    slot->is_told = true;
+}
+
+void desk_abandon(struct desk_slot *slot)
+{
+    struct desk *d = slot->desk;
+    const struct setting_pool *rules = &d->web->settings->compute_pools.items[slot->pool];
+    if (slot->deadline_us <= d->web->env.now_us) {
+        task_cancel(desk_record(slot));
+        desk_tell_overdue(slot, TASK_LOSS_TIMEOUT);
+        web_count(&d->web->part.head->overdue, 1);
+    } else if (rules->on_disconnect == SETTING_ON_DISCONNECT_CANCEL) {
+        task_cancel(desk_record(slot));
+        slot->cancelled_us = d->web->env.now_us;
+    }
+}
+
+struct desk_slot *desk_find(struct desk *d, uint64_t id)
+{
+    uint32_t index = task_record_of(id);
+    if (index >= d->n_slots || d->slots[index].id != id || !d->slots[index].is_out)
+        return NULL;
+    return &d->slots[index];
+}
+
+void desk_produce(struct desk_slot *slot)
+{
+    away_produce(slot->ex);
+    desk_turn_in(slot);
+}
+
+void desk_give_up(struct desk_slot *slot, int status, const char *why)
+{
+    slot->is_broken = slot->is_stream;
+    desk_end_task(slot);
+    if (slot->ex && slot->is_stream)
+        desk_produce(slot);
+    else if (slot->ex)
+        desk_fail(slot, status, why);
+    desk_free_slot(slot);
+}
+
+void desk_let_go(struct desk *d, uint32_t index)
+{
+    struct desk_seat *seat = &d->seats[index];
+    if (seat->gone_epoch == 0 || seat->n_held > 0)
+        return;
+    struct msg about = {.seat = index, .epoch = seat->gone_epoch, .role = ROLE_COMPUTE, .slot = -1};
+    seat->gone_epoch = 0;
+    channel_tell(d->heritage, MSG_LET_GO, &about, 0, 0, NULL);
+}
+
+void desk_log(const char *event, const struct desk_slot *slot, const char *reason)
+{
+    struct web *web = slot->desk->web;
+    struct exchange *ex = slot->ex;
+    const char *pool = web->settings->compute_pools.items[slot->pool].name;
+    if (ex)
+        log_error(event, "reason=\"%s\" pool=%s task=%016" PRIx64 " route=\"%s\" trace=%s", reason,
+                  pool, slot->id, rmd_route_pattern(&ex->req), rmd_trace_id(&ex->req));
+    else
+        log_error(event, "reason=\"%s\" pool=%s task=%016" PRIx64, reason, pool, slot->id);
+}

@@ -1,0 +1,109 @@
+/* The desk of the compute lane: the tasks of one web worker, where they are, and who waits for
+ * them. For the files of that lane: workers/web_compute.c, which hands over, and
+ * workers/desk_reply.c, which takes what comes back. All of it runs on the worker's own thread.
+ *
+ * A slot is a task in private memory; its record is what the compute worker sees of it. It is free
+ * again when the task has had its last word, nothing of its answer is being sent, and nobody waits
+ * for it, in whatever order that comes. */
+#ifndef REMUDA_WORKERS_DESK_H
+#define REMUDA_WORKERS_DESK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ipc/task.h"
+#include "workers/handover.h"
+#include "workers/web.h"
+
+#define DESK_NO_SEAT UINT32_MAX
+
+/* A task of this worker's. */
+struct desk_slot {
+    struct desk *desk;
+    uint64_t id;         /* 0: free */
+    struct exchange *ex; /* that waits for what comes next; NULL: nobody waits */
+    struct handover put;
+    uint64_t deadline_us;
+    uint64_t cancelled_us; /* when its client left; 0: it has not */
+    struct buf parts;      /* of a stream: came, and not yet taken for the client */
+    uint32_t seat;         /* whose slice the answer lies in, while it is lent; DESK_NO_SEAT */
+    uint8_t pool;
+    bool is_out;    /* its last word is to come */
+    bool is_lent;   /* its answer is with the connection machine, until res.done */
+    bool is_stream; /* of parts */
+    bool is_broken; /* that stream: it does not get to its end */
+    bool is_told;   /* the master knows that it is to end */
+};
+
+struct desk_pool {
+    struct task_queue queue; /* fd -1: not handed over */
+    bool is_full;            /* told in the log */
+};
+
+struct desk_seat {
+    uint32_t n_held;     /* answers that lie in its slice */
+    uint32_t gone_epoch; /* its occupant is dead, and this is owed a LET_GO; 0: not so */
+};
+
+struct desk {
+    struct web *web;
+    const struct heritage *heritage;
+    struct segment segment;
+    struct block_source blocks; /* in which the worker receives */
+    struct segment_run table;   /* the records */
+    struct task_record *records;
+    struct desk_slot *slots; /* n_slots, one a record */
+    uint32_t *free;          /* stack of free ones */
+    uint32_t n_slots;
+    uint32_t n_free;
+    uint32_t n_out;
+    uint64_t count; /* lower bits of the last id */
+    int inbox_fd;
+    int reply_fd;   /* its other end, which goes with each task; -1: there is none */
+    pid_t liar_pid; /* told in the log */
+    struct desk_pool pools[SETTINGS_POOLS_MAX];
+    int8_t *pool_of;         /* of each route */
+    struct desk_seat *seats; /* n_seats of the segment */
+    uint64_t turned_us;      /* the slice's last period began */
+    struct task_frame frame;
+};
+
+/* What the asker says of the task. */
+struct task_record *desk_record(const struct desk_slot *slot);
+
+/* One that is free, with another identity than all before. NULL: there is none */
+struct desk_slot *desk_take_slot(struct desk *d);
+
+/* Frees it, where nothing holds it any more. */
+void desk_free_slot(struct desk_slot *slot);
+
+/* The task with this identity, whose last word is to come. NULL: there is none */
+struct desk_slot *desk_find(struct desk *d, uint64_t id);
+
+/* Its last word has come, or none will: what it was given is not read any more. */
+void desk_end_task(struct desk_slot *slot);
+
+/* The exchange that waits goes back: with an answer; with an error page (away_fail()); with what
+ * there is of a stream. */
+void desk_turn_in(struct desk_slot *slot);
+void desk_fail(struct desk_slot *slot, int status, const char *why);
+void desk_produce(struct desk_slot *slot);
+
+/* No last word will come: ends it, and with it whoever waits: by an error page, or by breaking its
+ * stream off. Afterwards the slot may be free. */
+void desk_give_up(struct desk_slot *slot, int status, const char *why);
+
+/* Who runs it is to be killed; the master is told once. */
+void desk_tell_overdue(struct desk_slot *slot, enum task_loss loss);
+
+/* Nobody waits for a task that is out. One whose time is over is killed at once; one whose client
+ * has left gets a moment to find that out, where the pool does not say that it is finished. */
+void desk_abandon(struct desk_slot *slot);
+
+/* The occupant of a seat is dead and nothing of his is held any more: the master is told. */
+void desk_let_go(struct desk *d, uint32_t seat);
+
+/* A line of the log about a task. */
+void desk_log(const char *event, const struct desk_slot *slot, const char *reason);
+
+#endif

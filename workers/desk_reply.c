@@ -1,0 +1,349 @@
+/* See desk_reply.h. Reading order: desk_reply_take() → take_reply() → take_last_word() →
+ * give_answer(); begin_stream() → take_part() → produce_parts().
+ *
+ * Who answers has run app code. So a frame counts only when it is about a task that is out, and
+ * comes from the process whose seat it names; an image is judged by http/image.h; octets of an
+ * answer are never looked at where they lie, only the kernel sends them from there. */
+#include "workers/desk_reply.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "http/image.h"
+#include "http/stream.h"
+
+#define IMAGE_MAX_BYTES (1U << 20) /* of an answer, without its body: a guess, far above any */
+#define REPLIES_MAX 4096U          /* that are read in one go: more than an inbox holds */
+
+/* ---- answers ---- */
+
+/* res.done of an answer that is sent from another's slice. */
+static void release_answer(void *arg)
+{
+    struct desk_slot *slot = arg;
+    struct desk *d = slot->desk;
+    slot->is_lent = false;
+    task_end(desk_record(slot));
+    d->seats[slot->seat].n_held--;
+    desk_let_go(d, slot->seat);
+    desk_free_slot(slot);
+}
+
+static void lend_answer(struct desk_slot *slot, uint32_t seat)
+{
+    struct rmd_response *res = &slot->ex->res;
+    res->kind = RESPONSE_LENT;
+    res->done = release_answer;
+    res->done_arg = slot;
+    slot->is_lent = true;
+    slot->seat = seat;
+    slot->desk->seats[seat].n_held++;
+}
+
+/* The image of a frame, in private memory. Returns 0; -ENOMEM; -EBADMSG, *out_reason */
+static int read_image(struct desk *d, struct arena *arena, struct str *out_image,
+                      const char **out_reason)
+{
+    const struct task_reply *reply = &d->frame.reply;
+    struct segment_ref ref = {.at = reply->image_at, .len = reply->image_len, .seat = reply->seat};
+    if (reply->image_len == 0) {
+        *out_image = str_make(d->frame.octets, reply->inline_len);
+        return 0;
+    }
+    *out_reason = "its image is too large";
+    if (reply->image_len > IMAGE_MAX_BYTES)
+        return -EBADMSG;
+    char *copy = arena_alloc_text(arena, reply->image_len);
+    if (!copy)
+        return -ENOMEM;
+    *out_reason = "its image is out of bounds";
+    int rc = segment_copy(&d->segment, ref, copy);
+    *out_image = str_make(copy, reply->image_len);
+    return rc == -ERANGE ? -EBADMSG : rc;
+}
+
+/* Fills the answer of the exchange that waits. Owns fd.
+ * Returns 0; -ENOMEM; -EBADMSG, *out_reason */
+static int read_answer(struct desk_slot *slot, int fd, const char **out_reason)
+{
+    struct desk *d = slot->desk;
+    struct exchange *ex = slot->ex;
+    const struct task_reply *reply = &d->frame.reply;
+    struct segment_ref ref = {.at = reply->data_at, .len = reply->data_len, .seat = reply->seat};
+    struct str image, body = {0};
+    int rc = read_image(d, &ex->arena, &image, out_reason);
+    if (rc == 0 && reply->data_len > 0) {
+        body = str_make(segment_at(&d->segment, ref), (size_t)reply->data_len);
+        *out_reason = "its body is out of bounds";
+        rc = body.p ? 0 : -EBADMSG;
+    }
+    if (rc < 0) {
+        fd_close(&fd);
+        return rc;
+    }
+    rc = image_read_answer(image, body, fd, &ex->res, &ex->arena, out_reason);
+    bool is_stream = rc == 0 && ex->res.kind == RESPONSE_STREAM;
+    if (rc == 0 && is_stream != (reply->kind == TASK_BEGIN)) {
+        response_drop_body(&ex->res);
+        *out_reason = "a stream and not";
+        rc = -EBADMSG;
+    }
+    return rc;
+}
+
+/* What it said can't be sent. */
+static void refuse_answer(struct desk_slot *slot, int rc, const char *reason)
+{
+    desk_log("answer of a compute worker refused", slot, rc == -ENOMEM ? "no memory" : reason);
+    desk_fail(slot, rc == -ENOMEM ? 503 : 500, NULL);
+}
+
+static void give_answer(struct desk_slot *slot, int fd)
+{
+    const struct task_reply *reply = &slot->desk->frame.reply;
+    const char *reason = NULL;
+    int rc = read_answer(slot, fd, &reason);
+    if (rc < 0) {
+        refuse_answer(slot, rc, reason);
+        return;
+    }
+    if (reply->data_len > 0)
+        lend_answer(slot, reply->seat);
+    desk_turn_in(slot);
+}
+
+/* ---- streams ---- */
+
+/* Octets of a stream were taken, or are for nobody: there is room for others. */
+static void take_parts(struct desk_slot *slot)
+{
+    if (slot->is_out && slot->parts.len > 0)
+        task_consume(desk_record(slot), slot->parts.len);
+    slot->parts.len = 0;
+}
+
+static int produce_parts(struct rmd_writer *writer, void *arg)
+{
+    struct desk_slot *slot = arg;
+    if (slot->is_broken || buf_append(writer->out, slot->parts.data, slot->parts.len) < 0)
+        return RMD_ABORT;
+    take_parts(slot);
+    return slot->is_out ? 0 : RMD_END;
+}
+
+/* res.done of a stream: it has ended, or its client has. */
+static void end_stream(void *arg)
+{
+    struct desk_slot *slot = arg;
+    slot->is_lent = false;
+    take_parts(slot);
+    if (slot->is_out)
+        desk_abandon(slot);
+    desk_free_slot(slot);
+}
+
+static void begin_stream(struct desk_slot *slot)
+{
+    const char *reason = NULL;
+    int rc = read_answer(slot, -1, &reason);
+    if (rc < 0) {
+        refuse_answer(slot, rc, reason);
+        desk_abandon(slot);
+        return;
+    }
+    struct rmd_response *res = &slot->ex->res;
+    res->produce = produce_parts;
+    res->done = end_stream;
+    res->done_arg = slot;
+    slot->is_lent = slot->is_stream = true;
+    desk_turn_in(slot);
+}
+
+/* Behind it no client takes the answer for a whole one. */
+static void break_stream(struct desk_slot *slot)
+{
+    slot->is_broken = true;
+    if (slot->ex)
+        desk_produce(slot);
+}
+
+static int append_part(struct desk_slot *slot)
+{
+    struct desk *d = slot->desk;
+    const struct task_reply *reply = &d->frame.reply;
+    struct segment_ref ref = {.at = reply->data_at, .len = reply->data_len, .seat = reply->seat};
+    if (reply->data_len == 0)
+        return buf_append(&slot->parts, d->frame.octets, reply->inline_len);
+    if (reply->data_len > TASK_WINDOW_BYTES)
+        return -ENOBUFS;
+    int rc = buf_reserve(&slot->parts, (size_t)reply->data_len);
+    if (rc == 0)
+        rc = segment_copy(&d->segment, ref, slot->parts.data + slot->parts.len);
+    if (rc == 0)
+        slot->parts.len += (size_t)reply->data_len;
+    return rc;
+}
+
+/* Who sends it is not to go on. */
+static void refuse_stream(struct desk_slot *slot, const char *reason)
+{
+    desk_log("stream of a compute worker refused", slot, reason);
+    task_cancel(desk_record(slot));
+    desk_tell_overdue(slot, TASK_LOSS_KILLED);
+    if (slot->is_stream)
+        break_stream(slot);
+    else if (slot->ex)
+        desk_fail(slot, 500, NULL);
+}
+
+static void take_part(struct desk_slot *slot)
+{
+    int rc = slot->is_stream ? append_part(slot) : -EPROTO;
+    if (rc == 0 && slot->parts.len > TASK_WINDOW_BYTES)
+        rc = -ENOBUFS;
+    if (rc < 0) {
+        refuse_stream(slot, rc == -ENOBUFS  ? "more than it has credit for"
+                            : rc == -EPROTO ? "a part of what has not begun"
+                                            : strerror(-rc));
+    } else if (!slot->is_lent) {
+        take_parts(slot);
+    } else if (slot->ex) {
+        desk_produce(slot);
+    }
+}
+
+/* ---- replies ---- */
+
+/* The last word is none that could be sent. */
+static void fail_by_reply(struct desk_slot *slot, const struct task_reply *reply)
+{
+    bool is_late = slot->deadline_us <= slot->desk->web->env.now_us;
+    if (reply->kind == TASK_DROPPED) {
+        desk_fail(slot, is_late ? 504 : 503, NULL);
+        return;
+    }
+    desk_log("task not run", slot, reply->error > 0 ? strerror(reply->error) : "no answer");
+    desk_fail(slot, reply->error == ENOMEM ? 503 : 500, NULL);
+}
+
+static void take_last_word(struct desk_slot *slot, int fd)
+{
+    const struct task_reply *reply = &slot->desk->frame.reply;
+    if (slot->is_stream) { /* also an answer, which comes too late */
+        slot->is_broken |= reply->kind != TASK_END || reply->error != 0;
+        fd_close(&fd);
+        desk_end_task(slot);
+        if (slot->ex)
+            desk_produce(slot);
+        else if (!slot->is_lent)
+            take_parts(slot);
+    } else if (slot->ex && reply->kind == TASK_ANSWER) {
+        give_answer(slot, fd);
+        desk_end_task(slot);
+    } else {
+        fd_close(&fd);
+        if (slot->ex)
+            fail_by_reply(slot, reply);
+        desk_end_task(slot);
+    }
+    desk_free_slot(slot);
+}
+
+/* Does it come from whoever sits where it says? His seat may lie about its pid, and spoils nothing
+ * by that but what is his. */
+static bool is_from(const struct desk *d, uint32_t seat, pid_t pid)
+{
+    if (seat >= d->segment.n_seats || seat >= d->heritage->board.n_seats)
+        return false;
+    const struct seat_head *head = scoreboard_peek(&d->heritage->board, seat).head;
+    return pid > 0 && head->pid == pid && head->role == ROLE_COMPUTE;
+}
+
+/* Who writes what nobody may write has lost its senses, or its app is after us: when it has a task
+ * of ours in hand, it is to be killed for it. */
+static void judge_liar(struct desk *d, pid_t pid, const char *what)
+{
+    struct task task;
+    if (pid != d->liar_pid)
+        log_warn("reply refused", "what=\"%s\" pid=%d does=\"have it killed\"", what, (int)pid);
+    d->liar_pid = pid;
+    for (uint32_t seat = 0; pid > 0 && seat < d->heritage->board.n_seats; seat++) {
+        const struct scoreboard_part part = scoreboard_peek(&d->heritage->board, seat);
+        if (part.head->pid != pid || part.head->role != ROLE_COMPUTE ||
+            task_peek(part.task, &task) == TASK_NONE)
+            continue;
+        struct desk_slot *slot = desk_find(d, task.id);
+        if (slot)
+            desk_tell_overdue(slot, TASK_LOSS_KILLED);
+    }
+}
+
+static void take_reply(struct desk *d, int fd, pid_t pid)
+{
+    const struct task_reply *reply = &d->frame.reply;
+    struct desk_slot *slot = desk_find(d, reply->id);
+    if (!slot) { /* it was given up */
+        log_debug("reply to a task that is not out", "pid=%d task=%016" PRIx64, (int)pid,
+                  reply->id);
+        fd_close(&fd);
+    } else if (!is_from(d, reply->seat, pid)) {
+        judge_liar(d, pid, "it is not from who it says");
+        fd_close(&fd);
+    } else if (task_is_final(reply)) {
+        take_last_word(slot, fd);
+    } else if (reply->kind == TASK_PART) {
+        take_part(slot);
+    } else if (slot->is_stream) {
+        refuse_stream(slot, "it has begun already");
+    } else if (slot->ex) {
+        begin_stream(slot);
+    } else { /* it begins for nobody: its parts are taken as they come */
+        slot->is_stream = true;
+    }
+}
+
+/* Somebody has shut it. The new one has another number, which tells who watches it. */
+void desk_reply_renew(struct desk *d)
+{
+    int read_fd = -1, write_fd = -1;
+    int rc = task_open_inbox(&read_fd, &write_fd);
+    if (d->inbox_fd >= 0)
+        log_error("inbox was shut by a compute worker", "tasks=%u does=\"fail them, open another\"",
+                  d->n_out);
+    if (rc < 0 && d->inbox_fd >= 0)
+        log_error("no other inbox", "reason=\"%s\" does=\"answer 503, try again\"", strerror(-rc));
+    for (uint32_t i = 0; i < d->n_slots; i++) {
+        struct desk_slot *slot = &d->slots[i];
+        if (!slot->is_out)
+            continue;
+        task_cancel(desk_record(slot)); /* its payload may be read all the same, */
+        desk_tell_overdue(slot, TASK_LOSS_KILLED);
+        desk_give_up(slot, 500, NULL); /* which spoils what nobody gets */
+    }
+    fd_close(&d->inbox_fd);
+    fd_close(&d->reply_fd);
+    d->inbox_fd = read_fd;
+    d->reply_fd = write_fd;
+}
+
+void desk_reply_take(struct desk *d)
+{
+    for (unsigned i = 0; d->inbox_fd >= 0 && i < REPLIES_MAX; i++) {
+        int fd = -1;
+        pid_t pid = 0;
+        int rc = task_receive_reply(d->inbox_fd, &d->frame, &fd, &pid);
+        if (rc == -EAGAIN)
+            return;
+        if (rc == 1 || rc == -EMFILE) { /* without its file the answer is refused for that */
+            take_reply(d, fd, pid);
+        } else if (rc == 0) {
+            desk_reply_renew(d);
+            return;
+        } else if (rc != -EINTR) {
+            judge_liar(d, pid, rc == -EPROTO ? "it is none" : strerror(-rc));
+        }
+    }
+}

@@ -1,7 +1,7 @@
 /* workers/web_compute.c, desk.c, desk_reply.c, handover.c, blocks.c: a web worker's side of the
- * compute pool. Segment, queue, inbox and channel are real; the compute worker on their other end is
- * this test, from another seat, with another mapping, and does what it is told: also what no worker
- * should. */
+ * compute pool. Segment, queue, inbox and channel are real; the compute worker on their other end
+ * is this test, from another seat, with another mapping, and does what it is told: also what no
+ * worker should. */
 #include "workers/web_compute.h"
 
 #include <errno.h>
@@ -121,6 +121,7 @@ static int setup(void **state)
                                  .app_size = sizeof(rmd_app),
                                  .route_size = sizeof(rmd_route),
                                  .group_size = sizeof(rmd_group),
+                                 .task_size = sizeof(rmd_task),
                                  .routes = routes};
     static const struct conn_hooks none;
     struct err err;

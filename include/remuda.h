@@ -20,7 +20,8 @@
  * A route's lane says on which thread everything of its requests runs that the app is called for:
  * filters, handler, consumer, producer, callbacks of tickets. Inline that is the worker's own
  * thread, which serves everybody else; in the io lane it is one of several, never two at a time for
- * one request. What requests share the app must protect, once a route is in io. */
+ * one request. What requests share the app must protect, once a route is in io. In the compute lane
+ * it is the main thread of another process, which runs one request at a time. */
 #ifndef REMUDA_H
 #define REMUDA_H
 
@@ -588,7 +589,7 @@ RMD_API long long rmd_config_bytes(const char *key, long long fallback_bytes);  
  * Safe  everywhere */
 RMD_API const char *rmd_role(void);
 
-/* Its slot, 0 … workers - 1; -1 where there is none.
+/* Its slot, 0 … workers - 1, of a compute worker in its pool; -1 where there is none.
  * Safe  everywhere */
 RMD_API int rmd_slot(void);
 

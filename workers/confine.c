@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -26,6 +27,8 @@
 #include "base/log.h"
 #include "config/settings.h"
 
+#define OOM_SCORE_ADJ                                                                              \
+    500 /* of at most 1000, where 0 is usual: as if it had half of all memory more */
 #define STACK_BYTES (1024U * 1024U) /* of threads: eight times as much is usual, and counts */
 
 bool confine_has_memory_limit(void)
@@ -184,6 +187,20 @@ int confine_forbid_fork(void)
 
 /* ---- all of it ---- */
 
+/* When the machine, or the container, runs out of memory after all, the kernel should take a
+ * compute worker before it takes one that serves. To be less of a target takes a privilege, to be more of
+ * one does not. What can't be written changes nothing else. */
+static void volunteer(void)
+{
+    char text[16] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && read(fd, text, sizeof text - 1) > 0 && atoi(text) < OOM_SCORE_ADJ) {
+        int n = snprintf(text, sizeof text, "%d", OOM_SCORE_ADJ);
+        (void)!pwrite(fd, text, (size_t)n, 0);
+    }
+    fd_close(&fd);
+}
+
 /* One that is nicer already stays so: to be less nice takes a privilege. */
 static int be_nice(const struct setting_pool *pool, struct err *err)
 {
@@ -199,6 +216,7 @@ int confine_worker(const struct setting_pool *pool, struct err *err)
 {
     if (setpgid(0, 0) < 0)
         return err_set(err, errno, "no process group of its own: %s", strerror(errno));
+    volunteer();
     int rc = be_nice(pool, err);
     if (rc == 0)
         rc = set_limit(RLIMIT_CORE, "core dumps", 0, err);

@@ -69,6 +69,36 @@ static void work(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "worked %lld\n", n);
 }
 
+/* Octet i of what goes to and fro. */
+static char octet(size_t i)
+{
+    return (char)('a' + i % 23);
+}
+
+/* Is the body as it should be? */
+static void check(rmd_request *req, rmd_response *res)
+{
+    rmd_slice body = rmd_body(req);
+    size_t i = 0;
+    while (i < body.len && body.data[i] == octet(i))
+        i++;
+    rmd_text(res, 200, "%zu of %zu\n", i, body.len);
+}
+
+/* n octets of answer, from memory of the request. */
+static void make(rmd_request *req, rmd_response *res)
+{
+    long long n = 0;
+    (void)rmd_query_int(req, "n", 0, 1LL << 30, &n);
+    char *data = rmd_alloc(req, (size_t)n);
+    for (size_t i = 0; data && i < (size_t)n; i++)
+        data[i] = octet(i);
+    if (data)
+        rmd_send_ref(res, 200, NULL, data, (size_t)n, NULL, NULL);
+    else
+        rmd_error(res, 503);
+}
+
 static void leave(rmd_request *req, rmd_response *res)
 {
     (void)req, (void)res;
@@ -193,6 +223,8 @@ static const rmd_route routes[] = {
     {"GET", "/loop-briefly", loop, .lane = RMD_COMPUTE, .timeout_ms = 300},
     {"GET", "/loop-at-once", loop_on, .lane = RMD_COMPUTE, .timeout_ms = 20},
     {"GET", "/work", work, .lane = RMD_COMPUTE},
+    {"POST", "/check", check, .lane = RMD_COMPUTE, .body_limit = 64 << 20},
+    {"GET", "/make", make, .lane = RMD_COMPUTE},
     {"GET", "/leave", leave, .lane = RMD_COMPUTE},
     {"GET", "/stop-briefly", stop_oneself, .lane = RMD_COMPUTE, .timeout_ms = 300},
     {"GET", "/ignore-refusal", ignore_refusal, .lane = RMD_COMPUTE},

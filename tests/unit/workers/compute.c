@@ -231,9 +231,13 @@ static void limits(rmd_request *req, rmd_response *res)
     (void)getrlimit(RLIMIT_CORE, &core);
     (void)getrlimit(RLIMIT_NOFILE, &files);
     (void)getrlimit(RLIMIT_AS, &memory);
-    rmd_text(res, 200, "core %d files %d memory %d nice %d group %d", (int)core.rlim_cur,
+    char adj[16] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+    (void)!read(fd, adj, sizeof adj - 1);
+    (void)close(fd);
+    rmd_text(res, 200, "core %d files %d memory %d nice %d group %d oom %d", (int)core.rlim_cur,
              (int)files.rlim_cur, memory.rlim_cur != RLIM_INFINITY, getpriority(PRIO_PROCESS, 0),
-             getpgrp() == getpid());
+             getpgrp() == getpid(), atoi(adj) >= 500);
 }
 
 #define ROW(method, pattern, handler)                                                              \
@@ -700,7 +704,7 @@ static void is_held_in(void **state)
     (void)state;
     char wanted[100];
     int nice_now = getpriority(PRIO_PROCESS, 0); /* nobody may become less nice */
-    (void)snprintf(wanted, sizeof wanted, "core 0 files %d memory %d nice %d group 1",
+    (void)snprintf(wanted, sizeof wanted, "core 0 files %d memory %d nice %d group 1 oom 1",
                    (int)pool.nofile, confine_has_memory_limit() && !is_in_valgrind,
                    nice_now > 10 ? nice_now : 10);
     get("/limits");

@@ -1,0 +1,100 @@
+/* Bodies and answers of the compute lane, of all sizes: they are right, and nobody copies those
+ * over 4 KiB in user space. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/harness/client.h"
+#include "tests/harness/control.h"
+#include "tests/harness/server.h"
+
+#define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
+#define MIB (1024UL * 1024)
+
+static const size_t sizes[] = {0,    1,     100,   4000, 4095,    4096,    4097,
+                               5000, 32768, 70000, MIB,  3 * MIB, 64 * MIB};
+#define N_SIZES (sizeof sizes / sizeof sizes[0])
+
+static struct reply r;
+
+static struct server *start(const char *setting)
+{
+    return server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
+                            "pools.other.workers=1", "--set", setting, NULL);
+}
+
+/* Octets that were copied by the web worker and the compute worker. */
+static void check_copied(const struct server *s, uint64_t web, uint64_t compute)
+{
+    char *answer = control_ask(s, "{\"request\":\"status\"}");
+    CHECK_EQ(control_number(answer, "workers.0.copied_bytes"), web);
+    CHECK_EQ(control_number(answer, "compute_workers.0.copied_bytes"), compute);
+    free(answer);
+}
+
+static char octet(size_t i)
+{
+    return (char)('a' + i % 23);
+}
+
+static void bodies_arrive_uncopied(void **state)
+{
+    (void)state;
+    struct server *s = start("strict=no");
+    struct client *c = client_to(s);
+    char *body = malloc(64 * MIB);
+    CHECK(body != NULL);
+    for (size_t i = 0; i < 64 * MIB; i++)
+        body[i] = octet(i);
+    for (size_t i = 0; i < N_SIZES; i++) {
+        char text[200];
+        check_context("%zu octets", sizes[i]);
+        (void)snprintf(text, sizeof text,
+                       "POST /check HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", sizes[i]);
+        client_send_text(c, text);
+        CHECK(client_send(c, body, sizes[i]));
+        client_read(c, &r, false);
+        CHECK_EQ(r.status, 200);
+        (void)snprintf(text, sizeof text, "%zu of %zu\n", sizes[i], sizes[i]);
+        CHECK_TEXT(r.body.data, text);
+        check_copied(s, 0, 0);
+    }
+    check_context("%s", "");
+    free(body);
+}
+
+static void answers_leave_uncopied(void **state)
+{
+    (void)state;
+    struct server *s = start("strict=no");
+    struct client *c = client_to(s);
+    for (size_t i = 0; i < N_SIZES; i++) {
+        char text[100];
+        check_context("%zu octets", sizes[i]);
+        (void)snprintf(text, sizeof text, "GET /make?n=%zu HTTP/1.1\r\nHost: a\r\n\r\n", sizes[i]);
+        client_exchange(c, &r, text);
+        CHECK_EQ(r.status, 200);
+        CHECK_EQ(r.body.len, sizes[i]);
+        for (size_t at = 0; at < r.body.len; at++)
+            if (r.body.data[at] != octet(at))
+                CHECK_FAIL("octet %zu is wrong", at);
+        check_copied(s, 0, 0);
+    }
+    check_context("%s", "");
+}
+
+/* 4 MiB for each process: what does not fit goes by files. */
+static void a_small_segment_is_enough(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.segment=4MiB");
+    struct client *c = client_to(s);
+    client_exchange(c, &r, "GET /make?n=20000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK_EQ(r.status, 200);
+    CHECK_EQ(r.body.len, 20000000);
+    for (size_t at = 0; at < r.body.len; at++)
+        if (r.body.data[at] != octet(at))
+            CHECK_FAIL("octet %zu is wrong", at);
+}
+
+SERVER_MAIN(SERVER_TEST(bodies_arrive_uncopied), SERVER_TEST(answers_leave_uncopied),
+            SERVER_TEST(a_small_segment_is_enough))

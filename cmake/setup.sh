@@ -19,6 +19,12 @@ llhttp                          node-llhttp   llhttp-devel     llhttp     llhttp
 setup_table_wished='
 header:elfutils/libdwfl.h       libdw-dev     elfutils-devel   libelf     elfutils-dev  names of functions in backtraces
 '
+# The same; by those who test, since libgd brings many packages along.
+setup_table_wished_tests='
+header:gd.h                     libgd-dev     gd-devel         gd         gd-dev        examples/thumbnail
+header:argon2.h                 libargon2-dev libargon2-devel  argon2     argon2-dev    examples/password
+header:sqlite3.h                libsqlite3-dev sqlite-devel    sqlite     sqlite-dev    examples/password
+'
 setup_table_tests='
 header:cmocka.h                 libcmocka-dev libcmocka-devel  cmocka     cmocka-dev    unit tests
 command:clang                   clang         clang            clang      clang         second compiler, second set of warnings

@@ -188,8 +188,8 @@ int confine_forbid_fork(void)
 /* ---- all of it ---- */
 
 /* When the machine, or the container, runs out of memory after all, the kernel should take a
- * compute worker before it takes one that serves. To be less of a target takes a privilege, to be more of
- * one does not. What can't be written changes nothing else. */
+ * compute worker before it takes one that serves. To be less of a target takes a privilege, to be
+ * more of one does not. What can't be written changes nothing else. */
 static void volunteer(void)
 {
     char text[16] = "";

@@ -446,7 +446,7 @@ static struct router *app_router(bool is_streamed)
         {.method = "*", .pattern = "/f/:script", .handler = on_file},
         {.method = "*", .pattern = "/d/:script", .handler = on_act},
         {.method = "*", .pattern = "/c/:script", .handler = on_act, .stream_body = true},
-        {.method = "*", .pattern = "/away", .handler = on_echo, .lane = RMD_IO},
+        {.method = "*", .pattern = "/away", .handler = on_echo, .lane = RMD_COMPUTE},
         {.method = "*", .pattern = "/as/:script", .handler = on_stream, .lane = RMD_IO},
         {.method = "*", .pattern = "/ad/:script", .handler = on_act, .lane = RMD_IO},
         {.method = "*",

@@ -50,7 +50,7 @@ static void take_out(struct errand_away *errand)
 static enum conn_lane on_choose(void *owner, struct rmd_request *req)
 {
     (void)owner;
-    RMD_ASSERT(req->match.route->lane == RMD_IO && !exchange_of(req)->is_io);
+    RMD_ASSERT(req->match.route->lane != RMD_INLINE && !exchange_of(req)->is_io);
     if (world.is_at_home || !world.env.box)
         return CONN_LANE_LOOP;
     if (world.n_away < N_AWAY)

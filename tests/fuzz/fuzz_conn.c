@@ -12,8 +12,9 @@
  * octets that were given, none behind one that closes, buffers stay within bounds, descriptors and
  * mappings are given back. And where the script only cuts and delays, each client gets the same
  * octets as one whose request came in one piece, and as one whose bodies were stored before the
- * application got them, all of it on the loop: so the rest of a body that nobody wanted never eats
- * into a request, and a lane changes no answer. */
+ * application got them, all of it on the loop and in its own buffers: so the rest of a body that
+ * nobody wanted never eats into a request, and a lane changes no answer. */
+#include "tests/fuzz/conn_blocks.h"
 #include "tests/fuzz/conn_check.h"
 #include "tests/fuzz/conn_drive.h"
 
@@ -230,6 +231,8 @@ static void open_world(struct str script, struct str octets, bool is_split)
         conn_env_init(&world.env, &limits, app_router(is_split), &app_hooks, NULL, IN_BYTES) == 0);
     world.env.box = &world.box;
     set_up(script.p, script.p + script.len, &limits);
+    if (is_split && memchr(script.p, ' ', script.len))
+        conn_env_use_blocks(&world.env, &block_source);
     world.env.id_header = STR(ID_HEADER);
     world.env.now_us = 1000000;
     conn_env_set_time(&world.env, 1700000000, STR("remuda"));
@@ -256,7 +259,7 @@ static void close_world(void)
     RMD_ASSERT(world.n_held == 0 && world.n_handled == 0 && world.n_owed == 0);
     RMD_ASSERT(world.n_away == 0 && list_is_empty(&world.env.orphans));
     conn_env_fini(&world.env);
-    RMD_ASSERT(refuse.n_fds == 0 && refuse.n_maps == 0);
+    RMD_ASSERT(refuse.n_fds == 0 && refuse.n_maps == 0 && blocks.n == 0);
 }
 
 /* Lets a client go on in any way there is. Returns false when there is none */

@@ -111,8 +111,8 @@ unsigned server_port(const struct server *s, size_t i);
 /* Pid of the worker that was last reported ready in a slot; 0: none was. */
 pid_t server_worker_pid(struct server *s, int slot);
 
-/* Processes below a master: loaders and web workers. Compute workers are not counted: how many there
- * are follows from the machine, where a test does not say it. */
+/* Processes below a master: loaders and web workers. Compute workers are not counted, for how many
+ * there are follows from the machine, where a test does not say it. */
 size_t server_count_processes(pid_t master);
 
 /* Waits until there are so many. */

@@ -99,10 +99,11 @@ static bool is_read(const struct herd *herd, const struct seat *web)
     return false;
 }
 
-static void let_go_of_all(struct graves *graves, uint32_t web)
+static void let_go_of_all(struct herd *herd, uint32_t web)
 {
-    for (uint32_t i = 0; graves->n_open > 0 && i < graves->n_seats; i++)
-        put(graves, graves->awaits, i, web, false);
+    for (uint32_t i = 0; herd->graves.n_open > 0 && i < herd->slots.n_used; i++)
+        if (herd->slots.seats[i].phase == SEAT_BURIED)
+            put(&herd->graves, herd->graves.awaits, i, web, false);
 }
 
 bool graves_open(struct herd *herd, struct seat *seat, const struct msg *lost)
@@ -111,7 +112,7 @@ bool graves_open(struct herd *herd, struct seat *seat, const struct msg *lost)
     struct grave *grave = &graves->items[seat->number];
     const struct generation *g = herd_generation(herd, seat);
     if (seat->role == ROLE_WEB)
-        let_go_of_all(graves, seat->number);
+        let_go_of_all(herd, seat->number);
     if (!pools_are_used(&g->pools) || (seat->role != ROLE_WEB && seat->role != ROLE_COMPUTE))
         return false;
     *grave = (struct grave){0};
@@ -177,7 +178,7 @@ static bool tell_all(struct herd *herd, const struct seat *dead)
 {
     struct graves *graves = &herd->graves;
     bool is_told = true;
-    for (uint32_t w = 0; w < graves->n_seats; w++) {
+    for (uint32_t w = 0; w < herd->slots.n_used; w++) {
         if (!has(graves, graves->awaits, dead->number, w) ||
             has(graves, graves->told, dead->number, w))
             continue;
@@ -189,12 +190,14 @@ static bool tell_all(struct herd *herd, const struct seat *dead)
     return is_told;
 }
 
-/* Returns whether its slice is empty; else there is more to do, or a mistake to be told. */
+/* Returns whether its slice is empty, or will be nobody's: when no other process of its generation
+ * can be made any more, the segment soon goes as a whole. */
 static bool clear(struct herd *herd, const struct seat *seat, struct grave *grave)
 {
-    const struct pools *pools = &herd_generation(herd, seat)->pools;
-    if (grave->is_cleared || herd->stage == DECIDE_AT_ONCE)
-        return true; /* the memfd goes as a whole */
+    const struct generation *g = herd_generation(herd, seat);
+    const struct pools *pools = &g->pools;
+    if (grave->is_cleared || (g->leaves_us != 0 && herd_count_web(herd, g) == 0))
+        return true;
     int rc = segment_clear(pools->segment_fd, pools->slice_bytes, seat->number, CLEAR_BYTES);
     if (rc < 0) /* what was there can be read by its next occupant, of the same app */
         log_warn("slice not cleared", "seat=%" PRIu32 " why=\"%s\"", seat->number, strerror(-rc));

@@ -13,15 +13,21 @@
 
 static struct reply r;
 
-/* Serves it on a database in the server's own folder. Skips the test where it was not built. */
-static struct server *start(const char *more)
+/* Serves it on a database in the server's own folder, with further settings; NULL: no more. Skips
+ * the test where it was not built. */
+static struct server *start_with(const char *more, const char *another)
 {
     if (EXAMPLE_MISSING[0] != '\0') {
         print_message("skipped: examples/password was not built without " EXAMPLE_MISSING "\n");
         skip();
     }
     return server_start_app(EXAMPLE_SO, "-c", EXAMPLE_YAML, "--accesslog", "-", "--set", more,
-                            NULL);
+                            another ? "--set" : NULL, another, NULL);
+}
+
+static struct server *start(const char *more)
+{
+    return start_with(more, NULL);
 }
 
 static void post(struct server *s, const char *target, const char *form)
@@ -175,6 +181,33 @@ static void what_is_not_allowed_is_told(void **state)
     CHECK_TEXT(reply_field(&r, "WWW-Authenticate"), "Bearer");
 }
 
+/* A flood of logins finds a bounded queue, and the answer to what is too much is JSON, too. */
+static void logins_beyond_the_queue_are_told_to_come_back(void **state)
+{
+    (void)state;
+    enum { COUNT = 8 };
+    static const char form[] = "name=ann&password=incorrect";
+    struct client *clients[COUNT];
+    int busy = 0;
+    struct server *s = start_with("pools.argon2.queue=1", "pools.argon2.timeout=1m");
+    for (int i = 0; i < COUNT; i++) {
+        clients[i] = client_to(s);
+        CHECK(post_send(clients[i], "/login", "Content-Type: application/x-www-form-urlencoded\r\n",
+                        form, strlen(form)));
+    }
+    for (int i = 0; i < COUNT; i++) {
+        client_read(clients[i], &r, false);
+        if (r.status == 503) {
+            busy++;
+            CHECK(reply_field(&r, "Retry-After") != NULL);
+            check_answer(503, "{\"error\":\"too busy; try again later\"}\n");
+        } else {
+            check_answer(401, WRONG);
+        }
+    }
+    CHECK(busy > 0 && busy < COUNT);
+}
+
 /* Accounts outlive the server, sessions what is left of their time. */
 static void accounts_outlive_the_server(void **state)
 {
@@ -196,7 +229,7 @@ static void accounts_outlive_the_server(void **state)
 static void hash_that_takes_more_than_the_pool_may_have(void **state)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    (void)state, (void)start;
+    (void)state;
     skip(); /* no memory_limit there */
 #else
     (void)state;
@@ -212,5 +245,6 @@ static void hash_that_takes_more_than_the_pool_may_have(void **state)
 SERVER_MAIN(SERVER_TEST(accounts_and_sessions),
             SERVER_TEST(unknown_names_look_like_wrong_passwords),
             SERVER_TEST(unknown_names_cost_as_much), SERVER_TEST(what_is_not_allowed_is_told),
+            SERVER_TEST(logins_beyond_the_queue_are_told_to_come_back),
             SERVER_TEST(accounts_outlive_the_server),
             SERVER_TEST(hash_that_takes_more_than_the_pool_may_have))

@@ -146,6 +146,12 @@ static int render_means(const struct view *v, unsigned width, struct top_view_pa
                        threads);
         put_segment(&line, text);
     }
+    for (size_t i = 0; i < v->n_pools; i++) {
+        const struct view_pool *pool = &v->pools[i];
+        (void)snprintf(text, sizeof text, "pool %s %" PRIu64 "/%" PRIu64 ", %" PRIu64 " queued",
+                       pool->name, pool->workers_ready, pool->workers_wanted, pool->queued);
+        put_segment(&line, text);
+    }
     if (v->has_reload) {
         (void)snprintf(text, sizeof text, "reload %s %s ago", v->reload_outcome,
                        plain_age(a, v->reload_age_ms));
@@ -389,6 +395,7 @@ static int render_help(unsigned width, size_t rows, struct top_view_page *page)
         "j k      scroll; also arrows, page up and down",
         "q        quit, the server goes on",
         "",
+        "SLOT     c0: a compute worker, REQ/S are its tasks",
         "REQ/S    answers a second, in the last interval",
         "P50 P99  half of them, 99 of 100 took no longer",
         "LAG      longest turn of its loop: what others had",

@@ -77,6 +77,34 @@ static void rates_are_of_the_interval(void **state)
     view_fini(&now);
 }
 
+#define POOLS                                                                                      \
+    "\"pools\":[{\"name\":\"default\",\"workers_wanted\":2,\"workers_ready\":1,\"queued\":3,"      \
+    "\"queue\":100}],\"compute_workers\":[{\"pool\":\"default\",\"slot\":1,\"pid\":471,"           \
+    "\"generation\":1,\"epoch\":1,\"state\":\"busy\",\"tasks\":77,\"task\":\"1f\","                \
+    "\"request\":{\"route\":\"GET /burn\",\"elapsed_ms\":20}}]"
+
+/* Behind the web workers, and their tasks are no requests of the server's. */
+static void compute_workers_are_shown_with_their_tasks(void **state)
+{
+    (void)state;
+    struct top_view_page page = {0};
+    char answer[8192];
+    (void)snprintf(answer, sizeof answer, "%.*s," POOLS "}", (int)strlen(TWO) - 1, TWO);
+    struct view view = read_view(answer);
+    struct top_view model = {.view = &view, .name = "", .clock = "", .message = ""};
+    assert_int_equal(view.n_web, 2);
+    assert_int_equal(view.n_workers, 3);
+    assert_string_equal(view.workers[2].pool, "default");
+    assert_int_equal(view.workers[2].requests, 77);
+    const char *text = render(&model, 120, 24, &page);
+    assert_non_null(strstr(text, "2/2 workers"));
+    assert_non_null(strstr(text, "pool default 1/2, 3 queued"));
+    assert_non_null(strstr(text, "  c1     471"));
+    assert_non_null(strstr(text, "GET /burn"));
+    top_view_fini(&page);
+    view_fini(&view);
+}
+
 /* Another master, one whose counters fell, the same moment twice: no rates, no nonsense. */
 static void what_cannot_be_compared_has_no_rates(void **state)
 {
@@ -231,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_are_of_the_interval),
+        cmocka_unit_test(compute_workers_are_shown_with_their_tasks),
         cmocka_unit_test(what_cannot_be_compared_has_no_rates),
         cmocka_unit_test(a_usual_window_has_it_all),
         cmocka_unit_test(a_long_route_is_cut_and_its_time_is_not),

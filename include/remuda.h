@@ -554,6 +554,29 @@ RMD_API bool rmd_cancelled(const rmd_request *req);
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API long long rmd_deadline_ms(const rmd_request *req);
 
+/* ---- heavy work from other handlers --------------------------------------------------------- */
+
+/* Gives the answer that waited for a task: fills res as a handler does, in the route's lane. When
+ * the request has ended without it, req and res are NULL: then it only frees what arg holds.
+ * error   0: result is what the task gave; 1 …: the task's own; negative: -EAGAIN the queue is
+ *         full, -ETIMEDOUT its time was over, -ENOMEM its worker was refused memory, -ETIME it used
+ *         too much CPU time, -EIO its worker died, another -errno
+ * result  valid during the call */
+typedef void (*rmd_offloaded)(rmd_request *req, rmd_response *res, int error, rmd_slice result,
+                              void *arg);
+
+/* Hands work to a task of the app's table, which runs in a compute worker, and puts the answer off
+ * until it is done, as rmd_defer() does. Where there are no other processes (--single, call, tests)
+ * it runs at once.
+ * payload     copied
+ * timeout_ms  0: that of the task, or of its pool; else at most so long
+ * done        called exactly once, never from within this function
+ * Returns     0; -ENOENT there is no such task; -EBUSY the answer is put off, or there, already;
+ *             -EOPNOTSUPP in a compute worker; -ENOMEM. On failure done is not called
+ * Safe        lanes: inline, io · threads: the one that runs the handler */
+RMD_API int rmd_offload(rmd_request *req, const char *task, const void *payload, size_t len,
+                        unsigned timeout_ms, rmd_offloaded done, void *arg);
+
 /* ---- inside a task ------------------------------------------------------------------------ */
 
 /* Memory of the call, as rmd_alloc(); a result that lies in it is not copied.

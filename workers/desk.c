@@ -1,12 +1,14 @@
 /* See desk.h. */
 #include "workers/desk.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 #include "base/log.h"
 #include "base/panic.h"
 #include "http/away.h"
 #include "workers/channel.h"
+#include "workers/offload.h"
 
 struct task_record *desk_record(const struct desk_slot *slot)
 {
@@ -98,6 +100,10 @@ void desk_produce(struct desk_slot *slot)
 
 void desk_give_up(struct desk_slot *slot, int status, const char *why)
 {
+    if (slot->call) {
+        offload_give_up(slot, status == 504 ? -ETIMEDOUT : -EIO);
+        return;
+    }
     slot->is_broken = slot->is_stream;
     desk_end_task(slot);
     if (slot->ex && slot->is_stream)

@@ -17,11 +17,14 @@
 
 #define DESK_NO_SEAT UINT32_MAX
 
+struct offload;
+
 /* A task of this worker's. */
 struct desk_slot {
     struct desk *desk;
-    uint64_t id;         /* 0: free */
-    struct exchange *ex; /* that waits for what comes next; NULL: nobody waits */
+    uint64_t id;          /* 0: free */
+    struct exchange *ex;  /* that waits for what comes next; NULL: nobody waits */
+    struct offload *call; /* of a handler's (workers/offload.h), while it is out; NULL: a request */
     struct handover put;
     uint64_t deadline_us;
     uint64_t cancelled_us; /* when its client left; 0: it has not */

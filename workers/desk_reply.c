@@ -5,6 +5,7 @@
  * comes from the process whose seat it names; an image is judged by http/image.h; octets of an
  * answer are never looked at where they lie, only the kernel sends them from there. */
 #include "workers/desk_reply.h"
+#include "workers/offload.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -232,6 +233,11 @@ static void fail_by_reply(struct desk_slot *slot, const struct task_reply *reply
 static void take_last_word(struct desk_slot *slot, int fd)
 {
     const struct task_reply *reply = &slot->desk->frame.reply;
+    if (slot->call) {
+        fd_close(&fd);
+        offload_take(slot);
+        return;
+    }
     if (slot->is_stream) { /* also an answer, which comes too late */
         slot->is_broken |= reply->kind != TASK_END || reply->error != 0;
         fd_close(&fd);

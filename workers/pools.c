@@ -25,6 +25,11 @@ int pools_of_route(const struct settings *settings, const struct route *route)
     return route->lane == RMD_COMPUTE ? find(settings, route->decl->pool) : POOLS_NONE;
 }
 
+int pools_of_task(const struct settings *settings, const rmd_task *task)
+{
+    return find(settings, task->pool);
+}
+
 /* ---- routes and tasks, in one row ---- */
 
 struct user {

@@ -16,6 +16,9 @@ struct settings;
  * another lane, or there is no pool of that name (which pools_check() refuses). */
 int pools_of_route(const struct settings *settings, const struct route *route);
 
+/* The pool of a task of the app's table. */
+int pools_of_task(const struct settings *settings, const rmd_task *task);
+
 /* Is there a pool of each name that a task, or a route of the lanes compute and auto, has? Settings
  * without any pool are not asked: they are those of a process that has none to run.
  * Returns  0; -EINVAL, *err names it and the pools there are */

@@ -19,6 +19,7 @@
 #include "http/away.h"
 #include "workers/blocks.h"
 #include "workers/channel.h"
+#include "workers/offload.h"
 #include "workers/desk_reply.h"
 #include "workers/pools.h"
 
@@ -116,6 +117,7 @@ int web_compute_open(struct web *web, const struct heritage *heritage, int fd, u
     d->blocks = blocks_source(&d->segment.slice);
     conn_env_use_blocks(&web->env, &d->blocks);
     web->compute = d;
+    offload_attach(web);
     return 0;
 }
 
@@ -143,6 +145,10 @@ void web_compute_close(struct web *web)
         (void)conn_on_ticket(&web->env, t); /* its connection has ended: it is given back */
     }
     conn_env_use_blocks(&web->env, NULL);
+    for (uint32_t i = 0; i < web->compute->n_slots; i++)
+        if (web->compute->slots[i].call)
+            offload_give_up(&web->compute->slots[i], -ECANCELED);
+    offload_attach(NULL);
     close_desk(web->compute);
     web->compute = NULL;
 }
@@ -340,6 +346,10 @@ void web_compute_on_lost(struct web *web, const struct msg *msg)
     struct desk_slot *slot = web->compute ? desk_find(web->compute, (uint64_t)msg->value) : NULL;
     if (!slot)
         return;
+    if (slot->call) {
+        offload_give_up(slot, offload_judge((enum task_loss)msg->about));
+        return;
+    }
     int status = judge_loss(slot, (enum task_loss)msg->about, &why);
     desk_give_up(slot, status, why);
 }
@@ -361,6 +371,8 @@ void web_compute_on_gone(struct web *web, const struct heritage *heritage, const
 static void look_after(struct desk_slot *slot, uint64_t now_us)
 {
     bool is_late = slot->deadline_us <= now_us;
+    if (slot->call && slot->cancelled_us == 0 && !is_late && !offload_is_wanted(slot->call))
+        desk_abandon(slot);
     if (slot->cancelled_us > 0 && now_us >= slot->cancelled_us + CANCEL_GRACE_US)
         desk_tell_overdue(slot, TASK_LOSS_CANCELLED);
     else if (is_late && !slot->ex && !slot->is_told)

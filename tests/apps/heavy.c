@@ -212,7 +212,79 @@ static void hooks(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "%s\n", told);
 }
 
+/* ---- tasks, and who hands work to them ---- */
+
+static int reverse(rmd_call *call, rmd_slice payload)
+{
+    char *data = rmd_call_alloc(call, payload.len);
+    if (!data)
+        return ENOMEM;
+    for (size_t i = 0; i < payload.len; i++)
+        data[i] = payload.data[payload.len - 1 - i];
+    rmd_call_result(call, data, payload.len);
+    return 0;
+}
+
+static int tell_role(rmd_call *call, rmd_slice payload)
+{
+    (void)payload;
+    rmd_call_result(call, rmd_role(), strlen(rmd_role()));
+    return 0;
+}
+
+static int fail(rmd_call *call, rmd_slice payload)
+{
+    (void)call, (void)payload;
+    return 42;
+}
+
+static int crash_in_task(rmd_call *call, rmd_slice payload)
+{
+    (void)call, (void)payload;
+    crash(NULL, NULL);
+    return 0;
+}
+
+static int loop_in_task(rmd_call *call, rmd_slice payload)
+{
+    (void)call, (void)payload;
+    loop_on(NULL, NULL);
+    return 0;
+}
+
+static void on_result(rmd_request *req, rmd_response *res, int error, rmd_slice result, void *arg)
+{
+    if (!req)
+        return;
+    (void)rmd_set_header(res, "X-Arg", arg);
+    if (error != 0)
+        rmd_text(res, 500, "error %d\n", error);
+    else
+        rmd_send(res, 200, "text/plain", result.data, result.len);
+}
+
+/* The body to the task that the path names. */
+static void offload(rmd_request *req, rmd_response *res)
+{
+    rmd_slice body = rmd_body(req);
+    int rc = rmd_offload(req, rmd_param(req, "task"), body.data, body.len, 0, on_result, "arg");
+    if (rc < 0)
+        rmd_text(res, 500, "refused %d\n", rc);
+}
+
+static const rmd_task tasks[] = {
+    {"reverse", reverse},
+    {"role", tell_role},
+    {"fail", fail},
+    {"crash", crash_in_task},
+    {"loop", loop_in_task, .timeout_ms = 200},
+    {0},
+};
+
 static const rmd_route routes[] = {
+    {"POST", "/offload/:task", offload, .body_limit = 64 << 20},
+    {"POST", "/offload-io/:task", offload, .lane = RMD_IO, .body_limit = 64 << 20},
+    {"POST", "/offload-compute/:task", offload, .lane = RMD_COMPUTE},
     {"GET", "/hooks", hooks},
     {"GET", "/hooks/default", hooks, .lane = RMD_COMPUTE},
     {"GET", "/hooks/other", hooks, .lane = RMD_COMPUTE, .pool = "other"},
@@ -267,4 +339,4 @@ static int on_compute_init(const char *pool)
 }
 
 RMD_APP(.name = "heavy", .routes = routes, .init = on_init, .pool_init = on_pool_init,
-        .worker_init = on_worker_init, .compute_init = on_compute_init);
+        .worker_init = on_worker_init, .compute_init = on_compute_init, .tasks = tasks);

@@ -1,0 +1,108 @@
+/* Handlers hand work to tasks of the app's table, from the lanes inline and io and in every
+ * class. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness/client.h"
+#include "tests/harness/server.h"
+
+#define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
+#define BODY_BYTES 3000000UL
+
+static struct reply r;
+
+static void post(struct server *s, const char *target, const char *body, size_t len)
+{
+    char head[200];
+    struct client *c = client_to(s);
+    (void)snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
+                   target, len);
+    client_send_text(c, head);
+    (void)client_send(c, body, len);
+    client_read(c, &r, false);
+    client_close(c);
+}
+
+static void check_answer(struct server *s, const char *target, int status, const char *body)
+{
+    check_context("%s", target);
+    post(s, target, "abc", 3);
+    CHECK_EQ(r.status, status);
+    CHECK_TEXT(r.body.data, body);
+    check_context("%s", "");
+}
+
+static void check_large(struct server *s, const char *target)
+{
+    char *body = malloc(BODY_BYTES);
+    CHECK(body != NULL);
+    for (size_t i = 0; i < BODY_BYTES; i++)
+        body[i] = (char)('a' + i % 23);
+    post(s, target, body, BODY_BYTES);
+    CHECK_EQ(r.status, 200);
+    CHECK_EQ(r.body.len, BODY_BYTES);
+    for (size_t i = 0; i < BODY_BYTES; i++)
+        if (r.body.data[i] != body[BODY_BYTES - 1 - i])
+            CHECK_FAIL("octet %zu is wrong", i);
+    free(body);
+}
+
+static void check_all(struct server *s, const char *prefix)
+{
+    static const struct {
+        const char *task;
+        int status;
+        const char *body;
+    } rows[] = {{"reverse", 200, "cba"},         {"role", 200, "compute"},
+                {"fail", 500, "error 42\n"},     {"crash", 500, "error -5\n"},
+                {"loop", 500, "error -110\n"},   {"reverse", 200, "cba"},
+                {"nothing", 500, "refused -2\n"}};
+    char target[100];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        (void)snprintf(target, sizeof target, "%s/%s", prefix, rows[i].task);
+        check_answer(s, target, rows[i].status, rows[i].body);
+    }
+    (void)snprintf(target, sizeof target, "%s/reverse", prefix);
+    check_large(s, target);
+    CHECK_TEXT(reply_field(&r, "X-Arg"), "arg");
+}
+
+static struct server *start(const char *class)
+{
+    server_let_crash();
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "1", "--worker-class", class, "--set",
+                         "compute.workers=1", "--set", "pools.other.workers=1", NULL);
+    s->is_violent = true;
+    return s;
+}
+
+static void from_the_loop_and_from_threads(void **state)
+{
+    (void)state;
+    struct server *s = start("event");
+    check_all(s, "/offload");
+    check_all(s, "/offload-io");
+    check_answer(s, "/offload-compute/reverse", 500, "refused -95\n");
+}
+
+static void from_sync_workers(void **state)
+{
+    (void)state;
+    check_all(start("sync"), "/offload");
+}
+
+static void where_there_is_one_process_it_runs_there(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(HEAVY_SO, "--single", "--set", "pools.other.workers=1", NULL);
+    check_answer(s, "/offload/reverse", 200, "cba");
+    check_answer(s, "/offload/role", 200, "single");
+    check_answer(s, "/offload-io/fail", 500, "error 42\n");
+    check_large(s, "/offload/reverse");
+}
+
+SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_workers),
+            SERVER_TEST(where_there_is_one_process_it_runs_there))

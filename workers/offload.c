@@ -1,0 +1,282 @@
+/* See offload.h. Reading order: rmd_offload() → start() → offload_take() → finish() → give().
+ * Process: web workers; rmd_offload() on whatever thread has the request, all else on the loop's,
+ * which a call reaches by the box, like a ticket of a request that has ended. */
+#include "workers/offload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "http/deferred.h"
+#include "workers/call.h"
+#include "workers/pools.h"
+
+struct offload {
+    rmd_deferred *ticket;
+    rmd_offloaded done;
+    void *arg;
+    struct task task; /* but for its identity and payload */
+    int pool;
+    char *payload; /* until it was handed over */
+    size_t len;
+    int error;
+    char *result;
+    size_t result_len;
+};
+
+static struct web *home; /* whose desk it is; NULL: there is none */
+
+void offload_attach(struct web *web)
+{
+    home = web;
+}
+
+/* ---- the end of a call ---- */
+
+static void free_call(struct offload *call)
+{
+    free(call->payload);
+    free(call->result);
+    free(call);
+}
+
+/* On the thread of the request's lane. */
+static void give(rmd_request *req, rmd_response *res, void *arg)
+{
+    struct offload *call = arg;
+    call->done(req, res, call->error, (rmd_slice){call->result, call->result_len}, call->arg);
+    free_call(call);
+}
+
+static void finish(struct offload *call, int error)
+{
+    call->error = error;
+    rmd_complete(call->ticket, give, call);
+}
+
+/* ---- out ---- */
+
+/* Into the slice, or where that is full into a file. Returns 0; -errno */
+static int put_payload(struct desk *d, const struct offload *call, struct task *task,
+                       struct handover *put)
+{
+    struct segment_slice *slice = &d->segment.slice;
+    if (call->len == 0)
+        return 0;
+    task->body_len = call->len;
+    int rc = segment_take(slice, call->len, 0, &put->run);
+    if (rc == 0 && (rc = segment_ready(slice, &put->run, 0, call->len)) < 0)
+        segment_give(slice, &put->run);
+    if (rc == 0) {
+        memcpy(segment_own(slice, &put->run), call->payload, call->len);
+        web_count(&d->web->part.head->copied, call->len);
+        task->body = TASK_BODY_SLICE;
+        task->body_at = put->run.at;
+        return 0;
+    }
+    task->body = TASK_BODY_SPOOL;
+    put->spool_fd = memfd_create("remuda-payload", MFD_CLOEXEC);
+    return put->spool_fd < 0 ? -errno : fd_write_all(put->spool_fd, call->payload, call->len);
+}
+
+/* Returns 0; -errno: it is not out */
+static int send_call(struct desk *d, struct offload *call, struct desk_slot *slot)
+{
+    struct task task = call->task;
+    task.id = slot->id;
+    task.queued_us = clock_now_us();
+    slot->pool = (uint8_t)call->pool;
+    slot->deadline_us = task.deadline_us;
+    int rc = put_payload(d, call, &task, &slot->put);
+    task_begin(desk_record(slot), slot->id);
+    if (rc == 0)
+        rc = task_send(&d->pools[call->pool].queue, &task, d->reply_fd, slot->put.spool_fd);
+    handover_sent(&slot->put);
+    slot->is_out = true;
+    d->n_out++;
+    if (rc < 0)
+        desk_end_task(slot);
+    return rc;
+}
+
+/* The loop has the call: no request, no answer. */
+static void start(rmd_request *req, rmd_response *res, void *arg)
+{
+    (void)req, (void)res;
+    struct offload *call = arg;
+    struct desk *d = home ? home->compute : NULL;
+    if (!d || d->reply_fd < 0 || d->pools[call->pool].queue.fd < 0) {
+        finish(call, -ENOTCONN);
+        return;
+    }
+    struct desk_slot *slot = desk_take_slot(d);
+    int rc = slot ? send_call(d, call, slot) : -EAGAIN;
+    if (rc == 0) {
+        slot->call = call;
+        free(call->payload);
+        call->payload = NULL;
+        return;
+    }
+    if (slot)
+        desk_free_slot(slot);
+    finish(call, rc);
+}
+
+/* ---- back ---- */
+
+/* What lies over there is copied before anybody looks at it. Returns 0; -errno */
+static int take_result(struct desk *d, struct offload *call)
+{
+    const struct task_reply *reply = &d->frame.reply;
+    const struct segment_ref ref = {
+        .seat = reply->seat, .at = reply->data_at, .len = reply->data_len};
+    size_t len = reply->data_len > 0 ? (size_t)reply->data_len : reply->inline_len;
+    if (reply->error != 0 || len == 0)
+        return reply->error;
+    if (reply->data_len > d->segment.slice_bytes || !(call->result = malloc(len)))
+        return reply->data_len > d->segment.slice_bytes ? -EPROTO : -ENOMEM;
+    call->result_len = len;
+    if (reply->data_len == 0) {
+        memcpy(call->result, d->frame.octets, len);
+        return 0;
+    }
+    web_count(&d->web->part.head->copied, len);
+    return segment_copy(&d->segment, ref, call->result);
+}
+
+void offload_give_up(struct desk_slot *slot, int error)
+{
+    struct offload *call = slot->call;
+    slot->call = NULL;
+    desk_end_task(slot);
+    desk_free_slot(slot);
+    finish(call, error);
+}
+
+void offload_take(struct desk_slot *slot)
+{
+    struct desk *d = slot->desk;
+    int error = -EPROTO;
+    if (d->frame.reply.kind == TASK_RESULT)
+        error = take_result(d, slot->call);
+    else if (d->frame.reply.kind == TASK_DROPPED)
+        error = slot->deadline_us <= clock_now_us() ? -ETIMEDOUT : -ECANCELED;
+    else if (d->frame.reply.kind == TASK_FAILED && d->frame.reply.error > 0)
+        error = -d->frame.reply.error;
+    offload_give_up(slot, error);
+}
+
+int offload_judge(enum task_loss loss)
+{
+    static const int errors[TASK_LOSSES] = {
+        [TASK_LOSS_MEMORY] = -ENOMEM,
+        [TASK_LOSS_TIMEOUT] = -ETIMEDOUT,
+        [TASK_LOSS_CPU] = -ETIME,
+        [TASK_LOSS_CANCELLED] = -ECANCELED,
+    };
+    return (unsigned)loss < TASK_LOSSES && errors[loss] ? errors[loss] : -EIO;
+}
+
+bool offload_is_wanted(const struct offload *call)
+{
+    return rmd_is_wanted(call->ticket);
+}
+
+/* ---- the app's side ---- */
+
+/* Where there is no other process. */
+static void run_here(struct offload *call, const rmd_task *row)
+{
+    struct arena arena;
+    struct task_record record = {.id = 1};
+    call->task.id = 1;
+    arena_init(&arena, 4096);
+    struct rmd_call here = {.arena = &arena, .record = &record, .task = &call->task};
+    int error = row->run(&here, (rmd_slice){call->payload, call->len});
+    if (error == 0 && here.result.len > 0) {
+        call->result = malloc(here.result.len);
+        error = call->result ? 0 : -ENOMEM;
+        call->result_len = call->result ? here.result.len : 0;
+    }
+    if (call->result)
+        memcpy(call->result, here.result.p, here.result.len);
+    arena_fini(&arena);
+    finish(call, error);
+}
+
+static const rmd_task *find_task(const char *name, uint16_t *out_index)
+{
+    const struct app *app = chain_get_process()->app;
+    const rmd_task *row;
+    for (size_t i = 0; app && (row = chain_task(app, i)); i++) {
+        if (strcmp(row->name, name) != 0)
+            continue;
+        *out_index = (uint16_t)i;
+        return row;
+    }
+    return NULL;
+}
+
+/* The least of what caller, task and pool allow. */
+static uint64_t deadline_of(const rmd_task *row, int pool, unsigned timeout_ms)
+{
+    const uint64_t limits[] = {timeout_ms * CLOCK_US_PER_MS, row->timeout_ms * CLOCK_US_PER_MS,
+                               home ? home->settings->compute_pools.items[pool].timeout_us : 0};
+    uint64_t least = 0;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        if (limits[i] > 0 && (least == 0 || limits[i] < least))
+            least = limits[i];
+    return least > 0 ? clock_now_us() + least : TASK_NEVER_US;
+}
+
+static struct offload *new_call(const void *payload, size_t len)
+{
+    struct offload *call = calloc(1, sizeof *call);
+    if (!call || (len > 0 && !(call->payload = malloc(len)))) {
+        free(call);
+        return NULL;
+    }
+    if (len > 0)
+        memcpy(call->payload, payload, len);
+    call->len = len;
+    return call;
+}
+
+int rmd_offload(rmd_request *req, const char *task, const void *payload, size_t len,
+                unsigned timeout_ms, rmd_offloaded done, void *arg)
+{
+    uint16_t index;
+    const rmd_task *row = find_task(task, &index);
+    if (!row)
+        return -ENOENT;
+    if (strcmp(rmd_role(), "compute") == 0)
+        return -EOPNOTSUPP;
+    struct offload *call = new_call(payload, len);
+    struct rmd_deferred *errand = call && home ? deferred_new(home->env.box, NULL) : NULL;
+    rmd_deferred *ticket = call && (errand || !home) ? rmd_defer(req) : NULL;
+    if (!ticket) {
+        int rc = call && (errand || !home) ? -EBUSY : -ENOMEM;
+        if (call)
+            free_call(call);
+        free(errand);
+        return rc;
+    }
+    call->ticket = ticket;
+    call->done = done;
+    call->arg = arg;
+    call->pool = home ? pools_of_task(home->settings, row) : POOLS_NONE;
+    call->task = task_make(TASK_CALL, 0);
+    call->task.route = index;
+    call->task.started_us = req->started_us;
+    call->task.deadline_us = deadline_of(row, call->pool, timeout_ms);
+    struct str trace = request_trace_id(req);
+    task_set_trace(&call->task, trace.p, trace.len);
+    if (home)
+        deferred_turn_in(errand, start, call);
+    else
+        run_here(call, row);
+    return 0;
+}

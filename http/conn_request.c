@@ -43,7 +43,8 @@ static bool is_streamed(const struct route *route)
 
 /* A body that another process is to read is received where that can: what has come of it stays in
  * the loop's input, which is a block, and becomes the request's at the end of the turn. */
-static void place_body(struct exchange *ex, const struct conn_env *env)
+__attribute__((cold, noinline)) static void place_body(struct exchange *ex,
+                                                       const struct conn_env *env)
 {
     const struct head *head = &ex->req.head;
     ex->is_placed = env->in_block && head->has_length && head->content_length > PLACED_MIN_BYTES &&
@@ -526,7 +527,8 @@ static bool lengthen_body(struct exchange *ex, const struct block_source *source
 
 /* Room behind what there is of a placed body. When there is none it goes the way of all others from
  * here on: returns false */
-static bool find_place(struct conn *c, char **out_space, size_t *out_room)
+__attribute__((cold, noinline)) static bool find_place(struct conn *c, char **out_space,
+                                                       size_t *out_room)
 {
     struct exchange *ex = c->ex;
     if (!ex->is_long)
@@ -576,7 +578,7 @@ bool conn_request_space(struct conn *c, char **out_space, size_t *out_room)
     return true;
 }
 
-static void commit_in_place(struct exchange *ex, size_t n)
+__attribute__((cold, noinline)) static void commit_in_place(struct exchange *ex, size_t n)
 {
     struct block *block = ex->body_block;
     size_t from = (size_t)(ex->req.body.p - block->at) + ex->req.body.len;

@@ -72,7 +72,7 @@ struct exchange *exchange_take(struct exchange_pool *pool)
     return ex;
 }
 
-static void forget_more(struct exchange *ex)
+__attribute__((cold, noinline)) static void forget_more(struct exchange *ex)
 {
     block_drop(&ex->block);
     block_drop(&ex->body_block);

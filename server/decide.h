@@ -83,7 +83,7 @@ struct decide_loss {
     bool was_ready;         /* it had become ready */
     bool was_refused;       /* it was never made: fork or another system call failed */
     bool is_first_start;    /* the generation has never been ready as a whole */
-    bool is_anyone_serving; /* another web worker is ready */
+    bool is_anyone_serving; /* another worker of its kind is ready: web, or of its pool */
     bool is_candidate;      /* its generation does not serve yet: a reload is on its way */
     bool had_task;          /* a compute worker that had a task in hand */
 };

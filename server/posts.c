@@ -33,6 +33,14 @@ static bool may_be_filled(const struct herd *herd, const struct generation *g,
            g->loader.seat->phase == SEAT_READY && herd_count_web(herd, g) > 0;
 }
 
+/* Does anybody do what its process should? Without a loader there are still web workers. */
+static bool is_anyone_like(const struct generation *g, const struct post *post)
+{
+    if (post->role == ROLE_COMPUTE)
+        return pools_count_ready_of(&g->pools.items[post->pool]) > 0;
+    return generation_count_ready(g) > 0;
+}
+
 /* Takes the loss of a post's process in. *out_ms gets the delay, for the log; what it means for the
  * whole comes back, to be acted on when the log has been written. */
 enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, struct post *post,
@@ -55,7 +63,7 @@ enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, str
                                .ready_us = seat ? herd->now_us - seat->ready_us : 0,
                                .was_refused = was_refused,
                                .is_first_start = !g->has_been_ready,
-                               .is_anyone_serving = generation_count_ready(g) > 0,
+                               .is_anyone_serving = is_anyone_like(g, post),
                                .is_candidate = g == herd->candidate};
     struct decide_replacement next = decide_replace(&loss);
     post->failures = next.failures;

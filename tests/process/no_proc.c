@@ -32,7 +32,8 @@ static void serves_without_proc(void **state)
     (void)state;
     if (NEEDS_PROC)
         skip();
-    const char *const args[] = {"run", REMUDA_DEMO_SO, "-b", "127.0.0.1:0", "-w", "2", NULL};
+    const char *const args[] = {"run",   REMUDA_DEMO_SO,           "-b", "127.0.0.1:0", "-w", "2",
+                                "--set", "compute.memory_limit=0", NULL};
     struct server *s = server_start(&(struct server_options){.args = args, .prepare = hide_proc});
     uint64_t deadline = patience_until(PATIENCE_MS);
     while (!lines_find_last(&s->log, "ready") && s->log.fd >= 0 && patience_turn(deadline))
@@ -50,4 +51,20 @@ static void serves_without_proc(void **state)
     CHECK_EQ(server_wait_exit(s), 0);
 }
 
-SERVER_MAIN(SERVER_TEST(serves_without_proc))
+/* A limit that can't be set is no limit: better no server. */
+static void memory_can_not_be_limited_without_proc(void **state)
+{
+    (void)state;
+    if (NEEDS_PROC)
+        skip();
+    const char *const args[] = {"run", REMUDA_DEMO_SO, "-b", "127.0.0.1:0", "-w", "1", NULL};
+    struct server *s = server_start(&(struct server_options){.args = args, .prepare = hide_proc});
+    s->is_violent = true;
+    int code = server_wait_exit(s);
+    if (code == CANNOT)
+        skip();
+    CHECK_EQ(code, 4);
+    CHECK_HAS(lines_text(&s->log), "mount /proc, or say memory_limit: 0");
+}
+
+SERVER_MAIN(SERVER_TEST(serves_without_proc), SERVER_TEST(memory_can_not_be_limited_without_proc))

@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include "server/cli.h"
+#include "server/posts.h"
 #include "tests/unit/server/crew.h"
 
 void loader_main(const struct heritage *heritage)
@@ -179,6 +181,23 @@ static void a_queue_that_could_not_be_taken_is_sent_again_later(void **state)
     assert_int_equal(crew_hear(crew, crew->web[0], &msg), 0);
 }
 
+/* A first start without a pool that the app needs is none, whoever else serves. */
+static void a_pool_that_can_not_boot_ends_the_first_start(void **state)
+{
+    struct crew *crew = *state;
+    struct generation *g = crew->herd.current;
+    struct post *second = &g->pools.items[0].workers[1];
+    g->has_been_ready = false;
+    for (int i = 0; i < DECIDE_TRIES; i++)
+        posts_refuse(&crew->herd, g, second, "no memory");
+    assert_int_equal(crew->herd.exit_code, CLI_OK); /* the first one of the pool is there */
+    assert_true(second->is_degraded);
+    crew->compute->phase = SEAT_BOOTING;
+    posts_refuse(&crew->herd, g, second, "no memory");
+    assert_int_equal(crew->herd.exit_code, CLI_NO_BOOT);
+    assert_non_null(strstr(stage_log(), "cannot start exit=4"));
+}
+
 static void every_cause_is_a_loss_of_some_kind(void **state)
 {
     (void)state;
@@ -229,6 +248,7 @@ int main(void)
         TEST(one_that_dies_idle_again_and_again_is_replaced_later_and_later),
         TEST(a_queue_that_was_shut_reaches_every_web_worker_anew),
         TEST(a_queue_that_could_not_be_taken_is_sent_again_later),
+        TEST(a_pool_that_can_not_boot_ends_the_first_start),
         cmocka_unit_test(every_cause_is_a_loss_of_some_kind),
         TEST(nonsense_in_a_seat_hurts_nobody),
     };

@@ -577,6 +577,25 @@ typedef void (*rmd_offloaded)(rmd_request *req, rmd_response *res, int error, rm
 RMD_API int rmd_offload(rmd_request *req, const char *task, const void *payload, size_t len,
                         unsigned timeout_ms, rmd_offloaded done, void *arg);
 
+/* What became of one of several payloads. */
+typedef struct rmd_outcome {
+    int error; /* as for rmd_offloaded */
+    rmd_slice result;
+} rmd_outcome;
+
+/* As rmd_offloaded. outcomes: n of them, in the order of the payloads, valid during the call */
+typedef void (*rmd_mapped)(rmd_request *req, rmd_response *res, const rmd_outcome *outcomes,
+                           size_t n, void *arg);
+
+/* As rmd_offload(), with many payloads for one task. No more are out at a time than keep the pool
+ * busy (twice its workers, a quarter of its queue), so that others get their turn.
+ * n           1 … 100000
+ * timeout_ms  for all of it
+ * Returns     as rmd_offload(); -EINVAL another n
+ * Safe        lanes: inline, io · threads: the one that runs the handler */
+RMD_API int rmd_offload_map(rmd_request *req, const char *task, const rmd_slice *payloads, size_t n,
+                            unsigned timeout_ms, rmd_mapped done, void *arg);
+
 /* ---- inside a task ------------------------------------------------------------------------ */
 
 /* Memory of the call, as rmd_alloc(); a result that lies in it is not copied.

@@ -14,17 +14,34 @@
 #include "workers/call.h"
 #include "workers/pools.h"
 
+#define MAP_MAX 100000U /* a guess */
+
+struct offload_map;
+
 struct offload {
-    rmd_deferred *ticket;
+    rmd_deferred *ticket; /* of its request */
     rmd_offloaded done;
     void *arg;
-    struct task task; /* but for its identity and payload */
+    struct offload_map *map; /* it is one of several; NULL: it is not, or it is the one for all */
+    struct task task;        /* but for its identity and payload */
     int pool;
     char *payload; /* until it was handed over */
     size_t len;
     int error;
     char *result;
     size_t result_len;
+};
+
+/* Several payloads for one task: the calls that are out, and what became of the others. */
+struct offload_map {
+    struct offload *lead; /* stands for all of them: ticket, task, payloads behind each other */
+    rmd_mapped done;
+    size_t n, next, n_out, window;
+    bool is_launching;
+    size_t *lens;           /* of payloads, n of them */
+    size_t at;              /* of the next one in lead->payload */
+    struct offload **calls; /* n of them, until the end; NULL: memory was refused */
+    rmd_outcome *outcomes;
 };
 
 static struct web *home; /* whose desk it is; NULL: there is none */
@@ -51,10 +68,15 @@ static void give(rmd_request *req, rmd_response *res, void *arg)
     free_call(call);
 }
 
+static void on_part_done(struct offload_map *map);
+
 static void finish(struct offload *call, int error)
 {
     call->error = error;
-    rmd_complete(call->ticket, give, call);
+    if (call->map)
+        on_part_done(call->map);
+    else
+        rmd_complete(call->ticket, give, call);
 }
 
 /* ---- out ---- */
@@ -102,12 +124,37 @@ static int send_call(struct desk *d, struct offload *call, struct desk_slot *slo
     return rc;
 }
 
+/* Where there is no other process. */
+static void run_here(struct offload *call)
+{
+    const rmd_task *row = chain_task(chain_get_process()->app, call->task.route);
+    struct arena arena;
+    struct task_record record = {.id = 1};
+    call->task.id = 1;
+    arena_init(&arena, 4096);
+    struct rmd_call here = {.arena = &arena, .record = &record, .task = &call->task};
+    int error = row->run(&here, (rmd_slice){call->payload, call->len});
+    if (error == 0 && here.result.len > 0) {
+        call->result = malloc(here.result.len);
+        error = call->result ? 0 : -ENOMEM;
+        call->result_len = call->result ? here.result.len : 0;
+    }
+    if (call->result)
+        memcpy(call->result, here.result.p, here.result.len);
+    arena_fini(&arena);
+    finish(call, error);
+}
+
 /* The loop has the call: no request, no answer. */
 static void start(rmd_request *req, rmd_response *res, void *arg)
 {
     (void)req, (void)res;
     struct offload *call = arg;
     struct desk *d = home ? home->compute : NULL;
+    if (!home && call->pool == POOLS_NONE) {
+        run_here(call);
+        return;
+    }
     if (!d || d->reply_fd < 0 || d->pools[call->pool].queue.fd < 0) {
         finish(call, -ENOTCONN);
         return;
@@ -187,26 +234,6 @@ bool offload_is_wanted(const struct offload *call)
 
 /* ---- the app's side ---- */
 
-/* Where there is no other process. */
-static void run_here(struct offload *call, const rmd_task *row)
-{
-    struct arena arena;
-    struct task_record record = {.id = 1};
-    call->task.id = 1;
-    arena_init(&arena, 4096);
-    struct rmd_call here = {.arena = &arena, .record = &record, .task = &call->task};
-    int error = row->run(&here, (rmd_slice){call->payload, call->len});
-    if (error == 0 && here.result.len > 0) {
-        call->result = malloc(here.result.len);
-        error = call->result ? 0 : -ENOMEM;
-        call->result_len = call->result ? here.result.len : 0;
-    }
-    if (call->result)
-        memcpy(call->result, here.result.p, here.result.len);
-    arena_fini(&arena);
-    finish(call, error);
-}
-
 static const rmd_task *find_task(const char *name, uint16_t *out_index)
 {
     const struct app *app = chain_get_process()->app;
@@ -245,8 +272,9 @@ static struct offload *new_call(const void *payload, size_t len)
     return call;
 }
 
-int rmd_offload(rmd_request *req, const char *task, const void *payload, size_t len,
-                unsigned timeout_ms, rmd_offloaded done, void *arg)
+/* Fills a call and puts the answer off. begin: what the loop does then. Returns as rmd_offload() */
+static int ask(rmd_request *req, struct offload *call, const char *task, unsigned timeout_ms,
+               rmd_answer begin, void *arg)
 {
     uint16_t index;
     const rmd_task *row = find_task(task, &index);
@@ -254,19 +282,14 @@ int rmd_offload(rmd_request *req, const char *task, const void *payload, size_t 
         return -ENOENT;
     if (strcmp(rmd_role(), "compute") == 0)
         return -EOPNOTSUPP;
-    struct offload *call = new_call(payload, len);
-    struct rmd_deferred *errand = call && home ? deferred_new(home->env.box, NULL) : NULL;
-    rmd_deferred *ticket = call && (errand || !home) ? rmd_defer(req) : NULL;
-    if (!ticket) {
-        int rc = call && (errand || !home) ? -EBUSY : -ENOMEM;
-        if (call)
-            free_call(call);
+    struct rmd_deferred *errand = home ? deferred_new(home->env.box, NULL) : NULL;
+    if (home && !errand)
+        return -ENOMEM;
+    call->ticket = rmd_defer(req);
+    if (!call->ticket) {
         free(errand);
-        return rc;
+        return -EBUSY;
     }
-    call->ticket = ticket;
-    call->done = done;
-    call->arg = arg;
     call->pool = home ? pools_of_task(home->settings, row) : POOLS_NONE;
     call->task = task_make(TASK_CALL, 0);
     call->task.route = index;
@@ -275,8 +298,141 @@ int rmd_offload(rmd_request *req, const char *task, const void *payload, size_t 
     struct str trace = request_trace_id(req);
     task_set_trace(&call->task, trace.p, trace.len);
     if (home)
-        deferred_turn_in(errand, start, call);
+        deferred_turn_in(errand, begin, arg);
     else
-        run_here(call, row);
+        begin(NULL, NULL, arg);
     return 0;
+}
+
+int rmd_offload(rmd_request *req, const char *task, const void *payload, size_t len,
+                unsigned timeout_ms, rmd_offloaded done, void *arg)
+{
+    struct offload *call = new_call(payload, len);
+    if (!call)
+        return -ENOMEM;
+    call->done = done;
+    call->arg = arg;
+    int rc = ask(req, call, task, timeout_ms, start, call);
+    if (rc < 0)
+        free_call(call);
+    return rc;
+}
+
+/* ---- many payloads ---- */
+
+static void free_map(struct offload_map *map)
+{
+    for (size_t i = 0; map->calls && i < map->n; i++)
+        if (map->calls[i])
+            free_call(map->calls[i]);
+    if (map->lead)
+        free_call(map->lead);
+    free(map->lens);
+    free(map->calls);
+    free(map->outcomes);
+    free(map);
+}
+
+/* On the thread of the request's lane. */
+static void give_all(rmd_request *req, rmd_response *res, void *arg)
+{
+    struct offload_map *map = arg;
+    for (size_t i = 0; i < map->n; i++) {
+        const struct offload *call = map->calls[i];
+        map->outcomes[i] = call ? (rmd_outcome){call->error, {call->result, call->result_len}}
+                                : (rmd_outcome){-ENOMEM, {NULL, 0}};
+    }
+    map->done(req, res, map->outcomes, map->n, map->lead->arg);
+    free_map(map);
+}
+
+static void launch_one(struct offload_map *map)
+{
+    size_t i = map->next++;
+    struct offload *call = new_call(map->lead->payload + map->at, map->lens[i]);
+    map->at += map->lens[i];
+    map->calls[i] = call;
+    if (!call)
+        return;
+    call->ticket = map->lead->ticket;
+    call->pool = map->lead->pool;
+    call->task = map->lead->task;
+    call->map = map;
+    map->n_out++;
+    start(NULL, NULL, call);
+}
+
+/* As many as may be out; those that fail at once make room for the next. */
+static void launch(struct offload_map *map)
+{
+    map->is_launching = true;
+    if (!offload_is_wanted(map->lead))
+        map->next = map->n;
+    while (map->next < map->n && map->n_out < map->window)
+        launch_one(map);
+    map->is_launching = false;
+    if (map->n_out == 0)
+        rmd_complete(map->lead->ticket, give_all, map);
+}
+
+static void on_part_done(struct offload_map *map)
+{
+    map->n_out--;
+    if (!map->is_launching)
+        launch(map);
+}
+
+static void start_map(rmd_request *req, rmd_response *res, void *arg)
+{
+    (void)req, (void)res;
+    struct offload_map *map = arg;
+    map->window = 1;
+    if (home) {
+        const struct setting_pool *pool = &home->settings->compute_pools.items[map->lead->pool];
+        uint64_t most = pool->queue / 4 > 0 ? pool->queue / 4 : 1;
+        map->window = (size_t)(2 * pool->workers_max < most ? 2 * pool->workers_max : most);
+    }
+    launch(map);
+}
+
+static struct offload_map *new_map(const rmd_slice *payloads, size_t n)
+{
+    size_t bytes = 0;
+    struct offload_map *map = calloc(1, sizeof *map);
+    if (!map)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        bytes += payloads[i].len;
+    map->n = n;
+    map->lens = calloc(n, sizeof map->lens[0]);
+    map->calls = calloc(n, sizeof map->calls[0]);
+    map->outcomes = calloc(n, sizeof map->outcomes[0]);
+    map->lead = calloc(1, sizeof *map->lead);
+    if (!map->lens || !map->calls || !map->outcomes || !map->lead ||
+        !(map->lead->payload = malloc(bytes > 0 ? bytes : 1))) {
+        free_map(map);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (payloads[i].len > 0)
+            memcpy(map->lead->payload + map->lead->len, payloads[i].data, payloads[i].len);
+        map->lead->len += map->lens[i] = payloads[i].len;
+    }
+    return map;
+}
+
+int rmd_offload_map(rmd_request *req, const char *task, const rmd_slice *payloads, size_t n,
+                    unsigned timeout_ms, rmd_mapped done, void *arg)
+{
+    if (n == 0 || n > MAP_MAX)
+        return -EINVAL;
+    struct offload_map *map = new_map(payloads, n);
+    if (!map)
+        return -ENOMEM;
+    map->done = done;
+    map->lead->arg = arg;
+    int rc = ask(req, map->lead, task, timeout_ms, start_map, map);
+    if (rc < 0)
+        free_map(map);
+    return rc;
 }

@@ -145,10 +145,10 @@ void web_compute_close(struct web *web)
         (void)conn_on_ticket(&web->env, t); /* its connection has ended: it is given back */
     }
     conn_env_use_blocks(&web->env, NULL);
+    offload_attach(NULL); /* first: what ends now begins nothing more */
     for (uint32_t i = 0; i < web->compute->n_slots; i++)
         if (web->compute->slots[i].call)
             offload_give_up(&web->compute->slots[i], -ECANCELED);
-    offload_attach(NULL);
     close_desk(web->compute);
     web->compute = NULL;
 }

@@ -272,6 +272,46 @@ static void offload(rmd_request *req, rmd_response *res)
         rmd_text(res, 500, "refused %d\n", rc);
 }
 
+/* The outcomes behind each other. */
+static void on_outcomes(rmd_request *req, rmd_response *res, const rmd_outcome *outcomes, size_t n,
+                        void *arg)
+{
+    (void)arg;
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++)
+        len += outcomes[i].error ? 16 : outcomes[i].result.len;
+    char *text = req ? rmd_alloc(req, len + 1) : NULL;
+    if (!text)
+        return;
+    char *at = text;
+    for (size_t i = 0; i < n; i++) {
+        if (outcomes[i].error)
+            at += snprintf(at, 16, "(%d)", outcomes[i].error);
+        else if (outcomes[i].result.len > 0)
+            at = (char *)memcpy(at, outcomes[i].result.data, outcomes[i].result.len) +
+                 outcomes[i].result.len;
+    }
+    rmd_send(res, 200, "text/plain", text, (size_t)(at - text));
+}
+
+/* The body, cut into pieces of n octets. */
+static void map(rmd_request *req, rmd_response *res)
+{
+    rmd_slice body = rmd_body(req);
+    long long size = 1;
+    (void)rmd_query_int(req, "n", 1, 1000000, &size);
+    size_t n = (body.len + (size_t)size - 1) / (size_t)size;
+    rmd_slice *pieces = rmd_alloc(req, n * sizeof(*pieces));
+    for (size_t i = 0; i < n; i++) {
+        size_t left = body.len - i * (size_t)size;
+        pieces[i] =
+            (rmd_slice){body.data + i * (size_t)size, left < (size_t)size ? left : (size_t)size};
+    }
+    int rc = rmd_offload_map(req, rmd_param(req, "task"), pieces, n, 0, on_outcomes, NULL);
+    if (rc < 0)
+        rmd_text(res, 500, "refused %d\n", rc);
+}
+
 static const rmd_task tasks[] = {
     {"reverse", reverse},
     {"role", tell_role},
@@ -284,6 +324,8 @@ static const rmd_task tasks[] = {
 static const rmd_route routes[] = {
     {"POST", "/offload/:task", offload, .body_limit = 64 << 20},
     {"POST", "/offload-io/:task", offload, .lane = RMD_IO, .body_limit = 64 << 20},
+    {"POST", "/map/:task", map, .body_limit = 64 << 20},
+    {"POST", "/map-io/:task", map, .lane = RMD_IO, .body_limit = 64 << 20},
     {"POST", "/offload-compute/:task", offload, .lane = RMD_COMPUTE},
     {"GET", "/hooks", hooks},
     {"GET", "/hooks/default", hooks, .lane = RMD_COMPUTE},

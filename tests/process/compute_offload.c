@@ -68,6 +68,37 @@ static void check_all(struct server *s, const char *prefix)
     CHECK_TEXT(reply_field(&r, "X-Arg"), "arg");
 }
 
+/* Two hundred payloads for one worker with a queue of 100: none is refused. */
+static void check_map(struct server *s, const char *target)
+{
+    char body[1000], expected[1001];
+    for (size_t i = 0; i < sizeof body; i++) {
+        body[i] = (char)('a' + i % 23);
+        expected[i - i % 5 + 4 - i % 5] = body[i]; /* each five of them backwards */
+    }
+    expected[sizeof body] = '\0';
+    check_context("%s", target);
+    post(s, target, body, sizeof body);
+    CHECK_EQ(r.status, 200);
+    CHECK_TEXT(r.body.data, expected);
+    check_context("%s", "");
+}
+
+static void many_payloads_come_back_in_order(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1",
+                                        "--set", "pools.other.workers=1", NULL);
+    check_map(s, "/map/reverse?n=5");
+    check_map(s, "/map-io/reverse?n=5");
+    post(s, "/map/fail?n=1", "abc", 3);
+    CHECK_TEXT(r.body.data, "(42)(42)(42)");
+    post(s, "/map/reverse", "", 0);
+    CHECK_TEXT(r.body.data, "refused -22\n");
+    s = server_start_app(HEAVY_SO, "--single", "--set", "pools.other.workers=1", NULL);
+    check_map(s, "/map/reverse?n=5");
+}
+
 static struct server *start(const char *class)
 {
     server_let_crash();
@@ -105,4 +136,5 @@ static void where_there_is_one_process_it_runs_there(void **state)
 }
 
 SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_workers),
+            SERVER_TEST(many_payloads_come_back_in_order),
             SERVER_TEST(where_there_is_one_process_it_runs_there))

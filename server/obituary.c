@@ -218,8 +218,11 @@ static void write_last_words(const struct obituary *obituary, struct herd *herd,
 {
     char note[96];
     const struct generation *g = herd_generation(herd, seat);
-    if (seat->role == ROLE_COMPUTE)
+    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    if (seat->role == ROLE_COMPUTE) {
+        totals_add_tasks(&herd->totals, &part);
         return;
+    }
     print_note(note, obituary, seat);
     struct last_words_about about = {.board = &herd->board,
                                      .seat = seat->number,
@@ -230,7 +233,6 @@ static void write_last_words(const struct obituary *obituary, struct herd *herd,
                                      .access = g->access,
                                      .now_us = herd->now_us};
     (void)last_words_write(&about);
-    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
     totals_add(&herd->totals, &part, herd->board.n_routes);
 }
 

@@ -28,6 +28,7 @@ struct sums {
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t log_dropped;
+    uint64_t tasks;
 };
 
 static uint64_t read_u64(const _Atomic uint64_t *counter)
@@ -42,11 +43,16 @@ static struct sums add_up(const struct herd *herd)
                         .requests = dead->requests,
                         .bytes_in = dead->bytes_in,
                         .bytes_out = dead->bytes_out,
-                        .log_dropped = dead->log_dropped};
+                        .log_dropped = dead->log_dropped,
+                        .tasks = dead->tasks};
     memcpy(sums.responses, dead->responses, sizeof sums.responses);
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
-        if (seat->phase == SEAT_FREE || seat->phase == SEAT_BURIED || seat->role != ROLE_WEB)
+        if (seat->phase == SEAT_FREE || seat->phase == SEAT_BURIED)
+            continue;
+        if (seat->role == ROLE_COMPUTE)
+            sums.tasks += read_u64(&scoreboard_peek(&herd->board, i).head->tasks);
+        if (seat->role != ROLE_WEB)
             continue;
         const struct seat_head *head = scoreboard_peek(&herd->board, i).head;
         sums.connections += read_u64(&head->connections);
@@ -110,6 +116,7 @@ static void tell_server(const struct status_about *about, struct json_out *out)
     json_out_u64(out, "bytes_in", sums.bytes_in);
     json_out_u64(out, "bytes_out", sums.bytes_out);
     json_out_u64(out, "log_dropped_bytes", sums.log_dropped);
+    json_out_u64(out, "tasks", sums.tasks);
 }
 
 /* The latest: one that goes on, else the one that ended last. */

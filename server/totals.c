@@ -74,6 +74,11 @@ void totals_add(struct totals *totals, const struct scoreboard_part *part, uint3
     }
 }
 
+void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part)
+{
+    totals->tasks += read_u64(&part->head->tasks);
+}
+
 const struct totals_route *totals_find(const struct totals *totals, const char *name)
 {
     return find(totals, name);

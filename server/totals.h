@@ -23,6 +23,7 @@ struct totals {
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t log_dropped;
+    uint64_t tasks; /* run by compute workers */
 };
 
 /* Makes room for max_routes names. Returns 0; -ENOMEM */
@@ -31,6 +32,9 @@ void totals_fini(struct totals *totals);
 
 /* Adds what a dead occupant counted. Its part is not believed: names are cut to their field. */
 void totals_add(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes);
+
+/* Adds what a dead compute worker has counted: its requests are a web worker's. */
+void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part);
 
 /* The entry of a route by name; NULL: nothing was counted for it. */
 const struct totals_route *totals_find(const struct totals *totals, const char *name);

@@ -181,10 +181,14 @@ static void loader_and_worker_that_are_killed_are_replaced(void **state)
     struct server *s = start("compute.queue=50");
     pid_t loader = (pid_t)lines_number(lines_find_last(&s->log, "loader ready"), "pid");
     struct census before = census_take(s);
+    for (int i = 0; i < 3; i++)
+        ask_again(s);
+    control_wait_member(s, "tasks", "3");
     CHECK_EQ(kill(loader, SIGKILL), 0);
     CHECK_EQ(kill(compute_pid(s), SIGKILL), 0);
     (void)server_wait_log(s, "loader ready");
     ask_again(s);
+    control_wait_member(s, "tasks", "4"); /* no counter falls with who has counted */
     census_wait_same(s, &before);
 }
 

@@ -44,7 +44,7 @@ struct offload_map {
     rmd_outcome *outcomes;
 };
 
-static struct web *home; /* whose desk it is; NULL: there is none */
+static struct web *_Atomic home; /* whose desk it is; NULL: there is none */
 
 void offload_attach(struct web *web)
 {
@@ -150,8 +150,9 @@ static void start(rmd_request *req, rmd_response *res, void *arg)
 {
     (void)req, (void)res;
     struct offload *call = arg;
-    struct desk *d = home ? home->compute : NULL;
-    if (!home && call->pool == POOLS_NONE) {
+    struct web *web = home;
+    struct desk *d = web ? web->compute : NULL;
+    if (!web && call->pool == POOLS_NONE) {
         run_here(call);
         return;
     }
@@ -248,10 +249,11 @@ static const rmd_task *find_task(const char *name, uint16_t *out_index)
 }
 
 /* The least of what caller, task and pool allow. */
-static uint64_t deadline_of(const rmd_task *row, int pool, unsigned timeout_ms)
+static uint64_t deadline_of(const struct web *web, const rmd_task *row, int pool,
+                            unsigned timeout_ms)
 {
     const uint64_t limits[] = {timeout_ms * CLOCK_US_PER_MS, row->timeout_ms * CLOCK_US_PER_MS,
-                               home ? home->settings->compute_pools.items[pool].timeout_us : 0};
+                               web ? web->settings->compute_pools.items[pool].timeout_us : 0};
     uint64_t least = 0;
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
         if (limits[i] > 0 && (least == 0 || limits[i] < least))
@@ -277,27 +279,28 @@ static int ask(rmd_request *req, struct offload *call, const char *task, unsigne
                rmd_answer begin, void *arg)
 {
     uint16_t index;
+    struct web *web = home; /* its loop may end while a thread is here */
     const rmd_task *row = find_task(task, &index);
     if (!row)
         return -ENOENT;
     if (strcmp(rmd_role(), "compute") == 0)
         return -EOPNOTSUPP;
-    struct rmd_deferred *errand = home ? deferred_new(home->env.box, NULL) : NULL;
-    if (home && !errand)
+    struct rmd_deferred *errand = web ? deferred_new(web->env.box, NULL) : NULL;
+    if (web && !errand)
         return -ENOMEM;
     call->ticket = rmd_defer(req);
     if (!call->ticket) {
         free(errand);
         return -EBUSY;
     }
-    call->pool = home ? pools_of_task(home->settings, row) : POOLS_NONE;
+    call->pool = web ? pools_of_task(web->settings, row) : POOLS_NONE;
     call->task = task_make(TASK_CALL, 0);
     call->task.route = index;
     call->task.started_us = req->started_us;
-    call->task.deadline_us = deadline_of(row, call->pool, timeout_ms);
+    call->task.deadline_us = deadline_of(web, row, call->pool, timeout_ms);
     struct str trace = request_trace_id(req);
     task_set_trace(&call->task, trace.p, trace.len);
-    if (home)
+    if (web)
         deferred_turn_in(errand, begin, arg);
     else
         begin(NULL, NULL, arg);
@@ -386,9 +389,10 @@ static void start_map(rmd_request *req, rmd_response *res, void *arg)
 {
     (void)req, (void)res;
     struct offload_map *map = arg;
+    struct web *web = home;
     map->window = 1;
-    if (home) {
-        const struct setting_pool *pool = &home->settings->compute_pools.items[map->lead->pool];
+    if (web) {
+        const struct setting_pool *pool = &web->settings->compute_pools.items[map->lead->pool];
         uint64_t most = pool->queue / 4 > 0 ? pool->queue / 4 : 1;
         map->window = (size_t)(2 * pool->workers_max < most ? 2 * pool->workers_max : most);
     }

@@ -174,6 +174,48 @@ static void one_that_is_stopped_while_idle_is_found(void **state)
     ask_again(s);
 }
 
+/* Its first chunk is there, nine are to come. */
+static struct client *begin_stream(struct server *s)
+{
+    struct client *c = client_to(s);
+    client_send_text(c, "GET /stream?n=10&ms=100 HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_read_head(c, &r);
+    CHECK_EQ(r.status, 200);
+    CHECK(client_wait(c));
+    return c;
+}
+
+static void stream_of_a_generation_that_leaves_is_whole(void **state)
+{
+    (void)state;
+    struct server *s = start("routes.GET /stream.lane=compute");
+    struct client *c = client_to(s);
+    client_send_text(c, "GET /stream?n=5&ms=100 HTTP/1.1\r\nHost: a\r\n\r\n");
+    control_wait_member(s, "compute_workers.0.state", "busy");
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloaded");
+    client_read(c, &r, false);
+    CHECK_EQ(r.status, 200);
+    CHECK(r.is_chunked);
+    CHECK_HAS(r.body.data, "chunk 5 of 5");
+    client_close(c);
+    (void)server_wait_log(s, "generation gone");
+    s->is_violent = false;
+}
+
+static void stream_whose_worker_dies_never_looks_whole(void **state)
+{
+    (void)state;
+    struct server *s = start("routes.GET /stream.lane=compute");
+    struct client *c = begin_stream(s);
+    CHECK_EQ(kill(compute_pid(s), SIGKILL), 0);
+    client_read_all(c);
+    CHECK_HAS_NOT(c->in.data, "\r\n0\r\n");
+    client_close(c);
+    (void)server_wait_log(s, "compute worker died");
+    ask_again(s);
+}
+
 /* Whoever replaces the worker is forked by the next loader. */
 static void loader_and_worker_that_are_killed_are_replaced(void **state)
 {
@@ -238,6 +280,8 @@ SERVER_MAIN(SERVER_TEST(tasks_that_wait_are_finished_by_their_own_generation),
             SERVER_TEST(tasks_of_a_web_worker_that_is_killed_end_with_it),
             SERVER_TEST(or_are_finished_where_the_pool_says_so),
             SERVER_TEST(one_that_is_stopped_while_idle_is_found),
+            SERVER_TEST(stream_of_a_generation_that_leaves_is_whole),
+            SERVER_TEST(stream_whose_worker_dies_never_looks_whole),
             SERVER_TEST(loader_and_worker_that_are_killed_are_replaced),
             SERVER_TEST(upgrade_finishes_tasks),
             SERVER_TEST(worn_workers_are_replaced_and_lose_nothing),

@@ -9,6 +9,7 @@
 #include "http/conn_answer.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -210,9 +211,12 @@ void conn_answer_error(struct conn *c, int status)
 void conn_answer_busy(struct conn *c)
 {
     struct exchange *ex = c->ex;
+    char seconds[16];
+    int n = snprintf(seconds, sizeof seconds, "%u", ex->retry_s > 0 ? ex->retry_s : 1U);
     start_over(ex);
     /* Without it the answer says the same, only less of it. */
-    (void)!response_set(&ex->res, &ex->arena, STR("Retry-After"), STR("1"), true);
+    (void)!response_set(&ex->res, &ex->arena, STR("Retry-After"), str_make(seconds, (size_t)n),
+                        true);
     response_error_page(&ex->res, &ex->arena, 503);
     c->env->hooks.error(c->env->owner, &ex->req, &ex->res, 503);
     conn_answer_give(c);

@@ -82,6 +82,7 @@ __attribute__((cold, noinline)) static void forget_more(struct exchange *ex)
     atomic_store_explicit(&ex->is_cancelled, false, memory_order_relaxed);
     ex->task = NULL;
     ex->deadline_us = 0;
+    ex->retry_s = 0;
     ex->why = NULL;
     ex->failure = 0;
     ex->is_io = ex->is_task = ex->is_back = ex->is_made = false;

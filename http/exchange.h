@@ -63,6 +63,7 @@ struct exchange {
     void *task;               /* whoever runs errands: what it is to him; NULL: nothing yet */
     uint64_t deadline_us;     /* set by hooks.choose(): when its time is over, whatever the route
                                * says; 0: as the route says, for each errand */
+    uint32_t retry_s;         /* of an answer that there is no room: try again then; 0: soon */
     const char *why;          /* for the server's own error page, in the arena or static; or NULL */
     struct buf made;          /* what a producer wrote; or the place of a piece */
     int wait_ms;              /* what that producer returned */

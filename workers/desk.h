@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "ipc/task.h"
+#include "workers/admission.h"
 #include "workers/handover.h"
 #include "workers/web.h"
 
@@ -41,6 +42,7 @@ struct desk_slot {
 struct desk_pool {
     struct task_queue queue; /* fd -1: not handed over */
     bool is_full;            /* told in the log */
+    struct admission admission;
 };
 
 struct desk_seat {

@@ -233,6 +233,9 @@ static void fail_by_reply(struct desk_slot *slot, const struct task_reply *reply
 static void take_last_word(struct desk_slot *slot, int fd)
 {
     const struct task_reply *reply = &slot->desk->frame.reply;
+    struct desk *d = slot->desk;
+    if (reply->kind == TASK_ANSWER || reply->kind == TASK_END || reply->kind == TASK_RESULT)
+        admission_note(&d->pools[slot->pool].admission, reply->wall_us, d->web->env.now_us);
     if (slot->call) {
         fd_close(&fd);
         offload_take(slot);

@@ -176,6 +176,34 @@ static void tell_full(struct desk *d, int index, const char *why)
     pool->is_full = true;
 }
 
+/* The client is told when another try may get somewhere. */
+static void set_retry(struct exchange *ex, uint64_t wait_us)
+{
+    ex->retry_s = (uint32_t)((wait_us + CLOCK_US_PER_S - 1) / CLOCK_US_PER_S);
+    ex->has_more = true;
+}
+
+/* Returns NULL; else why a task is not let in behind n others, *out_wait_us when it might be */
+static const char *judge_queue(const struct desk *d, int index, int n, uint64_t deadline_us,
+                               uint64_t *out_wait_us)
+{
+    const struct desk_pool *pool = &d->pools[index];
+    uint64_t n_workers = d->web->settings->compute_pools.items[index].workers_max;
+    uint64_t now_us = d->web->env.now_us;
+    *out_wait_us = 0;
+    if (n < 0)
+        return strerror(-n);
+    if (d->n_free == 0 || d->reply_fd < 0)
+        return d->n_free == 0 ? "inflight" : "it has no inbox";
+    *out_wait_us = admission_wait_us(&pool->admission, (uint32_t)n,
+                                     n_workers > 0 ? (uint32_t)n_workers : 1, now_us);
+    if ((uint32_t)n >= pool->queue.limit)
+        return "its queue is full";
+    bool is_hopeless =
+        *out_wait_us > 0 && deadline_us > now_us && *out_wait_us > deadline_us - now_us;
+    return is_hopeless ? "it would wait past its time" : NULL;
+}
+
 enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
 {
     struct desk *d = web->compute;
@@ -185,17 +213,18 @@ enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
         return CONN_LANE_FULL; /* refused by pools_check() */
     struct desk_pool *pool = &d->pools[index];
     int n = pool->queue.fd >= 0 ? task_count_queued(&pool->queue) : -ENOTCONN;
-    if (n < 0 || (uint32_t)n >= pool->queue.limit || d->n_free == 0 || d->reply_fd < 0) {
-        tell_full(d, index,
-                  n < 0            ? strerror(-n)
-                  : d->n_free == 0 ? "inflight"
-                                   : "its queue is full");
+    uint64_t deadline_us = deadline_of(web, req, index);
+    uint64_t wait_us;
+    const char *why = judge_queue(d, index, n, deadline_us, &wait_us);
+    if (why) {
+        set_retry(ex, wait_us);
+        tell_full(d, index, why);
         return CONN_LANE_FULL;
     }
     if ((uint32_t)n <= pool->queue.limit / 2)
         pool->is_full = false;
     ex->is_task = true;
-    ex->deadline_us = deadline_of(web, req, index);
+    ex->deadline_us = deadline_us;
     return CONN_LANE_AWAY;
 }
 

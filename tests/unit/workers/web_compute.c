@@ -803,6 +803,50 @@ static void full_queue_is_answered_at_once(void **state)
     CHECK_TEXT(got(QUEUE), "");
 }
 
+/* So many tasks, each of which took that long. */
+static void measure(unsigned n, uint64_t wall_us)
+{
+    for (unsigned i = 0; i < n; i++) {
+        ask(0, GET("/c"));
+        must_take();
+        struct rmd_response res = {.kind = RESPONSE_EMPTY, .status = 204};
+        struct task_frame frame = make_frame(TASK_ANSWER);
+        put_image(&frame, &res, false);
+        frame.reply.wall_us = wall_us;
+        reply(&frame, -1);
+        hear();
+        CHECK_HAS(got(0), " 204 ");
+        close_client(0);
+    }
+}
+
+static void who_would_wait_past_its_time_is_refused_at_once(void **state)
+{
+    (void)state;
+    room.pool.workers_max = 1;
+    measure(19, 2 * S);
+    ask(0, GET("/c"));
+    ask(1, GET("/c"));
+    ask(2, GET("/brief")); /* nothing is concluded from so few */
+    CHECK_TEXT(got(2), "");
+    for (unsigned i = 0; i < 3; i++) {
+        must_take();
+        close_client(i);
+        reply_word(TASK_DROPPED, 0);
+        hear();
+    }
+    measure(1, 2 * S);
+    ask(2, GET("/brief")); /* the queue is empty */
+    CHECK_TEXT(got(2), "");
+    ask(0, GET("/c"));
+    ask(1, GET("/brief"));
+    CHECK_HAS(got(1), "HTTP/1.1 503 ");
+    CHECK_HAS(room.answer, "Retry-After: 4\r\n");
+    ask(3, GET("/c")); /* which has the time */
+    CHECK_TEXT(got(3), "");
+    CHECK_HAS(logged(), "it would wait past its time");
+}
+
 static void queue_that_nobody_reads_is_a_503(void **state)
 {
     (void)state;
@@ -1181,6 +1225,7 @@ int main(void)
         TEST(slow_client_holds_up_its_own_stream_only),
         TEST(stream_without_credit_is_cut_off),
         TEST(full_queue_is_answered_at_once),
+        TEST(who_would_wait_past_its_time_is_refused_at_once),
         TEST(queue_that_nobody_reads_is_a_503),
         TEST(each_loss_has_its_status),
         TEST(answer_counts_that_was_given_before_the_death),

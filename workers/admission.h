@@ -1,0 +1,26 @@
+/* How long a task would wait in a pool's queue, by how long those before it took: so that one which
+ * would wait past its time is refused at once, with a word when it is worth another try. A guess
+ * that errs towards letting in: it takes all tasks of a pool for alike, and all workers that the
+ * pool may have for there; it knows nothing before enough tasks were measured, nor when none was
+ * for a while. */
+#ifndef REMUDA_WORKERS_ADMISSION_H
+#define REMUDA_WORKERS_ADMISSION_H
+
+#include <stdint.h>
+
+/* Of one pool, as one web worker sees it. Zero: nothing is known. */
+struct admission {
+    uint64_t average_us;  /* of a task's time in a worker, a moving one */
+    uint64_t measured_us; /* when the last was */
+    uint32_t n;           /* measured, up to what is enough */
+};
+
+/* A task was run. wall_us  as a compute worker says; what can't be is cut to an hour */
+void admission_note(struct admission *a, uint64_t wall_us, uint64_t now_us);
+
+/* Expected wait behind so many that wait, with so many workers (≥ 1).
+ * Returns  µs; 0: none, or nothing is known */
+uint64_t admission_wait_us(const struct admission *a, uint32_t n_ahead, uint32_t n_workers,
+                           uint64_t now_us);
+
+#endif

@@ -36,6 +36,7 @@ struct rmd_request {
     struct str body;
     bool is_body_complete; /* nothing of it is still to come */
     bool is_answered;      /* the application can't put the answer off any more */
+    bool is_fallback;      /* its route's fallback answers: the breaker is open */
     bool is_consumed;      /* the consumer has had it all, or wants no more */
     rmd_consumer consume;  /* NULL: nobody takes the body as it comes */
     void *consume_state;

@@ -29,8 +29,8 @@ enum msg_type {
     /* from the master */
     MSG_APP,     /* loader: fd = sealed copy of the app (none: load it from its path) */
     MSG_BOARD,   /* everyone: fd = the shared table, to map one's own part for writing */
-    MSG_SEGMENT, /* web, compute: fd = the payload segment, value = bytes of a slice, about = how
-                    many slices */
+    MSG_SEGMENT, /* web, compute: fds = the payload segment and, for web, the breakers' page
+                    (ipc/breaker.h); value = bytes of a slice, about = how many slices */
     MSG_POOL, /* web: slot = pool, value = charge << 32 | limit of its queue; fd = where to write.
                      compute: fd = where to read */
     MSG_GONE, /* web: seat, epoch: a compute worker that died. Say LET_GO when you hold none of

@@ -62,6 +62,17 @@ static void print_pool(const struct view_pool *pool)
                  plain_count(waiting, pool->queued), plain_count(limit, pool->queue));
 }
 
+static void print_breaker(const struct view_breaker *breaker)
+{
+    char failures[PLAIN_MAX], age[PLAIN_MAX];
+    (void)printf("breaker  %s: %s", breaker->route, breaker->state);
+    if (breaker->failures > 0)
+        (void)printf(", %s failures in a row", plain_count(failures, breaker->failures));
+    if (breaker->open_ms > 0)
+        (void)printf(" for %s", plain_age(age, breaker->open_ms));
+    (void)putchar('\n');
+}
+
 static void print_compute_worker(const struct view_worker *w)
 {
     char up[PLAIN_MAX], cpu[PLAIN_MAX], rss[PLAIN_MAX], tasks[PLAIN_MAX], elapsed[PLAIN_MAX];
@@ -79,6 +90,8 @@ static void print_view(const struct view *view)
     print_server(view);
     for (size_t i = 0; i < view->n_pools; i++)
         print_pool(&view->pools[i]);
+    for (size_t i = 0; i < view->n_breakers; i++)
+        print_breaker(&view->breakers[i]);
     (void)printf("\n%4s %7s %4s %-8s %6s %11s %6s %6s %6s %6s %6s %6s  %s\n", "SLOT", "PID", "GEN",
                  "STATE", "CONN", "REQUESTS", "P50", "P99", "LAG", "MEM", "CPU", "UP", "REQUEST");
     for (size_t i = 0; i < view->n_web; i++)

@@ -11,13 +11,14 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "ipc/breaker.h"
 #include "ipc/msg.h"
 #include "ipc/segment.h"
 #include "server/generation.h"
 
 int pools_init(struct pools *pools, const struct settings *s, uint64_t now_us)
 {
-    *pools = (struct pools){.n = (uint32_t)s->compute_pools.n, .segment_fd = -1};
+    *pools = (struct pools){.n = (uint32_t)s->compute_pools.n, .segment_fd = -1, .breaker_fd = -1};
     for (uint32_t i = 0; i < pools->n; i++) {
         const struct setting_pool *settings = &s->compute_pools.items[i];
         pools->items[i] = (struct pool){.settings = settings,
@@ -45,6 +46,12 @@ static void close_queue(struct pool *pool)
     fd_close(&pool->queue.fd);
 }
 
+static void close_shared(struct pools *pools)
+{
+    fd_close(&pools->segment_fd);
+    fd_close(&pools->breaker_fd);
+}
+
 void pools_fini(struct pools *pools)
 {
     for (uint32_t i = 0; i < pools->n; i++) {
@@ -52,8 +59,8 @@ void pools_fini(struct pools *pools)
         free(pools->items[i].workers);
     }
     if (pools->n > 0)
-        fd_close(&pools->segment_fd);
-    *pools = (struct pools){.segment_fd = -1};
+        close_shared(pools);
+    *pools = (struct pools){.segment_fd = -1, .breaker_fd = -1};
 }
 
 /* ---- in use ---- */
@@ -88,6 +95,17 @@ static int open_queue(struct pool *pool, struct err *err)
     return rc < 0 ? err_wrap(err, "compute pool %s", pool->settings->name) : 0;
 }
 
+/* Returns 0; -errno, *err: then nothing of it is there */
+static int open_shared(struct pools *pools, uint32_t n_seats, struct err *err)
+{
+    int rc = segment_create(n_seats, pools->slice_bytes, &pools->segment_fd, err);
+    if (rc == 0)
+        rc = breaker_create(&pools->breaker_fd, err);
+    if (rc < 0)
+        close_shared(pools);
+    return rc;
+}
+
 int pools_open(struct pools *pools, uint32_t used, uint32_t n_seats, struct err *err)
 {
     uint32_t opened = 0;
@@ -96,7 +114,7 @@ int pools_open(struct pools *pools, uint32_t used, uint32_t n_seats, struct err 
         used |= (uint32_t)pools_is_used(pools, (int)i) << i;
     int rc = check_workers(pools, used, err);
     if (rc == 0 && used != 0 && pools->segment_fd < 0)
-        rc = segment_create(n_seats, pools->slice_bytes, &pools->segment_fd, err);
+        rc = open_shared(pools, n_seats, err);
     for (uint32_t i = 0; rc == 0 && i < pools->n; i++) {
         if (!(used >> i & 1U) || pools_is_used(pools, (int)i))
             continue;
@@ -107,7 +125,7 @@ int pools_open(struct pools *pools, uint32_t used, uint32_t n_seats, struct err 
         if (opened >> i & 1U)
             close_queue(&pools->items[i]);
     if (rc < 0 && used == opened)
-        fd_close(&pools->segment_fd);
+        close_shared(pools);
     if (rc == 0)
         pools->n_seats = n_seats;
     return rc;
@@ -124,12 +142,13 @@ static int send_queue(const struct pool *pool, int channel_fd, enum role role, i
     return msg_send(channel_fd, &msg, fd, 1);
 }
 
-static int send_segment(const struct pools *pools, int channel_fd)
+static int send_segment(const struct pools *pools, int channel_fd, enum role role)
 {
+    const int fds[] = {pools->segment_fd, pools->breaker_fd};
     struct msg segment = msg_make(MSG_SEGMENT);
     segment.value = (int64_t)pools->slice_bytes;
     segment.about = (int32_t)pools->n_seats;
-    return msg_send(channel_fd, &segment, &pools->segment_fd, 1);
+    return msg_send(channel_fd, &segment, fds, role == ROLE_WEB ? 2 : 1);
 }
 
 static int send_queues(const struct pools *pools, int channel_fd, enum role role, int pool)
@@ -145,7 +164,7 @@ int pools_send(const struct pools *pools, int channel_fd, enum role role, int po
 {
     if (!pools_are_used(pools))
         return 0;
-    int rc = send_segment(pools, channel_fd);
+    int rc = send_segment(pools, channel_fd, role);
     return rc < 0 ? rc : send_queues(pools, channel_fd, role, pool);
 }
 
@@ -241,7 +260,7 @@ uint32_t pools_count_files(const struct settings *s)
         n_workers += s->compute_pools.items[i].workers_max;
     if (n_workers > POOLS_WORKERS_MAX)
         n_workers = POOLS_WORKERS_MAX;
-    return (uint32_t)(2 * n_workers + 2 * s->compute_pools.n + 1);
+    return (uint32_t)(2 * n_workers + 2 * s->compute_pools.n + 2);
 }
 
 const char *pools_name(const struct pools *pools, int pool)

@@ -1,7 +1,7 @@
 /* The compute pools of a generation as the master keeps them: who should work in each, the queues
- * through which tasks come to them, and the segment in which payloads lie. None of it is there, but
- * for the posts, before the loader has said which pools the app's routes use: a server without such
- * routes has no compute workers, no queue and no segment. */
+ * through which tasks come to them, the segment in which payloads lie, and the page of breakers.
+ * None of it is there, but for the posts, before the loader has said which pools the app's routes
+ * use: a server without such routes has no compute workers, no queue and no segment. */
 #ifndef REMUDA_SERVER_POOLS_H
 #define REMUDA_SERVER_POOLS_H
 
@@ -33,6 +33,7 @@ struct pools {
     struct pool items[SETTINGS_POOLS_MAX];
     uint32_t n;
     int segment_fd; /* -1: no pool is in use */
+    int breaker_fd; /* ipc/breaker.h; likewise */
     uint64_t slice_bytes;
     uint32_t n_seats; /* slices of the segment */
 };
@@ -55,7 +56,7 @@ bool pools_are_used(const struct pools *pools);
 bool pools_is_used(const struct pools *pools, int pool);
 
 /* Puts into the channel of a new process what it needs of them: a web worker all queues that are in
- * use, to write to, a compute worker that of its pool. Returns as msg_send() */
+ * use, to write to, and the breakers, a compute worker that of its pool. Returns as msg_send() */
 int pools_send(const struct pools *pools, int channel_fd, enum role role, int pool)
     __attribute__((warn_unused_result));
 

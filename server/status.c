@@ -13,11 +13,14 @@
 #include "base/clock.h"
 #include "base/json_out.h"
 #include "config/settings.h"
+#include "ipc/breaker.h"
 #include "server/listen.h"
 #include "server/reload.h"
 #include "server/tasks.h"
 #include "server/upgrade.h"
 #include "server/usage.h"
+
+#define ROUTE_NAME_BYTES sizeof(((struct route_stats *)0)->name)
 
 /* What all workers, living and dead, have counted. */
 struct sums {
@@ -345,6 +348,55 @@ static void tell_pools(const struct pools *pools, struct json_out *out)
     json_out_close(out, ']');
 }
 
+/* As a web worker of the generation names it; "" when there is none. */
+static void name_route(const struct herd *herd, uint32_t index, char out[ROUTE_NAME_BYTES])
+{
+    out[0] = '\0';
+    for (uint32_t i = 0; out[0] == '\0' && i < herd->slots.n_used; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (seat->role != ROLE_WEB || seat->phase != SEAT_READY ||
+            seat->generation != herd->current->number)
+            continue;
+        memcpy(out, scoreboard_peek(&herd->board, i).routes[index].name, ROUTE_NAME_BYTES - 1);
+        out[ROUTE_NAME_BYTES - 1] = '\0';
+    }
+}
+
+static void tell_breaker(const struct herd *herd, uint32_t index, uint64_t word,
+                         struct json_out *out)
+{
+    struct breaker b = breaker_unpack(word);
+    char route[ROUTE_NAME_BYTES];
+    uint64_t now_ms = herd->now_us / CLOCK_US_PER_MS;
+    name_route(herd, index, route);
+    json_out_open(out, NULL, '{');
+    json_out_text(out, "route", str_of(route));
+    json_out_text(out, "state", str_of(breaker_state_names[b.state]));
+    json_out_u64(out, "failures", b.failures);
+    json_out_u64(out, "open_ms",
+                 b.state == BREAKER_OPEN && b.since_ms < now_ms ? now_ms - b.since_ms : 0);
+    json_out_close(out, '}');
+}
+
+/* Those of which there is something to tell: open, or after failures. */
+static void tell_breakers(const struct herd *herd, struct json_out *out)
+{
+    uint64_t words[64];
+    const struct pools *pools = &herd->current->pools;
+    uint32_t n =
+        herd->board.n_routes < BREAKER_WORDS_MAX ? herd->board.n_routes : BREAKER_WORDS_MAX;
+    json_out_open(out, "breakers", '[');
+    for (uint32_t first = 0; pools->breaker_fd >= 0 && first < n; first += 64) {
+        uint32_t part = n - first < 64 ? n - first : 64;
+        if (breaker_read(pools->breaker_fd, first, part, words) < 0)
+            break;
+        for (uint32_t i = 0; i < part; i++)
+            if (words[i] != 0)
+                tell_breaker(herd, first + i, words[i], out);
+    }
+    json_out_close(out, ']');
+}
+
 /* Its task, as the master knows it, and what it says about it itself. */
 static void tell_compute_worker(const struct herd *herd, const struct seat *seat,
                                 struct json_out *out)
@@ -395,5 +447,6 @@ void status_tell(const struct status_about *about, struct json_out *out)
     tell_loaders(about->herd, out);
     tell_workers(about->herd, out);
     tell_pools(&about->herd->current->pools, out);
+    tell_breakers(about->herd, out);
     tell_compute_workers(about->herd, out);
 }

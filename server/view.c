@@ -115,6 +115,23 @@ static int read_pools(struct view *view, struct str array)
     return 0;
 }
 
+static int read_breakers(struct view *view, struct str array)
+{
+    struct str at = {0};
+    struct str value;
+    view->breakers = calloc(count(array) + 1, sizeof *view->breakers);
+    if (!view->breakers)
+        return -ENOMEM;
+    while (json_value_next(array, &at, NULL, &value)) {
+        struct view_breaker *breaker = &view->breakers[view->n_breakers++];
+        text(breaker->route, sizeof breaker->route, value, "route");
+        text(breaker->state, sizeof breaker->state, value, "state");
+        breaker->failures = number(value, "failures");
+        breaker->open_ms = number(value, "open_ms");
+    }
+    return 0;
+}
+
 static void read_binds(struct view *view, struct str array)
 {
     struct str at = {0};
@@ -164,13 +181,16 @@ int view_read(struct view *view, struct str answer)
     view->log_dropped = number(answer, "log_dropped_bytes");
     int rc = read_workers(view, json_value_find(answer, "workers"),
                           json_value_find(answer, "compute_workers"));
-    return rc < 0 ? rc : read_pools(view, json_value_find(answer, "pools"));
+    if (rc == 0)
+        rc = read_pools(view, json_value_find(answer, "pools"));
+    return rc < 0 ? rc : read_breakers(view, json_value_find(answer, "breakers"));
 }
 
 void view_fini(struct view *view)
 {
     free(view->workers);
     free(view->pools);
+    free(view->breakers);
     *view = (struct view){0};
 }
 

@@ -34,6 +34,12 @@ struct view_pool {
     uint64_t queued, queue; /* tasks that wait, that may */
 };
 
+/* A circuit breaker of which there is something to tell. */
+struct view_breaker {
+    char route[96], state[16];
+    uint64_t failures, open_ms;
+};
+
 struct view {
     char version[32], state[32], app[256], config[256], binds[256];
     uint64_t pid, uptime_ms, generation, workers_wanted, workers_ready;
@@ -46,6 +52,8 @@ struct view {
     size_t n_web;                /* the first of which are web workers */
     struct view_pool *pools;     /* heap, n_pools */
     size_t n_pools;
+    struct view_breaker *breakers; /* heap, n_breakers */
+    size_t n_breakers;
     /* By view_compare(). */
     uint64_t interval_ms; /* 0: there is no interval */
     uint64_t rps, errors_per_s;

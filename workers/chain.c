@@ -203,7 +203,7 @@ void chain_handle(const struct app *app, struct rmd_request *req, struct rmd_res
     else if (group && group->before && group->before(req, res) != 0)
         ;
     else if (route)
-        route->decl->handler(req, res);
+        (req->is_fallback ? route->decl->fallback : route->decl->handler)(req, res);
     else
         answer_without_route(app, req, res);
     if (__builtin_expect(!request_is_put_off(req), 1))

@@ -25,13 +25,16 @@ static void take_logs(struct commands *c, const struct msg *msg, const int *fds,
 }
 
 /* Without it routes of the compute lane have no process to run in. */
-static void take_segment(struct commands *c, const struct msg *msg, int fd)
+static void take_segment(struct commands *c, const struct msg *msg, const int *fds, size_t n_fds)
 {
     struct err err = {0};
     uint32_t n_slices = msg->about > 0 ? (uint32_t)msg->about : 0;
-    if (web_compute_open(c->web, c->heritage, fd, n_slices, (uint64_t)msg->value, &err) < 0)
+    if (web_compute_open(c->web, c->heritage, fds[0], n_slices, (uint64_t)msg->value, &err) < 0)
         log_error("no compute lane in this worker",
                   "reason=\"%s\" does=\"run its routes in lane io\"", err.text);
+    else if (n_fds > 1 && web_compute_add_breakers(c->web, fds[1], &err) < 0)
+        log_error("no circuit breakers in this worker", "reason=\"%s\" does=\"go on without\"",
+                  err.text);
 }
 
 static void take_pool(struct commands *c, const struct msg *msg, int fd)
@@ -67,7 +70,7 @@ static void obey(struct commands *c, const struct msg *msg, int *fds, size_t n_f
         take_logs(c, msg, fds, n_fds);
         break;
     case MSG_SEGMENT:
-        take_segment(c, msg, fds[0]);
+        take_segment(c, msg, fds, n_fds);
         break;
     case MSG_POOL:
         take_pool(c, msg, fds[0]);

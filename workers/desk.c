@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "http/away.h"
+#include "workers/breakers.h"
 #include "workers/channel.h"
 #include "workers/offload.h"
 
@@ -32,6 +33,8 @@ void desk_free_slot(struct desk_slot *slot)
     struct desk *d = slot->desk;
     if (slot->is_out || slot->is_lent || slot->ex)
         return;
+    if (slot->is_probe)
+        breakers_note(slot, BREAKER_UNTRIED, "it was not run");
     buf_fini(&slot->parts);
     *slot = (struct desk_slot){.desk = d, .put.spool_fd = -1, .seat = DESK_NO_SEAT};
     d->free[d->n_free++] = (uint32_t)(slot - d->slots);

@@ -31,7 +31,9 @@ struct desk_slot {
     uint64_t cancelled_us; /* when its client left; 0: it has not */
     struct buf parts;      /* of a stream: came, and not yet taken for the client */
     uint32_t seat;         /* whose slice the answer lies in, while it is lent; DESK_NO_SEAT */
+    uint16_t route;        /* of a request */
     uint8_t pool;
+    bool is_probe;  /* its route's breaker lets it in to try, and waits for what becomes of it */
     bool is_out;    /* its last word is to come */
     bool is_lent;   /* its answer is with the connection machine, until res.done */
     bool is_stream; /* of parts */
@@ -67,9 +69,11 @@ struct desk {
     int reply_fd;   /* its other end, which goes with each task; -1: there is none */
     pid_t liar_pid; /* told in the log */
     struct desk_pool pools[SETTINGS_POOLS_MAX];
-    int8_t *pool_of;         /* of each route */
-    struct desk_seat *seats; /* n_seats of the segment */
-    uint64_t turned_us;      /* the slice's last period began */
+    int8_t *pool_of;            /* of each route */
+    struct desk_seat *seats;    /* n_seats of the segment */
+    uint64_t turned_us;         /* the slice's last period began */
+    _Atomic uint64_t *breakers; /* a word for each route, shared; NULL: there are none */
+    uint32_t n_breakers;
     struct task_frame frame;
 };
 

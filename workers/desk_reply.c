@@ -5,6 +5,7 @@
  * comes from the process whose seat it names; an image is judged by http/image.h; octets of an
  * answer are never looked at where they lie, only the kernel sends them from there. */
 #include "workers/desk_reply.h"
+#include "workers/breakers.h"
 #include "workers/offload.h"
 
 #include <errno.h>
@@ -150,6 +151,7 @@ static void begin_stream(struct desk_slot *slot)
 {
     const char *reason = NULL;
     int rc = read_answer(slot, -1, &reason);
+    breakers_hear_reply(slot, &slot->desk->frame.reply);
     if (rc < 0) {
         refuse_answer(slot, rc, reason);
         desk_abandon(slot);
@@ -236,6 +238,7 @@ static void take_last_word(struct desk_slot *slot, int fd)
     struct desk *d = slot->desk;
     if (reply->kind == TASK_ANSWER || reply->kind == TASK_END || reply->kind == TASK_RESULT)
         admission_note(&d->pools[slot->pool].admission, reply->wall_us, d->web->env.now_us);
+    breakers_hear_reply(slot, reply);
     if (slot->call) {
         fd_close(&fd);
         offload_take(slot);

@@ -18,6 +18,7 @@
 #include "base/panic.h"
 #include "http/away.h"
 #include "workers/blocks.h"
+#include "workers/breakers.h"
 #include "workers/channel.h"
 #include "workers/offload.h"
 #include "workers/desk_reply.h"
@@ -80,6 +81,7 @@ static void close_desk(struct desk *d)
     }
     fd_close(&d->inbox_fd);
     fd_close(&d->reply_fd);
+    breakers_close(d);
     if (d->segment.base)
         segment_unmap(&d->segment);
     free(d->slots);
@@ -119,6 +121,13 @@ int web_compute_open(struct web *web, const struct heritage *heritage, int fd, u
     web->compute = d;
     offload_attach(web);
     return 0;
+}
+
+int web_compute_add_breakers(struct web *web, int fd, struct err *err)
+{
+    if (!web->compute)
+        return err_set(err, ENOTCONN, "there is no compute lane");
+    return breakers_open(web->compute, fd, err);
 }
 
 void web_compute_add_pool(struct web *web, uint32_t pool, struct task_queue queue)
@@ -211,10 +220,15 @@ enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
     int index = d->pool_of[req->match.route->index];
     if (index < 0)
         return CONN_LANE_FULL; /* refused by pools_check() */
+    uint64_t wait_us;
+    if (breakers_ask(d, req->match.route->index, &wait_us) == BREAKER_REFUSES) {
+        set_retry(ex, wait_us);
+        req->is_fallback = req->match.route->decl->fallback != NULL;
+        return req->is_fallback ? CONN_LANE_LOOP : CONN_LANE_FULL;
+    }
     struct desk_pool *pool = &d->pools[index];
     int n = pool->queue.fd >= 0 ? task_count_queued(&pool->queue) : -ENOTCONN;
     uint64_t deadline_us = deadline_of(web, req, index);
-    uint64_t wait_us;
     const char *why = judge_queue(d, index, n, deadline_us, &wait_us);
     if (why) {
         set_retry(ex, wait_us);
@@ -263,12 +277,20 @@ static int send_task(struct desk_slot *slot, const struct exchange *ex)
 
 static void hand_over(struct desk *d, struct exchange *ex)
 {
+    uint64_t wait_us;
     int index = d->pool_of[ex->req.match.route->index];
     struct desk_slot *slot = desk_take_slot(d);
     int rc = slot ? 0 : -EAGAIN;
     if (slot) {
         slot->pool = (uint8_t)index;
+        slot->route = ex->req.match.route->index;
         slot->deadline_us = ex->deadline_us;
+        if (!breakers_enter(slot, &wait_us)) { /* it has opened, or is being tried, since then */
+            desk_free_slot(slot);
+            set_retry(ex, wait_us);
+            away_fail(ex, 503, NULL);
+            return;
+        }
         rc = send_task(slot, ex);
     }
     if (rc < 0) {
@@ -379,6 +401,7 @@ void web_compute_on_lost(struct web *web, const struct msg *msg)
         offload_give_up(slot, offload_judge((enum task_loss)msg->about));
         return;
     }
+    breakers_hear_loss(slot, (enum task_loss)msg->about);
     int status = judge_loss(slot, (enum task_loss)msg->about, &why);
     desk_give_up(slot, status, why);
 }

@@ -24,6 +24,10 @@ struct err;
 int web_compute_open(struct web *web, const struct heritage *heritage, int fd, uint32_t n_slices,
                      uint64_t slice_bytes, struct err *err) __attribute__((warn_unused_result));
 
+/* The breakers of all routes. fd: may be closed afterwards. Returns 0; -errno, *err: none opens */
+int web_compute_add_breakers(struct web *web, int fd, struct err *err)
+    __attribute__((warn_unused_result));
+
 /* The queue of a pool, or another one in its place.
  * pool   index in settings->compute_pools
  * queue  queue.fd is owned from now on, also where it is of no use */

@@ -321,7 +321,25 @@ static const rmd_task tasks[] = {
     {0},
 };
 
+static void instead(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    rmd_text(res, 200, "instead, by %s\n", rmd_role());
+}
+
+/* ?bad=1: crashes; ?hang=1: does not return */
+static void moody(rmd_request *req, rmd_response *res)
+{
+    if (rmd_query(req, "bad"))
+        (void)raise(SIGSEGV);
+    while (rmd_query(req, "hang"))
+        (void)pause();
+    rmd_text(res, 200, "fine\n");
+}
+
 static const rmd_route routes[] = {
+    {"GET", "/moody", moody, .lane = RMD_COMPUTE},
+    {"GET", "/moody-with-fallback", moody, .lane = RMD_COMPUTE, .fallback = instead},
     {"POST", "/offload/:task", offload, .body_limit = 64 << 20},
     {"POST", "/offload-io/:task", offload, .lane = RMD_IO, .body_limit = 64 << 20},
     {"POST", "/map/:task", map, .body_limit = 64 << 20},

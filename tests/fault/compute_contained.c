@@ -209,7 +209,7 @@ static void hooks_are_called_where_they_belong(void **state)
 static void crashes_leave_nothing_behind(void **state)
 {
     (void)state;
-    struct server *s = start("compute.workers=2", "strict=no");
+    struct server *s = start("compute.workers=2", "compute.breaker.failures=0");
     struct client *clients[AT_A_TIME];
     struct load *load = load_start(server_address(s, 0), 4, "/", "hello\n");
     load_wait_settled(load);

@@ -83,8 +83,9 @@ static void no_task_vanishes_and_no_kill_goes_astray(void **state)
     struct client *clients[CLIENTS];
     bool is_doomed[CLIENTS];
     server_let_crash();
-    struct server *s = server_start_app(HEAVY_SO, "--workers", "2", "--set", "compute.workers=3",
-                                        "--set", "pools.other.workers=1", NULL);
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "2", "--set", "compute.workers=3", "--set",
+                         "compute.breaker.failures=0", "--set", "pools.other.workers=1", NULL);
     s->is_violent = true;
     for (int i = 0; i < CLIENTS; i++)
         clients[i] = client_to(s);

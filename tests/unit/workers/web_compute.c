@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "http/conn_request.h"
 #include "http/image.h"
+#include "ipc/breaker.h"
 #include "tests/harness/check.h"
 #include "workers/transfer.h"
 
@@ -28,6 +29,7 @@
 #define QUEUE 4U
 #define S CLOCK_US_PER_S
 #define CLIENTS 8U
+#define N_WORDS 8U /* of breakers, at least */
 
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -53,6 +55,7 @@ static struct {
     char *answer; /* what a client got */
     size_t answer_len;
     int log_fd;
+    _Atomic uint64_t *words; /* of breakers; NULL: there are none */
 } room;
 
 static void never(rmd_request *req, rmd_response *res)
@@ -67,8 +70,15 @@ static void inline_one(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "here\n");
 }
 
+static void instead(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    rmd_text(res, 200, "instead\n");
+}
+
 static const rmd_route routes[] = {
     {.method = "GET", .pattern = "/", .handler = inline_one},
+    {.method = "GET", .pattern = "/f", .handler = never, .lane = RMD_COMPUTE, .fallback = instead},
     {.method = "*", .pattern = "/c", .handler = never, .lane = RMD_COMPUTE},
     {.method = "GET",
      .pattern = "/brief",
@@ -99,6 +109,7 @@ static void open_web(void)
     CHECK(scoreboard_map_part(&room.board, room.board_fd, WORKER, &room.other, &err) == 0);
     room.other.head->pid = getpid();
     room.other.head->role = ROLE_COMPUTE;
+    room.part.head->epoch = 1;
     CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0);
     room.master_fd = channel[0];
     room.heritage = (struct heritage){.role = ROLE_WEB,
@@ -161,6 +172,8 @@ static int teardown(void **state)
             close_client(i);
     web_fini(&room.web);
     segment_unmap(&room.segment);
+    if (room.words)
+        breaker_unmap(room.words, N_WORDS);
     conn_env_fini(&room.env);
     chain_close(&room.app);
     room.settings->compute_pools = (struct setting_pools){0};
@@ -884,6 +897,158 @@ static void each_loss_has_its_status(void **state)
     }
 }
 
+/* ---- breakers ---- */
+
+static void use_breakers(void)
+{
+    struct err err;
+    int fd;
+    room.pool.breaker_failures = 2;
+    room.pool.breaker_reset_us = 10 * S;
+    CHECK(breaker_create(&fd, &err) == 0);
+    CHECK(web_compute_add_breakers(&room.web, fd, &err) == 0);
+    CHECK(breaker_map(fd, N_WORDS, &room.words, &err) == 0);
+    fd_close(&fd);
+}
+
+static uint64_t word_of(const char *pattern)
+{
+    for (uint32_t i = 0; i < router_count(room.app.router); i++)
+        if (strcmp(router_route(room.app.router, i)->pattern, pattern) == 0)
+            return atomic_load(&room.words[i]);
+    CHECK_FAIL("no route %s", pattern);
+    return 0;
+}
+
+static enum breaker_state state_of(const char *pattern)
+{
+    return breaker_unpack(word_of(pattern)).state;
+}
+
+static void lose_one(const char *request, enum task_loss loss)
+{
+    ask(0, request);
+    must_take();
+    tell_lost(loss);
+    CHECK_HAS(got(0), "HTTP/1.1 50");
+    close_client(0);
+}
+
+/* Asks for what ends at once, without a task. */
+static void gets(unsigned i, const char *request, const char *wanted)
+{
+    ask(i, request);
+    take_box();
+    CHECK_HAS(got(i), wanted);
+    close_client(i);
+    CHECK_EQ(take(), -EAGAIN);
+}
+
+static void failures_in_a_row_open_the_breaker_of_their_route(void **state)
+{
+    (void)state;
+    use_breakers();
+    lose_one(GET("/c"), TASK_LOSS_CRASH);
+    ask(0, GET("/c"));
+    must_take();
+    reply_text("fine\n"); /* so they are not in a row */
+    hear();
+    close_client(0);
+    lose_one(GET("/c"), TASK_LOSS_MEMORY);
+    lose_one(GET("/c"), TASK_LOSS_KILLED); /* which is nobody's fault */
+    CHECK_EQ(breaker_unpack(word_of("/c")).failures, 1);
+    lose_one(GET("/c"), TASK_LOSS_TIMEOUT);
+    CHECK_EQ(state_of("/c"), BREAKER_OPEN);
+    gets(0, GET("/c"), "HTTP/1.1 503 ");
+    CHECK_HAS(room.answer, "Retry-After: 10\r\n");
+    CHECK_HAS(logged(), "circuit breaker opened route=\"* /c\" pool=default cause=\"timeout\"");
+    CHECK_EQ(word_of("/f"), 0); /* others have theirs */
+    ask(0, GET("/f"));
+    must_take();
+}
+
+static void open_fallback(void)
+{
+    use_breakers();
+    lose_one(GET("/f"), TASK_LOSS_CRASH);
+    lose_one(GET("/f"), TASK_LOSS_CRASH);
+    CHECK_EQ(state_of("/f"), BREAKER_OPEN);
+}
+
+static void fallback_answers_while_it_is_open(void **state)
+{
+    (void)state;
+    open_fallback();
+    gets(0, GET("/f"), "\r\n\r\ninstead\n");
+    gets(0, "HEAD /f HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ");
+    CHECK_HAS(logged(), "its fallback answers");
+}
+
+static void one_request_tries_and_its_end_decides(void **state)
+{
+    (void)state;
+    open_fallback();
+    turn_clock(10 * S);
+    ask(0, GET("/f"));
+    CHECK_EQ(state_of("/f"), BREAKER_PROBING);
+    must_take();
+    gets(1, GET("/f"), "instead\n");
+    tell_lost(TASK_LOSS_CRASH);
+    close_client(0);
+    CHECK_EQ(state_of("/f"), BREAKER_OPEN); /* for another round */
+    CHECK_HAS(logged(), "circuit breaker opened again");
+    gets(1, GET("/f"), "instead\n");
+    turn_clock(10 * S);
+    ask(0, GET("/f"));
+    must_take();
+    reply_text("fine\n");
+    hear();
+    CHECK_HAS(got(0), "fine\n");
+    CHECK_EQ(word_of("/f"), 0);
+    CHECK_HAS(logged(), "circuit breaker closed");
+    close_client(0);
+    ask(0, GET("/f"));
+    must_take();
+}
+
+/* Its client has left before it was run, say. */
+static void probe_that_was_not_run_leaves_it_to_the_next(void **state)
+{
+    (void)state;
+    open_fallback();
+    turn_clock(10 * S);
+    ask(0, GET("/f"));
+    must_take();
+    close_client(0);
+    reply_word(TASK_DROPPED, 0);
+    hear();
+    CHECK_EQ(state_of("/f"), BREAKER_OPEN);
+    ask(0, GET("/f"));
+    must_take();
+    CHECK_EQ(state_of("/f"), BREAKER_PROBING);
+}
+
+static void probe_whose_sender_died_has_failed(void **state)
+{
+    (void)state;
+    open_fallback();
+    uint64_t word = breaker_begin_probe(1, 7); /* another web worker's */
+    struct scoreboard_part part;
+    struct err err;
+    CHECK_EQ(scoreboard_map_part(&room.board, room.board_fd, 1, &part, &err), 0);
+    part.head->epoch = 7;
+    for (uint32_t i = 0; i < N_WORDS; i++)
+        if (atomic_load(&room.words[i]) != 0)
+            atomic_store(&room.words[i], word);
+    gets(0, GET("/f"), "instead\n");
+    CHECK_EQ(word_of("/f"), word); /* it lives */
+    part.head->epoch = 8;
+    gets(0, GET("/f"), "instead\n");
+    CHECK_EQ(state_of("/f"), BREAKER_OPEN);
+    CHECK_HAS(logged(), "is gone");
+    (void)munmap(part.head, room.board.part_bytes);
+}
+
 static void answer_counts_that_was_given_before_the_death(void **state)
 {
     (void)state;
@@ -1228,6 +1393,11 @@ int main(void)
         TEST(who_would_wait_past_its_time_is_refused_at_once),
         TEST(queue_that_nobody_reads_is_a_503),
         TEST(each_loss_has_its_status),
+        TEST(failures_in_a_row_open_the_breaker_of_their_route),
+        TEST(fallback_answers_while_it_is_open),
+        TEST(one_request_tries_and_its_end_decides),
+        TEST(probe_that_was_not_run_leaves_it_to_the_next),
+        TEST(probe_whose_sender_died_has_failed),
         TEST(answer_counts_that_was_given_before_the_death),
         TEST(task_that_was_not_run_is_answered),
         TEST(late_task_is_a_504_and_its_worker_is_to_be_killed),

@@ -80,6 +80,16 @@ void task_set_trace(struct task *task, const char *text, size_t len)
     task->trace_len = (uint8_t)len;
 }
 
+bool task_is_hopeless(const struct task *task, uint64_t now_us)
+{
+    if (task->deadline_us == TASK_NEVER_US || task->deadline_us <= now_us)
+        return task->deadline_us <= now_us;
+    if (task->queued_us > now_us || task->deadline_us < task->queued_us)
+        return false;
+    return task->deadline_us - task->queued_us >= task->usual_us &&
+           task->deadline_us - now_us < task->usual_us;
+}
+
 static bool is_sound(const struct task *task)
 {
     static const uint8_t zeros[sizeof task->reserved];

@@ -78,10 +78,12 @@ struct task {
     uint64_t image_at;    /* TASK_REQUEST: http/image.h */
     uint64_t body_at;     /* TASK_BODY_SLICE */
     uint64_t body_len;
+    uint64_t usual_us; /* that tasks of its route take, as far as the asker has measured; 0: it has
+                          not */
     uint32_t image_len;
     uint16_t route;
     uint8_t trace_len;
-    uint8_t reserved[49]; /* zero */
+    uint8_t reserved[41]; /* zero */
     char trace[TASK_TRACE_MAX];
 };
 
@@ -90,6 +92,12 @@ struct task task_make(enum task_kind kind, uint64_t id);
 
 /* Notes the trace id: A–Z a–z 0–9 . _ - =; one that is longer or has others in it is left out. */
 void task_set_trace(struct task *task, const char *text, size_t len);
+
+/* Has it waited for so long that what is left of its time is not enough, as far as is known? Such a
+ * task is dropped: begun, it would only be killed, with the worker that others wait for. One that
+ * has not had the time from the beginning is run, since then it is what is known that may be
+ * wrong. */
+bool task_is_hopeless(const struct task *task, uint64_t now_us);
 
 /* ---- the queue of a pool ---- */
 

@@ -23,10 +23,13 @@ void admission_note(struct admission *a, uint64_t wall_us, uint64_t now_us)
         a->n++;
 }
 
+uint64_t admission_usual_us(const struct admission *a, uint64_t now_us)
+{
+    return a->n < ENOUGH || now_us - a->measured_us > FORGET_US ? 0 : a->average_us;
+}
+
 uint64_t admission_wait_us(const struct admission *a, uint32_t n_ahead, uint32_t n_workers,
                            uint64_t now_us)
 {
-    if (a->n < ENOUGH || now_us - a->measured_us > FORGET_US)
-        return 0;
-    return a->average_us * n_ahead / n_workers;
+    return admission_usual_us(a, now_us) * n_ahead / n_workers;
 }

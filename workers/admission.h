@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-/* Of one pool, as one web worker sees it. Zero: nothing is known. */
+/* Of one pool, or of one route, as one web worker sees it. Zero: nothing is known. */
 struct admission {
     uint64_t average_us;  /* of a task's time in a worker, a moving one */
     uint64_t measured_us; /* when the last was */
@@ -17,6 +17,9 @@ struct admission {
 
 /* A task was run. wall_us  as a compute worker says; what can't be is cut to an hour */
 void admission_note(struct admission *a, uint64_t wall_us, uint64_t now_us);
+
+/* Returns µs that a task takes; 0: nothing is known */
+uint64_t admission_usual_us(const struct admission *a, uint64_t now_us);
 
 /* Expected wait behind so many that wait, with so many workers (≥ 1).
  * Returns  µs; 0: none, or nothing is known */

@@ -379,7 +379,7 @@ int compute_task_run(struct compute *c, const struct task *task, int fds[2])
     (void)getrusage(RUSAGE_SELF, &h.before);
     if (!task_claim(c->part.task, task->id))
         await_kill();
-    if (!h.record || !task_is_wanted(h.record, task->id) || task->deadline_us <= h.taken_us)
+    if (!h.record || !task_is_wanted(h.record, task->id) || task_is_hopeless(task, h.taken_us))
         compute_reply_fail(&c->reply, task->id, TASK_DROPPED, 0, &answer);
     else if (task->kind == TASK_REQUEST)
         rc = run_request(&h, &answer);

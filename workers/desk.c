@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/panic.h"
 #include "http/away.h"
@@ -124,6 +125,19 @@ void desk_let_go(struct desk *d, uint32_t index)
     struct msg about = {.seat = index, .epoch = seat->gone_epoch, .role = ROLE_COMPUTE, .slot = -1};
     seat->gone_epoch = 0;
     channel_tell(d->heritage, MSG_LET_GO, &about, 0, 0, NULL);
+}
+
+void desk_set_retry(struct exchange *ex, uint64_t wait_us)
+{
+    ex->retry_s = (uint32_t)((wait_us + CLOCK_US_PER_S - 1) / CLOCK_US_PER_S);
+    ex->has_more = true;
+}
+
+uint64_t desk_wait_us(const struct desk *d, int pool, int n)
+{
+    uint64_t n_workers = d->web->settings->compute_pools.items[pool].workers_max;
+    return admission_wait_us(&d->pools[pool].admission, n > 0 ? (uint32_t)n : 0,
+                             n_workers > 0 ? (uint32_t)n_workers : 1, d->web->env.now_us);
 }
 
 void desk_log(const char *event, const struct desk_slot *slot, const char *reason)

@@ -69,7 +69,8 @@ struct desk {
     int reply_fd;   /* its other end, which goes with each task; -1: there is none */
     pid_t liar_pid; /* told in the log */
     struct desk_pool pools[SETTINGS_POOLS_MAX];
-    int8_t *pool_of;            /* of each route */
+    int8_t *pool_of;            /* of each route, */
+    struct admission *times;    /* and how long its tasks take */
     struct desk_seat *seats;    /* n_seats of the segment */
     uint64_t turned_us;         /* the slice's last period began */
     _Atomic uint64_t *breakers; /* a word for each route, shared; NULL: there are none */
@@ -111,6 +112,12 @@ void desk_abandon(struct desk_slot *slot);
 
 /* The occupant of a seat is dead and nothing of his is held any more: the master is told. */
 void desk_let_go(struct desk *d, uint32_t seat);
+
+/* The client is told when another try may get somewhere: of an answer 503. */
+void desk_set_retry(struct exchange *ex, uint64_t wait_us);
+
+/* How long a task would wait in a pool behind n others, as far as is known. */
+uint64_t desk_wait_us(const struct desk *d, int pool, int n);
 
 /* A line of the log about a task. */
 void desk_log(const char *event, const struct desk_slot *slot, const char *reason);

@@ -225,6 +225,9 @@ static void fail_by_reply(struct desk_slot *slot, const struct task_reply *reply
 {
     bool is_late = slot->deadline_us <= slot->desk->web->env.now_us;
     if (reply->kind == TASK_DROPPED) {
+        const struct desk_pool *pool = &slot->desk->pools[slot->pool];
+        desk_set_retry(slot->ex,
+                       desk_wait_us(slot->desk, slot->pool, task_count_queued(&pool->queue)));
         desk_fail(slot, is_late ? 504 : 503, NULL);
         return;
     }
@@ -236,8 +239,11 @@ static void take_last_word(struct desk_slot *slot, int fd)
 {
     const struct task_reply *reply = &slot->desk->frame.reply;
     struct desk *d = slot->desk;
-    if (reply->kind == TASK_ANSWER || reply->kind == TASK_END || reply->kind == TASK_RESULT)
+    if (reply->kind == TASK_ANSWER || reply->kind == TASK_END || reply->kind == TASK_RESULT) {
         admission_note(&d->pools[slot->pool].admission, reply->wall_us, d->web->env.now_us);
+        if (!slot->call)
+            admission_note(&d->times[slot->route], reply->wall_us, d->web->env.now_us);
+    }
     breakers_hear_reply(slot, reply);
     if (slot->call) {
         fd_close(&fd);

@@ -58,7 +58,8 @@ static int open_slots(struct desk *d, struct err *err)
     d->free = calloc(d->n_slots, sizeof d->free[0]);
     d->seats = calloc(d->segment.n_seats, sizeof d->seats[0]);
     d->pool_of = calloc(n_routes > 0 ? n_routes : 1, sizeof d->pool_of[0]);
-    if (!d->slots || !d->free || !d->seats || !d->pool_of)
+    d->times = calloc(n_routes > 0 ? n_routes : 1, sizeof d->times[0]);
+    if (!d->slots || !d->free || !d->seats || !d->pool_of || !d->times)
         return err_set(err, ENOMEM, "no memory for tasks");
     for (size_t i = 0; i < n_routes; i++)
         d->pool_of[i] = (int8_t)pools_of_route(d->web->settings, router_route(router, i));
@@ -88,6 +89,7 @@ static void close_desk(struct desk *d)
     free(d->free);
     free(d->seats);
     free(d->pool_of);
+    free(d->times);
     free(d);
 }
 
@@ -185,27 +187,18 @@ static void tell_full(struct desk *d, int index, const char *why)
     pool->is_full = true;
 }
 
-/* The client is told when another try may get somewhere. */
-static void set_retry(struct exchange *ex, uint64_t wait_us)
-{
-    ex->retry_s = (uint32_t)((wait_us + CLOCK_US_PER_S - 1) / CLOCK_US_PER_S);
-    ex->has_more = true;
-}
-
 /* Returns NULL; else why a task is not let in behind n others, *out_wait_us when it might be */
 static const char *judge_queue(const struct desk *d, int index, int n, uint64_t deadline_us,
                                uint64_t *out_wait_us)
 {
     const struct desk_pool *pool = &d->pools[index];
-    uint64_t n_workers = d->web->settings->compute_pools.items[index].workers_max;
     uint64_t now_us = d->web->env.now_us;
     *out_wait_us = 0;
     if (n < 0)
         return strerror(-n);
     if (d->n_free == 0 || d->reply_fd < 0)
         return d->n_free == 0 ? "inflight" : "it has no inbox";
-    *out_wait_us = admission_wait_us(&pool->admission, (uint32_t)n,
-                                     n_workers > 0 ? (uint32_t)n_workers : 1, now_us);
+    *out_wait_us = desk_wait_us(d, index, n);
     if ((uint32_t)n >= pool->queue.limit)
         return "its queue is full";
     bool is_hopeless =
@@ -222,7 +215,7 @@ enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
         return CONN_LANE_FULL; /* refused by pools_check() */
     uint64_t wait_us;
     if (breakers_ask(d, req->match.route->index, &wait_us) == BREAKER_REFUSES) {
-        set_retry(ex, wait_us);
+        desk_set_retry(ex, wait_us);
         req->is_fallback = req->match.route->decl->fallback != NULL;
         return req->is_fallback ? CONN_LANE_LOOP : CONN_LANE_FULL;
     }
@@ -231,7 +224,7 @@ enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
     uint64_t deadline_us = deadline_of(web, req, index);
     const char *why = judge_queue(d, index, n, deadline_us, &wait_us);
     if (why) {
-        set_retry(ex, wait_us);
+        desk_set_retry(ex, wait_us);
         tell_full(d, index, why);
         return CONN_LANE_FULL;
     }
@@ -250,6 +243,7 @@ static struct task make_task(const struct desk_slot *slot, const struct exchange
     task.queued_us = now_us;
     task.deadline_us = slot->deadline_us;
     task.route = ex->req.match.route->index;
+    task.usual_us = admission_usual_us(&slot->desk->times[task.route], now_us);
     task_set_trace(&task, ex->req.trace_id.p, ex->req.trace_id.len);
     return task;
 }
@@ -287,7 +281,7 @@ static void hand_over(struct desk *d, struct exchange *ex)
         slot->deadline_us = ex->deadline_us;
         if (!breakers_enter(slot, &wait_us)) { /* it has opened, or is being tried, since then */
             desk_free_slot(slot);
-            set_retry(ex, wait_us);
+            desk_set_retry(ex, wait_us);
             away_fail(ex, 503, NULL);
             return;
         }

@@ -333,7 +333,7 @@ static void tasks_that_nobody_may_send_are_refused(void **state)
     BAD(bad.trace_len = TASK_TRACE_MAX + 1);
     BAD(bad.trace[3] = '\n');
     BAD(bad.trace[3] = '\0');
-    BAD(bad.reserved[48] = 1);
+    BAD(bad.reserved[40] = 1);
     check_context("nothing");
     struct task task;
     CHECK_EQ(send_task(ID), 0);
@@ -787,11 +787,35 @@ static void who_waits_for_credit_is_woken(void **state)
     fd_close(&fd);
 }
 
+static void who_has_waited_too_long_is_hopeless(void **state)
+{
+    static const struct {
+        uint64_t deadline_us, usual_us, now_us; /* queued at 100 */
+        bool is_hopeless;
+    } rows[] = {
+        {200, 0, 199, false},  {200, 0, 200, true},              /* its time is over */
+        {200, 50, 150, false}, {200, 50, 151, true},             /* it had enough */
+        {200, 100, 101, true}, {200, 101, 199, false},           /* it never had */
+        {200, 50, 99, false},  {TASK_NEVER_US, 50, 1000, false}, /* no clock runs back; no end */
+        {90, 50, 80, false},   {200, UINT64_MAX, 199, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct task task = task_make(TASK_REQUEST, ID);
+        task.queued_us = 100;
+        task.deadline_us = rows[i].deadline_us;
+        task.usual_us = rows[i].usual_us;
+        check_context("row %zu", i);
+        CHECK_EQ(task_is_hopeless(&task, rows[i].now_us), rows[i].is_hopeless);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_identity_says_whose_it_is),
+        cmocka_unit_test(who_has_waited_too_long_is_hopeless),
         TEST(a_task_arrives_as_it_was_sent),
         TEST(a_full_queue_says_so_at_once),
         TEST(the_count_is_right_when_a_reader_was_killed),

@@ -19,6 +19,8 @@ static void nothing_is_concluded_from_few(void **state)
     (void)state;
     struct admission few = note(19, S), enough = note(20, S);
     CHECK_EQ(admission_wait_us(&few, 100, 1, 100 * S), 0);
+    CHECK_EQ(admission_usual_us(&few, 100 * S), 0);
+    CHECK_EQ(admission_usual_us(&enough, 100 * S), S);
     CHECK_EQ(admission_wait_us(&enough, 100, 1, 100 * S), 100 * S);
 }
 
@@ -36,6 +38,7 @@ static void what_is_old_is_forgotten(void **state)
     struct admission a = note(20, S);
     CHECK_EQ(admission_wait_us(&a, 1, 1, 130 * S), S);
     CHECK_EQ(admission_wait_us(&a, 1, 1, 131 * S), 0);
+    CHECK_EQ(admission_usual_us(&a, 131 * S), 0);
     admission_note(&a, 5 * S, 131 * S);
     CHECK_EQ(a.n, 1); /* it begins anew */
     CHECK_EQ(a.average_us, 5 * S);

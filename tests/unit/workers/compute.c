@@ -213,6 +213,19 @@ static void what_nobody_wants_is_not_run(void **state)
     CHECK_EQ(got.reply.kind, TASK_DROPPED);
 }
 
+/* It had the time that such tasks take when it was queued, and hasn't any more. */
+static void what_has_too_little_time_left_is_not_run(void **state)
+{
+    (void)state;
+    (void)kill(world.pid, SIGSTOP);
+    world.usual_us = 60 * CLOCK_US_PER_S;
+    post("GET /crash", STR(""));
+    world.usual_us = 0;
+    (void)kill(world.pid, SIGCONT);
+    await_answer();
+    CHECK_EQ(got.reply.kind, TASK_DROPPED);
+}
+
 static struct task_state_seen {
     enum task_state state;
     uint64_t id;
@@ -385,6 +398,7 @@ int main(void)
         TEST(a_stream_that_nobody_takes_ends_when_it_is_cancelled),
         TEST(handlers_see_that_they_are_cancelled),
         TEST(what_nobody_wants_is_not_run),
+        TEST(what_has_too_little_time_left_is_not_run),
         TEST(a_crash_leaves_its_task_on_record),
         TEST(exit_leaves_its_task_on_record),
         TEST(memory_is_refused_beyond_the_limit),

@@ -41,9 +41,10 @@ static struct {
     struct segment segment; /* seat 0: this process */
     struct task_record *records;
     struct conn_env env;
-    pid_t pid;       /* of the worker; 0: none */
-    uint32_t record; /* for the next task */
-    uint64_t count;  /* of tasks */
+    pid_t pid;         /* of the worker; 0: none */
+    uint32_t record;   /* for the next task */
+    uint64_t count;    /* of tasks */
+    uint64_t usual_us; /* told with requests */
     struct arena arena;
 } world;
 
@@ -157,6 +158,7 @@ static void send_away(void *owner, struct rmd_request *req, struct rmd_response 
     task.image_len = (uint32_t)bytes;
     task.queued_us = clock_now_us();
     task.deadline_us = task.queued_us + 60 * CLOCK_US_PER_S;
+    task.usual_us = world.usual_us;
     CHECK(req->match.route != NULL);
     task.route = req->match.route->index;
     if (req->body.len > MIB) {

@@ -857,6 +857,14 @@ static void who_would_wait_past_its_time_is_refused_at_once(void **state)
     CHECK_HAS(room.answer, "Retry-After: 4\r\n");
     ask(3, GET("/c")); /* which has the time */
     CHECK_TEXT(got(3), "");
+    must_take();
+    CHECK_EQ(room.task.usual_us, 0); /* of a route of which nothing is known */
+    must_take();
+    CHECK_EQ(room.task.usual_us, 2 * S);
+    reply_word(TASK_DROPPED, 0); /* it has waited for too long */
+    hear();
+    CHECK_HAS(got(0), "HTTP/1.1 503 ");
+    CHECK_HAS(room.answer, "Retry-After: 2\r\n"); /* one waits */
     CHECK_HAS(logged(), "it would wait past its time");
 }
 

@@ -75,6 +75,7 @@ struct exchange {
     bool is_io;     /* its application's code runs elsewhere, not on the loop */
     bool is_task;   /* and in another process, which can't touch it: hooks.recall() has it
                                * back at any time */
+    bool is_second; /* and its first worker died */
     bool is_away;   /* the loop's: it was sent and has not come back */
     bool is_back;   /* it has, which is not looked at yet */
     bool is_made;   /* the producer's part has come back */

@@ -25,8 +25,8 @@ static const struct {
     [MSG_FORK] = {0, 1, 1},    [MSG_LISTEN] = {0, 1, 1},      [MSG_UNLISTEN] = {0, 0, 0},
     [MSG_START] = {0, 0, 0},   [MSG_DRAIN] = {0, 0, 0},       [MSG_RETIRE] = {0, 0, 0},
     [MSG_STOP] = {0, 0, 0},    [MSG_LOGS] = {0, 1, 2},        [MSG_OVERDUE] = {1, 0, 0},
-    [MSG_LET_GO] = {1, 0, 0},  [MSG_SEGMENT] = {0, 1, 2},     [MSG_POOL] = {0, 1, 1},
-    [MSG_GONE] = {0, 0, 0},    [MSG_TASK_LOST] = {0, 0, 0},
+    [MSG_LET_GO] = {1, 0, 0},  [MSG_DEADLY] = {1, 0, 0},      [MSG_SEGMENT] = {0, 1, 2},
+    [MSG_POOL] = {0, 1, 1},    [MSG_GONE] = {0, 0, 0},        [MSG_TASK_LOST] = {0, 0, 0},
 };
 
 const char *const msg_names[MSG_TYPE_COUNT] = {
@@ -42,6 +42,7 @@ const char *const msg_names[MSG_TYPE_COUNT] = {
     [MSG_REOPENED] = "reopened",
     [MSG_LOST] = "lost",
     [MSG_OVERDUE] = "overdue",
+    [MSG_DEADLY] = "deadly",
     [MSG_LET_GO] = "let_go",
     [MSG_SEGMENT] = "segment",
     [MSG_POOL] = "pool",

@@ -25,6 +25,8 @@ enum msg_type {
                         about = its type, value = its value */
     MSG_OVERDUE, /* web: value = task id, about = enum task_loss: nobody waits for it any more, or
                         its time is over: whoever still runs it is to be killed */
+    MSG_DEADLY,  /* web: value = fingerprint of a request whose task's worker died, about = enum
+                    task_loss: of what, text = trace id */
     MSG_LET_GO,  /* web: seat, epoch: of that occupant, of whom MSG_GONE told, I hold nothing */
     /* from the master */
     MSG_APP,     /* loader: fd = sealed copy of the app (none: load it from its path) */

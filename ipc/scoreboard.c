@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -124,6 +125,8 @@ static int write_head(int fd, const struct scoreboard *board)
     head.n_routes = board->n_routes;
     head.started_us = clock_now_us();
     head.master_pid = getpid();
+    if (getrandom(head.key, sizeof head.key, 0) != (ssize_t)sizeof head.key)
+        return errno > 0 ? -errno : -EIO;
     ssize_t n = pwrite(fd, &head, sizeof head, 0);
     return n == (ssize_t)sizeof head ? 0 : n < 0 ? -errno : -EIO;
 }
@@ -207,4 +210,11 @@ enum board_stage scoreboard_stage(const struct scoreboard *board)
 {
     const struct scoreboard_head *head = (const void *)board->base;
     return (enum board_stage)atomic_load_explicit(&head->stage, memory_order_relaxed);
+}
+
+int scoreboard_tell_poison(int fd, uint32_t index, const struct scoreboard_poison *poison)
+{
+    ssize_t n = pwrite(fd, poison, sizeof *poison,
+                       (off_t)(offsetof(struct scoreboard_head, poisons) + index * sizeof *poison));
+    return n == (ssize_t)sizeof *poison ? 0 : n < 0 ? -errno : -EIO;
 }

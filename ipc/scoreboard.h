@@ -18,11 +18,19 @@ struct err;
 struct remains;   /* ipc/remains.h */
 struct task_seat; /* ipc/task.h */
 
-#define SCOREBOARD_LAYOUT 8U
+#define SCOREBOARD_LAYOUT 9U
 #define SCOREBOARD_TARGET_MAX 200
 #define SCOREBOARD_TRACE_MAX 128
 #define SCOREBOARD_BATCH_BYTES (64U * 1024U)
 #define SCOREBOARD_TASK_BYTES 4096U
+#define SCOREBOARD_POISONS 64U
+
+/* A request that has killed compute workers: web workers refuse it. */
+struct scoreboard_poison {
+    _Atomic uint64_t print;    /* workers/fingerprint.h; 0: none */
+    _Atomic uint64_t until_us; /* by base/clock.h */
+    _Atomic uint64_t loss;     /* enum task_loss: of what they died */
+};
 
 /* Written only by the master, before the first fork and at each change of what it tells. */
 struct scoreboard_head {
@@ -33,6 +41,8 @@ struct scoreboard_head {
     uint64_t started_us;
     int32_t master_pid;
     _Atomic uint32_t stage; /* enum board_stage */
+    uint64_t key[2];        /* random, for hashes that clients shall not find collisions of */
+    struct scoreboard_poison poisons[SCOREBOARD_POISONS];
 };
 
 /* How the server stands, for whoever is asked whether it takes requests. */
@@ -171,6 +181,10 @@ struct scoreboard_part scoreboard_peek(const struct scoreboard *board, uint32_t 
 int scoreboard_tell_stage(int fd, enum board_stage stage) __attribute__((warn_unused_result));
 
 enum board_stage scoreboard_stage(const struct scoreboard *board);
+
+/* Master: changes one of the poisons. index below SCOREBOARD_POISONS. Returns 0; -errno */
+int scoreboard_tell_poison(int fd, uint32_t index, const struct scoreboard_poison *poison)
+    __attribute__((warn_unused_result));
 
 /* Master, when a seat is freed: zeroes its part and gives its pages back. Returns 0; -errno */
 int scoreboard_clear(const struct scoreboard *board, int fd, uint32_t seat)

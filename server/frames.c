@@ -120,6 +120,8 @@ static bool hear_frame(struct herd *herd, struct seat *seat, const struct msg *m
         return hear_lost(herd, seat, msg);
     case MSG_OVERDUE:
         return tasks_hear(herd, seat, msg);
+    case MSG_DEADLY:
+        return poison_hear(herd, seat, msg);
     case MSG_LET_GO:
         return graves_hear(herd, seat, msg);
     default:

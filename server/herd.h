@@ -14,6 +14,7 @@
 #include "server/generation.h"
 #include "server/graves.h"
 #include "server/oom.h"
+#include "server/poison.h"
 #include "server/slots.h"
 #include "server/totals.h"
 
@@ -37,6 +38,7 @@ struct herd {
     int board_fd;
     uint32_t logs;            /* how often log files were reopened */
     struct coroners coroners; /* who look into deaths */
+    struct poison poison;     /* requests that killed */
     struct graves graves;     /* dead ones that still have their seats */
     struct oom oom;           /* kills by the kernel that deaths account for */
     uint64_t leaves_us;       /* when a stop that was put off begins; 0: none was */

@@ -274,6 +274,7 @@ static bool commit(struct reload *reload, struct herd *herd, struct listen_set *
     }
     /* commit */
     herd->current = g;
+    poison_forget(herd);
     herd->leaving = old;
     herd->candidate = NULL;
     herd->is_changed = true;

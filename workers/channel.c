@@ -79,6 +79,19 @@ void channel_tell_overdue(const struct heritage *heritage, uint64_t task_id, enu
     send_frame(heritage, &msg);
 }
 
+void channel_tell_deadly(const struct heritage *heritage, uint64_t print, enum task_loss loss,
+                         struct str trace)
+{
+    if (!heritage || heritage->channel_fd < 0)
+        return;
+    struct msg msg = make(heritage, MSG_DEADLY, NULL);
+    msg.value = (int64_t)print;
+    msg.about = (int32_t)loss;
+    if (trace.len > 0)
+        memcpy(msg.text, trace.p, trace.len < MSG_TEXT_MAX ? trace.len : MSG_TEXT_MAX - 1);
+    send_frame(heritage, &msg);
+}
+
 void channel_take_logs(const struct heritage *heritage, const struct msg *msg, const int *fds,
                        size_t n_fds)
 {

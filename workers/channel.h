@@ -2,6 +2,7 @@
 #ifndef REMUDA_WORKERS_CHANNEL_H
 #define REMUDA_WORKERS_CHANNEL_H
 
+#include "base/str.h"
 #include "ipc/heritage.h"
 #include "ipc/msg.h"
 #include "ipc/task.h"
@@ -23,6 +24,10 @@ void channel_tell_ready(const struct heritage *heritage, int64_t n_routes, uint3
 
 /* MSG_OVERDUE: whoever runs this task is to be killed. */
 void channel_tell_overdue(const struct heritage *heritage, uint64_t task_id, enum task_loss loss);
+
+/* MSG_DEADLY: the worker that had a request's task died. */
+void channel_tell_deadly(const struct heritage *heritage, uint64_t print, enum task_loss loss,
+                         struct str trace);
 
 /* Obeys a MSG_LOGS: what it brought takes the place of the log files that this process has; then
  * the master is told. Lines that were gathered must have been written before.

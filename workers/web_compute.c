@@ -22,6 +22,7 @@
 #include "workers/channel.h"
 #include "workers/offload.h"
 #include "workers/desk_reply.h"
+#include "workers/fingerprint.h"
 #include "workers/pools.h"
 
 #define CANCEL_GRACE_US                                                                            \
@@ -269,9 +270,59 @@ static int send_task(struct desk_slot *slot, const struct exchange *ex)
     return rc;
 }
 
+static const char *limit_text(struct arena *arena, const char *limit, uint64_t n, const char *unit)
+{
+    return arena_printf(arena, NULL,
+                        "the handler needs more than %s (%" PRIu64 " %s) of its compute pool",
+                        limit, n, unit);
+}
+
+/* 503 where another try may help, or the operator; 500 where the handler is at fault. */
+static int judge_loss(const struct desk *d, int pool, struct exchange *ex, enum task_loss loss,
+                      const char **out_why)
+{
+    const struct setting_pool *rules = &d->web->settings->compute_pools.items[pool];
+    struct arena *arena = ex ? &ex->arena : NULL;
+    *out_why = NULL;
+    switch (loss) {
+    case TASK_LOSS_MEMORY:
+        if (rules->memory_limit_bytes == 0)
+            *out_why = "the handler was refused memory";
+        else if (arena)
+            *out_why = limit_text(arena, "memory_limit", rules->memory_limit_bytes >> 20, "MiB");
+        return 503;
+    case TASK_LOSS_CPU:
+        if (arena)
+            *out_why = limit_text(arena, "cpu_limit", rules->cpu_limit_us / CLOCK_US_PER_S, "s");
+        return 503;
+    case TASK_LOSS_TIMEOUT:
+        return 504;
+    case TASK_LOSS_CANCELLED:
+        return 503;
+    default:
+        return 500;
+    }
+}
+
+/* A request that has killed two workers is answered as they were, without a third. */
+static bool refuse_poison(struct desk *d, struct exchange *ex)
+{
+    const char *why;
+    enum task_loss loss = fingerprint_look_up(&d->heritage->board, &ex->req, d->web->env.now_us);
+    if (loss == 0)
+        return false;
+    log_warn("request refused: it is poison", "route=\"%s\" trace=%s", rmd_route_pattern(&ex->req),
+             rmd_trace_id(&ex->req));
+    int status = judge_loss(d, d->pool_of[ex->req.match.route->index], ex, loss, &why);
+    away_fail(ex, status, why);
+    return true;
+}
+
 static void hand_over(struct desk *d, struct exchange *ex)
 {
     uint64_t wait_us;
+    if (refuse_poison(d, ex))
+        return;
     int index = d->pool_of[ex->req.match.route->index];
     struct desk_slot *slot = desk_take_slot(d);
     int rc = slot ? 0 : -EAGAIN;
@@ -351,37 +402,38 @@ void web_compute_on_inbox(struct web *web)
 
 /* ---- the master's word ---- */
 
-static const char *limit_text(struct arena *arena, const char *limit, uint64_t n, const char *unit)
+/* One that kills again and again is to be known. */
+static void report_deadly(const struct desk_slot *slot, enum task_loss loss)
 {
-    return arena_printf(arena, NULL,
-                        "the handler needs more than %s (%" PRIu64 " %s) of its compute pool",
-                        limit, n, unit);
+    struct rmd_request *req = slot->ex ? &slot->ex->req : NULL;
+    const struct heritage *heritage = slot->desk->heritage;
+    if (req && (loss == TASK_LOSS_CRASH || loss == TASK_LOSS_MEMORY))
+        channel_tell_deadly(heritage, fingerprint_of(&heritage->board, req), loss,
+                            request_trace_id(req));
 }
 
-/* 503 where another try may help, or the operator; 500 where the handler is at fault. */
-static int judge_loss(const struct desk_slot *slot, enum task_loss loss, const char **out_why)
+/* Nothing of an answer has been sent, and the app says that it may run twice. */
+static bool may_go_again(const struct desk_slot *slot, enum task_loss loss)
 {
-    const struct setting_pool *rules = &slot->desk->web->settings->compute_pools.items[slot->pool];
-    struct arena *arena = slot->ex ? &slot->ex->arena : NULL;
-    *out_why = NULL;
-    switch (loss) {
-    case TASK_LOSS_MEMORY:
-        if (rules->memory_limit_bytes == 0)
-            *out_why = "the handler was refused memory";
-        else if (arena)
-            *out_why = limit_text(arena, "memory_limit", rules->memory_limit_bytes >> 20, "MiB");
-        return 503;
-    case TASK_LOSS_CPU:
-        if (arena)
-            *out_why = limit_text(arena, "cpu_limit", rules->cpu_limit_us / CLOCK_US_PER_S, "s");
-        return 503;
-    case TASK_LOSS_TIMEOUT:
-        return 504;
-    case TASK_LOSS_CANCELLED:
-        return 503;
-    default:
-        return 500;
-    }
+    const struct exchange *ex = slot->ex;
+    bool is_death = loss == TASK_LOSS_CRASH || loss == TASK_LOSS_MEMORY || loss == TASK_LOSS_KILLED;
+    return is_death && ex && ex->errand == ERRAND_HANDLE && !slot->is_stream && !ex->is_second &&
+           ex->req.match.route->decl->idempotent && slot->deadline_us > slot->desk->web->env.now_us;
+}
+
+/* Once more, within the same deadline. */
+static void go_again(struct desk_slot *slot)
+{
+    struct desk *d = slot->desk;
+    struct exchange *ex = slot->ex;
+    log_info("task goes to another worker", "task=%016" PRIx64 " route=\"%s\" trace=%s", slot->id,
+             rmd_route_pattern(&ex->req), rmd_trace_id(&ex->req));
+    slot->ex = NULL;
+    ex->task = NULL;
+    ex->is_second = true;
+    desk_end_task(slot);
+    desk_free_slot(slot);
+    hand_over(d, ex);
 }
 
 void web_compute_on_lost(struct web *web, const struct msg *msg)
@@ -396,7 +448,12 @@ void web_compute_on_lost(struct web *web, const struct msg *msg)
         return;
     }
     breakers_hear_loss(slot, (enum task_loss)msg->about);
-    int status = judge_loss(slot, (enum task_loss)msg->about, &why);
+    report_deadly(slot, (enum task_loss)msg->about);
+    if (may_go_again(slot, (enum task_loss)msg->about)) {
+        go_again(slot);
+        return;
+    }
+    int status = judge_loss(slot->desk, slot->pool, slot->ex, (enum task_loss)msg->about, &why);
     desk_give_up(slot, status, why);
 }
 

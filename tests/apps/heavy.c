@@ -8,9 +8,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -337,7 +339,21 @@ static void moody(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "fine\n");
 }
 
+static _Atomic int *crashes; /* of all workers of a generation */
+
+/* Crashes until n workers have. */
+static void crash_often(rmd_request *req, rmd_response *res)
+{
+    long long n = 0;
+    (void)rmd_query_int(req, "n", 0, 100, &n);
+    if (atomic_fetch_add(crashes, 1) < n)
+        (void)raise(SIGSEGV);
+    rmd_text(res, 200, "fine\n");
+}
+
 static const rmd_route routes[] = {
+    {"GET", "/crash-often", crash_often, .lane = RMD_COMPUTE},
+    {"GET", "/crash-often-idempotent", crash_often, .lane = RMD_COMPUTE, .idempotent = true},
     {"GET", "/moody", moody, .lane = RMD_COMPUTE},
     {"GET", "/moody-with-fallback", moody, .lane = RMD_COMPUTE, .fallback = instead},
     {"POST", "/offload/:task", offload, .body_limit = 64 << 20},
@@ -376,6 +392,10 @@ static void tell(const char *what, const char *pool)
 
 static int on_init(void)
 {
+    crashes =
+        mmap(NULL, sizeof *crashes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (crashes == MAP_FAILED)
+        return -1;
     tell("init", NULL);
     return 0;
 }

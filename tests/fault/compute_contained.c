@@ -211,6 +211,7 @@ static void crashes_leave_nothing_behind(void **state)
     (void)state;
     struct server *s = start("compute.workers=2", "compute.breaker.failures=0");
     struct client *clients[AT_A_TIME];
+    char request[64];
     struct load *load = load_start(server_address(s, 0), 4, "/", "hello\n");
     load_wait_settled(load);
     ask(s, "/crash"); /* what is made once is made now */
@@ -220,7 +221,9 @@ static void crashes_leave_nothing_behind(void **state)
     for (int round = 0; round < CRASHES / AT_A_TIME; round++) {
         for (int i = 0; i < AT_A_TIME; i++) {
             clients[i] = client_to(s);
-            client_send_text(clients[i], "GET /crash HTTP/1.1\r\nHost: a\r\n\r\n");
+            (void)snprintf(request, sizeof request, "GET /crash?%d HTTP/1.1\r\nHost: a\r\n\r\n",
+                           round * AT_A_TIME + i); /* the same one would be refused: poison */
+            client_send_text(clients[i], request);
         }
         for (int i = 0; i < AT_A_TIME; i++) {
             client_read(clients[i], &r, false);

@@ -81,8 +81,8 @@ static const struct {
     {MSG_START, 0, 0, 0},    {MSG_DRAIN, 0, 0, 0},       {MSG_STOP, 0, 0, 0},
     {MSG_REOPENED, 1, 0, 0}, {MSG_WORN, 1, 0, 0},        {MSG_LOGS, 0, 1, 2},
     {MSG_RETIRE, 0, 0, 0},   {MSG_LOST, 1, 0, 0},        {MSG_OVERDUE, 1, 0, 0},
-    {MSG_LET_GO, 1, 0, 0},   {MSG_SEGMENT, 0, 1, 2},     {MSG_POOL, 0, 1, 1},
-    {MSG_GONE, 0, 0, 0},     {MSG_TASK_LOST, 0, 0, 0},
+    {MSG_LET_GO, 1, 0, 0},   {MSG_DEADLY, 1, 0, 0},      {MSG_SEGMENT, 0, 1, 2},
+    {MSG_POOL, 0, 1, 1},     {MSG_GONE, 0, 0, 0},        {MSG_TASK_LOST, 0, 0, 0},
 };
 
 static void frames_go_one_way_with_the_descriptors_they_need(void **state)

@@ -79,6 +79,7 @@ static void instead(rmd_request *req, rmd_response *res)
 static const rmd_route routes[] = {
     {.method = "GET", .pattern = "/", .handler = inline_one},
     {.method = "GET", .pattern = "/f", .handler = never, .lane = RMD_COMPUTE, .fallback = instead},
+    {.method = "*", .pattern = "/again", .handler = never, .lane = RMD_COMPUTE, .idempotent = true},
     {.method = "*", .pattern = "/c", .handler = never, .lane = RMD_COMPUTE},
     {.method = "GET",
      .pattern = "/brief",
@@ -905,6 +906,143 @@ static void each_loss_has_its_status(void **state)
     }
 }
 
+/* ---- once more ---- */
+
+static void idempotent_request_goes_to_another_worker(void **state)
+{
+    static const enum task_loss losses[] = {TASK_LOSS_CRASH, TASK_LOSS_MEMORY, TASK_LOSS_KILLED};
+    (void)state;
+    for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++) {
+        ask(0, GET("/again"));
+        must_take();
+        uint64_t first = room.task.id, deadline_us = room.task.deadline_us;
+        tell_lost(losses[i]);
+        CHECK_TEXT(got(0), "");
+        must_take();
+        CHECK(room.task.id != first);
+        CHECK_EQ(room.task.deadline_us, deadline_us);
+        reply_text("fine\n");
+        hear();
+        CHECK_HAS(got(0), "fine\n");
+        CHECK_EQ(room.transfer[0].conn.state, CONN_IDLE);
+        close_client(0);
+        CHECK_EQ(web_compute_count(&room.web), 0);
+    }
+    CHECK_HAS(logged(), "task goes to another worker");
+}
+
+static void only_once(void **state)
+{
+    (void)state;
+    ask(0, GET("/again"));
+    must_take();
+    tell_lost(TASK_LOSS_CRASH);
+    must_take();
+    tell_lost(TASK_LOSS_MEMORY);
+    CHECK_HAS(got(0), "HTTP/1.1 503 ");
+    CHECK_EQ(take(), -EAGAIN);
+    ask(1, GET("/again")); /* another request has two tries of its own */
+    must_take();
+    tell_lost(TASK_LOSS_CRASH);
+    must_take();
+}
+
+#define BODY_BYTES 300000U
+
+static void its_body_goes_with_it(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < BODY_BYTES; i++)
+        body[i] = (char)('a' + i % 23);
+    for (int way = 0; way < WAYS; way++) {
+        ask_with(0, way, "POST /again HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n", body,
+                 BODY_BYTES);
+        must_take();
+        tell_lost(TASK_LOSS_CRASH);
+        must_take();
+        struct exchange *ex = read_task();
+        CHECK_EQ(ex->req.body.len, BODY_BYTES);
+        CHECK(memcmp(ex->req.body.p, body, BODY_BYTES) == 0);
+        drop_task(ex);
+        reply_text("fine\n");
+        hear();
+        CHECK_HAS(got(0), "fine\n");
+        close_client(0);
+    }
+}
+
+static void what_took_too_long_or_has_begun_does_not_go_again(void **state)
+{
+    (void)state;
+    ask(0, GET("/again"));
+    must_take();
+    tell_lost(TASK_LOSS_TIMEOUT);
+    CHECK_HAS(got(0), "HTTP/1.1 504 ");
+    ask(1, GET("/again"));
+    must_take();
+    begin_stream();
+    hear();
+    CHECK_HAS(got(1), "HTTP/1.1 200 ");
+    tell_lost(TASK_LOSS_CRASH);
+    CHECK_EQ(take(), -EAGAIN);
+    ask(2, GET("/again"));
+    must_take();
+    close_client(2); /* nobody waits */
+    tell_lost(TASK_LOSS_CRASH);
+    CHECK_EQ(take(), -EAGAIN);
+}
+
+/* ---- poison ---- */
+
+static uint64_t kill_by(const char *request, enum task_loss loss)
+{
+    struct msg msg;
+    ask(0, request);
+    must_take();
+    tell_lost(loss);
+    close_client(0);
+    CHECK(hear_master(MSG_DEADLY, &msg));
+    CHECK_EQ(msg.about, loss);
+    CHECK(msg.value != 0 && msg.text[0] != '\0');
+    return (uint64_t)msg.value;
+}
+
+#define POST(text) "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n" text
+
+static void request_that_kills_is_told_and_known_again(void **state)
+{
+    static const char *const requests[] = {GET("/c"), GET("/c?"), GET("/c?a=1"),
+                                           GET("/f"), POST("a"),  POST("b")};
+    uint64_t prints[6];
+    (void)state;
+    for (size_t i = 0; i < 6; i++) {
+        prints[i] = kill_by(requests[i], TASK_LOSS_CRASH);
+        CHECK_EQ(kill_by(requests[i], TASK_LOSS_MEMORY), prints[i]);
+        for (size_t k = 0; k < i; k++)
+            CHECK(prints[k] != prints[i]);
+    }
+}
+
+static void poison_is_refused_as_its_victims_were(void **state)
+{
+    struct scoreboard_poison poison = {.loss = TASK_LOSS_MEMORY};
+    (void)state;
+    poison.print = kill_by(GET("/c?a=1"), TASK_LOSS_MEMORY);
+    poison.until_us = room.web.env.now_us + 10 * S;
+    CHECK_EQ(scoreboard_tell_poison(room.board_fd, SCOREBOARD_POISONS - 1, &poison), 0);
+    ask(0, GET("/c?a=1"));
+    take_box();
+    CHECK_HAS(got(0), "HTTP/1.1 503 ");
+    CHECK_HAS(room.answer, "memory_limit (64 MiB)");
+    CHECK_HAS(logged(), "request refused: it is poison");
+    CHECK_EQ(take(), -EAGAIN);
+    ask(1, GET("/c?a=2"));
+    must_take();
+    turn_clock(10 * S);
+    ask(2, GET("/c?a=1")); /* its time is over */
+    must_take();
+}
+
 /* ---- breakers ---- */
 
 static void use_breakers(void)
@@ -1401,6 +1539,12 @@ int main(void)
         TEST(who_would_wait_past_its_time_is_refused_at_once),
         TEST(queue_that_nobody_reads_is_a_503),
         TEST(each_loss_has_its_status),
+        TEST(idempotent_request_goes_to_another_worker),
+        TEST(only_once),
+        TEST(its_body_goes_with_it),
+        TEST(what_took_too_long_or_has_begun_does_not_go_again),
+        TEST(request_that_kills_is_told_and_known_again),
+        TEST(poison_is_refused_as_its_victims_were),
         TEST(failures_in_a_row_open_the_breaker_of_their_route),
         TEST(fallback_answers_while_it_is_open),
         TEST(one_request_tries_and_its_end_decides),

@@ -103,7 +103,9 @@ uint64_t growth_next_us(const struct herd *herd)
 {
     const struct pools *pools = &herd->current->pools;
     uint64_t next = SEAT_NEVER;
-    for (uint32_t i = 0; i < pools->n && herd->stage == DECIDE_RUNNING; i++)
+    if (herd->stage != DECIDE_RUNNING || herd->current->leaves_us != 0)
+        return SEAT_NEVER;
+    for (uint32_t i = 0; i < pools->n; i++)
         if (can_change(pools, i) && pools->items[i].look_us < next)
             next = pools->items[i].look_us;
     return next;

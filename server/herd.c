@@ -438,6 +438,8 @@ void herd_happen(struct herd *herd, struct seat *seat, enum decide_event event)
     struct decide_rules rules = herd_rules(herd, seat);
     struct decide_verdict verdict = decide(seat, event, herd->now_us, &rules);
     herd->is_changed |= seat->phase != verdict.phase;
+    if (verdict.phase == SEAT_DRAINING && seat->phase != SEAT_DRAINING)
+        seat->drains_us = herd->now_us;
     seat->phase = verdict.phase;
     seat->deadline_us = verdict.deadline_us;
     if (verdict.doom)

@@ -440,6 +440,7 @@ static void judge_seats(struct master *m)
         else if (seat->phase == SEAT_READY && role_table[seat->role].owes_heartbeat)
             read_heartbeat(m, seat);
         tasks_judge(&m->herd, seat);
+        relief_judge(&m->herd, seat);
         herd_happen(&m->herd, seat, DECIDE_TIME);
     }
     coroners_on_time(&m->herd.coroners, m->herd.now_us);

@@ -4,9 +4,12 @@
 #include "server/relief.h"
 
 #include "base/clock.h"
+#include "server/tasks.h"
 
-#define PATIENCE_US CLOCK_US_PER_S     /* what is not looked after by then hardly will be */
-#define REAR_US (20 * CLOCK_US_PER_MS) /* how often it is looked whether a queue is empty */
+#define PATIENCE_US CLOCK_US_PER_S         /* what is not looked after by then hardly will be */
+#define LONGEST_US (3600 * CLOCK_US_PER_S) /* no task may take longer, whatever its seat says */
+#define BACKSTOP_US (2 * CLOCK_US_PER_S)   /* server/tasks.c ends it before */
+#define REAR_US (20 * CLOCK_US_PER_MS)     /* how often it is looked whether a queue is empty */
 
 static bool is_going(const struct herd *herd, const struct seat *seat)
 {
@@ -25,8 +28,8 @@ static bool may_go(const struct herd *herd, const struct steer *steer, const str
 
 void relief_workers(struct herd *herd, const struct steer *steer)
 {
-    if (herd->stage != DECIDE_RUNNING)
-        return;
+    if (herd->stage > DECIDE_GRACEFUL)
+        return; /* all have been told to end */
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         struct seat *seat = &herd->slots.seats[i];
         if (!is_going(herd, seat))
@@ -35,6 +38,32 @@ void relief_workers(struct herd *herd, const struct steer *steer)
             seat->dismissed_us = herd->now_us;
         if (may_go(herd, steer, seat))
             herd_happen(herd, seat, seat->role == ROLE_LOADER ? DECIDE_STOP : DECIDE_DRAIN);
+    }
+}
+
+static uint64_t later(uint64_t a_us, uint64_t b_us)
+{
+    return a_us > b_us ? a_us : b_us;
+}
+
+static uint64_t sooner(uint64_t a_us, uint64_t b_us)
+{
+    return a_us < b_us ? a_us : b_us;
+}
+
+void relief_judge(const struct herd *herd, struct seat *seat)
+{
+    struct task task;
+    if (seat->role != ROLE_COMPUTE || seat->phase != SEAT_DRAINING)
+        return;
+    const struct generation *g = herd_generation(herd, seat);
+    if (g->leaves_us != 0) {
+        uint64_t end_us =
+            later(g->leaves_us + g->rules.graceful_us, seat->drains_us + DECIDE_STOP_US);
+        seat->deadline_us = sooner(seat->deadline_us, end_us);
+    } else if (tasks_peek(herd, seat, &task) != TASK_NONE) {
+        uint64_t end_us = sooner(task.deadline_us, seat->drains_us + LONGEST_US) + BACKSTOP_US;
+        seat->deadline_us = later(seat->deadline_us, end_us);
     }
 }
 
@@ -76,7 +105,7 @@ uint64_t relief_next_us(const struct herd *herd)
     uint64_t next = SEAT_NEVER;
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
-        if (seat->phase == SEAT_READY && is_going(herd, seat) &&
+        if (herd->stage <= DECIDE_GRACEFUL && seat->phase == SEAT_READY && is_going(herd, seat) &&
             seat->dismissed_us + PATIENCE_US < next)
             next = seat->dismissed_us + PATIENCE_US;
         else if (is_rear_due(herd, seat))

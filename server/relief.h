@@ -15,6 +15,11 @@ void relief_workers(struct herd *herd, const struct steer *steer);
  * who may ask them for something, and no task waits. */
 void relief_rear(struct herd *herd);
 
+/* How long a compute worker that drains may take: where others go on in its place, as long as its
+ * task may; where all of its generation leave, no longer than all. To be called before its seat is
+ * judged by the clock. */
+void relief_judge(const struct herd *herd, struct seat *seat);
+
 /* When one of the two must look again though nothing was heard; SEAT_NEVER: no need. */
 uint64_t relief_next_us(const struct herd *herd);
 

@@ -57,6 +57,10 @@ struct seat {
     uint64_t worn_us;      /* when it said that it wants to be replaced; 0: it did not */
     uint64_t dismissed_us; /* when its post was given to another; 0: it was not. Then it drains as
                               soon as its slot is looked after: server/relief.h */
+    uint64_t drains_us;    /* when it was asked to drain; 0: it was not */
+
+    uint64_t renew_again_us; /* worn: its replacement is not tried before; server/renew.h */
+    unsigned renew_failures; /* of replacements, in a row */
 
     uint8_t owes_pools; /* web workers: queues of compute pools are to be sent again, 2: and the
                            segment; 0: nothing is */

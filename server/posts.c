@@ -56,6 +56,10 @@ enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, str
     posts_succeed(post);
     if (post->seat || !may_be_filled(herd, g, post))
         return DECIDE_REPLACE;
+    if (seat && seat->role == ROLE_COMPUTE && seat->worn_us != 0 && seat->drains_us != 0) {
+        post->due_us = herd->now_us; /* as planned: server/renew.c sent it ahead */
+        return DECIDE_REPLACE;
+    }
     struct decide_loss loss = {.role = post->role,
                                .failures = post->failures,
                                .was_ready = seat && seat->ready_us != 0,

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "config/headroom.h"
 #include "server/obituary.h"
@@ -21,7 +22,11 @@ enum renew_answer renew_decide(const struct renew_case *c)
 {
     if (c->n_draining >= c->n_workers)
         return RENEW_TOO_MANY;
-    return c->needs_bytes > c->room_bytes ? RENEW_NO_ROOM : RENEW_GO;
+    if (c->needs_bytes <= c->room_bytes)
+        return RENEW_GO;
+    if (c->may_go_first && c->n_draining == 0 && c->n_ready >= c->n_workers)
+        return RENEW_DOWN;
+    return RENEW_NO_ROOM;
 }
 
 bool renew_hear(struct herd *herd, struct seat *seat, const struct msg *msg)
@@ -39,14 +44,19 @@ bool renew_hear(struct herd *herd, struct seat *seat, const struct msg *msg)
     return true;
 }
 
-/* Worn longest, of those that can be replaced and `worn`, which may be NULL. */
-static struct post *find_worn_of(struct post *posts, uint32_t n, struct post *worn)
+/* A post whose worker is worn; it may be that it can't be replaced now. */
+static bool is_worn(const struct post *post)
+{
+    return post->seat && post->seat->phase == SEAT_READY && post->seat->worn_us != 0;
+}
+
+/* Worn longest, of those that are due and `worn`, which may be NULL. */
+static struct post *find_worn_of(struct post *posts, uint32_t n, struct post *worn, uint64_t now_us)
 {
     for (uint32_t slot = 0; slot < n; slot++) {
         struct post *post = &posts[slot];
-        if (!post->seat || post->seat->phase != SEAT_READY || post->seat->worn_us == 0)
-            continue;
-        if (!worn || post->seat->worn_us < worn->seat->worn_us)
+        if (is_worn(post) && post->seat->renew_again_us <= now_us &&
+            (!worn || post->seat->worn_us < worn->seat->worn_us))
             worn = post;
     }
     return worn;
@@ -55,9 +65,10 @@ static struct post *find_worn_of(struct post *posts, uint32_t n, struct post *wo
 static struct post *find_worn(const struct herd *herd)
 {
     const struct generation *g = herd->current;
-    struct post *worn = find_worn_of(g->workers, g->n_workers, NULL);
+    struct post *worn = find_worn_of(g->workers, g->n_workers, NULL, herd->now_us);
     for (uint32_t i = 0; i < g->pools.n; i++)
-        worn = find_worn_of(g->pools.items[i].workers, g->pools.items[i].n_workers, worn);
+        worn = find_worn_of(g->pools.items[i].workers, g->pools.items[i].n_workers, worn,
+                            herd->now_us);
     return worn;
 }
 
@@ -73,25 +84,49 @@ static uint32_t count_draining(const struct herd *herd, const struct seat *worn)
     return n;
 }
 
-static uint32_t count_like(const struct herd *herd, const struct seat *worn)
-{
-    const struct generation *g = herd->current;
-    return worn->role == ROLE_COMPUTE ? g->pools.items[worn->pool].n_workers : g->n_workers;
-}
-
 static struct renew_case look(const struct herd *herd, const struct seat *worn)
 {
+    const struct generation *g = herd->current;
+    bool is_compute = worn->role == ROLE_COMPUTE;
     struct machine machine;
     machine_read(&machine, "/proc", "/sys/fs/cgroup");
     uint64_t needs = headroom_of_process("/proc", worn->pid);
-    return (struct renew_case){.needs_bytes = needs == HEADROOM_UNKNOWN ? 0 : needs,
-                               .room_bytes = headroom_bytes(&machine, "/proc"),
-                               .n_workers = count_like(herd, worn),
-                               .n_draining = count_draining(herd, worn)};
+    return (struct renew_case){
+        .needs_bytes = needs == HEADROOM_UNKNOWN ? 0 : needs,
+        .room_bytes = FAULT("renew.room") ? 0 : headroom_bytes(&machine, "/proc"),
+        .n_workers = is_compute ? g->pools.items[worn->pool].n_workers : g->n_workers,
+        .n_ready = is_compute ? pools_count_ready_of(&g->pools.items[worn->pool])
+                              : generation_count_ready(g),
+        .n_draining = count_draining(herd, worn),
+        .may_go_first = is_compute};
 }
 
-/* Returns whether it may be begun; else it is looked at again later. */
-static bool may_begin(struct renew *renew, const struct herd *herd, const struct seat *worn)
+static void tell_no_room(struct renew *renew, const struct seat *worn, const struct renew_case *c)
+{
+    char event[48];
+    if (renew->is_short_told)
+        return;
+    renew->is_short_told = true;
+    (void)snprintf(event, sizeof event, "worn %s not replaced", obituary_noun(worn));
+    log_warn(event,
+             "slot=%d pid=%d why=\"memory has no room for both\" needed_bytes=%" PRIu64
+             " room_bytes=%" PRIu64 " does=\"let it go on, look again\"",
+             worn->slot, (int)worn->pid, c->needs_bytes, c->room_bytes);
+}
+
+/* It keeps its post, which is filled when it is gone; what comes meanwhile waits in the queue. */
+static void send_ahead(struct herd *herd, struct seat *worn, const struct renew_case *c)
+{
+    log_info("compute worker leaves",
+             "slot=%d pid=%d why=\"worn, and memory has no room for another beside it\""
+             " needed_bytes=%" PRIu64 " room_bytes=%" PRIu64,
+             worn->slot, (int)worn->pid, c->needs_bytes, c->room_bytes);
+    herd_happen(herd, worn, DECIDE_DRAIN);
+}
+
+/* Returns whether its replacement may be begun; else it is looked at again later, so that others
+ * have their turn. */
+static bool may_begin(struct renew *renew, struct herd *herd, struct seat *worn)
 {
     struct renew_case c = look(herd, worn);
     enum renew_answer answer = renew_decide(&c);
@@ -99,14 +134,18 @@ static bool may_begin(struct renew *renew, const struct herd *herd, const struct
         renew->is_short_told = false;
         return true;
     }
-    renew->due_us = herd->now_us + (answer == RENEW_NO_ROOM ? NO_ROOM_US : CLOCK_US_PER_S);
-    if (answer == RENEW_NO_ROOM && !renew->is_short_told)
-        log_warn("worn worker not replaced",
-                 "slot=%d pid=%d why=\"memory has no room for both\" needed_bytes=%" PRIu64
-                 " room_bytes=%" PRIu64 " does=\"let it go on, look again\"",
-                 worn->slot, (int)worn->pid, c.needs_bytes, c.room_bytes);
-    renew->is_short_told |= answer == RENEW_NO_ROOM;
+    worn->renew_again_us = herd->now_us + (answer == RENEW_TOO_MANY ? CLOCK_US_PER_S : NO_ROOM_US);
+    if (answer == RENEW_NO_ROOM)
+        tell_no_room(renew, worn, &c);
+    if (answer == RENEW_DOWN)
+        send_ahead(herd, worn, &c);
     return false;
+}
+
+static void put_off(struct seat *worn, uint64_t now_us)
+{
+    worn->renew_failures += worn->renew_failures < 1000;
+    worn->renew_again_us = now_us + decide_backoff_us(worn->renew_failures);
 }
 
 static void begin(struct renew *renew, struct herd *herd, struct post *post)
@@ -115,14 +154,19 @@ static void begin(struct renew *renew, struct herd *herd, struct post *post)
     struct generation_means means = {&herd->slots, herd->logs, herd->board_fd, herd->now_us};
     struct err err;
     int rc = generation_hire_worker(g, post, &means, &err);
+    if (rc == -EAGAIN) {
+        renew->due_us = herd->now_us + DECIDE_BACKOFF_US;
+        return;
+    }
     if (rc < 0) {
-        renew->failures += rc != -EAGAIN;
-        renew->due_us = herd->now_us + decide_backoff_us(renew->failures + 1);
+        put_off(post->seat, herd->now_us);
         return;
     }
     renew->is_busy = true;
     renew->seat = post->next->number;
     renew->epoch = post->next->epoch;
+    renew->worn = post->seat->number;
+    renew->worn_epoch = post->seat->epoch;
 }
 
 /* What became of the replacement. */
@@ -132,13 +176,14 @@ static void notice(struct renew *renew, struct herd *herd)
     if (seat && seat->phase < SEAT_READY)
         return;
     renew->is_busy = false;
-    if (seat && seat->phase == SEAT_READY) {
-        renew->failures = 0;
-        renew->due_us = herd->now_us;
-        return;
-    }
-    renew->failures++;
-    renew->due_us = herd->now_us + decide_backoff_us(renew->failures);
+    struct seat *worn = slots_find_occupant(&herd->slots, renew->worn, renew->worn_epoch);
+    if (worn && !(seat && seat->phase == SEAT_READY))
+        put_off(worn, herd->now_us);
+}
+
+static bool can_begin(const struct renew *renew, const struct herd *herd)
+{
+    return herd->stage == DECIDE_RUNNING && !renew->is_busy && !herd->candidate;
 }
 
 void renew_turn(struct renew *renew, struct herd *herd)
@@ -146,17 +191,35 @@ void renew_turn(struct renew *renew, struct herd *herd)
     if (renew->is_busy)
         notice(renew, herd);
     const struct post *loader = &herd->current->loader;
-    bool can_begin = herd->stage == DECIDE_RUNNING && !renew->is_busy && !herd->candidate &&
-                     loader->seat && loader->seat->phase == SEAT_READY &&
-                     renew->due_us <= herd->now_us;
-    struct post *post = can_begin ? find_worn(herd) : NULL;
-    if (post && may_begin(renew, herd, post->seat))
-        begin(renew, herd, post);
+    if (!can_begin(renew, herd) || renew->due_us > herd->now_us || !loader->seat ||
+        loader->seat->phase != SEAT_READY)
+        return;
+    for (struct post *post; !renew->is_busy && (post = find_worn(herd)) != NULL;)
+        if (may_begin(renew, herd, post->seat)) {
+            begin(renew, herd, post);
+            return;
+        }
+}
+
+static uint64_t next_of(const struct post *posts, uint32_t n, uint64_t next_us, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (is_worn(&posts[i]) && posts[i].seat->renew_again_us > now_us &&
+            posts[i].seat->renew_again_us < next_us)
+            next_us = posts[i].seat->renew_again_us;
+    return next_us;
 }
 
 uint64_t renew_next_us(const struct renew *renew, const struct herd *herd)
 {
-    bool is_waiting = herd->stage == DECIDE_RUNNING && !renew->is_busy && !herd->candidate &&
-                      find_worn(herd) != NULL;
-    return is_waiting && renew->due_us > herd->now_us ? renew->due_us : SEAT_NEVER;
+    const struct generation *g = herd->current;
+    if (!can_begin(renew, herd))
+        return SEAT_NEVER;
+    uint64_t next_us = next_of(g->workers, g->n_workers, SEAT_NEVER, herd->now_us);
+    for (uint32_t i = 0; i < g->pools.n; i++)
+        next_us =
+            next_of(g->pools.items[i].workers, g->pools.items[i].n_workers, next_us, herd->now_us);
+    if (renew->due_us > herd->now_us && renew->due_us < next_us && find_worn(herd))
+        next_us = renew->due_us;
+    return next_us;
 }

@@ -113,6 +113,14 @@ static void memory_and_those_on_their_way_out_decide(void **state)
     assert_int_equal(renew_decide(&c), RENEW_GO);
     c.n_draining = 2;
     assert_int_equal(renew_decide(&c), RENEW_TOO_MANY);
+    c = (struct renew_case){
+        .needs_bytes = 100, .room_bytes = 99, .n_workers = 2, .n_ready = 2, .may_go_first = true};
+    assert_int_equal(renew_decide(&c), RENEW_DOWN);
+    c.n_draining = 1;
+    assert_int_equal(renew_decide(&c), RENEW_NO_ROOM);
+    c.n_draining = 0;
+    c.n_ready = 1;
+    assert_int_equal(renew_decide(&c), RENEW_NO_ROOM);
 }
 
 static void one_at_a_time_in_the_order_in_which_they_wore_out(void **state)
@@ -136,6 +144,54 @@ static void one_at_a_time_in_the_order_in_which_they_wore_out(void **state)
     pass(scene, 0);
     assert_int_equal(count_orders(scene), 1);
     assert_non_null(post_of(scene, 0)->next);
+}
+
+static struct seat *add_compute(struct scene *scene, enum seat_phase phase)
+{
+    struct seat *seat = slots_take(&scene->herd.slots, ROLE_COMPUTE, 0, NOW);
+    seat->phase = phase;
+    seat->pool = 0;
+    seat->generation = 1;
+    seat->ready_us = NOW;
+    seat->pid = getpid();
+    return seat;
+}
+
+/* Its predecessor is on its way out, and may take long. */
+static void one_that_can_not_be_replaced_now_holds_up_nobody(void **state)
+{
+    struct scene *scene = *state;
+    struct pool *pool = &scene->herd.current->pools.items[0];
+    struct msg msg = msg_make(MSG_WORN);
+    pool->n_workers = 1;
+    (void)add_compute(scene, SEAT_DRAINING);
+    pool->workers[0].seat = add_compute(scene, SEAT_READY);
+    assert_true(renew_hear(&scene->herd, pool->workers[0].seat, &msg));
+    scene->herd.now_us++;
+    wear(scene, 1);
+    pass(scene, 0);
+    assert_int_equal(count_orders(scene), 1);
+    assert_non_null(post_of(scene, 1)->next);
+    assert_null(pool->workers[0].next);
+    become_ready(scene, post_of(scene, 1)->next);
+    pass(scene, 0);
+    assert_true(renew_next_us(&scene->renew, &scene->herd) == NOW + 1 + S);
+    pass(scene, S);
+    assert_int_equal(count_orders(scene), 0);
+}
+
+/* Nor does one whose replacements can't boot. */
+static void one_whose_replacement_fails_holds_up_nobody(void **state)
+{
+    struct scene *scene = *state;
+    wear(scene, 1);
+    pass(scene, 0);
+    assert_int_equal(count_orders(scene), 1);
+    herd_refuse(&scene->herd, post_of(scene, 1)->next, EAGAIN);
+    wear(scene, 2);
+    pass(scene, 0);
+    assert_int_equal(count_orders(scene), 1);
+    assert_non_null(post_of(scene, 2)->next);
 }
 
 static void a_replacement_that_fails_is_tried_again_later(void **state)
@@ -199,6 +255,8 @@ int main(void)
         cmocka_unit_test(memory_and_those_on_their_way_out_decide),
         TEST(one_at_a_time_in_the_order_in_which_they_wore_out),
         TEST(a_replacement_that_fails_is_tried_again_later),
+        TEST(one_that_can_not_be_replaced_now_holds_up_nobody),
+        TEST(one_whose_replacement_fails_holds_up_nobody),
         TEST(nothing_is_begun_during_a_reload_or_a_stop),
         TEST(only_a_web_worker_wears_out_and_once),
     };

@@ -1,0 +1,105 @@
+/* Compute pools in need: workers that can't start, that are worn while they have much to do, or
+ * where memory has no room for two. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness/client.h"
+#include "tests/harness/control.h"
+#include "tests/harness/procs.h"
+#include "tests/harness/server.h"
+
+#define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
+#define INIT_SO REMUDA_TEST_APPS_DIR "/compute_init_fails.so"
+
+static struct reply r;
+
+static struct client *ask(struct server *s, const char *target)
+{
+    char request[160];
+    struct client *c = client_to(s);
+    (void)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
+    client_send_text(c, request);
+    return c;
+}
+
+static void expect(struct client *c, int status)
+{
+    client_read(c, &r, false);
+    CHECK_EQ(r.status, status);
+    client_close(c);
+}
+
+/* ---- workers that can't start ---- */
+
+static void init_that_fails_ends_the_first_start(void **state)
+{
+    (void)state;
+    struct server *s = server_new();
+    s->is_violent = true;
+    (void)server_write_file(s, "no_model", "");
+    const char *args[] = {"run", INIT_SO, "--bind", "127.0.0.1:0", NULL};
+    server_launch(s, &(struct server_options){.args = args});
+    CHECK_EQ(server_wait_exit(s), 4);
+    CHECK_HAS(lines_text(&s->log), "no model for default");
+    CHECK_HAS(lines_find_last(&s->log, "cannot start"), "compute_init returned 3");
+    CHECK_EQ(lines_count(&s->log, "ready"), 0);
+    server_check_gone(s, true);
+}
+
+static void init_that_fails_at_a_reload_leaves_all_as_it_is(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(INIT_SO, NULL);
+    s->is_violent = true;
+    (void)server_write_file(s, "no_model", "");
+    server_signal(s, SIGHUP);
+    CHECK_HAS(server_wait_log(s, "reload refused"), "compute_init returned 3");
+    (void)server_wait_log(s, "generation gone");
+    free(client_get(s, "/heavy", 200));
+}
+
+/* ---- workers that are worn ---- */
+
+/* The second task comes to it before it is replaced, and takes longer than a drain may. */
+static void one_that_is_replaced_finishes_its_task(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--set", "compute.workers=1", "--set",
+                                        "compute.max_tasks=1", "--set", "graceful_timeout=1s",
+                                        "--set", "routes.GET /sleep.lane=compute", NULL);
+    struct client *first = ask(s, "/sleep?ms=10");
+    struct client *second = ask(s, "/sleep?ms=2000");
+    expect(first, 200);
+    expect(second, 200);
+    (void)server_wait_log_text(s, "why=\"worn, and replaced\"");
+    CHECK_EQ(lines_count(&s->log, "compute worker killed"), 0);
+}
+
+static void where_memory_has_no_room_for_two_the_worn_one_goes_first(void **state)
+{
+    (void)state;
+    const char *args[] = {"run",    HEAVY_SO,
+                          "--bind", "127.0.0.1:0",
+                          "--set",  "compute.workers=1",
+                          "--set",  "compute.max_tasks=2",
+                          "--set",  "pools.other.workers=1",
+                          NULL};
+    const char *env[] = {"REMUDA_FAULT=renew.room:ENOMEM", NULL};
+    struct server *s = server_start(&(struct server_options){.args = args, .env = env});
+    server_wait_ready(s);
+    for (int i = 0; i < 6; i++)
+        free(client_get(s, "/who", 200));
+    for (int i = 0; i < 2; i++) {
+        CHECK_HAS(server_wait_log(s, "compute worker leaves"), "no room for another beside it");
+        (void)server_wait_log(s, "compute worker ended");
+        (void)server_wait_log(s, "compute worker ready");
+    }
+    CHECK_EQ(lines_count(&s->log, "compute worker died"), 0);
+}
+
+SERVER_MAIN(SERVER_TEST(init_that_fails_ends_the_first_start),
+            SERVER_TEST(init_that_fails_at_a_reload_leaves_all_as_it_is),
+            SERVER_TEST(one_that_is_replaced_finishes_its_task),
+            SERVER_TEST(where_memory_has_no_room_for_two_the_worn_one_goes_first))

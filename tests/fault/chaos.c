@@ -398,23 +398,6 @@ static void one_round(const struct census *whole, size_t scene)
     wait_answers(10);
 }
 
-/* Pages of the heap are touched one by one until all that is ever used at the same time has been,
- * and it grows in steps of 132 KiB (mallopt(3), M_TOP_PAD); what counts is that this ends. Not
- * under sanitizers and valgrind, which keep what was freed for a while, to see who uses it. */
-static void check_memory(const struct census *before, const struct census *after,
-                         unsigned long kills)
-{
-    unsigned long anon_kib = kills < 100 ? 128 : 32;
-    if (patience_factor() > 1)
-        return;
-    CHECK_SAYING(after->anon_kib <= before->anon_kib + anon_kib &&
-                     after->data_kib <= before->data_kib + 2 * 132,
-                 "in the second half of %lu kills the master's memory grew from %lu to %lu KiB "
-                 "(of %lu and %lu asked for), allowed are %lu more",
-                 kills, before->anon_kib, after->anon_kib, before->data_kib, after->data_kib,
-                 anon_kib);
-}
-
 /* Who came by chance in so many kills; a few would not do. */
 static void check_moments(void)
 {
@@ -493,7 +476,7 @@ static void kill_many(const char *worker_class, unsigned clients)
     census_wait_same_at_rest(world.s, &census[0]);
     census[2] = census_take(world.s);
     census_print(names, census, 3);
-    check_memory(&census[1], &census[2], kills);
+    census_check_memory(&census[1], &census[2], kills < 100 ? 128 : 32);
     if (kills >= 500)
         check_moments();
 }

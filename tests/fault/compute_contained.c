@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-#include "tests/harness/census.h"
 #include "tests/harness/client.h"
 #include "tests/harness/load.h"
 #include "tests/harness/patience.h"
@@ -70,6 +70,7 @@ static void each_end_is_told_to_its_own_client(void **state)
     };
     struct server *s = start("compute.workers=1", "compute.memory_limit=64MiB");
     struct load *load = load_start(server_address(s, 0), 4, "/", "hello\n");
+    load_wait_settled(load);
     pid_t before = who(s);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].is_memory && !HAS_MEMORY_LIMIT)
@@ -110,6 +111,7 @@ static void garbage_in_every_socket_hurts_only_its_writer(void **state)
                                           "/write-garbage?n=0"};
     struct server *s = start("compute.workers=1", "strict=no");
     struct load *load = load_start(server_address(s, 0), 4, "/", "hello\n");
+    load_wait_settled(load);
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
         check_context("%s", targets[i]);
         ask(s, targets[i]);
@@ -123,16 +125,22 @@ static void garbage_in_every_socket_hurts_only_its_writer(void **state)
     (void)who(s);
 }
 
+/* Also where the kernel's limit on processes holds nobody back: as root, with all that root may. */
 static void no_process_is_made(void **state)
 {
     (void)state;
-    struct server *s = start("compute.workers=1", "strict=no");
-    pid_t pid = who(s);
-    ask(s, "/fork-bomb");
-    CHECK_EQ(r.status, 200);
-    CHECK_TEXT(r.body.data, "forked 0, Operation not permitted\n");
-    CHECK_EQ(who(s), pid);
-    s->is_violent = false;
+    static const char *const rows[] = {"strict=no", "capabilities=keep", "user=nobody"};
+    for (size_t i = 0; i < (geteuid() == 0 ? sizeof rows / sizeof rows[0] : 1); i++) {
+        check_context("%s", rows[i]);
+        struct server *s = start("compute.workers=1", rows[i]);
+        pid_t pid = who(s);
+        ask(s, "/fork-bomb");
+        CHECK_EQ(r.status, 200);
+        CHECK_TEXT(r.body.data, "forked 0, Operation not permitted\n");
+        CHECK_EQ(who(s), pid);
+        s->is_violent = false;
+    }
+    check_context("%s", "");
 }
 
 static void children_of_a_handler_end_with_its_worker(void **state)
@@ -161,30 +169,6 @@ static void cpu_time_is_limited(void **state)
     (void)who(s);
 }
 
-/* Of a worker that is asked for more than it may have, until it is dead. */
-static void private_memory_never_exceeds_the_limit(void **state)
-{
-    (void)state;
-    if (!HAS_MEMORY_LIMIT)
-        skip();
-    const unsigned long limit_kib = 64 * 1024;
-    struct server *s = start("compute.workers=1", "compute.memory_limit=64MiB");
-    pid_t pid = who(s);
-    unsigned long before_kib = procs_memory_kib(pid, "RssAnon");
-    unsigned long most_kib = 0;
-    struct client *c = client_to(s);
-    client_send_text(c, "GET /threads-take-memory HTTP/1.1\r\nHost: a\r\n\r\n");
-    while (procs_is_alive(pid)) {
-        unsigned long kib = procs_memory_kib(pid, "RssAnon");
-        most_kib = kib > most_kib ? kib : most_kib;
-    }
-    client_read(c, &r, false);
-    CHECK_EQ(r.status, 503);
-    client_close(c);
-    CHECK_SAYING(most_kib <= before_kib + limit_kib, "%lu KiB of %lu", most_kib, limit_kib);
-    CHECK_SAYING(most_kib > limit_kib / 2, "only %lu KiB", most_kib); /* it was watched */
-}
-
 static void hooks_are_called_where_they_belong(void **state)
 {
     (void)state;
@@ -203,45 +187,9 @@ static void hooks_are_called_where_they_belong(void **state)
     s->is_violent = false;
 }
 
-#define CRASHES 96
-#define AT_A_TIME 8
-
-static void crashes_leave_nothing_behind(void **state)
-{
-    (void)state;
-    struct server *s = start("compute.workers=2", "compute.breaker.failures=0");
-    struct client *clients[AT_A_TIME];
-    char request[64];
-    struct load *load = load_start(server_address(s, 0), 4, "/", "hello\n");
-    load_wait_settled(load);
-    ask(s, "/crash"); /* what is made once is made now */
-    (void)who(s);
-    server_wait_processes(s, 2); /* loader and web worker; no coroner */
-    struct census before = census_take(s);
-    for (int round = 0; round < CRASHES / AT_A_TIME; round++) {
-        for (int i = 0; i < AT_A_TIME; i++) {
-            clients[i] = client_to(s);
-            (void)snprintf(request, sizeof request, "GET /crash?%d HTTP/1.1\r\nHost: a\r\n\r\n",
-                           round * AT_A_TIME + i); /* the same one would be refused: poison */
-            client_send_text(clients[i], request);
-        }
-        for (int i = 0; i < AT_A_TIME; i++) {
-            client_read(clients[i], &r, false);
-            CHECK_EQ(r.status, 500);
-            client_close(clients[i]);
-        }
-    }
-    (void)who(s);
-    census_wait_same(s, &before);
-    struct load_result result = load_finish(load);
-    load_check(&result, 0);
-}
-
 SERVER_MAIN(SERVER_TEST(each_end_is_told_to_its_own_client),
             SERVER_TEST(a_crash_is_logged_with_its_route),
             SERVER_TEST(garbage_in_every_socket_hurts_only_its_writer),
             SERVER_TEST(no_process_is_made), SERVER_TEST(cpu_time_is_limited),
-            SERVER_TEST(private_memory_never_exceeds_the_limit),
             SERVER_TEST(hooks_are_called_where_they_belong),
-            SERVER_TEST(children_of_a_handler_end_with_its_worker),
-            SERVER_TEST(crashes_leave_nothing_behind))
+            SERVER_TEST(children_of_a_handler_end_with_its_worker))

@@ -1,6 +1,6 @@
 /* Short tasks while compute workers are killed at random, from outside and by their deadlines: no
  * task vanishes without an answer, and no kill hits a task that was not its target.
- * REMUDA_TEST_TASKS=100000 in the environment makes it so many. */
+ * REMUDA_TEST_TASKS=N in the environment makes it so many; REMUDA_TEST_LONG=1: 100,000. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +9,12 @@
 
 #include "tests/harness/ask.h"
 #include "tests/harness/client.h"
+#include "tests/harness/patience.h"
 #include "tests/harness/procs.h"
 #include "tests/harness/server.h"
 
 #define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
 #define CLIENTS 8
-#define TASKS 2000UL
 
 static struct reply r;
 
@@ -79,7 +79,7 @@ static void no_task_vanishes_and_no_kill_goes_astray(void **state)
 {
     (void)state;
     const char *wanted = getenv("REMUDA_TEST_TASKS");
-    unsigned long n = wanted ? strtoul(wanted, NULL, 10) : TASKS;
+    unsigned long n = wanted ? strtoul(wanted, NULL, 10) : patience_times(2000, 100000);
     struct client *clients[CLIENTS];
     bool is_doomed[CLIENTS];
     server_let_crash();

@@ -22,11 +22,12 @@ static size_t count_text(const char *text, const char *part)
     return n;
 }
 
-/* Loaders begin with their pid, workers with their slot. */
+/* Loaders begin with their pid, web workers with their slot, compute workers with their pool. */
 static size_t count_seats(const struct server *s)
 {
     char *answer = control_ask(s, "{\"request\":\"status\"}");
-    size_t n = count_text(answer, "{\"pid\":") + count_text(answer, "{\"slot\":");
+    size_t n = count_text(answer, "{\"pid\":") + count_text(answer, "{\"slot\":") +
+               count_text(answer, "{\"pool\":");
     free(answer);
     return n;
 }
@@ -70,6 +71,16 @@ static size_t count_parts(pid_t master)
     return n;
 }
 
+/* What of the segment has memory, whoever uses it; of the newest generation, if there are more. */
+static size_t count_segment_kib(pid_t master)
+{
+    struct stat st = {0};
+    int fd = open_memfd(master, "/memfd:remuda-segment");
+    if (fd >= 0)
+        CHECK(fstat(fd, &st) == 0 && close(fd) == 0);
+    return (size_t)st.st_blocks / 2;
+}
+
 static void count_sockets(const struct server *s, struct census *c)
 {
     for (size_t i = 0; i < s->n_addresses; i++) {
@@ -93,6 +104,7 @@ struct census census_take(const struct server *s)
         .pipes = procs_fd_count_like(s->pid, "pipe:"),
         .anon_kib = procs_memory_kib(s->pid, "RssAnon"),
         .data_kib = procs_memory_kib(s->pid, "VmData"),
+        .segment_kib = count_segment_kib(s->pid),
     };
     for (size_t i = 0; i < c.processes; i++)
         c.below_fds += procs_fd_count(below[i]);
@@ -139,6 +151,32 @@ void census_wait_same_at_rest(const struct server *s, const struct census *befor
     wait_same(s, before, true);
 }
 
+struct census census_wait_calm(const struct server *s, size_t processes)
+{
+    char is[256];
+    uint64_t deadline = patience_until(2 * PATIENCE_MS);
+    for (;;) {
+        struct census now = census_take(s);
+        if (now.processes == processes && now.seats == processes && now.zombies == 0)
+            return now;
+        CHECK_SAYING(patience_turn(deadline),
+                     "%zu processes below the master, expected; there is %s", processes,
+                     text_of(&now, is, sizeof is));
+    }
+}
+
+void census_check_memory(const struct census *half, const struct census *after,
+                         unsigned long anon_kib)
+{
+    if (patience_factor() > 1)
+        return;
+    CHECK_SAYING(after->anon_kib <= half->anon_kib + anon_kib &&
+                     after->data_kib <= half->data_kib + 2 * 132,
+                 "in the second half the master's memory grew from %lu to %lu KiB (of %lu and %lu "
+                 "asked for), allowed are %lu more",
+                 half->anon_kib, after->anon_kib, half->data_kib, after->data_kib, anon_kib);
+}
+
 void census_print(const char *const *names, const struct census *columns, size_t n)
 {
     static const struct {
@@ -158,6 +196,7 @@ void census_print(const char *const *names, const struct census *columns, size_t
         {"sockets of connections", offsetof(struct census, connected)},
         {"RssAnon of the master, KiB", offsetof(struct census, anon_kib)},
         {"VmData of the master, KiB", offsetof(struct census, data_kib)},
+        {"payload segment, KiB", offsetof(struct census, segment_kib)},
     };
     _Static_assert(sizeof(size_t) == sizeof(unsigned long), "one type of column");
     (void)printf("> %-28s", "");

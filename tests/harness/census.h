@@ -19,6 +19,7 @@ struct census {
     size_t below_fds;              /* that the processes below the master hold, together */
     unsigned long anon_kib;        /* memory that only the master has (RssAnon) */
     unsigned long data_kib;        /* and what it has asked for (VmData) */
+    size_t segment_kib;            /* that the payload segment takes, of all processes together */
 };
 
 /* Counts now. The figures are of one moment only while nothing happens. */
@@ -30,6 +31,18 @@ struct census census_take(const struct server *s);
  * a server without a load. */
 void census_wait_same(const struct server *s, const struct census *before);
 void census_wait_same_at_rest(const struct server *s, const struct census *before);
+
+/* Waits until the server is what it is when nothing happens: there are so many processes below the
+ * master, each in a seat, and nobody who looks into a death or waits to be reaped. Returns that. */
+struct census census_wait_calm(const struct server *s, size_t processes);
+
+/* Whether the master's memory has stopped to grow, between two moments before both of which much
+ * had happened. Fails the test when it has not. Pages of the heap are touched one by one until all
+ * that is ever used at the same time has been, and it grows in steps of 132 KiB (mallopt(3),
+ * M_TOP_PAD); what counts is that this ends. Not judged under sanitizers and valgrind, which keep
+ * what was freed for a while, to see who uses it. */
+void census_check_memory(const struct census *half, const struct census *after,
+                         unsigned long anon_kib);
 
 /* Prints a table with a row for each figure and a column for each census, "> " before each line. */
 void census_print(const char *const *names, const struct census *columns, size_t n);

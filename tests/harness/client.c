@@ -22,7 +22,7 @@
 
 #include "tests/harness/patience.h"
 
-#define CLIENTS_MAX 4096
+#define CLIENTS_MAX 16384
 
 static struct client *clients[CLIENTS_MAX];
 static size_t n_clients;

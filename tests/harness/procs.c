@@ -108,18 +108,33 @@ size_t procs_fd_count_like(pid_t pid, const char *text)
     return n;
 }
 
-unsigned long procs_memory_kib(pid_t pid, const char *name)
+/* The sum of the lines of a file of /proc/PID that begin so: "Private_Clean: 12 kB". */
+static unsigned long sum_kib(pid_t pid, const char *file_name, const char *begin)
 {
     char path[64], line[256];
     unsigned long kib = 0;
-    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file_name);
     FILE *file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file))
-        if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':')
-            kib = strtoul(line + strlen(name) + 1, NULL, 10);
+    while (file && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (colon && strncmp(line, begin, strlen(begin)) == 0)
+            kib += strtoul(colon + 1, NULL, 10);
+    }
     if (file)
         (void)fclose(file);
     return kib;
+}
+
+unsigned long procs_memory_kib(pid_t pid, const char *name)
+{
+    char begin[64];
+    (void)snprintf(begin, sizeof begin, "%s:", name);
+    return sum_kib(pid, "status", begin);
+}
+
+unsigned long procs_private_kib(pid_t pid)
+{
+    return sum_kib(pid, "smaps_rollup", "Private_");
 }
 
 /* Everybody, with their parents: one pass over /proc. */

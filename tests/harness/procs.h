@@ -42,6 +42,10 @@ size_t procs_fd_count_like(pid_t pid, const char *text);
  * gone. */
 unsigned long procs_memory_kib(pid_t pid, const char *name);
 
+/* Memory of a process in KiB that nobody shares with it (smaps_rollup in proc(5)): unlike RssAnon
+ * without what it has from its parent and has not written to; 0 when it is gone. */
+unsigned long procs_private_kib(pid_t pid);
+
 /* Waits until a process is gone or a zombie. Returns false when the deadline has passed */
 bool procs_wait_gone(pid_t pid, unsigned deadline_ms);
 

@@ -16,10 +16,11 @@ static const size_t sizes[] = {0,    1,     100,   4000, 4095,    4096,    4097,
 
 static struct reply r;
 
-static struct server *start(const char *setting)
+static struct server *start(const char *class, const char *setting)
 {
-    return server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
-                            "pools.other.workers=1", "--set", setting, NULL);
+    return server_start_app(HEAVY_SO, "--workers", "1", "--worker-class", class, "--set",
+                            "compute.workers=1", "--set", "pools.other.workers=1", "--set", setting,
+                            NULL);
 }
 
 /* Octets that were copied by the web worker and the compute worker. */
@@ -36,10 +37,9 @@ static char octet(size_t i)
     return (char)('a' + i % 23);
 }
 
-static void bodies_arrive_uncopied(void **state)
+static void check_bodies(const char *class)
 {
-    (void)state;
-    struct server *s = start("strict=no");
+    struct server *s = start(class, "strict=no");
     struct client *c = client_to(s);
     char *body = malloc(64 * MIB);
     CHECK(body != NULL);
@@ -62,10 +62,21 @@ static void bodies_arrive_uncopied(void **state)
     free(body);
 }
 
-static void answers_leave_uncopied(void **state)
+static void bodies_arrive_uncopied_event(void **state)
 {
     (void)state;
-    struct server *s = start("strict=no");
+    check_bodies("event");
+}
+
+static void bodies_arrive_uncopied_sync(void **state)
+{
+    (void)state;
+    check_bodies("sync");
+}
+
+static void check_answers(const char *class)
+{
+    struct server *s = start(class, "strict=no");
     struct client *c = client_to(s);
     for (size_t i = 0; i < N_SIZES; i++) {
         char text[100];
@@ -82,11 +93,49 @@ static void answers_leave_uncopied(void **state)
     check_context("%s", "");
 }
 
+static void answers_leave_uncopied_event(void **state)
+{
+    (void)state;
+    check_answers("event");
+}
+
+static void answers_leave_uncopied_sync(void **state)
+{
+    (void)state;
+    check_answers("sync");
+}
+
+/* 64 MiB of zeros to the demo: what it makes of them is known elsewhere. */
+static void a_digest_is_made_of_what_nobody_has_copied(void **state)
+{
+    (void)state;
+    static const char *const classes[] = {"event", "sync"};
+    char *body = calloc(1, 64 * MIB);
+    CHECK(body != NULL);
+    for (size_t i = 0; i < 2; i++) {
+        check_context("%s", classes[i]);
+        struct server *s =
+            server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--worker-class", classes[i],
+                             "--set", "compute.workers=1", "--set", "compute.timeout=5m", NULL);
+        struct client *c = client_to(s);
+        client_send_text(c, "POST /digest HTTP/1.1\r\nHost: a\r\nContent-Length: 67108864\r\n\r\n");
+        CHECK(client_send(c, body, 64 * MIB));
+        client_read(c, &r, false);
+        CHECK_EQ(r.status, 200);
+        CHECK_TEXT(r.body.data, "3b6a07d0d404fab4e23b6d34bc6696a6a312dd92821332385e5af7c01c421351 "
+                                "67108864\n");
+        check_copied(s, 0, 0);
+        client_close(c);
+    }
+    check_context("%s", "");
+    free(body);
+}
+
 /* 4 MiB for each process: what does not fit goes by files. */
 static void a_small_segment_is_enough(void **state)
 {
     (void)state;
-    struct server *s = start("compute.segment=4MiB");
+    struct server *s = start("event", "compute.segment=4MiB");
     struct client *c = client_to(s);
     client_exchange(c, &r, "GET /make?n=20000000 HTTP/1.1\r\nHost: a\r\n\r\n");
     CHECK_EQ(r.status, 200);
@@ -96,5 +145,7 @@ static void a_small_segment_is_enough(void **state)
             CHECK_FAIL("octet %zu is wrong", at);
 }
 
-SERVER_MAIN(SERVER_TEST(bodies_arrive_uncopied), SERVER_TEST(answers_leave_uncopied),
+SERVER_MAIN(SERVER_TEST(bodies_arrive_uncopied_event), SERVER_TEST(bodies_arrive_uncopied_sync),
+            SERVER_TEST(answers_leave_uncopied_event), SERVER_TEST(answers_leave_uncopied_sync),
+            SERVER_TEST(a_digest_is_made_of_what_nobody_has_copied),
             SERVER_TEST(a_small_segment_is_enough))

@@ -559,8 +559,9 @@ RMD_API long long rmd_deadline_ms(const rmd_request *req);
 /* Gives the answer that waited for a task: fills res as a handler does, in the route's lane. When
  * the request has ended without it, req and res are NULL: then it only frees what arg holds.
  * error   0: result is what the task gave; 1 …: the task's own; negative: -EAGAIN the queue is
- *         full, -ETIMEDOUT its time was over, -ENOMEM its worker was refused memory, -ETIME it used
- *         too much CPU time, -EIO its worker died, another -errno
+ *         full, or it would wait there past its time; -ECONNREFUSED its circuit breaker is open;
+ *         -ETIMEDOUT its time was over; -ENOMEM its worker was refused memory; -ETIME it used too
+ *         much CPU time; -EIO its worker died; another -errno
  * result  valid during the call */
 typedef void (*rmd_offloaded)(rmd_request *req, rmd_response *res, int error, rmd_slice result,
                               void *arg);
@@ -569,7 +570,8 @@ typedef void (*rmd_offloaded)(rmd_request *req, rmd_response *res, int error, rm
  * until it is done, as rmd_defer() does. Where there are no other processes (--single, call, tests)
  * it runs at once.
  * payload     copied
- * timeout_ms  0: that of the task, or of its pool; else at most so long
+ * timeout_ms  0: that of the task, or of its pool; else at most so long. Never longer than the
+ *             answer is waited for, less a tenth of a second for what done has to say
  * done        called exactly once, never from within this function
  * Returns     0; -ENOENT there is no such task; -EBUSY the answer is put off, or there, already;
  *             -EOPNOTSUPP in a compute worker; -ENOMEM. On failure done is not called

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -12,11 +13,10 @@
 
 int breakers_open(struct desk *d, int fd, struct err *err)
 {
-    size_t n = router_count(d->web->app->router);
-    if (n == 0 || n > BREAKER_WORDS_MAX || d->breakers)
-        return err_set(err, EINVAL, "breakers of %zu routes", n);
-    int rc = breaker_map(fd, (uint32_t)n, &d->breakers, err);
-    d->n_breakers = rc == 0 ? (uint32_t)n : 0;
+    if (d->n_subjects == 0 || d->breakers)
+        return err_set(err, EINVAL, "breakers of %u routes and tasks", d->n_subjects);
+    int rc = breaker_map(fd, d->n_subjects, &d->breakers, err);
+    d->n_breakers = rc == 0 ? d->n_subjects : 0;
     return rc;
 }
 
@@ -30,35 +30,56 @@ void breakers_close(struct desk *d)
 
 /* ---- transitions ---- */
 
-static const struct setting_pool *pool_of(const struct desk *d, uint16_t route)
+static const struct setting_pool *pool_of(const struct desk *d, uint16_t subject)
 {
-    return &d->web->settings->compute_pools.items[d->pool_of[route]];
+    return &d->web->settings->compute_pools.items[d->pool_of[subject]];
 }
 
-static struct breaker_rules rules_of(const struct desk *d, uint16_t route)
+#define NAME_BYTES 200
+
+/* "GET /thumbnail", or of a task "TASK resize" */
+static const char *name_of(const struct desk *d, uint16_t subject, char out[NAME_BYTES])
 {
-    const struct setting_pool *pool = pool_of(d, route);
+    const struct app *app = d->web->app;
+    if (subject < d->n_routes) {
+        const struct route *route = router_route(app->router, subject);
+        (void)snprintf(out, NAME_BYTES, "%s %s", route->method, route->pattern);
+    } else {
+        (void)snprintf(out, NAME_BYTES, "TASK %s", chain_task(app, subject - d->n_routes)->name);
+    }
+    return out;
+}
+
+static const char *effect_of(const struct desk *d, uint16_t subject)
+{
+    if (subject >= d->n_routes)
+        return "refuse it to handlers";
+    return router_route(d->web->app->router, subject)->decl->fallback ? "its fallback answers"
+                                                                      : "answer 503";
+}
+
+static struct breaker_rules rules_of(const struct desk *d, uint16_t subject)
+{
+    const struct setting_pool *pool = pool_of(d, subject);
     return (struct breaker_rules){pool->breaker_failures, pool->breaker_reset_us};
 }
 
 static void tell_open(const struct desk *d, uint16_t index, bool was_probing, const char *cause)
 {
     const struct setting_pool *pool = pool_of(d, index);
-    const struct route *route = router_route(d->web->app->router, index);
-    const char *does = route->decl->fallback ? "its fallback answers" : "answer 503";
+    char name[NAME_BYTES];
     log_warn(was_probing ? "circuit breaker opened again" : "circuit breaker opened",
-             "route=\"%s %s\" pool=%s cause=\"%s\" failures=%" PRIu64 " reset_ms=%" PRIu64
+             "route=\"%s\" pool=%s cause=\"%s\" failures=%" PRIu64 " reset_ms=%" PRIu64
              " does=\"%s\"",
-             route->method, route->pattern, pool->name, cause,
-             was_probing ? 1 : pool->breaker_failures, pool->breaker_reset_us / CLOCK_US_PER_MS,
-             does);
+             name_of(d, index, name), pool->name, cause, was_probing ? 1 : pool->breaker_failures,
+             pool->breaker_reset_us / CLOCK_US_PER_MS, effect_of(d, index));
 }
 
 static void tell(const struct desk *d, uint16_t index, uint64_t from, uint64_t to,
                  enum breaker_event event, const char *cause)
 {
     enum breaker_state was = breaker_unpack(from).state, is = breaker_unpack(to).state;
-    const struct route *route = router_route(d->web->app->router, index);
+    char name[NAME_BYTES];
     if (was == is)
         return;
     if (is == BREAKER_OPEN && event == BREAKER_FAILED)
@@ -67,62 +88,62 @@ static void tell(const struct desk *d, uint16_t index, uint64_t from, uint64_t t
         log_info(is == BREAKER_CLOSED    ? "circuit breaker closed"
                  : is == BREAKER_PROBING ? "circuit breaker lets a request try"
                                          : "circuit breaker lets another request try",
-                 "route=\"%s %s\" pool=%s cause=\"%s\"", route->method, route->pattern,
+                 "route=\"%s\" pool=%s cause=\"%s\"", name_of(d, index, name),
                  pool_of(d, index)->name, cause);
 }
 
 /* Returns whether it was swapped; else *word is what is there instead. */
-static bool swap(struct desk *d, uint16_t route, uint64_t *word, uint64_t next)
+static bool swap(struct desk *d, uint16_t subject, uint64_t *word, uint64_t next)
 {
-    return atomic_compare_exchange_strong(&d->breakers[route], word, next);
+    return atomic_compare_exchange_strong(&d->breakers[subject], word, next);
 }
 
-static void happen(struct desk *d, uint16_t route, enum breaker_event event, bool is_probe,
+static void happen(struct desk *d, uint16_t subject, enum breaker_event event, bool is_probe,
                    const char *cause)
 {
-    struct breaker_rules rules = rules_of(d, route);
-    uint64_t word = atomic_load(&d->breakers[route]), next;
+    struct breaker_rules rules = rules_of(d, subject);
+    uint64_t word = atomic_load(&d->breakers[subject]), next;
     do {
         next = breaker_after(word, event, is_probe, &rules, d->web->env.now_us);
         if (next == word)
             return; /* as mostly */
-    } while (!swap(d, route, &word, next));
-    tell(d, route, word, next, event, cause);
+    } while (!swap(d, subject, &word, next));
+    tell(d, subject, word, next, event, cause);
 }
 
 /* Who sent the probe has died, or another sits there: what became of it nobody will say. */
-static uint64_t bury_probe(struct desk *d, uint16_t route, uint64_t word)
+static uint64_t bury_probe(struct desk *d, uint16_t subject, uint64_t word)
 {
     struct breaker b = breaker_unpack(word);
-    struct breaker_rules rules = rules_of(d, route);
+    struct breaker_rules rules = rules_of(d, subject);
     if (b.state != BREAKER_PROBING ||
         (b.seat < d->heritage->board.n_seats &&
          scoreboard_peek(&d->heritage->board, b.seat).head->epoch == b.epoch))
         return word;
     uint64_t next = breaker_after(word, BREAKER_FAILED, true, &rules, d->web->env.now_us);
-    if (!swap(d, route, &word, next))
+    if (!swap(d, subject, &word, next))
         return word;
-    tell(d, route, word, next, BREAKER_FAILED, "the worker that let a request try is gone");
+    tell(d, subject, word, next, BREAKER_FAILED, "the worker that let a request try is gone");
     return next;
 }
 
 /* ---- requests ---- */
 
-static enum breaker_verdict judge(struct desk *d, uint16_t route, uint64_t *out_word,
+static enum breaker_verdict judge(struct desk *d, uint16_t subject, uint64_t *out_word,
                                   uint64_t *out_wait_us)
 {
-    struct breaker_rules rules = rules_of(d, route);
-    *out_word = bury_probe(d, route, atomic_load(&d->breakers[route]));
+    struct breaker_rules rules = rules_of(d, subject);
+    *out_word = bury_probe(d, subject, atomic_load(&d->breakers[subject]));
     return breaker_judge(*out_word, &rules, d->web->env.now_us, out_wait_us);
 }
 
-enum breaker_verdict breakers_ask(struct desk *d, uint16_t route, uint64_t *out_wait_us)
+enum breaker_verdict breakers_ask(struct desk *d, uint16_t subject, uint64_t *out_wait_us)
 {
     uint64_t word;
     *out_wait_us = 0;
-    if (route >= d->n_breakers)
+    if (subject >= d->n_breakers)
         return BREAKER_PASSES;
-    return judge(d, route, &word, out_wait_us);
+    return judge(d, subject, &word, out_wait_us);
 }
 
 bool breakers_enter(struct desk_slot *slot, uint64_t *out_wait_us)
@@ -130,26 +151,26 @@ bool breakers_enter(struct desk_slot *slot, uint64_t *out_wait_us)
     struct desk *d = slot->desk;
     uint64_t word;
     *out_wait_us = 0;
-    if (slot->route >= d->n_breakers)
+    if (slot->subject >= d->n_breakers)
         return true;
     for (;;) {
-        enum breaker_verdict verdict = judge(d, slot->route, &word, out_wait_us);
+        enum breaker_verdict verdict = judge(d, slot->subject, &word, out_wait_us);
         if (verdict != BREAKER_TRIES)
             return verdict == BREAKER_PASSES;
         uint64_t next = breaker_begin_probe(d->heritage->seat, d->heritage->epoch);
-        if (!swap(d, slot->route, &word, next))
+        if (!swap(d, slot->subject, &word, next))
             continue;
         slot->is_probe = true;
-        tell(d, slot->route, word, next, BREAKER_UNTRIED, "reset_timeout is over");
+        tell(d, slot->subject, word, next, BREAKER_UNTRIED, "reset_timeout is over");
         return true;
     }
 }
 
 void breakers_note(struct desk_slot *slot, enum breaker_event event, const char *cause)
 {
-    if (slot->call || slot->route >= slot->desk->n_breakers)
+    if (slot->subject >= slot->desk->n_breakers)
         return;
-    happen(slot->desk, slot->route, event, slot->is_probe, cause);
+    happen(slot->desk, slot->subject, event, slot->is_probe, cause);
     slot->is_probe = false;
 }
 
@@ -160,7 +181,8 @@ void breakers_hear_reply(struct desk_slot *slot, const struct task_reply *reply)
         breakers_note(slot, BREAKER_FAILED, "memory");
     else if (reply->kind == TASK_DROPPED || reply->kind == TASK_FAILED)
         breakers_note(slot, BREAKER_UNTRIED, "it was not run");
-    else if (is_late && reply->kind == TASK_ANSWER && reply->wall_us > reply->wait_us)
+    else if (is_late && (reply->kind == TASK_ANSWER || reply->kind == TASK_RESULT) &&
+             reply->wall_us > reply->wait_us)
         breakers_note(slot, BREAKER_FAILED, "timeout");
     else if (is_late || slot->cancelled_us > 0)
         breakers_note(slot, BREAKER_UNTRIED, "nobody waited for it");

@@ -11,18 +11,18 @@
 
 struct err;
 
-/* Maps the words of all routes. Without it no breaker ever opens.
+/* Maps the words of all routes and tasks (struct desk: subjects). Without it no breaker ever opens.
  * fd       may be closed afterwards
  * Returns  0; -errno, *err */
 int breakers_open(struct desk *d, int fd, struct err *err) __attribute__((warn_unused_result));
 void breakers_close(struct desk *d);
 
-/* May a request of this route go to its pool? One whose probe's sender is dead counts that as a
- * failure first.
+/* May a request of this route, or a call of this task, go to its pool? One whose probe's sender is
+ * dead counts that as a failure first.
  * out_wait_us  REFUSES: as breaker_judge() */
-enum breaker_verdict breakers_ask(struct desk *d, uint16_t route, uint64_t *out_wait_us);
+enum breaker_verdict breakers_ask(struct desk *d, uint16_t subject, uint64_t *out_wait_us);
 
-/* The request of a slot is about to go; slot->route is set. Where a probe is due, one of all that
+/* The request of a slot is about to go; slot->subject is set. Where a probe is due, one of all that
  * ask is it from now on.
  * Returns  false: it may not, *out_wait_us as above */
 bool breakers_enter(struct desk_slot *slot, uint64_t *out_wait_us);

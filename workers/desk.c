@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
+#include <sys/timerfd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -138,6 +140,58 @@ uint64_t desk_wait_us(const struct desk *d, int pool, int n)
     uint64_t n_workers = d->web->settings->compute_pools.items[pool].workers_max;
     return admission_wait_us(&d->pools[pool].admission, n > 0 ? (uint32_t)n : 0,
                              n_workers > 0 ? (uint32_t)n_workers : 1, d->web->env.now_us);
+}
+
+void desk_expect(struct desk *d, uint64_t at_us)
+{
+    const struct itimerspec at = {.it_value = {.tv_sec = (time_t)(at_us / CLOCK_US_PER_S),
+                                               .tv_nsec = (long)(at_us % CLOCK_US_PER_S * 1000)}};
+    if (d->due_fd < 0 || at_us >= d->due_us)
+        return;
+    if (timerfd_settime(d->due_fd, TFD_TIMER_ABSTIME, &at, NULL) == 0) /* else the tick will do */
+        d->due_us = at_us;
+}
+
+/* ---- who is let in ---- */
+
+void desk_tell_full(struct desk *d, int index, const char *why)
+{
+    struct desk_pool *pool = &d->pools[index];
+    web_count(&d->web->part.head->refused, 1);
+    if (!pool->is_full)
+        log_warn("compute pool takes no more", "pool=%s why=\"%s\" queue=%u does=\"answer 503\"",
+                 d->web->settings->compute_pools.items[index].name, why, pool->queue.limit);
+    pool->is_full = true;
+}
+
+/* Returns NULL; else why a task is not let in behind n others, *out_wait_us when it might be */
+static const char *judge_queue(const struct desk *d, int index, int n, uint64_t deadline_us,
+                               uint64_t *out_wait_us)
+{
+    const struct desk_pool *pool = &d->pools[index];
+    uint64_t now_us = d->web->env.now_us;
+    *out_wait_us = 0;
+    if (n < 0)
+        return strerror(-n);
+    if (d->n_free == 0 || d->reply_fd < 0)
+        return d->n_free == 0 ? "inflight" : "it has no inbox";
+    *out_wait_us = desk_wait_us(d, index, n);
+    if ((uint32_t)n >= pool->queue.limit)
+        return "its queue is full";
+    bool is_hopeless =
+        *out_wait_us > 0 && deadline_us > now_us && *out_wait_us > deadline_us - now_us;
+    return is_hopeless ? "it would wait past its time" : NULL;
+}
+
+bool desk_admit(struct desk *d, int index, int n, uint64_t deadline_us, uint64_t *out_wait_us)
+{
+    struct desk_pool *pool = &d->pools[index];
+    const char *why = judge_queue(d, index, n, deadline_us, out_wait_us);
+    if (why)
+        desk_tell_full(d, index, why);
+    else if ((uint32_t)n <= pool->queue.limit / 2)
+        pool->is_full = false;
+    return !why;
 }
 
 void desk_log(const char *event, const struct desk_slot *slot, const char *reason)

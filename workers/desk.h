@@ -31,7 +31,8 @@ struct desk_slot {
     uint64_t cancelled_us; /* when its client left; 0: it has not */
     struct buf parts;      /* of a stream: came, and not yet taken for the client */
     uint32_t seat;         /* whose slice the answer lies in, while it is lent; DESK_NO_SEAT */
-    uint16_t route;        /* of a request */
+    uint16_t subject;      /* whose breaker and times it counts for: index of its
+                            * route; of a call n_routes and that of its task */
     uint8_t pool;
     bool is_probe;  /* its route's breaker lets it in to try, and waits for what becomes of it */
     bool is_out;    /* its last word is to come */
@@ -69,11 +70,15 @@ struct desk {
     int reply_fd;   /* its other end, which goes with each task; -1: there is none */
     pid_t liar_pid; /* told in the log */
     struct desk_pool pools[SETTINGS_POOLS_MAX];
-    int8_t *pool_of;            /* of each route, */
-    struct admission *times;    /* and how long its tasks take */
+    uint16_t n_routes; /* of the app; its subjects are these, and behind them its tasks */
+    uint16_t n_subjects;
+    int8_t *pool_of;            /* of each subject, */
+    struct admission *times;    /* and how long it takes */
     struct desk_seat *seats;    /* n_seats of the segment */
     uint64_t turned_us;         /* the slice's last period began */
-    _Atomic uint64_t *breakers; /* a word for each route, shared; NULL: there are none */
+    uint64_t due_us;            /* for when due_fd is set; TASK_NEVER_US: it is not */
+    int due_fd;                 /* a timer; -1: nothing has its time looked at but by the tick */
+    _Atomic uint64_t *breakers; /* a word for each subject, shared; NULL: there are none */
     uint32_t n_breakers;
     struct task_frame frame;
 };
@@ -112,6 +117,18 @@ void desk_abandon(struct desk_slot *slot);
 
 /* The occupant of a seat is dead and nothing of his is held any more: the master is told. */
 void desk_let_go(struct desk *d, uint32_t seat);
+
+/* Time is looked at then, and not only at the next tick. at_us: may be TASK_NEVER_US */
+void desk_expect(struct desk *d, uint64_t at_us);
+
+/* Is another task let in? Says in the log when a pool begins to take none.
+ * n            that wait in its queue; -errno: that can't be told
+ * deadline_us  of the task
+ * out_wait_us  how long it would wait, as far as is known */
+bool desk_admit(struct desk *d, int pool, int n, uint64_t deadline_us, uint64_t *out_wait_us);
+
+/* One was not let in after all. why: for the log */
+void desk_tell_full(struct desk *d, int pool, const char *why);
 
 /* The client is told when another try may get somewhere: of an answer 503. */
 void desk_set_retry(struct exchange *ex, uint64_t wait_us);

@@ -241,8 +241,7 @@ static void take_last_word(struct desk_slot *slot, int fd)
     struct desk *d = slot->desk;
     if (reply->kind == TASK_ANSWER || reply->kind == TASK_END || reply->kind == TASK_RESULT) {
         admission_note(&d->pools[slot->pool].admission, reply->wall_us, d->web->env.now_us);
-        if (!slot->call)
-            admission_note(&d->times[slot->route], reply->wall_us, d->web->env.now_us);
+        admission_note(&d->times[slot->subject], reply->wall_us, d->web->env.now_us);
     }
     breakers_hear_reply(slot, reply);
     if (slot->call) {

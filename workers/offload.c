@@ -10,11 +10,14 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "http/conn.h"
 #include "http/deferred.h"
+#include "workers/breakers.h"
 #include "workers/call.h"
 #include "workers/pools.h"
 
-#define MAP_MAX 100000U /* a guess */
+#define MAP_MAX 100000U                /* a guess */
+#define SPARE_US (CLOCK_US_PER_S / 10) /* of a request's time, for what follows a call: a guess */
 
 struct offload_map;
 
@@ -37,7 +40,6 @@ struct offload_map {
     struct offload *lead; /* stands for all of them: ticket, task, payloads behind each other */
     rmd_mapped done;
     size_t n, next, n_out, window;
-    bool is_launching;
     size_t *lens;           /* of payloads, n of them */
     size_t at;              /* of the next one in lead->payload */
     struct offload **calls; /* n of them, until the end; NULL: memory was refused */
@@ -108,10 +110,15 @@ static int put_payload(struct desk *d, const struct offload *call, struct task *
 static int send_call(struct desk *d, struct offload *call, struct desk_slot *slot)
 {
     struct task task = call->task;
+    uint64_t wait_us;
+    slot->pool = (uint8_t)call->pool;
+    slot->subject = (uint16_t)(d->n_routes + task.route);
+    slot->deadline_us = task.deadline_us;
+    if (!breakers_enter(slot, &wait_us))
+        return -ECONNREFUSED;
     task.id = slot->id;
     task.queued_us = clock_now_us();
-    slot->pool = (uint8_t)call->pool;
-    slot->deadline_us = task.deadline_us;
+    task.usual_us = admission_usual_us(&d->times[slot->subject], task.queued_us);
     int rc = put_payload(d, call, &task, &slot->put);
     task_begin(desk_record(slot), slot->id);
     if (rc == 0)
@@ -124,8 +131,8 @@ static int send_call(struct desk *d, struct offload *call, struct desk_slot *slo
     return rc;
 }
 
-/* Where there is no other process. */
-static void run_here(struct offload *call)
+/* Where there is no other process. Returns as rmd_offloaded */
+static int run_here(struct offload *call)
 {
     const rmd_task *row = chain_task(chain_get_process()->app, call->task.route);
     struct arena arena;
@@ -142,7 +149,34 @@ static void run_here(struct offload *call)
     if (call->result)
         memcpy(call->result, here.result.p, here.result.len);
     arena_fini(&arena);
-    finish(call, error);
+    return error;
+}
+
+/* Returns 0; -errno: it is not out, and may be tried again */
+static int hand_over(struct offload *call)
+{
+    struct desk *d = home ? home->compute : NULL;
+    uint64_t wait_us;
+    if (!d || d->reply_fd < 0 || d->pools[call->pool].queue.fd < 0)
+        return -ENOTCONN;
+    if (call->task.deadline_us <= d->web->env.now_us)
+        return -ETIMEDOUT;
+    int n = task_count_queued(&d->pools[call->pool].queue);
+    if (!desk_admit(d, call->pool, n, call->task.deadline_us, &wait_us))
+        return n < 0 ? n : -EAGAIN;
+    struct desk_slot *slot = desk_take_slot(d);
+    if (!slot)
+        return -EAGAIN;
+    int rc = send_call(d, call, slot);
+    if (rc < 0) {
+        desk_free_slot(slot);
+        return rc;
+    }
+    slot->call = call;
+    desk_expect(d, slot->deadline_us);
+    free(call->payload);
+    call->payload = NULL;
+    return 0;
 }
 
 /* The loop has the call: no request, no answer. */
@@ -150,27 +184,13 @@ static void start(rmd_request *req, rmd_response *res, void *arg)
 {
     (void)req, (void)res;
     struct offload *call = arg;
-    struct web *web = home;
-    struct desk *d = web ? web->compute : NULL;
-    if (!web && call->pool == POOLS_NONE) {
-        run_here(call);
+    if (!home && call->pool == POOLS_NONE) {
+        finish(call, run_here(call));
         return;
     }
-    if (!d || d->reply_fd < 0 || d->pools[call->pool].queue.fd < 0) {
-        finish(call, -ENOTCONN);
-        return;
-    }
-    struct desk_slot *slot = desk_take_slot(d);
-    int rc = slot ? send_call(d, call, slot) : -EAGAIN;
-    if (rc == 0) {
-        slot->call = call;
-        free(call->payload);
-        call->payload = NULL;
-        return;
-    }
-    if (slot)
-        desk_free_slot(slot);
-    finish(call, rc);
+    int rc = hand_over(call);
+    if (rc < 0)
+        finish(call, rc);
 }
 
 /* ---- back ---- */
@@ -204,6 +224,14 @@ void offload_give_up(struct desk_slot *slot, int error)
     finish(call, error);
 }
 
+/* Whoever runs it is killed for it; the slot waits for that, and nobody else does. */
+void offload_time_out(struct desk_slot *slot)
+{
+    struct offload *call = slot->call;
+    slot->call = NULL;
+    finish(call, -ETIMEDOUT);
+}
+
 void offload_take(struct desk_slot *slot)
 {
     struct desk *d = slot->desk;
@@ -211,7 +239,7 @@ void offload_take(struct desk_slot *slot)
     if (d->frame.reply.kind == TASK_RESULT)
         error = take_result(d, slot->call);
     else if (d->frame.reply.kind == TASK_DROPPED)
-        error = slot->deadline_us <= clock_now_us() ? -ETIMEDOUT : -ECANCELED;
+        error = slot->cancelled_us > 0 ? -ECANCELED : -ETIMEDOUT; /* or it would have been late */
     else if (d->frame.reply.kind == TASK_FAILED && d->frame.reply.error > 0)
         error = -d->frame.reply.error;
     offload_give_up(slot, error);
@@ -248,11 +276,23 @@ static const rmd_task *find_task(const char *name, uint16_t *out_index)
     return NULL;
 }
 
-/* The least of what caller, task and pool allow. */
-static uint64_t deadline_of(const struct web *web, const rmd_task *row, int pool,
-                            unsigned timeout_ms)
+/* How long the answer is waited for that is put off now, less what its handler may need to give
+ * one. 0: without end */
+static uint64_t patience_of(const rmd_request *req)
 {
-    const uint64_t limits[] = {timeout_ms * CLOCK_US_PER_MS, row->timeout_ms * CLOCK_US_PER_MS,
+    const struct route *route = req->match.route;
+    uint64_t limit_us = route && route->decl->timeout_ms > 0
+                            ? route->decl->timeout_ms * CLOCK_US_PER_MS
+                            : req->env->limits.answer_us;
+    return limit_us - (limit_us / 10 < SPARE_US ? limit_us / 10 : SPARE_US);
+}
+
+/* The least of what request, caller, task and pool allow. */
+static uint64_t deadline_of(const rmd_request *req, const struct web *web, const rmd_task *row,
+                            int pool, unsigned timeout_ms)
+{
+    const uint64_t limits[] = {patience_of(req), timeout_ms * CLOCK_US_PER_MS,
+                               row->timeout_ms * CLOCK_US_PER_MS,
                                web ? web->settings->compute_pools.items[pool].timeout_us : 0};
     uint64_t least = 0;
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
@@ -297,7 +337,7 @@ static int ask(rmd_request *req, struct offload *call, const char *task, unsigne
     call->task = task_make(TASK_CALL, 0);
     call->task.route = index;
     call->task.started_us = req->started_us;
-    call->task.deadline_us = deadline_of(web, row, call->pool, timeout_ms);
+    call->task.deadline_us = deadline_of(req, web, row, call->pool, timeout_ms);
     struct str trace = request_trace_id(req);
     task_set_trace(&call->task, trace.p, trace.len);
     if (web)
@@ -349,31 +389,38 @@ static void give_all(rmd_request *req, rmd_response *res, void *arg)
     free_map(map);
 }
 
-static void launch_one(struct offload_map *map)
+/* Returns 0; -EAGAIN: there is no room in the queue, but there will be when another part is back */
+static int launch_one(struct offload_map *map)
 {
-    size_t i = map->next++;
-    struct offload *call = new_call(map->lead->payload + map->at, map->lens[i]);
-    map->at += map->lens[i];
-    map->calls[i] = call;
+    size_t i = map->next;
+    struct offload *call = map->calls[i];
     if (!call)
-        return;
-    call->ticket = map->lead->ticket;
-    call->pool = map->lead->pool;
-    call->task = map->lead->task;
-    call->map = map;
-    map->n_out++;
-    start(NULL, NULL, call);
+        call = map->calls[i] = new_call(map->lead->payload + map->at, map->lens[i]);
+    if (call) {
+        call->ticket = map->lead->ticket;
+        call->pool = map->lead->pool;
+        call->task = map->lead->task;
+        call->map = map;
+        if (!home && call->pool == POOLS_NONE)
+            call->error = run_here(call);
+        else
+            call->error = hand_over(call);
+    }
+    if (call && call->error == -EAGAIN && map->n_out > 0)
+        return -EAGAIN;
+    map->n_out += call && call->error == 0 && home;
+    map->at += map->lens[i];
+    map->next++;
+    return 0;
 }
 
 /* As many as may be out; those that fail at once make room for the next. */
 static void launch(struct offload_map *map)
 {
-    map->is_launching = true;
     if (!offload_is_wanted(map->lead))
         map->next = map->n;
-    while (map->next < map->n && map->n_out < map->window)
-        launch_one(map);
-    map->is_launching = false;
+    while (map->next < map->n && map->n_out < map->window && launch_one(map) == 0)
+        continue;
     if (map->n_out == 0)
         rmd_complete(map->lead->ticket, give_all, map);
 }
@@ -381,8 +428,7 @@ static void launch(struct offload_map *map)
 static void on_part_done(struct offload_map *map)
 {
     map->n_out--;
-    if (!map->is_launching)
-        launch(map);
+    launch(map);
 }
 
 static void start_map(rmd_request *req, rmd_response *res, void *arg)

@@ -14,6 +14,9 @@ void offload_attach(struct web *web);
 /* The last word on a call is in d->frame. Afterwards the slot may be free. */
 void offload_take(struct desk_slot *slot);
 
+/* The time of a call is over. The slot goes on without it. */
+void offload_time_out(struct desk_slot *slot);
+
 /* No last word will come. error: negative errno. Likewise */
 void offload_give_up(struct desk_slot *slot, int error);
 

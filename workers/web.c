@@ -429,6 +429,9 @@ static void name_routes(struct web *web)
         (void)snprintf(web->part.routes[i].name, sizeof web->part.routes[i].name, "%s %s",
                        route->method, route->pattern);
     }
+    for (size_t i = 0; i < web->app->n_tasks && n + i < web->n_routes; i++) /* for their breakers */
+        (void)snprintf(web->part.routes[n + i].name, sizeof web->part.routes[n + i].name, "TASK %s",
+                       chain_task(web->app, i)->name);
 }
 
 void web_show_state(const struct settings *settings, const struct heritage *heritage,

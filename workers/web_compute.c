@@ -10,6 +10,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -53,17 +55,25 @@ static int open_table(struct desk *d, struct err *err)
 
 static int open_slots(struct desk *d, struct err *err)
 {
-    const struct router *router = d->web->app->router;
-    size_t n_routes = router_count(router);
+    const struct app *app = d->web->app;
+    size_t n_routes = router_count(app->router);
+    size_t n = n_routes + app->n_tasks;
+    if (n > BREAKER_WORDS_MAX)
+        return err_set(err, E2BIG, "%zu routes and %zu tasks; allowed: %u together", n_routes,
+                       app->n_tasks, BREAKER_WORDS_MAX);
+    d->n_routes = (uint16_t)n_routes;
+    d->n_subjects = (uint16_t)n;
     d->slots = calloc(d->n_slots, sizeof d->slots[0]);
     d->free = calloc(d->n_slots, sizeof d->free[0]);
     d->seats = calloc(d->segment.n_seats, sizeof d->seats[0]);
-    d->pool_of = calloc(n_routes > 0 ? n_routes : 1, sizeof d->pool_of[0]);
-    d->times = calloc(n_routes > 0 ? n_routes : 1, sizeof d->times[0]);
+    d->pool_of = calloc(n > 0 ? n : 1, sizeof d->pool_of[0]);
+    d->times = calloc(n > 0 ? n : 1, sizeof d->times[0]);
     if (!d->slots || !d->free || !d->seats || !d->pool_of || !d->times)
         return err_set(err, ENOMEM, "no memory for tasks");
     for (size_t i = 0; i < n_routes; i++)
-        d->pool_of[i] = (int8_t)pools_of_route(d->web->settings, router_route(router, i));
+        d->pool_of[i] = (int8_t)pools_of_route(d->web->settings, router_route(app->router, i));
+    for (size_t i = 0; i < app->n_tasks; i++)
+        d->pool_of[n_routes + i] = (int8_t)pools_of_task(d->web->settings, chain_task(app, i));
     while (d->n_free < d->n_slots) {
         d->slots[d->n_free] =
             (struct desk_slot){.desk = d, .put.spool_fd = -1, .seat = DESK_NO_SEAT};
@@ -83,6 +93,7 @@ static void close_desk(struct desk *d)
     }
     fd_close(&d->inbox_fd);
     fd_close(&d->reply_fd);
+    fd_close(&d->due_fd);
     breakers_close(d);
     if (d->segment.base)
         segment_unmap(&d->segment);
@@ -103,6 +114,8 @@ int web_compute_open(struct web *web, const struct heritage *heritage, int fd, u
     if (!d)
         return err_set(err, ENOMEM, "no memory for the compute lane");
     *d = (struct desk){.web = web, .heritage = heritage, .inbox_fd = -1, .reply_fd = -1};
+    d->due_fd = -1;
+    d->due_us = TASK_NEVER_US;
     for (size_t i = 0; i < SETTINGS_POOLS_MAX; i++)
         d->pools[i].queue.fd = -1;
     int rc = segment_map(fd, n_slices, slice_bytes, heritage->seat, &d->segment, err);
@@ -118,6 +131,8 @@ int web_compute_open(struct web *web, const struct heritage *heritage, int fd, u
     }
     if (getrandom(&d->count, sizeof d->count, 0) != (ssize_t)sizeof d->count)
         d->count = clock_now_us() << 8;
+    if (web->app->n_tasks > 0) /* for calls; what requests have is the connection machine's */
+        d->due_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     d->turned_us = web->env.now_us;
     d->blocks = blocks_source(&d->segment.slice);
     conn_env_use_blocks(&web->env, &d->blocks);
@@ -178,35 +193,6 @@ static uint64_t deadline_of(const struct web *web, const struct rmd_request *req
     return limit_us > 0 ? req->started_us + limit_us : CONN_NEVER_US;
 }
 
-static void tell_full(struct desk *d, int index, const char *why)
-{
-    struct desk_pool *pool = &d->pools[index];
-    web_count(&d->web->part.head->refused, 1);
-    if (!pool->is_full)
-        log_warn("compute pool takes no more", "pool=%s why=\"%s\" queue=%u does=\"answer 503\"",
-                 d->web->settings->compute_pools.items[index].name, why, pool->queue.limit);
-    pool->is_full = true;
-}
-
-/* Returns NULL; else why a task is not let in behind n others, *out_wait_us when it might be */
-static const char *judge_queue(const struct desk *d, int index, int n, uint64_t deadline_us,
-                               uint64_t *out_wait_us)
-{
-    const struct desk_pool *pool = &d->pools[index];
-    uint64_t now_us = d->web->env.now_us;
-    *out_wait_us = 0;
-    if (n < 0)
-        return strerror(-n);
-    if (d->n_free == 0 || d->reply_fd < 0)
-        return d->n_free == 0 ? "inflight" : "it has no inbox";
-    *out_wait_us = desk_wait_us(d, index, n);
-    if ((uint32_t)n >= pool->queue.limit)
-        return "its queue is full";
-    bool is_hopeless =
-        *out_wait_us > 0 && deadline_us > now_us && *out_wait_us > deadline_us - now_us;
-    return is_hopeless ? "it would wait past its time" : NULL;
-}
-
 enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
 {
     struct desk *d = web->compute;
@@ -220,17 +206,13 @@ enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
         req->is_fallback = req->match.route->decl->fallback != NULL;
         return req->is_fallback ? CONN_LANE_LOOP : CONN_LANE_FULL;
     }
-    struct desk_pool *pool = &d->pools[index];
-    int n = pool->queue.fd >= 0 ? task_count_queued(&pool->queue) : -ENOTCONN;
+    const struct task_queue *queue = &d->pools[index].queue;
+    int n = queue->fd >= 0 ? task_count_queued(queue) : -ENOTCONN;
     uint64_t deadline_us = deadline_of(web, req, index);
-    const char *why = judge_queue(d, index, n, deadline_us, &wait_us);
-    if (why) {
+    if (!desk_admit(d, index, n, deadline_us, &wait_us)) {
         desk_set_retry(ex, wait_us);
-        tell_full(d, index, why);
         return CONN_LANE_FULL;
     }
-    if ((uint32_t)n <= pool->queue.limit / 2)
-        pool->is_full = false;
     ex->is_task = true;
     ex->deadline_us = deadline_us;
     return CONN_LANE_AWAY;
@@ -328,7 +310,7 @@ static void hand_over(struct desk *d, struct exchange *ex)
     int rc = slot ? 0 : -EAGAIN;
     if (slot) {
         slot->pool = (uint8_t)index;
-        slot->route = ex->req.match.route->index;
+        slot->subject = ex->req.match.route->index;
         slot->deadline_us = ex->deadline_us;
         if (!breakers_enter(slot, &wait_us)) { /* it has opened, or is being tried, since then */
             desk_free_slot(slot);
@@ -339,7 +321,7 @@ static void hand_over(struct desk *d, struct exchange *ex)
         rc = send_task(slot, ex);
     }
     if (rc < 0) {
-        tell_full(d, index, rc == -EAGAIN ? "its queue is full" : strerror(-rc));
+        desk_tell_full(d, index, rc == -EAGAIN ? "its queue is full" : strerror(-rc));
         if (slot)
             desk_free_slot(slot);
         away_fail(ex, 503, NULL);
@@ -443,11 +425,11 @@ void web_compute_on_lost(struct web *web, const struct msg *msg)
     struct desk_slot *slot = web->compute ? desk_find(web->compute, (uint64_t)msg->value) : NULL;
     if (!slot)
         return;
+    breakers_hear_loss(slot, (enum task_loss)msg->about);
     if (slot->call) {
         offload_give_up(slot, offload_judge((enum task_loss)msg->about));
         return;
     }
-    breakers_hear_loss(slot, (enum task_loss)msg->about);
     report_deadly(slot, (enum task_loss)msg->about);
     if (may_go_again(slot, (enum task_loss)msg->about)) {
         go_again(slot);
@@ -474,7 +456,9 @@ void web_compute_on_gone(struct web *web, const struct heritage *heritage, const
 static void look_after(struct desk_slot *slot, uint64_t now_us)
 {
     bool is_late = slot->deadline_us <= now_us;
-    if (slot->call && slot->cancelled_us == 0 && !is_late && !offload_is_wanted(slot->call))
+    if (slot->call && is_late)
+        offload_time_out(slot);
+    if (slot->call && slot->cancelled_us == 0 && !offload_is_wanted(slot->call))
         desk_abandon(slot);
     if (slot->cancelled_us > 0 && now_us >= slot->cancelled_us + CANCEL_GRACE_US)
         desk_tell_overdue(slot, TASK_LOSS_CANCELLED);
@@ -484,6 +468,30 @@ static void look_after(struct desk_slot *slot, uint64_t now_us)
         return;
     desk_log("task without a last word", slot, "its time was over long ago");
     desk_give_up(slot, 504, NULL);
+}
+
+int web_compute_due_fd(const struct web *web)
+{
+    return web->compute ? web->compute->due_fd : -1;
+}
+
+void web_compute_on_due(struct web *web)
+{
+    struct desk *d = web->compute;
+    uint64_t count, next_us = TASK_NEVER_US;
+    if (!d)
+        return;
+    ssize_t n = read(d->due_fd, &count, sizeof count); /* EAGAIN: it was set anew */
+    (void)n;
+    d->due_us = TASK_NEVER_US;
+    for (uint32_t i = 0; d->n_out > 0 && i < d->n_slots; i++) {
+        struct desk_slot *slot = &d->slots[i];
+        if (slot->is_out && slot->call && slot->deadline_us <= web->env.now_us)
+            look_after(slot, web->env.now_us);
+        if (slot->call && slot->deadline_us < next_us)
+            next_us = slot->deadline_us;
+    }
+    desk_expect(d, next_us);
 }
 
 void web_compute_on_tick(struct web *web)

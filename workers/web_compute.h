@@ -45,6 +45,11 @@ int web_compute_inbox(const struct web *web);
 /* Takes all replies that are there. Exchanges that they are for come in by the worker's box. */
 void web_compute_on_inbox(struct web *web);
 
+/* Readable when the time of a call is over (workers/offload.h): to be watched, too; always the same
+ * number. -1: the tick will do */
+int web_compute_due_fd(const struct web *web);
+void web_compute_on_due(struct web *web);
+
 /* MSG_TASK_LOST, MSG_GONE. */
 void web_compute_on_lost(struct web *web, const struct msg *msg);
 void web_compute_on_gone(struct web *web, const struct heritage *heritage, const struct msg *msg);

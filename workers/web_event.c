@@ -55,6 +55,7 @@ static struct {
     ev_io channel_io;
     ev_io signal_io;
     ev_io inbox_io; /* replies of compute workers; inactive: there is no compute lane */
+    ev_io due_io;   /* the time of a call that one of them runs is over; likewise */
     ev_timer tick;
     ev_check turn_begins;
     ev_prepare turn_ends;
@@ -97,6 +98,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events);
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events);
 static void watch_inbox(void);
 static void on_inbox(struct ev_loop *loop, ev_io *watcher, int events);
+static void on_due(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_cut(struct ev_loop *loop, ev_timer *watcher, int events);
 
@@ -202,6 +204,7 @@ static int set_up(const struct settings *settings, const struct app *app,
     /* Watched when it serves: a worker that drains before it was ready would confuse the master. */
     ev_io_init(&room.signal_io, on_signal, signal_fd, EV_READ);
     ev_io_init(&room.inbox_io, on_inbox, -1, EV_READ);
+    ev_io_init(&room.due_io, on_due, -1, EV_READ);
     if (room.heritage) {
         ev_io_init(&room.channel_io, on_channel, room.heritage->channel_fd, EV_READ);
         ev_io_start(room.loop, &room.channel_io);
@@ -469,6 +472,19 @@ static void watch_inbox(void)
     ev_io_set(&room.inbox_io, fd, EV_READ);
     if (fd >= 0)
         ev_io_start(room.loop, &room.inbox_io);
+    int due_fd = web_compute_due_fd(&room.web);
+    if (due_fd >= 0 && !ev_is_active(&room.due_io)) {
+        ev_io_set(&room.due_io, due_fd, EV_READ);
+        ev_io_start(room.loop, &room.due_io);
+    }
+}
+
+static void on_due(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    (void)loop;
+    (void)watcher;
+    (void)events;
+    web_compute_on_due(&room.web);
 }
 
 static void on_inbox(struct ev_loop *loop, ev_io *watcher, int events)

@@ -374,7 +374,7 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-enum { AT_CLIENT, AT_SIGNAL, AT_CHANNEL, AT_BOX, AT_INBOX, AT_OTHERS, AT_HEALTH, AT_COUNT };
+enum { AT_CLIENT, AT_SIGNAL, AT_CHANNEL, AT_BOX, AT_INBOX, AT_DUE, AT_OTHERS, AT_HEALTH, AT_COUNT };
 
 static void fill_polls(struct pollfd polls[AT_COUNT])
 {
@@ -387,6 +387,7 @@ static void fill_polls(struct pollfd polls[AT_COUNT])
     polls[AT_HEALTH] = (struct pollfd){.fd = room.health.fd, .events = POLLIN};
     polls[AT_BOX] = (struct pollfd){.fd = room.web.box.wake_fd, .events = POLLIN};
     polls[AT_INBOX] = (struct pollfd){.fd = web_compute_inbox(&room.web), .events = POLLIN};
+    polls[AT_DUE] = (struct pollfd){.fd = web_compute_due_fd(&room.web), .events = POLLIN};
     polls[AT_OTHERS] =
         (struct pollfd){.fd = is_idle ? room.sockets.epoll_fd : -1, .events = POLLIN};
 }
@@ -428,7 +429,9 @@ static void wait_for_client(void)
         (void)health_read(&room.health);
     if (n > 0 && polls[AT_INBOX].revents)
         web_compute_on_inbox(&room.web);
-    if (n > 0 && (polls[AT_BOX].revents || polls[AT_INBOX].revents))
+    if (n > 0 && polls[AT_DUE].revents)
+        web_compute_on_due(&room.web);
+    if (n > 0 && (polls[AT_BOX].revents || polls[AT_INBOX].revents || polls[AT_DUE].revents))
         sync_client_take_tickets(&room.client);
     if (room.client.has_turned)
         return; /* what it may be asked for is another thing now than when it was polled */

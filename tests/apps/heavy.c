@@ -240,6 +240,17 @@ static int fail(rmd_call *call, rmd_slice payload)
     return 42;
 }
 
+/* Milliseconds that it may take. */
+static int tell_time(rmd_call *call, rmd_slice payload)
+{
+    (void)payload;
+    char *text = rmd_call_alloc(call, 32);
+    if (!text)
+        return ENOMEM;
+    rmd_call_result(call, text, (size_t)snprintf(text, 32, "%lld", rmd_call_deadline_ms(call)));
+    return 0;
+}
+
 static int crash_in_task(rmd_call *call, rmd_slice payload)
 {
     (void)call, (void)payload;
@@ -269,7 +280,10 @@ static void on_result(rmd_request *req, rmd_response *res, int error, rmd_slice 
 static void offload(rmd_request *req, rmd_response *res)
 {
     rmd_slice body = rmd_body(req);
-    int rc = rmd_offload(req, rmd_param(req, "task"), body.data, body.len, 0, on_result, "arg");
+    long long ms = 0;
+    (void)rmd_query_int(req, "ms", 1, 3600000, &ms);
+    int rc = rmd_offload(req, rmd_param(req, "task"), body.data, body.len, (unsigned)ms, on_result,
+                         "arg");
     if (rc < 0)
         rmd_text(res, 500, "refused %d\n", rc);
 }
@@ -309,7 +323,10 @@ static void map(rmd_request *req, rmd_response *res)
         pieces[i] =
             (rmd_slice){body.data + i * (size_t)size, left < (size_t)size ? left : (size_t)size};
     }
-    int rc = rmd_offload_map(req, rmd_param(req, "task"), pieces, n, 0, on_outcomes, NULL);
+    long long ms = 0;
+    (void)rmd_query_int(req, "ms", 1, 3600000, &ms);
+    int rc =
+        rmd_offload_map(req, rmd_param(req, "task"), pieces, n, (unsigned)ms, on_outcomes, NULL);
     if (rc < 0)
         rmd_text(res, 500, "refused %d\n", rc);
 }
@@ -318,6 +335,7 @@ static const rmd_task tasks[] = {
     {"reverse", reverse},
     {"role", tell_role},
     {"fail", fail},
+    {"time", tell_time},
     {"crash", crash_in_task},
     {"loop", loop_in_task, .timeout_ms = 200},
     {0},

@@ -124,6 +124,57 @@ static void from_sync_workers(void **state)
     check_all(start("sync"), "/offload");
 }
 
+/* Its only worker is busy for longer than anybody waits. */
+static void check_late(const char *class, const char *prefix)
+{
+    char target[100];
+    struct client *c;
+    struct server *s = server_start_app(
+        HEAVY_SO, "--workers", "1", "--worker-class", class, "--set", "compute.workers=1", "--set",
+        "pools.other.workers=1", "--set", "request_timeout=8s", NULL);
+    s->is_violent = true;
+    check_context("%s", class);
+    (void)snprintf(target, sizeof target, "%s/time", prefix);
+    post(s, target, "", 0);
+    CHECK(atoi(r.body.data) > 0 && atoi(r.body.data) < 8000); /* the pool would give 30 s */
+    if (strcmp(class, "sync") == 0)                           /* it has one client at a time */
+        return;
+    c = client_to(s);
+    client_send_text(c, "GET /loop HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)server_wait_log_text(s, "heavy loops");
+    (void)snprintf(target, sizeof target, "%s/role?ms=200", prefix);
+    check_answer(s, target, 500, "error -110\n"); /* not 504, by the server */
+    post(s, "/map/role?n=1&ms=200", "abc", 3);
+    CHECK_TEXT(r.body.data, "(-110)(-110)(-110)");
+    client_close(c);
+    (void)server_wait_log_text(s, "compute worker died");
+    check_context("%s", "");
+}
+
+static void nobody_waits_past_the_time_of_a_call(void **state)
+{
+    (void)state;
+    check_late("event", "/offload");
+    check_late("event", "/offload-io");
+    check_late("sync", "/offload");
+}
+
+static void task_that_fails_again_and_again_is_left_alone(void **state)
+{
+    (void)state;
+    server_let_crash();
+    struct server *s = server_start_app(
+        HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set", "pools.other.workers=1",
+        "--set", "compute.breaker.failures=2", "--set", "compute.breaker.reset_timeout=1h", NULL);
+    s->is_violent = true;
+    check_answer(s, "/offload/crash", 500, "error -5\n");
+    check_answer(s, "/offload-io/crash", 500, "error -5\n");
+    check_answer(s, "/offload/crash", 500, "error -111\n");
+    check_answer(s, "/offload/fail", 500, "error 42\n"); /* an answer, and another task */
+    const char *line = server_wait_log_text(s, "circuit breaker opened");
+    CHECK_HAS(line, "route=\"TASK crash\"");
+}
+
 static void where_there_is_one_process_it_runs_there(void **state)
 {
     (void)state;
@@ -137,4 +188,6 @@ static void where_there_is_one_process_it_runs_there(void **state)
 
 SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_workers),
             SERVER_TEST(many_payloads_come_back_in_order),
+            SERVER_TEST(nobody_waits_past_the_time_of_a_call),
+            SERVER_TEST(task_that_fails_again_and_again_is_left_alone),
             SERVER_TEST(where_there_is_one_process_it_runs_there))

@@ -15,8 +15,9 @@
 #include "http/access_json.h"
 
 #define ATOMS                                                                                      \
-    "h l u t r m U q H s B b f a T D M L p {name}i {name}o {name}e {trace_id}x, and %% for a "     \
-    "percent sign"
+    "h l u t r m U q H s B b f a T D M L p {name}i {name}o {name}e {trace_id}x {task_end}x "       \
+    "{task_wait_us}x {task_wall_us}x {task_cpu_us}x {task_faults}x {task_peak_bytes}x, and %% "    \
+    "for a percent sign"
 #define JSON_WORD "json" /* the whole format: objects instead of lines */
 
 #define ELLIPSIS "…" /* three octets */
@@ -262,6 +263,34 @@ ATOM(trace_id)
     put_or_dash(line, e->trace_id, true);
 }
 
+ATOM(task_end)
+{
+    put_or_dash(line, e->task ? str_of(e->task->end) : (struct str){0}, true);
+}
+
+/* A number of the task, by its place there. */
+static void put_used(struct line *line, const struct access_entry *e, size_t at)
+{
+    uint64_t value;
+    if (!e->task || !e->task->is_measured) {
+        put(line, "-", 1);
+        return;
+    }
+    memcpy(&value, (const char *)e->task + at, sizeof value);
+    put_number(line, value);
+}
+
+#define USED_ATOM(name)                                                                            \
+    ATOM(task_##name)                                                                              \
+    {                                                                                              \
+        put_used(line, e, offsetof(struct access_task, name));                                     \
+    }
+USED_ATOM(wait_us)
+USED_ATOM(wall_us)
+USED_ATOM(cpu_us)
+USED_ATOM(faults)
+USED_ATOM(peak_bytes)
+
 static struct str request_header(const struct access_entry *e, struct str name)
 {
     return e->request_header ? e->request_header(e->context, name) : (struct str){NULL, 0};
@@ -341,16 +370,32 @@ struct atom {
 };
 
 static const struct atom atoms[] = {
-    {"h", atom_peer},         {"l", atom_dash},
-    {"u", atom_user},         {"t", atom_time},
-    {"r", atom_request_line}, {"m", atom_method},
-    {"U", atom_path},         {"q", atom_query},
-    {"H", atom_protocol},     {"s", atom_status},
-    {"B", atom_bytes},        {"b", atom_bytes_or_dash},
-    {"f", atom_referer},      {"a", atom_user_agent},
-    {"T", atom_seconds},      {"D", atom_microseconds},
-    {"M", atom_milliseconds}, {"L", atom_decimal_seconds},
-    {"p", atom_pid},          {"{trace_id}x", atom_trace_id},
+    {"h", atom_peer},
+    {"l", atom_dash},
+    {"u", atom_user},
+    {"t", atom_time},
+    {"r", atom_request_line},
+    {"m", atom_method},
+    {"U", atom_path},
+    {"q", atom_query},
+    {"H", atom_protocol},
+    {"s", atom_status},
+    {"B", atom_bytes},
+    {"b", atom_bytes_or_dash},
+    {"f", atom_referer},
+    {"a", atom_user_agent},
+    {"T", atom_seconds},
+    {"D", atom_microseconds},
+    {"M", atom_milliseconds},
+    {"L", atom_decimal_seconds},
+    {"p", atom_pid},
+    {"{trace_id}x", atom_trace_id},
+    {"{task_end}x", atom_task_end},
+    {"{task_wait_us}x", atom_task_wait_us},
+    {"{task_wall_us}x", atom_task_wall_us},
+    {"{task_cpu_us}x", atom_task_cpu_us},
+    {"{task_faults}x", atom_task_faults},
+    {"{task_peak_bytes}x", atom_task_peak_bytes},
 };
 
 /* ---- compiling ---- */

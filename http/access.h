@@ -13,6 +13,17 @@
 struct err;
 struct access_format;
 
+/* How the task of the compute lane ended that a request was, and what it has used. */
+struct access_task {
+    const char *end;  /* static text: "answered", "crash" … */
+    bool is_measured; /* else the numbers are not known, or it was never begun */
+    uint64_t wait_us; /* in the queue */
+    uint64_t wall_us;
+    uint64_t cpu_us;
+    uint64_t faults; /* pages touched for the first time */
+    uint64_t peak_bytes;
+};
+
 /* What one answered (or killed) request looked like. All borrowed for the call. */
 struct access_entry {
     struct str peer_address;             /* without port; "-" for unix sockets */
@@ -23,8 +34,9 @@ struct access_entry {
     uint64_t elapsed_us; /* first byte in to last byte handed to the kernel */
     int64_t wall_us;     /* when it was answered, since 1970 */
     pid_t pid;
-    struct str trace_id; /* needed when access_has_trace() says so, and with a note */
-    struct str note;     /* last words of a killed worker, or empty */
+    struct str trace_id;            /* needed when access_has_trace() says so, and with a note */
+    struct str note;                /* last words of a killed worker, or empty */
+    const struct access_task *task; /* NULL: it was none */
     /* Header lookups for %({name}i)s and %({name}o)s; an empty str with p NULL when absent. */
     struct str (*request_header)(void *context, struct str name);
     struct str (*response_header)(void *context, struct str name);
@@ -46,6 +58,9 @@ struct access_entry {
  *           REMOTE_ADDR CONTENT_TYPE CONTENT_LENGTH HTTP_<field>, without case; else the process's
  *           environment variable of that name, as of now; or "-"
  *   {trace_id}x            remuda's own: the request's identity
+ *   {task_end}x            of requests of the compute lane, else "-": how the task ended, and
+ *   {task_wait_us}x {task_wall_us}x {task_cpu_us}x {task_faults}x {task_peak_bytes}x
+ *                          what it has used, "-" where that is not known
  * each written %(atom)s, and %% for a percent sign. The word json alone makes a line an object: see
  * access_json_render().
  * Returns  0; -EINVAL naming the position and the atoms there are; -ENOMEM */
@@ -56,7 +71,7 @@ void access_format_free(struct access_format *format);
 /* Whether lines of this format show the trace id, which is some work to make. */
 bool access_has_trace(const struct access_format *format);
 
-#define ACCESS_LINE_MIN 512
+#define ACCESS_LINE_MIN 1024
 
 /* Renders one line with its newline into out. Peers' bytes are escaped as Apache does (\" \\ and
  * \xHH for what is not printable ASCII; in u, m, U and q, which formats leave unquoted, for blanks

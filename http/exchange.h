@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/list.h"
+#include "http/access.h"
 #include "http/block.h"
 #include "http/body.h"
 #include "http/chunked.h"
@@ -60,14 +61,15 @@ struct exchange {
                                      * CONN_NEVER_US, also when that has been said */
     uint64_t sent_before;           /* the loop's: res.body_sent when it was sent away */
     struct str piece;
-    void *task;               /* whoever runs errands: what it is to him; NULL: nothing yet */
-    uint64_t deadline_us;     /* set by hooks.choose(): when its time is over, whatever the route
+    void *task;           /* whoever runs errands: what it is to him; NULL: nothing yet */
+    uint64_t deadline_us; /* set by hooks.choose(): when its time is over, whatever the route
                                * says; 0: as the route says, for each errand */
-    uint32_t retry_s;         /* of an answer that there is no room: try again then; 0: soon */
-    const char *why;          /* for the server's own error page, in the arena or static; or NULL */
-    struct buf made;          /* what a producer wrote; or the place of a piece */
-    int wait_ms;              /* what that producer returned */
-    atomic_bool is_cancelled; /* nobody waits for the answer any more: written by the loop */
+    uint32_t retry_s;     /* of an answer that there is no room: try again then; 0: soon */
+    const char *why;      /* for the server's own error page, in the arena or static; or NULL */
+    const struct access_task *used; /* by its task, in the arena; NULL: nothing was said of that */
+    struct buf made;                /* what a producer wrote; or the place of a piece */
+    int wait_ms;                    /* what that producer returned */
+    atomic_bool is_cancelled;       /* nobody waits for the answer any more: written by the loop */
     const _Atomic uint32_t *cancel_word; /* likewise, where not 0, by another process; NULL: none */
     uint8_t sink;                        /* enum sink */
     uint8_t errand;                      /* enum errand */

@@ -10,7 +10,7 @@
 #define MSG_MAGIC 0x52454d55U /* "REMU" */
 #define MSG_VERSION 1U
 
-_Static_assert(sizeof(struct msg) == 232, "frames have one size in every process");
+_Static_assert(sizeof(struct msg) == 272, "frames have one size in every process");
 
 /* THE table of frames: who sends it, how many descriptors it carries. */
 static const struct {

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "ipc/account.h"
+
 #define MSG_TEXT_MAX 192
 
 enum msg_type {
@@ -37,8 +39,8 @@ enum msg_type {
                      compute: fd = where to read */
     MSG_GONE, /* web: seat, epoch: a compute worker that died. Say LET_GO when you hold none of
                      its answers */
-    MSG_TASK_LOST, /* web: value = task id, about = enum task_loss, pid, text: who had it is dead;
-                     sent when all that it had replied can be read in the inbox */
+    MSG_TASK_LOST, /* web: value = task id, about = enum task_loss, pid, text, used: who had it is
+                     dead; sent when all that it had replied can be read in the inbox */
     MSG_FORK,      /* loader: role, seat, epoch, slot, value = pool; fd = the child's end of its
                      channel */
     MSG_LISTEN,    /* web: value = listener id, slot = whose it is; fd = listening socket */
@@ -77,7 +79,8 @@ struct msg {
     int32_t pid;
     int32_t about; /* as the frame says: enum msg_type, enum task_loss, … */
     int64_t value;
-    char text[MSG_TEXT_MAX]; /* NUL-terminated */
+    struct account_used used; /* TASK_LOST: by that task */
+    char text[MSG_TEXT_MAX];  /* NUL-terminated */
 };
 
 /* A frame of a type with everything else zero. */

@@ -13,12 +13,13 @@
 #include <sys/types.h>
 
 #include "base/meter.h"
+#include "ipc/account.h"
 
 struct err;
 struct remains;   /* ipc/remains.h */
 struct task_seat; /* ipc/task.h */
 
-#define SCOREBOARD_LAYOUT 9U
+#define SCOREBOARD_LAYOUT 10U
 #define SCOREBOARD_TARGET_MAX 200
 #define SCOREBOARD_TRACE_MAX 128
 #define SCOREBOARD_BATCH_BYTES (64U * 1024U)
@@ -83,6 +84,7 @@ struct route_stats {
     char name[96]; /* "GET /hello/:name", cut */
     _Atomic uint64_t requests;
     _Atomic uint64_t errors; /* answers 5xx */
+    struct account account;  /* of compute workers: its tasks */
 };
 
 enum seat_state { SEAT_STATE_BOOTING, SEAT_STATE_READY, SEAT_STATE_DRAINING, SEAT_STATES };
@@ -109,12 +111,14 @@ struct seat_head {
     _Atomic uint64_t responses[6]; /* by class: [0] cut off without an answer, [1] … [5] */
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;
-    _Atomic uint64_t log_dropped; /* access-log bytes that did not fit */
-    _Atomic uint64_t slow;        /* handlers that held the loop for slow_callback */
-    _Atomic uint64_t refused;     /* requests answered 503 since the io queue was full */
-    _Atomic uint64_t overdue;     /* threads left behind by request_timeout */
-    _Atomic uint64_t tasks;       /* of compute workers: run */
-    _Atomic uint64_t copied;      /* octets of tasks' payloads copied in user space */
+    _Atomic uint64_t log_dropped;      /* access-log bytes that did not fit */
+    _Atomic uint64_t slow;             /* handlers that held the loop for slow_callback */
+    _Atomic uint64_t refused;          /* requests answered 503 since the io queue was full */
+    _Atomic uint64_t overdue;          /* threads left behind by request_timeout */
+    _Atomic uint64_t tasks;            /* of compute workers: run */
+    struct account account;            /* likewise: what they used */
+    _Atomic uint32_t n_account_routes; /* likewise: no route from here on has any */
+    _Atomic uint64_t copied;           /* octets of tasks' payloads copied in user space */
     /* Answers by the time from their request's first byte to the end of the loop's turn. */
     _Atomic uint64_t latency[METER_BUCKETS];
     char last_words[256];         /* of a failed assertion, NUL-terminated */

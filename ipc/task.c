@@ -316,6 +316,23 @@ bool task_is_final(const struct task_reply *reply)
     return reply->kind < TASK_REPLY_KINDS && replies[reply->kind].is_final;
 }
 
+enum account_number task_end_of(const struct task_reply *reply)
+{
+    bool is_broken = reply->kind == TASK_END && reply->error != 0;
+    return reply->kind == TASK_DROPPED               ? ACCOUNT_DROPPED
+           : reply->kind == TASK_FAILED || is_broken ? ACCOUNT_FAILED
+                                                     : ACCOUNT_ANSWERED;
+}
+
+struct account_used task_used(const struct task_reply *reply)
+{
+    return (struct account_used){.wait_us = reply->wait_us,
+                                 .wall_us = reply->wall_us,
+                                 .cpu_us = reply->cpu_us,
+                                 .faults = reply->faults,
+                                 .peak_bytes = reply->peak_bytes};
+}
+
 int task_open_inbox(int *out_read_fd, int *out_write_fd)
 {
     const int on = 1;

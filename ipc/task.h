@@ -25,6 +25,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "ipc/account.h"
 #include "ipc/segment.h"
 
 struct err;
@@ -140,6 +141,7 @@ int task_send(const struct task_queue *queue, const struct task *task, int inbox
 struct task_seat {
     struct task task; /* written by the kernel, for the worker */
     _Atomic uint64_t claim;
+    struct account_mark mark; /* what the worker had used before this task */
 };
 
 /* Takes a task, straight into the seat, so that whoever dies has it on record before the first
@@ -238,6 +240,10 @@ struct task_reply task_make_reply(enum task_reply_kind kind, uint64_t id, uint32
 
 /* Is it the last word on its task? */
 bool task_is_final(const struct task_reply *reply);
+
+/* Of a final reply: how its task ended, and what it has used. */
+enum account_number task_end_of(const struct task_reply *reply);
+struct account_used task_used(const struct task_reply *reply);
 
 /* Makes an inbox. write_fd goes with each task, and is kept open here, so that it never ends but by
  * somebody's shutdown(2).

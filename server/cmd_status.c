@@ -53,6 +53,26 @@ static void print_worker(const struct view_worker *w)
     (void)putchar('\n');
 }
 
+/* "18 answered, 2 crash; each waited 1.2ms, ran 20.1ms, took 19.9ms of CPU; memory at most 12M" */
+static void print_account(const struct account_sums *account)
+{
+    char n[PLAIN_MAX], wait[PLAIN_MAX], wall[PLAIN_MAX], cpu[PLAIN_MAX], peak[PLAIN_MAX];
+    const uint64_t *numbers = account->numbers;
+    uint64_t n_tasks = account_tasks(account);
+    bool is_first = true;
+    for (size_t i = 0; i < ACCOUNT_ENDS; i++) {
+        if (numbers[i] > 0)
+            (void)printf("%s%s %s", is_first ? "" : ", ", plain_count(n, numbers[i]),
+                         account_names[i]);
+        is_first &= numbers[i] == 0;
+    }
+    (void)printf("; on average %s waiting, %s running, %s of CPU; memory at most %s\n",
+                 plain_us(wait, numbers[ACCOUNT_WAIT_US] / n_tasks),
+                 plain_us(wall, numbers[ACCOUNT_WALL_US] / n_tasks),
+                 plain_us(cpu, numbers[ACCOUNT_CPU_US] / n_tasks),
+                 plain_bytes(peak, numbers[ACCOUNT_PEAK_BYTES]));
+}
+
 static void print_pool(const struct view_pool *pool)
 {
     char waiting[PLAIN_MAX], limit[PLAIN_MAX];
@@ -60,6 +80,10 @@ static void print_pool(const struct view_pool *pool)
                  " compute workers ready; %s of %s tasks wait\n",
                  pool->name, pool->workers_ready, pool->workers_wanted,
                  plain_count(waiting, pool->queued), plain_count(limit, pool->queue));
+    if (account_tasks(&pool->account) > 0) {
+        (void)printf("         ");
+        print_account(&pool->account);
+    }
 }
 
 static void print_breaker(const struct view_breaker *breaker)
@@ -90,6 +114,10 @@ static void print_view(const struct view *view)
     print_server(view);
     for (size_t i = 0; i < view->n_pools; i++)
         print_pool(&view->pools[i]);
+    for (size_t i = 0; i < view->n_routes; i++) {
+        (void)printf("tasks    %s: ", view->routes[i].name);
+        print_account(&view->routes[i].account);
+    }
     for (size_t i = 0; i < view->n_breakers; i++)
         print_breaker(&view->breakers[i]);
     (void)printf("\n%4s %7s %4s %-8s %6s %11s %6s %6s %6s %6s %6s %6s  %s\n", "SLOT", "PID", "GEN",

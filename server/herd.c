@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -19,6 +20,7 @@
 #include "config/settings.h"
 #include "ipc/msg.h"
 #include "ipc/signals.h"
+#include "server/accounts.h"
 #include "server/cli.h"
 #include "server/last_words.h"
 #include "server/obituary.h"
@@ -44,6 +46,9 @@ int herd_init(struct herd *herd, const struct settings *settings, uint32_t n_sea
         rc = slots_init(&herd->slots, n_seats, n_listeners);
     if (rc == 0)
         rc = totals_init(&herd->totals, settings->limit_routes);
+    herd->sums = calloc(1, sizeof *herd->sums);
+    if (rc == 0)
+        rc = herd->sums ? totals_init(herd->sums, settings->limit_routes) : -ENOMEM;
     return rc < 0 ? err_set(err, -rc, "out of memory") : 0;
 }
 
@@ -59,6 +64,10 @@ void herd_fini(struct herd *herd)
     generation_free(herd->current);
     herd->current = herd->candidate = herd->leaving = NULL;
     totals_fini(&herd->totals);
+    if (herd->sums)
+        totals_fini(herd->sums);
+    free(herd->sums);
+    herd->sums = NULL;
     slots_fini(&herd->slots);
     graves_fini(&herd->graves);
 }
@@ -424,6 +433,8 @@ void herd_bury(struct herd *herd, struct seat *seat)
     clean_up(herd, seat);
     bool has_lost =
         tasks_tell_loss(herd, seat, obituary.cause, obituary_why(&obituary, seat), &lost);
+    if (has_lost)
+        accounts_bury(herd, seat, &lost);
     if (!graves_open(herd, seat, has_lost ? &lost : NULL))
         herd_release(herd, seat);
     herd->is_changed = true;

@@ -33,7 +33,8 @@ struct herd {
     struct generation *leaving;   /* drains, or was thrown away; NULL: none */
     int n_generations;            /* numbers given out */
     struct slots slots;
-    struct totals totals;
+    struct totals totals;    /* of the dead */
+    struct totals *sums;     /* room for status: of living and dead */
     struct scoreboard board; /* mapped read-only; base NULL: none */
     int board_fd;
     uint32_t logs;            /* how often log files were reopened */

@@ -460,9 +460,9 @@ static void kill_group_of_next(struct master *m)
         (void)kill(-info.si_pid, SIGKILL);
 }
 
-static uint64_t to_ms(struct timeval t)
+static uint64_t to_us(struct timeval t)
 {
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_usec / 1000;
+    return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_usec;
 }
 
 static void reap_children(struct master *m)
@@ -480,8 +480,10 @@ static void reap_children(struct master *m)
         if (seat) {
             seat->is_dead = true;
             seat->status = status;
-            seat->peak_rss_bytes = (uint64_t)used.ru_maxrss * 1024;
-            seat->cpu_ms = to_ms(used.ru_utime) + to_ms(used.ru_stime);
+            seat->life =
+                (struct account_used){.cpu_us = to_us(used.ru_utime) + to_us(used.ru_stime),
+                                      .faults = (uint64_t)used.ru_minflt + (uint64_t)used.ru_majflt,
+                                      .peak_bytes = (uint64_t)used.ru_maxrss * 1024};
             continue;
         }
         if (succession_bury(&m->succession, pid, status))

@@ -13,7 +13,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ipc/signals.h"
+#include "server/accounts.h"
 #include "server/last_words.h"
+
+#define USED_MAX 192
 
 const char *obituary_noun(const struct seat *seat)
 {
@@ -175,12 +178,27 @@ const char *obituary_why(const struct obituary *obituary, const struct seat *sea
     return seat->reason[0] ? seat->reason : seat->doom ? seat->doom : obituary->why;
 }
 
+/* Its task's part, where it died of one, else of its life. */
+static void print_used(char out[USED_MAX], const struct herd *herd, const struct seat *seat)
+{
+    struct account_used used;
+    if (accounts_of(herd, seat, &used))
+        (void)snprintf(out, USED_MAX,
+                       " wait_ms=%" PRIu64 " wall_ms=%" PRIu64 " cpu_ms=%" PRIu64 " faults=%" PRIu64
+                       " peak_rss_bytes=%" PRIu64,
+                       used.wait_us / CLOCK_US_PER_MS, used.wall_us / CLOCK_US_PER_MS,
+                       used.cpu_us / CLOCK_US_PER_MS, used.faults, used.peak_bytes);
+    else
+        (void)snprintf(out, USED_MAX, " cpu_ms=%" PRIu64 " peak_rss_bytes=%" PRIu64,
+                       seat->life.cpu_us / CLOCK_US_PER_MS, seat->life.peak_bytes);
+}
+
 const char *obituary_print_end(const struct obituary *obituary, const struct herd *herd,
                                const struct seat *seat, char out[OBITUARY_END_MAX])
 {
     char end[32];
     char limit[64] = "";
-    char used[80] = "";
+    char used[USED_MAX] = "";
     char reason[LOG_QUOTE_MAX + 32];
     char panic[LOG_QUOTE_MAX + 32];
     char words[LAST_WORDS_BYTES];
@@ -191,9 +209,8 @@ const char *obituary_print_end(const struct obituary *obituary, const struct her
         (void)snprintf(
             limit, sizeof limit, " memory_limit_bytes=%" PRIu64,
             herd_generation(herd, seat)->pools.items[seat->pool].settings->memory_limit_bytes);
-    if (seat->role == ROLE_COMPUTE && seat->peak_rss_bytes > 0)
-        (void)snprintf(used, sizeof used, " peak_rss_bytes=%" PRIu64 " cpu_ms=%" PRIu64,
-                       seat->peak_rss_bytes, seat->cpu_ms);
+    if (seat->role == ROLE_COMPUTE && seat->life.peak_bytes > 0)
+        print_used(used, herd, seat);
     (void)snprintf(out, OBITUARY_END_MAX, "%s%s%s%s%s", end, reason, limit, used, panic);
     return out;
 }
@@ -220,7 +237,8 @@ static void write_last_words(const struct obituary *obituary, struct herd *herd,
     const struct generation *g = herd_generation(herd, seat);
     struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
     if (seat->role == ROLE_COMPUTE) {
-        totals_add_tasks(&herd->totals, &part);
+        const char *pool = pools_name(&g->pools, seat->pool);
+        totals_add_tasks(&herd->totals, &part, herd->board.n_routes, pool ? pool : "");
         return;
     }
     print_note(note, obituary, seat);

@@ -35,7 +35,7 @@ void obituary_open(struct obituary *obituary, struct herd *herd, const struct se
 const char *obituary_why(const struct obituary *obituary, const struct seat *seat);
 
 /* ` signal=SEGV why="crashed" last_words="…"`. Returns out */
-#define OBITUARY_END_MAX (2 * (LOG_QUOTE_MAX + 32) + 192)
+#define OBITUARY_END_MAX (2 * (LOG_QUOTE_MAX + 32) + 384)
 const char *obituary_print_end(const struct obituary *obituary, const struct herd *herd,
                                const struct seat *seat, char out[OBITUARY_END_MAX]);
 

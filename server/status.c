@@ -22,52 +22,31 @@
 
 #define ROUTE_NAME_BYTES sizeof(((struct route_stats *)0)->name)
 
-/* What all workers, living and dead, have counted. */
-struct sums {
-    uint64_t connections;
-    uint64_t accepted;
-    uint64_t requests;
-    uint64_t responses[6];
-    uint64_t bytes_in;
-    uint64_t bytes_out;
-    uint64_t log_dropped;
-    uint64_t tasks;
-};
-
 static uint64_t read_u64(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-static struct sums add_up(const struct herd *herd)
+/* What all workers, living and dead, have counted, into herd->sums. Returns connections open now */
+static uint64_t add_up(const struct herd *herd)
 {
-    const struct totals *dead = &herd->totals;
-    struct sums sums = {.accepted = dead->accepted,
-                        .requests = dead->requests,
-                        .bytes_in = dead->bytes_in,
-                        .bytes_out = dead->bytes_out,
-                        .log_dropped = dead->log_dropped,
-                        .tasks = dead->tasks};
-    memcpy(sums.responses, dead->responses, sizeof sums.responses);
+    uint64_t connections = 0;
+    totals_clear(herd->sums);
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
         if (seat->phase == SEAT_FREE || seat->phase == SEAT_BURIED)
             continue;
-        if (seat->role == ROLE_COMPUTE)
-            sums.tasks += read_u64(&scoreboard_peek(&herd->board, i).head->tasks);
-        if (seat->role != ROLE_WEB)
-            continue;
-        const struct seat_head *head = scoreboard_peek(&herd->board, i).head;
-        sums.connections += read_u64(&head->connections);
-        sums.accepted += read_u64(&head->accepted);
-        sums.requests += read_u64(&head->requests);
-        for (size_t k = 0; k < 6; k++)
-            sums.responses[k] += read_u64(&head->responses[k]);
-        sums.bytes_in += read_u64(&head->bytes_in);
-        sums.bytes_out += read_u64(&head->bytes_out);
-        sums.log_dropped += read_u64(&head->log_dropped);
+        const struct scoreboard_part part = scoreboard_peek(&herd->board, i);
+        if (seat->role == ROLE_COMPUTE) {
+            const char *pool = pools_name(&herd_generation(herd, seat)->pools, seat->pool);
+            totals_add_tasks(herd->sums, &part, herd->board.n_routes, pool ? pool : "");
+        } else if (seat->role == ROLE_WEB) {
+            totals_add(herd->sums, &part, herd->board.n_routes);
+            connections += read_u64(&part.head->connections);
+        }
     }
-    return sums;
+    totals_add_totals(herd->sums, &herd->totals);
+    return connections;
 }
 
 static void tell_responses(struct json_out *out, const uint64_t responses[6])
@@ -88,7 +67,8 @@ static void tell_server(const struct status_about *about, struct json_out *out)
     const struct herd *herd = about->herd;
     const struct settings *settings = herd->current->settings;
     const struct scoreboard_head *board = (const void *)herd->board.base;
-    struct sums sums = add_up(herd);
+    const struct totals *sums = herd->sums;
+    uint64_t connections = add_up(herd);
     struct usage usage;
     if (usage_read(getpid(), &usage) < 0)
         usage = (struct usage){0}; /* no /proc */
@@ -112,14 +92,15 @@ static void tell_server(const struct status_about *about, struct json_out *out)
     json_out_u64(out, "workers_ready", generation_count_ready(herd->current));
     json_out_u64(out, "rss_bytes", usage.rss_bytes);
     json_out_u64(out, "cpu_ms", usage.cpu_ms);
-    json_out_u64(out, "connections", sums.connections);
-    json_out_u64(out, "accepted", sums.accepted);
-    json_out_u64(out, "requests", sums.requests);
-    tell_responses(out, sums.responses);
-    json_out_u64(out, "bytes_in", sums.bytes_in);
-    json_out_u64(out, "bytes_out", sums.bytes_out);
-    json_out_u64(out, "log_dropped_bytes", sums.log_dropped);
-    json_out_u64(out, "tasks", sums.tasks);
+    json_out_u64(out, "connections", connections);
+    json_out_u64(out, "accepted", sums->accepted);
+    json_out_u64(out, "requests", sums->requests);
+    tell_responses(out, sums->responses);
+    json_out_u64(out, "bytes_in", sums->bytes_in);
+    json_out_u64(out, "bytes_out", sums->bytes_out);
+    json_out_u64(out, "log_dropped_bytes", sums->log_dropped);
+    json_out_u64(out, "tasks", sums->tasks);
+    json_out_u64(out, "copied_bytes", sums->copied);
 }
 
 /* The latest: one that goes on, else the one that ended last. */
@@ -326,10 +307,40 @@ static void tell_loaders(const struct herd *herd, struct json_out *out)
     json_out_close(out, ']');
 }
 
+/* ---- Routes, and what tasks have used */
+
+static void tell_account(const struct account_sums *account, struct json_out *out)
+{
+    json_out_open(out, "tasks", '{');
+    for (size_t i = 0; i < ACCOUNT_NUMBERS; i++)
+        json_out_u64(out, account_names[i], account->numbers[i]);
+    json_out_close(out, '}');
+}
+
+/* Those of which anything was counted. */
+static void tell_routes(const struct totals *sums, struct json_out *out)
+{
+    json_out_open(out, "routes", '[');
+    for (uint32_t i = 0; i < sums->n_routes; i++) {
+        const struct totals_route *route = &sums->routes[i];
+        if (!route->name[0])
+            continue; /* the last one, before there are so many */
+        json_out_open(out, NULL, '{');
+        json_out_text(out, "route", str_of(route->name));
+        json_out_u64(out, "requests", route->requests);
+        json_out_u64(out, "errors", route->errors);
+        if (account_tasks(&route->account) > 0)
+            tell_account(&route->account, out);
+        json_out_close(out, '}');
+    }
+    json_out_close(out, ']');
+}
+
 /* ---- Compute pools */
 
-static void tell_pools(const struct pools *pools, struct json_out *out)
+static void tell_pools(const struct pools *pools, const struct totals *sums, struct json_out *out)
 {
+    static const struct account_sums none;
     json_out_open(out, "pools", '[');
     for (uint32_t i = 0; i < pools->n; i++) {
         const struct pool *pool = &pools->items[i];
@@ -343,6 +354,8 @@ static void tell_pools(const struct pools *pools, struct json_out *out)
         json_out_u64(out, "queued", (uint64_t)n_queued);
         json_out_u64(out, "queue", pool->queue.limit);
         json_out_u64(out, "memory_limit_bytes", pool->settings->memory_limit_bytes);
+        const struct totals_pool *used = totals_find_pool(sums, pool->settings->name);
+        tell_account(used ? &used->account : &none, out);
         json_out_close(out, '}');
     }
     json_out_close(out, ']');
@@ -446,7 +459,8 @@ void status_tell(const struct status_about *about, struct json_out *out)
     tell_upgrade(about->upgrade, out);
     tell_loaders(about->herd, out);
     tell_workers(about->herd, out);
-    tell_pools(&about->herd->current->pools, out);
+    tell_routes(about->herd->sums, out);
+    tell_pools(&about->herd->current->pools, about->herd->sums, out);
     tell_breakers(about->herd, out);
     tell_compute_workers(about->herd, out);
 }

@@ -1,8 +1,9 @@
-/* Totals by route name. Process: master. Names, not indexes: two generations may number their
- * routes differently. The table is searched in order, since a worker's death is rare. */
+/* Totals by name. Process: master. Names, not indexes: two generations may number their routes and
+ * pools differently. Tables are searched in order, beginning where the next name mostly is. */
 #include "server/totals.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,13 @@ void totals_fini(struct totals *totals)
     *totals = (struct totals){0};
 }
 
+void totals_clear(struct totals *totals)
+{
+    struct totals_route *routes = totals->routes;
+    memset(routes, 0, totals->cap * sizeof *routes);
+    *totals = (struct totals){.routes = routes, .cap = totals->cap};
+}
+
 static uint64_t read_u64(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
@@ -34,11 +42,9 @@ static struct totals_route *find(const struct totals *totals, const char *name)
     return NULL;
 }
 
-static struct totals_route *find_or_add(struct totals *totals, const char *name)
+static struct totals_route *add_route(struct totals *totals, const char *name)
 {
-    struct totals_route *route = find(totals, name);
-    if (route)
-        return route;
+    struct totals_route *route;
     if (totals->n_routes + 1 >= totals->cap) { /* the last entry is for all that have no room */
         route = &totals->routes[totals->cap - 1];
         totals->n_routes = totals->cap;
@@ -48,6 +54,41 @@ static struct totals_route *find_or_add(struct totals *totals, const char *name)
     }
     (void)snprintf(route->name, NAME_BYTES, "%s", name);
     return route;
+}
+
+static struct totals_route *find_or_add(struct totals *totals, const char *name)
+{
+    struct totals_route *route = NULL;
+    if (totals->hint < totals->n_routes && strcmp(totals->routes[totals->hint].name, name) == 0)
+        route = &totals->routes[totals->hint];
+    if (!route)
+        route = find(totals, name);
+    if (!route)
+        route = add_route(totals, name);
+    totals->hint = (uint32_t)(route - totals->routes) + 1;
+    return route;
+}
+
+static struct totals_pool *find_or_add_pool(struct totals *totals, const char *name)
+{
+    uint32_t i = 0;
+    while (i < totals->n_pools && strcmp(totals->pools[i].name, name) != 0)
+        i++;
+    if (i < totals->n_pools)
+        return &totals->pools[i];
+    if (i == TOTALS_POOLS - 1)
+        name = "other";
+    if (i == TOTALS_POOLS)
+        return &totals->pools[TOTALS_POOLS - 1];
+    (void)snprintf(totals->pools[i].name, sizeof totals->pools[i].name, "%s", name);
+    totals->n_pools++;
+    return &totals->pools[i];
+}
+
+static void read_name(const struct route_stats *stats, char out[NAME_BYTES])
+{
+    memcpy(out, stats->name, NAME_BYTES);
+    out[NAME_BYTES - 1] = '\0';
 }
 
 void totals_add(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes)
@@ -60,26 +101,78 @@ void totals_add(struct totals *totals, const struct scoreboard_part *part, uint3
     totals->bytes_in += read_u64(&head->bytes_in);
     totals->bytes_out += read_u64(&head->bytes_out);
     totals->log_dropped += read_u64(&head->log_dropped);
-    for (uint32_t i = 0; i < n_routes; i++) {
+    totals->copied += read_u64(&head->copied);
+    totals->hint = 0;
+    for (uint32_t i = 0; i < n_routes && part->routes[i].name[0]; i++) {
+        char name[NAME_BYTES];
         uint64_t requests = read_u64(&part->routes[i].requests);
         uint64_t errors = read_u64(&part->routes[i].errors);
         if (requests == 0 && errors == 0)
             continue;
-        char name[NAME_BYTES];
-        memcpy(name, part->routes[i].name, sizeof name);
-        name[sizeof name - 1] = '\0';
+        read_name(&part->routes[i], name);
         struct totals_route *route = find_or_add(totals, name);
         route->requests += requests;
         route->errors += errors;
     }
 }
 
-void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part)
+void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes,
+                      const char *pool)
 {
-    totals->tasks += read_u64(&part->head->tasks);
+    const struct seat_head *head = part->head;
+    uint32_t n = atomic_load_explicit(&head->n_account_routes, memory_order_relaxed);
+    totals->tasks += read_u64(&head->tasks);
+    totals->copied += read_u64(&head->copied);
+    account_add(&find_or_add_pool(totals, pool)->account, &head->account);
+    totals->hint = 0;
+    for (uint32_t i = 0; i < n && i < n_routes; i++) {
+        char name[NAME_BYTES];
+        read_name(&part->routes[i], name);
+        if (name[0])
+            account_add(&find_or_add(totals, name)->account, &part->routes[i].account);
+    }
+}
+
+void totals_count_lost(struct totals *totals, const char *route, const char *pool,
+                       enum account_number end, const struct account_used *used)
+{
+    account_count(&find_or_add_pool(totals, pool)->account, end, used);
+    if (route[0])
+        account_count(&find_or_add(totals, route)->account, end, used);
+}
+
+void totals_add_totals(struct totals *totals, const struct totals *others)
+{
+    totals->accepted += others->accepted;
+    totals->requests += others->requests;
+    for (unsigned i = 0; i < 6; i++)
+        totals->responses[i] += others->responses[i];
+    totals->bytes_in += others->bytes_in;
+    totals->bytes_out += others->bytes_out;
+    totals->log_dropped += others->log_dropped;
+    totals->tasks += others->tasks;
+    totals->copied += others->copied;
+    totals->hint = 0;
+    for (uint32_t i = 0; i < others->n_routes; i++) {
+        struct totals_route *route = find_or_add(totals, others->routes[i].name);
+        route->requests += others->routes[i].requests;
+        route->errors += others->routes[i].errors;
+        account_merge(&route->account, &others->routes[i].account);
+    }
+    for (uint32_t i = 0; i < others->n_pools; i++)
+        account_merge(&find_or_add_pool(totals, others->pools[i].name)->account,
+                      &others->pools[i].account);
 }
 
 const struct totals_route *totals_find(const struct totals *totals, const char *name)
 {
     return find(totals, name);
+}
+
+const struct totals_pool *totals_find_pool(const struct totals *totals, const char *name)
+{
+    for (uint32_t i = 0; i < totals->n_pools; i++)
+        if (strcmp(totals->pools[i].name, name) == 0)
+            return &totals->pools[i];
+    return NULL;
 }

@@ -11,32 +11,55 @@ struct totals_route {
     char name[sizeof((struct route_stats *)0)->name]; /* "" free */
     uint64_t requests;
     uint64_t errors;
+    struct account_sums account; /* of its tasks */
+};
+
+#define TOTALS_POOLS 64 /* names of compute pools; a generation has at most 16 */
+
+struct totals_pool {
+    char name[32]; /* "" free */
+    struct account_sums account;
 };
 
 struct totals {
     struct totals_route *routes; /* cap; the last one takes what has no room: "other" */
     uint32_t n_routes;
     uint32_t cap;
+    uint32_t hint; /* route that is looked for next, most likely */
+    uint32_t n_pools;
+    struct totals_pool pools[TOTALS_POOLS]; /* n_pools; likewise */
     uint64_t accepted;
     uint64_t requests;
     uint64_t responses[6]; /* by class, as in struct seat_head */
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t log_dropped;
-    uint64_t tasks; /* run by compute workers */
+    uint64_t tasks;  /* run by compute workers */
+    uint64_t copied; /* octets of their payloads, in user space */
 };
 
 /* Makes room for max_routes names. Returns 0; -ENOMEM */
 int totals_init(struct totals *totals, uint32_t max_routes) __attribute__((warn_unused_result));
 void totals_fini(struct totals *totals);
 
-/* Adds what a dead occupant counted. Its part is not believed: names are cut to their field. */
+/* Adds what a web worker counted. Its part is not believed: names are cut to their field, and there
+ * are no routes behind one without a name. */
 void totals_add(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes);
 
-/* Adds what a dead compute worker has counted: its requests are a web worker's. */
-void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part);
+/* Adds what a compute worker of a pool has counted: its requests are a web worker's. */
+void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes,
+                      const char *pool);
 
-/* The entry of a route by name; NULL: nothing was counted for it. */
+/* A task that its worker died of. route: "" none */
+void totals_count_lost(struct totals *totals, const char *route, const char *pool,
+                       enum account_number end, const struct account_used *used);
+
+/* Begins anew; adds others. */
+void totals_clear(struct totals *totals);
+void totals_add_totals(struct totals *totals, const struct totals *others);
+
+/* The entry of a route, of a pool, by name; NULL: nothing was counted for it. */
 const struct totals_route *totals_find(const struct totals *totals, const char *name);
+const struct totals_pool *totals_find_pool(const struct totals *totals, const char *name);
 
 #endif

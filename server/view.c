@@ -97,6 +97,12 @@ static int read_workers(struct view *view, struct str web, struct str compute)
     return 0;
 }
 
+static void read_account(struct account_sums *account, struct str object)
+{
+    for (size_t i = 0; i < ACCOUNT_NUMBERS; i++)
+        account->numbers[i] = number(object, account_names[i]);
+}
+
 static int read_pools(struct view *view, struct str array)
 {
     struct str at = {0};
@@ -111,6 +117,25 @@ static int read_pools(struct view *view, struct str array)
         pool->workers_ready = number(value, "workers_ready");
         pool->queued = number(value, "queued");
         pool->queue = number(value, "queue");
+        read_account(&pool->account, json_value_find(value, "tasks"));
+    }
+    return 0;
+}
+
+static int read_routes(struct view *view, struct str array)
+{
+    struct str at = {0};
+    struct str value;
+    view->routes = calloc(count(array) + 1, sizeof *view->routes);
+    if (!view->routes)
+        return -ENOMEM;
+    while (json_value_next(array, &at, NULL, &value)) {
+        struct str tasks = json_value_find(value, "tasks");
+        if (json_value_kind(tasks) != JSON_OBJECT)
+            continue;
+        struct view_route *route = &view->routes[view->n_routes++];
+        text(route->name, sizeof route->name, value, "route");
+        read_account(&route->account, tasks);
     }
     return 0;
 }
@@ -183,6 +208,8 @@ int view_read(struct view *view, struct str answer)
                           json_value_find(answer, "compute_workers"));
     if (rc == 0)
         rc = read_pools(view, json_value_find(answer, "pools"));
+    if (rc == 0)
+        rc = read_routes(view, json_value_find(answer, "routes"));
     return rc < 0 ? rc : read_breakers(view, json_value_find(answer, "breakers"));
 }
 
@@ -190,6 +217,7 @@ void view_fini(struct view *view)
 {
     free(view->workers);
     free(view->pools);
+    free(view->routes);
     free(view->breakers);
     *view = (struct view){0};
 }

@@ -9,6 +9,7 @@
 
 #include "base/meter.h"
 #include "base/str.h"
+#include "ipc/account.h"
 
 /* Of web workers first, then of compute workers. */
 struct view_worker {
@@ -32,6 +33,13 @@ struct view_pool {
     char name[32];
     uint64_t workers_wanted, workers_ready;
     uint64_t queued, queue; /* tasks that wait, that may */
+    struct account_sums account;
+};
+
+/* A route that has run as a task. */
+struct view_route {
+    char name[96];
+    struct account_sums account;
 };
 
 /* A circuit breaker of which there is something to tell. */
@@ -52,6 +60,8 @@ struct view {
     size_t n_web;                /* the first of which are web workers */
     struct view_pool *pools;     /* heap, n_pools */
     size_t n_pools;
+    struct view_route *routes; /* heap, n_routes */
+    size_t n_routes;
     struct view_breaker *breakers; /* heap, n_breakers */
     size_t n_breakers;
     /* By view_compare(). */

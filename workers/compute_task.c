@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@
 #include "workers/confine.h"
 #include "workers/crash.h"
 #include "workers/entry.h"
+#include "workers/measure.h"
 #include "workers/pools.h"
 #include "workers/web.h"
 
@@ -38,8 +38,7 @@ struct hand {
     const struct task_record *record;
     struct exchange *ex; /* NULL: none yet */
     struct compute_held *held;
-    uint64_t taken_us;
-    struct rusage before;
+    struct measure measure;
 };
 
 /* ---- set-up ---- */
@@ -156,19 +155,27 @@ static int read_request(struct hand *h)
 
 /* ---- the app's turn ---- */
 
-/* For those who look at what it has in hand, or had. One name at a time: most routes never come
- * here, and each page of the table is memory. */
-static void name_route(struct compute *c, const struct route *route)
+/* The block of a task's route, named for those who look at what it has in hand, or had. One name at
+ * a time: most routes never come here, and each page of the table is memory.
+ * Returns  NULL: it belongs to no route that has one */
+static struct route_stats *find_stats(struct compute *c, const struct task *task)
 {
-    if (route->index >= c->settings->limit_routes || c->part.routes[route->index].name[0])
-        return;
-    struct route_stats *stats = &c->part.routes[route->index];
-    (void)snprintf(stats->name, sizeof stats->name, "%s %s", route->method, route->pattern);
+    if (task->kind != TASK_REQUEST || task->route >= c->settings->limit_routes ||
+        task->route >= router_count(c->app->router))
+        return NULL;
+    struct route_stats *stats = &c->part.routes[task->route];
+    const struct route *route = router_route(c->app->router, task->route);
+    _Atomic uint32_t *n = &c->part.head->n_account_routes;
+    if (stats->name[0] == '\0')
+        (void)snprintf(stats->name, sizeof stats->name, "%s %s", route->method, route->pattern);
+    if (task->route >= atomic_load_explicit(n, memory_order_relaxed))
+        atomic_store_explicit(n, task->route + 1U, memory_order_relaxed);
+    return stats;
 }
 
 static void enter_app(struct hand *h)
 {
-    name_route(h->c, h->ex->req.match.route);
+    (void)find_stats(h->c, h->task); /* the master knows it by that, should it die */
     struct request_entry *entry = &h->c->part.head->current;
     entry_fill(entry, &h->ex->req);
     crash_set_request(&h->ex->req);
@@ -270,25 +277,6 @@ static int run_handler(struct hand *h)
 
 /* ---- the end ---- */
 
-static uint64_t us_of(struct timeval t)
-{
-    return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_usec;
-}
-
-static void account(const struct hand *h, struct task_reply *reply)
-{
-    struct rusage now;
-    uint64_t now_us = clock_now_us();
-    if (getrusage(RUSAGE_SELF, &now) < 0)
-        now = h->before;
-    reply->wait_us = h->taken_us > h->task->queued_us ? h->taken_us - h->task->queued_us : 0;
-    reply->wall_us = now_us > h->taken_us ? now_us - h->taken_us : 0;
-    reply->cpu_us = us_of(now.ru_utime) + us_of(now.ru_stime) - us_of(h->before.ru_utime) -
-                    us_of(h->before.ru_stime);
-    reply->peak_bytes = (uint64_t)now.ru_maxrss * 1024U;
-    reply->faults = (uint64_t)(now.ru_minflt - h->before.ru_minflt);
-}
-
 /* Somebody else has answered for it, and this process is about to be killed. */
 _Noreturn static void await_kill(void)
 {
@@ -299,10 +287,11 @@ _Noreturn static void await_kill(void)
 static void finish(struct hand *h, struct compute_answer *answer)
 {
     struct compute *c = h->c;
-    account(h, &answer->frame.reply);
+    measure_end(&h->measure, h->task, &answer->frame.reply);
     if (!task_yield(c->part.task, h->task->id))
         await_kill();
     web_count(&c->part.head->tasks, 1);
+    measure_note(&c->part, find_stats(c, h->task), &answer->frame.reply);
     atomic_store_explicit(&c->part.head->copied, c->reply.copied, memory_order_relaxed);
     int rc = compute_reply_send(h->inbox_fd, &answer->frame, answer->file_fd);
     if (rc < 0 && rc != -EPIPE) {
@@ -373,13 +362,13 @@ int compute_task_run(struct compute *c, const struct task *task, int fds[2])
                      .task = task,
                      .inbox_fd = fds[0],
                      .spool_fd = fds[1],
-                     .record = task_record(&c->segment, task->id),
-                     .taken_us = clock_now_us()};
-    c->env.now_us = h.taken_us;
-    (void)getrusage(RUSAGE_SELF, &h.before);
+                     .record = task_record(&c->segment, task->id)};
+    measure_begin(&h.measure, c->part.task, task);
+    c->env.now_us = h.measure.taken_us;
     if (!task_claim(c->part.task, task->id))
         await_kill();
-    if (!h.record || !task_is_wanted(h.record, task->id) || task_is_hopeless(task, h.taken_us))
+    if (!h.record || !task_is_wanted(h.record, task->id) ||
+        task_is_hopeless(task, h.measure.taken_us))
         compute_reply_fail(&c->reply, task->id, TASK_DROPPED, 0, &answer);
     else if (task->kind == TASK_REQUEST)
         rc = run_request(&h, &answer);

@@ -110,6 +110,8 @@ void desk_give_up(struct desk_slot *slot, int status, const char *why)
         offload_give_up(slot, status == 504 ? -ETIMEDOUT : -EIO);
         return;
     }
+    if (slot->ex && !slot->ex->used)
+        desk_account(slot->ex, status == 504 ? "timeout" : "killed", NULL);
     slot->is_broken = slot->is_stream;
     desk_end_task(slot);
     if (slot->ex && slot->is_stream)
@@ -192,6 +194,24 @@ bool desk_admit(struct desk *d, int index, int n, uint64_t deadline_us, uint64_t
     else if ((uint32_t)n <= pool->queue.limit / 2)
         pool->is_full = false;
     return !why;
+}
+
+void desk_account(struct exchange *ex, const char *end, const struct account_used *used)
+{
+    static const struct account_used none;
+    struct access_task *task = arena_alloc(&ex->arena, sizeof *task);
+    if (!task)
+        return; /* its line lacks it */
+    const struct account_used *u = used ? used : &none;
+    *task = (struct access_task){.end = end,
+                                 .is_measured = used != NULL,
+                                 .wait_us = u->wait_us,
+                                 .wall_us = u->wall_us,
+                                 .cpu_us = u->cpu_us,
+                                 .faults = u->faults,
+                                 .peak_bytes = u->peak_bytes};
+    ex->used = task;
+    ex->has_more = true;
 }
 
 void desk_log(const char *event, const struct desk_slot *slot, const char *reason)

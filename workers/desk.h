@@ -18,13 +18,15 @@
 
 #define DESK_NO_SEAT UINT32_MAX
 
+struct account_used;
 struct offload;
 
 /* A task of this worker's. */
 struct desk_slot {
     struct desk *desk;
-    uint64_t id;          /* 0: free */
-    struct exchange *ex;  /* that waits for what comes next; NULL: nobody waits */
+    uint64_t id;              /* 0: free */
+    struct exchange *ex;      /* that waits for what comes next; NULL: nobody waits */
+    struct exchange *streams; /* whose stream it is, while that is lent; NULL */
     struct offload *call; /* of a handler's (workers/offload.h), while it is out; NULL: a request */
     struct handover put;
     uint64_t deadline_us;
@@ -135,6 +137,10 @@ void desk_set_retry(struct exchange *ex, uint64_t wait_us);
 
 /* How long a task would wait in a pool behind n others, as far as is known. */
 uint64_t desk_wait_us(const struct desk *d, int pool, int n);
+
+/* For the access log: how the task of an exchange ended, and what it has used; NULL: that is not
+ * known. end: static text */
+void desk_account(struct exchange *ex, const char *end, const struct account_used *used);
 
 /* A line of the log about a task. */
 void desk_log(const char *event, const struct desk_slot *slot, const char *reason);

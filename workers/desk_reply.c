@@ -141,6 +141,7 @@ static void end_stream(void *arg)
 {
     struct desk_slot *slot = arg;
     slot->is_lent = false;
+    slot->streams = NULL;
     take_parts(slot);
     if (slot->is_out)
         desk_abandon(slot);
@@ -162,6 +163,7 @@ static void begin_stream(struct desk_slot *slot)
     res->done = end_stream;
     res->done_arg = slot;
     slot->is_lent = slot->is_stream = true;
+    slot->streams = slot->ex;
     desk_turn_in(slot);
 }
 
@@ -235,6 +237,14 @@ static void fail_by_reply(struct desk_slot *slot, const struct task_reply *reply
     desk_fail(slot, reply->error == ENOMEM ? 503 : 500, NULL);
 }
 
+static void note_used(const struct desk_slot *slot, const struct task_reply *reply)
+{
+    struct exchange *ex = slot->ex ? slot->ex : slot->streams;
+    struct account_used used = task_used(reply);
+    if (ex)
+        desk_account(ex, account_names[task_end_of(reply)], &used);
+}
+
 static void take_last_word(struct desk_slot *slot, int fd)
 {
     const struct task_reply *reply = &slot->desk->frame.reply;
@@ -244,6 +254,7 @@ static void take_last_word(struct desk_slot *slot, int fd)
         admission_note(&d->times[slot->subject], reply->wall_us, d->web->env.now_us);
     }
     breakers_hear_reply(slot, reply);
+    note_used(slot, reply);
     if (slot->call) {
         fd_close(&fd);
         offload_take(slot);

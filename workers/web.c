@@ -244,6 +244,14 @@ static struct str find_response_header(void *context, struct str name)
     return field ? field->value : (struct str){0};
 }
 
+/* Of a request of the compute lane; what nothing was said of ended with its client. */
+static const struct access_task *task_of(const struct rmd_request *req)
+{
+    static const struct access_task cancelled = {.end = "cancelled"};
+    const struct exchange *ex = exchange_of(req);
+    return !ex->is_task ? NULL : ex->used ? ex->used : &cancelled;
+}
+
 static void log_access(struct web *web, struct rmd_request *req, struct rmd_response *res)
 {
     uint64_t now_us = clock_now_us();
@@ -265,6 +273,7 @@ static void log_access(struct web *web, struct rmd_request *req, struct rmd_resp
         .wall_us = (int64_t)now_us + web->wall_offset_us,
         .pid = getpid(),
         .trace_id = access_has_trace(web->access) ? request_trace_id(req) : (struct str){0},
+        .task = task_of(req),
         .request_header = find_request_header,
         .response_header = find_response_header,
         .context = req,

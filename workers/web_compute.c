@@ -296,6 +296,7 @@ static bool refuse_poison(struct desk *d, struct exchange *ex)
     log_warn("request refused: it is poison", "route=\"%s\" trace=%s", rmd_route_pattern(&ex->req),
              rmd_trace_id(&ex->req));
     int status = judge_loss(d, d->pool_of[ex->req.match.route->index], ex, loss, &why);
+    desk_account(ex, "refused", NULL);
     away_fail(ex, status, why);
     return true;
 }
@@ -315,6 +316,7 @@ static void hand_over(struct desk *d, struct exchange *ex)
         if (!breakers_enter(slot, &wait_us)) { /* it has opened, or is being tried, since then */
             desk_free_slot(slot);
             desk_set_retry(ex, wait_us);
+            desk_account(ex, "refused", NULL);
             away_fail(ex, 503, NULL);
             return;
         }
@@ -324,6 +326,7 @@ static void hand_over(struct desk *d, struct exchange *ex)
         desk_tell_full(d, index, rc == -EAGAIN ? "its queue is full" : strerror(-rc));
         if (slot)
             desk_free_slot(slot);
+        desk_account(ex, "refused", NULL);
         away_fail(ex, 503, NULL);
         return;
     }
@@ -361,11 +364,12 @@ void web_compute_send(struct web *web, struct exchange *ex)
 bool web_compute_recall(struct web *web, struct exchange *ex)
 {
     struct desk_slot *slot = ex->task;
-    (void)web;
     if (!slot || slot->ex != ex)
         return false; /* it has been turned in */
     slot->ex = NULL;
     ex->task = NULL;
+    if (!ex->used)
+        desk_account(ex, slot->deadline_us <= web->env.now_us ? "timeout" : "cancelled", NULL);
     if (!slot->is_lent) /* else its connection ends with it: end_stream() */
         desk_abandon(slot);
     return true;
@@ -413,9 +417,19 @@ static void go_again(struct desk_slot *slot)
     slot->ex = NULL;
     ex->task = NULL;
     ex->is_second = true;
+    ex->used = NULL;
     desk_end_task(slot);
     desk_free_slot(slot);
     hand_over(d, ex);
+}
+
+/* What it had used by then, as the master found out. */
+static void note_lost(const struct desk_slot *slot, const struct msg *msg)
+{
+    struct exchange *ex = slot->ex ? slot->ex : slot->streams;
+    bool is_known = msg->about > 0 && msg->about < TASK_LOSSES;
+    if (ex && is_known)
+        desk_account(ex, account_names[ACCOUNT_CRASH + msg->about - TASK_LOSS_CRASH], &msg->used);
 }
 
 void web_compute_on_lost(struct web *web, const struct msg *msg)
@@ -430,6 +444,7 @@ void web_compute_on_lost(struct web *web, const struct msg *msg)
         offload_give_up(slot, offload_judge((enum task_loss)msg->about));
         return;
     }
+    note_lost(slot, msg);
     report_deadly(slot, (enum task_loss)msg->about);
     if (may_go_again(slot, (enum task_loss)msg->about)) {
         go_again(slot);

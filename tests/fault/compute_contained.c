@@ -107,7 +107,7 @@ static void garbage_in_every_socket_hurts_only_its_writer(void **state)
 {
     (void)state;
     static const char *const targets[] = {"/write-garbage", "/write-garbage?n=96",
-                                          "/write-garbage?n=232", "/write-garbage?n=256",
+                                          "/write-garbage?n=272", "/write-garbage?n=256",
                                           "/write-garbage?n=0"};
     struct server *s = start("compute.workers=1", "strict=no");
     struct load *load = load_start(server_address(s, 0), 4, "/", "hello\n");

@@ -175,6 +175,20 @@ static void access_renders_what_is_absent(void **state)
                         "18446744073709.551615 18446744073709551615");
 }
 
+static void access_renders_what_a_task_has_used(void **state)
+{
+    (void)state;
+    static const char format[] = "%({task_end}x)s %({task_wait_us}x)s %({task_wall_us}x)s "
+                                 "%({task_cpu_us}x)s %({task_faults}x)s %({task_peak_bytes}x)s";
+    struct access_task task = {"crash", true, 1, 2, 3, 4, 5};
+    struct access_entry entry = {0};
+    assert_string_equal(render(format, &entry), "- - - - - -");
+    entry.task = &task;
+    assert_string_equal(render(format, &entry), "crash 1 2 3 4 5");
+    task.is_measured = false;
+    assert_string_equal(render(format, &entry), "crash - - - - -");
+}
+
 static void access_renders_time_in_the_local_zone(void **state)
 {
     (void)state;
@@ -450,6 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(access_renders_every_atom),
         cmocka_unit_test(access_renders_what_is_absent),
+        cmocka_unit_test(access_renders_what_a_task_has_used),
         cmocka_unit_test(access_renders_time_in_the_local_zone),
         cmocka_unit_test(access_takes_the_user_but_nothing_of_the_password),
         cmocka_unit_test(access_escapes_whatever_a_peer_can_choose),

@@ -94,6 +94,14 @@ static void json_line_says_null_of_what_is_not_there(void **state)
     entry.note = STR("killed: \"silent\"");
     const char *line = render(&entry, ACCESS_LINE_MIN);
     assert_non_null(strstr(line, ",\"pid\":1,\"note\":\"killed: \\\"silent\\\"\"}"));
+    struct access_task task = {"memory", true, 1, 2, 3, 4, 5};
+    entry.task = &task;
+    assert_non_null(strstr(render(&entry, ACCESS_LINE_MIN),
+                           ",\"pid\":1,\"task_end\":\"memory\",\"task_wait_us\":1,"
+                           "\"task_wall_us\":2,\"task_cpu_us\":3,\"task_faults\":4,"
+                           "\"task_peak_bytes\":5,\"note\""));
+    task.is_measured = false;
+    assert_non_null(strstr(render(&entry, ACCESS_LINE_MIN), "\"task_peak_bytes\":null,\"note\""));
 }
 
 /* The format word leads here. */
@@ -159,6 +167,9 @@ static void json_line_takes_the_largest_numbers(void **state)
     struct fields fields = {entry.target, entry.target, STR("Basic OnNlY3JldA==")};
     entry.request_header = find_request;
     entry.context = &fields;
+    const struct access_task task = {"cpu_limit", true,       UINT64_MAX, UINT64_MAX,
+                                     UINT64_MAX,  UINT64_MAX, UINT64_MAX};
+    entry.task = &task;
     const char *line = render(&entry, ACCESS_LINE_MIN);
     assert_non_null(strstr(line, "\"time\":\"9999-12-31T23:59:59.999Z\""));
     assert_non_null(strstr(line, "\"bytes\":18446744073709551615,"));
@@ -174,7 +185,7 @@ static void json_line_that_does_not_fit_is_cut_in_its_longest_strings(void **sta
     struct access_entry entry = usual_entry(&fields);
     entry.target = entry.path = str_make(target, sizeof target);
     static char value[sizeof target + 1];
-    static const size_t caps[] = {ACCESS_LINE_MIN, 1024, 4096, 16384, 65536};
+    static const size_t caps[] = {ACCESS_LINE_MIN, 2048, 4096, 16384, 65536};
     for (size_t i = 0; i < sizeof caps / sizeof caps[0]; i++) {
         bool has_room = caps[i] > 2 * sizeof target + 1000;
         const char *line = render(&entry, caps[i]);

@@ -116,6 +116,50 @@ static void a_name_without_an_end_is_cut(void **state)
     totals_fini(&totals);
 }
 
+static void tasks_add_up_by_route_and_pool(void **state)
+{
+    (void)state;
+    static const struct account_used used = {.cpu_us = 5, .peak_bytes = 70};
+    struct totals totals, sums;
+    struct corpse corpse;
+    assert_int_equal(totals_init(&totals, 4), 0);
+    assert_int_equal(totals_init(&sums, 4), 0);
+    corpse_make(&corpse);
+    corpse_count(&corpse, 1, "GET /heavy", 0, 0);
+    corpse.head.tasks = 3;
+    corpse.head.n_account_routes = UINT32_MAX; /* which is not believed */
+    account_note(&corpse.head.account, ACCOUNT_ANSWERED, &used);
+    account_note(&corpse.routes[1].account, ACCOUNT_ANSWERED, &used);
+    totals_add_tasks(&totals, &corpse.part, N_ROUTES, "default");
+    totals_count_lost(&totals, "GET /heavy", "default", ACCOUNT_CRASH, &used);
+    totals_count_lost(&totals, "", "other", ACCOUNT_MEMORY, &used);
+    for (int round = 0; round < 2; round++) { /* room for status is used again and again */
+        totals_clear(&sums);
+        totals_add_tasks(&sums, &corpse.part, N_ROUTES, "default");
+        totals_add_totals(&sums, &totals);
+    }
+    assert_int_equal(sums.tasks, 6);
+    const struct account_sums *route = &totals_find(&sums, "GET /heavy")->account;
+    assert_int_equal(route->numbers[ACCOUNT_ANSWERED], 2);
+    assert_int_equal(route->numbers[ACCOUNT_CRASH], 1);
+    assert_int_equal(route->numbers[ACCOUNT_CPU_US], 15);
+    assert_int_equal(route->numbers[ACCOUNT_PEAK_BYTES], 70);
+    assert_int_equal(totals_find_pool(&sums, "default")->account.numbers[ACCOUNT_CPU_US], 15);
+    assert_int_equal(totals_find_pool(&sums, "other")->account.numbers[ACCOUNT_MEMORY], 1);
+    assert_null(totals_find_pool(&sums, "none"));
+    for (int i = 0; i < 2 * TOTALS_POOLS; i++) { /* of ever new names the last are together */
+        char name[16];
+        (void)snprintf(name, sizeof name, "p%d", i);
+        totals_count_lost(&sums, "", name, ACCOUNT_MEMORY, &used);
+    }
+    assert_int_equal(sums.n_pools, TOTALS_POOLS);
+    assert_int_equal(totals_find_pool(&sums, "other")->account.numbers[ACCOUNT_MEMORY], 1);
+    assert_int_equal(sums.pools[TOTALS_POOLS - 1].account.numbers[ACCOUNT_MEMORY],
+                     2 * TOTALS_POOLS - (TOTALS_POOLS - 3));
+    totals_fini(&totals);
+    totals_fini(&sums);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +167,7 @@ int main(void)
         cmocka_unit_test(routes_are_known_by_name_not_by_index),
         cmocka_unit_test(names_without_room_are_counted_together),
         cmocka_unit_test(a_name_without_an_end_is_cut),
+        cmocka_unit_test(tasks_add_up_by_route_and_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

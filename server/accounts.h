@@ -1,0 +1,17 @@
+/* What the task of a dead compute worker has used. */
+#ifndef REMUDA_SERVER_ACCOUNTS_H
+#define REMUDA_SERVER_ACCOUNTS_H
+
+#include <stdbool.h>
+
+#include "server/herd.h"
+
+/* Of a compute worker that was reaped with a task in hand that it had not finished.
+ * Returns  false: it had none */
+bool accounts_of(const struct herd *herd, const struct seat *seat, struct account_used *out_used)
+    __attribute__((warn_unused_result));
+
+/* Adds that to the totals of route and pool. lost: of tasks_tell_loss(); `used` is filled in */
+void accounts_bury(struct herd *herd, const struct seat *seat, struct msg *lost);
+
+#endif

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/fd.h"
 
 #define MSG_MAGIC 0x52454d55U /* "REMU" */
@@ -67,7 +68,8 @@ struct msg msg_make(enum msg_type type)
 
 int msg_send(int channel_fd, const struct msg *msg, const int *fds, size_t n_fds)
 {
-    return fd_send(channel_fd, msg, sizeof *msg, fds, n_fds);
+    int failure = FAULT("msg.send");
+    return failure ? -failure : fd_send(channel_fd, msg, sizeof *msg, fds, n_fds);
 }
 
 static int is_known(const struct msg *msg, ssize_t bytes, int is_master)

@@ -3,9 +3,9 @@
  * What a web worker is told about a death it may find out long before: it reads its inbox empty
  * first, and sends what it has of the dead one's answers. A web worker that died itself holds
  * nothing. Of its own slice only compute workers read, and only while they have a task of it in
- * hand: so its slice is emptied when none has, and it is looked again afterwards, since one may
- * have taken such a task out of the queue meanwhile. What is taken later finds an empty record, and
- * is dropped unrun.
+ * hand. So when none has, its records are emptied, and then it is looked again: who took such a
+ * task before is seen now, in its seat, and who takes one later finds no record, and drops it
+ * unrun. Only then the rest is emptied, so that no handler ever reads a body while it vanishes.
  *
  * Giving memory back takes a moment for each MiB, so a turn does a part. */
 #include "server/graves.h"
@@ -21,9 +21,12 @@
 #include "ipc/segment.h"
 #include "ipc/task.h"
 #include "server/herd.h"
+#include "server/tasks.h"
 
 #define CLEAR_BYTES (UINT64_C(4) << 20) /* a turn; 3 ms (ipc/segment.h) */
 #define LOOK_AGAIN_US (20 * CLOCK_US_PER_MS)
+#define LOOK_SELDOM_US CLOCK_US_PER_S /* at a task that is finished though its asker is dead */
+#define SPARE_GRAVES 8U               /* of a pool, besides two for each of its workers: a guess */
 
 int graves_init(struct graves *graves, uint32_t n_seats)
 {
@@ -77,11 +80,11 @@ static bool is_awaiting(const struct graves *graves, uint32_t seat)
 
 /* ---- who may hold something ---- */
 
-/* One that has not begun to serve has asked for nothing yet. */
+/* One that has never been ready has asked for nothing. */
 static bool may_hold(const struct seat *web, const struct seat *dead)
 {
-    return web->role == ROLE_WEB && web->generation == dead->generation &&
-           web->phase >= SEAT_READY && web->phase < SEAT_LOST;
+    return web->role == ROLE_WEB && web->generation == dead->generation && web->ready_us != 0 &&
+           web->phase < SEAT_LOST;
 }
 
 /* Has a compute worker a task of this web worker in hand? */
@@ -99,11 +102,12 @@ static bool is_read(const struct herd *herd, const struct seat *web)
     return false;
 }
 
-static void let_go_of_all(struct herd *herd, uint32_t web)
+void graves_forget(struct herd *herd, const struct seat *web)
 {
     for (uint32_t i = 0; herd->graves.n_open > 0 && i < herd->slots.n_used; i++)
         if (herd->slots.seats[i].phase == SEAT_BURIED)
-            put(&herd->graves, herd->graves.awaits, i, web, false);
+            put(&herd->graves, herd->graves.awaits, i, web->number, false);
+    herd->graves.due_us = herd->now_us;
 }
 
 bool graves_open(struct herd *herd, struct seat *seat, const struct msg *lost)
@@ -112,10 +116,10 @@ bool graves_open(struct herd *herd, struct seat *seat, const struct msg *lost)
     struct grave *grave = &graves->items[seat->number];
     const struct generation *g = herd_generation(herd, seat);
     if (seat->role == ROLE_WEB)
-        let_go_of_all(herd, seat->number);
+        graves_forget(herd, seat);
     if (!pools_are_used(&g->pools) || (seat->role != ROLE_WEB && seat->role != ROLE_COMPUTE))
         return false;
-    *grave = (struct grave){0};
+    *grave = (struct grave){.wait_us = LOOK_AGAIN_US};
     memset(row(graves, graves->told, seat->number), 0, graves->n_words * sizeof(uint64_t));
     memset(row(graves, graves->awaits, seat->number), 0, graves->n_words * sizeof(uint64_t));
     for (uint32_t i = 0; seat->role == ROLE_COMPUTE && i < herd->slots.n_used; i++)
@@ -149,17 +153,74 @@ bool graves_hear(struct herd *herd, const struct seat *web, const struct msg *ms
     return true;
 }
 
+/* ---- how many there may be ---- */
+
+/* Who has not let go of one of this pool's, for the log; NULL: it is being emptied. */
+static const struct seat *find_holder(const struct herd *herd, const struct seat *dead)
+{
+    for (uint32_t w = 0; w < herd->slots.n_used; w++)
+        if (has(&herd->graves, herd->graves.awaits, dead->number, w))
+            return &herd->slots.seats[w];
+    return NULL;
+}
+
+static void tell_full(struct graves *graves, const struct herd *herd, const struct seat *dead,
+                      uint32_t n)
+{
+    const struct seat *holder = find_holder(herd, dead);
+    const struct generation *g = herd_generation(herd, dead);
+    if (graves->told_full >> dead->pool & 1U)
+        return;
+    graves->told_full |= UINT32_C(1) << dead->pool;
+    log_warn("compute worker not hired",
+             "pool=%s why=\"web workers still hold answers of %" PRIu32
+             " dead ones\" one_of_them=%d does=\"wait until they have let go\"",
+             pools_name(&g->pools, dead->pool), n, holder ? (int)holder->pid : 0);
+}
+
+bool graves_are_full(struct herd *herd, const struct generation *g, int pool)
+{
+    struct graves *graves = &herd->graves;
+    const struct seat *dead = NULL;
+    uint32_t n = 0;
+    uint32_t n_all = 0;
+    for (uint32_t i = 0; graves->n_open > 0 && i < herd->slots.n_used; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (seat->phase != SEAT_BURIED || seat->role != ROLE_COMPUTE)
+            continue;
+        n_all++;
+        if (seat->generation != g->number || seat->pool != pool)
+            continue;
+        n++;
+        dead = seat;
+    }
+    uint32_t n_workers = g->pools.items[pool].n_workers;
+    if (n <= n_workers)
+        graves->told_full &= ~(UINT32_C(1) << pool);
+    if (n < 2 * n_workers + SPARE_GRAVES && n_all < POOLS_WORKERS_MAX)
+        return false;
+    if (dead)
+        tell_full(graves, herd, dead, n);
+    return true;
+}
+
 /* ---- turns ---- */
 
-/* Returns false: not yet, its channel is full */
+/* Was it heard, or will it never be? A channel without a reader is a dying worker's, which owes
+ * nobody an answer; what the kernel had no memory for goes again. */
+static bool is_settled(int rc)
+{
+    return rc == 0 || rc == -EPIPE || rc == -ECONNRESET;
+}
+
+/* Returns false: not yet */
 static bool tell_lost(struct herd *herd, struct grave *grave)
 {
     const struct seat *asker = slots_find_occupant(&herd->slots, grave->asker, grave->epoch);
     if (grave->lost.type == 0)
         return true;
-    /* A channel without a reader is a dying worker's, which owes nobody an answer. */
     if (asker && asker->role == ROLE_WEB && asker->channel_fd >= 0 &&
-        msg_send(asker->channel_fd, &grave->lost, NULL, 0) == -EAGAIN)
+        !is_settled(msg_send(asker->channel_fd, &grave->lost, NULL, 0)))
         return false;
     grave->lost.type = 0;
     return true;
@@ -170,7 +231,7 @@ static bool tell_gone(const struct seat *web, const struct seat *dead)
     struct msg msg = msg_make(MSG_GONE);
     msg.seat = dead->number;
     msg.epoch = dead->epoch;
-    return web->channel_fd < 0 || msg_send(web->channel_fd, &msg, NULL, 0) != -EAGAIN;
+    return web->channel_fd < 0 || is_settled(msg_send(web->channel_fd, &msg, NULL, 0));
 }
 
 /* Returns whether everybody was told. */
@@ -190,19 +251,45 @@ static bool tell_all(struct herd *herd, const struct seat *dead)
     return is_told;
 }
 
+/* A part of its slice; one part a turn, whoever else waits for it. Returns whether all is done */
+static bool clear_part(struct herd *herd, const struct seat *seat, uint64_t bytes, bool is_all)
+{
+    const struct pools *pools = &herd_generation(herd, seat)->pools;
+    if (herd->graves.has_cleared)
+        return false;
+    herd->graves.has_cleared = true;
+    int rc = segment_clear(pools->segment_fd, pools->slice_bytes, seat->number, bytes);
+    if (rc < 0) /* what was there can be read by its next occupant, of the same app */
+        log_warn("slice not cleared", "seat=%" PRIu32 " why=\"%s\"", seat->number, strerror(-rc));
+    return rc <= 0 || !is_all;
+}
+
+/* From now on who takes a task of this dead web worker drops it. Its records lie where its slice
+ * begins. */
+static bool clear_records(struct herd *herd, const struct seat *seat, struct grave *grave)
+{
+    uint64_t bytes = (uint64_t)herd->board.n_inflight * sizeof(struct task_record);
+    grave->is_forgotten = grave->is_forgotten || clear_part(herd, seat, bytes, false);
+    return grave->is_forgotten;
+}
+
 /* Returns whether its slice is empty, or will be nobody's: when no other process of its generation
  * can be made any more, the segment soon goes as a whole. */
 static bool clear(struct herd *herd, const struct seat *seat, struct grave *grave)
 {
     const struct generation *g = herd_generation(herd, seat);
-    const struct pools *pools = &g->pools;
-    if (grave->is_cleared || (g->leaves_us != 0 && herd_count_web(herd, g) == 0))
+    if (g->leaves_us != 0 && herd_count_web(herd, g) == 0)
         return true;
-    int rc = segment_clear(pools->segment_fd, pools->slice_bytes, seat->number, CLEAR_BYTES);
-    if (rc < 0) /* what was there can be read by its next occupant, of the same app */
-        log_warn("slice not cleared", "seat=%" PRIu32 " why=\"%s\"", seat->number, strerror(-rc));
-    grave->is_cleared = rc <= 0;
+    grave->is_cleared = grave->is_cleared || clear_part(herd, seat, CLEAR_BYTES, true);
     return grave->is_cleared;
+}
+
+/* When to look again at what nobody will tell the end of: seldom, once it takes long. */
+static uint64_t look_later(const struct herd *herd, struct grave *grave)
+{
+    uint64_t wait_us = grave->wait_us;
+    grave->wait_us = 2 * wait_us < LOOK_SELDOM_US ? 2 * wait_us : LOOK_SELDOM_US;
+    return herd->now_us + wait_us;
 }
 
 /* Returns when to look at it again. */
@@ -213,12 +300,17 @@ static uint64_t tend(struct herd *herd, struct seat *seat)
         return herd->now_us + LOOK_AGAIN_US;
     if (is_awaiting(&herd->graves, seat->number))
         return SEAT_NEVER; /* LET_GO, or a death, will be heard */
-    if (seat->role == ROLE_WEB && is_read(herd, seat))
-        return herd->now_us + LOOK_AGAIN_US;
+    if (seat->role == ROLE_WEB) {
+        tasks_abandon(herd, seat); /* one may have been taken just before it died */
+        if (is_read(herd, seat))
+            return look_later(herd, grave);
+        if (!clear_records(herd, seat, grave))
+            return herd->now_us;
+        if (is_read(herd, seat))
+            return look_later(herd, grave);
+    }
     if (!clear(herd, seat, grave))
         return herd->now_us;
-    if (seat->role == ROLE_WEB && is_read(herd, seat))
-        return herd->now_us + LOOK_AGAIN_US;
     herd->graves.n_open--;
     herd_release(herd, seat);
     return SEAT_NEVER;
@@ -230,6 +322,7 @@ void graves_turn(struct herd *herd)
     if (graves->n_open == 0 || graves->due_us > herd->now_us)
         return;
     graves->due_us = SEAT_NEVER;
+    graves->has_cleared = false;
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         if (herd->slots.seats[i].phase != SEAT_BURIED)
             continue;

@@ -9,14 +9,17 @@
 
 #include "ipc/msg.h"
 
+struct generation;
 struct herd;
 struct seat;
 
 struct grave {
-    struct msg lost; /* MSG_TASK_LOST that is owed to who asked; type 0: none is */
-    uint32_t asker;  /* seat of that, */
-    uint32_t epoch;  /* and its occupant */
-    bool is_cleared;
+    struct msg lost;   /* MSG_TASK_LOST that is owed to who asked; type 0: none is */
+    uint32_t asker;    /* seat of that, */
+    uint32_t epoch;    /* and its occupant */
+    uint64_t wait_us;  /* until it is looked again whether a task of its is in hand */
+    bool is_forgotten; /* a web worker's: its records are gone */
+    bool is_cleared;   /* and all else */
 };
 
 struct graves {
@@ -24,9 +27,11 @@ struct graves {
     uint64_t *awaits;    /* bit w of row s: web worker in seat w has not let go of seat s, … */
     uint64_t *told;      /* … and it knows that s is dead */
     uint32_t n_seats;
-    uint32_t n_words; /* of a row */
-    uint32_t n_open;  /* seats in SEAT_BURIED */
-    uint64_t due_us;  /* look at them again then; SEAT_NEVER: only when something happens */
+    uint32_t n_words;   /* of a row */
+    uint32_t n_open;    /* seats in SEAT_BURIED */
+    uint64_t due_us;    /* look at them again then; SEAT_NEVER: only when something happens */
+    uint32_t told_full; /* bits of pools of which the log says that they have too many */
+    bool has_cleared;   /* memory was given back in this turn */
 };
 
 /* Returns 0; -ENOMEM */
@@ -40,6 +45,13 @@ bool graves_open(struct herd *herd, struct seat *seat, const struct msg *lost);
 
 /* A web worker has let go of a dead one. Returns false: it may not say that */
 bool graves_hear(struct herd *herd, const struct seat *web, const struct msg *msg);
+
+/* A web worker is gone, however it went: it holds nothing. */
+void graves_forget(struct herd *herd, const struct seat *web);
+
+/* Are so many of a pool's dead not let go of that it gets no more workers for the time being? Each
+ * holds a seat, and up to a slice of memory. Says so in the log, once. pool is in use */
+bool graves_are_full(struct herd *herd, const struct generation *g, int pool);
 
 /* Tells what is owed, empties slices, frees seats. */
 void graves_turn(struct herd *herd);

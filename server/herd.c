@@ -315,6 +315,8 @@ static void relieve(struct herd *herd, struct seat *seat)
 
 void herd_release(struct herd *herd, struct seat *seat)
 {
+    if (seat->role == ROLE_WEB)
+        graves_forget(herd, seat);
     int rc = scoreboard_clear(&herd->board, herd->board_fd, seat->number);
     if (rc < 0) /* its next occupant starts with counts that are not its own */
         log_warn("seat not cleared", "seat=%" PRIu32 " why=\"%s\"", seat->number, strerror(-rc));

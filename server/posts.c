@@ -13,7 +13,8 @@
 #include "server/cli.h"
 #include "server/daemon.h"
 
-#define RETRY_US (10 * CLOCK_US_PER_MS) /* a loader that is busy takes orders again by then */
+#define RETRY_US (10 * CLOCK_US_PER_MS)   /* a loader that is busy takes orders again by then */
+#define CROWDED_US (20 * CLOCK_US_PER_MS) /* then it is looked again who has let go of the dead */
 
 /* Who was to come next has the post to itself; else nobody has it. */
 void posts_succeed(struct post *post)
@@ -129,6 +130,10 @@ static bool fill_post(struct herd *herd, struct generation *g, struct post *post
     struct err err;
     if (post->seat || post->due_us > herd->now_us)
         return true;
+    if (post->role == ROLE_COMPUTE && graves_are_full(herd, g, post->pool)) {
+        post->due_us = herd->now_us + CROWDED_US;
+        return true;
+    }
     int rc = generation_hire_worker(g, post, means, &err);
     if (rc == -EAGAIN) {
         herd->due_us = herd->now_us + RETRY_US;

@@ -153,6 +153,10 @@ static void begin(struct renew *renew, struct herd *herd, struct post *post)
     struct generation *g = herd->current;
     struct generation_means means = {&herd->slots, herd->logs, herd->board_fd, herd->now_us};
     struct err err;
+    if (post->role == ROLE_COMPUTE && graves_are_full(herd, g, post->pool)) {
+        renew->due_us = herd->now_us + CLOCK_US_PER_S;
+        return;
+    }
     int rc = generation_hire_worker(g, post, &means, &err);
     if (rc == -EAGAIN) {
         renew->due_us = herd->now_us + DECIDE_BACKOFF_US;

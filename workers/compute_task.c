@@ -354,6 +354,16 @@ static int run_call(struct hand *h, struct compute_answer *answer)
     return 0;
 }
 
+/* Does anybody wait for it? Of an asker that has died the record stands for a while, but nobody has
+ * its inbox to read any more. Where the pool says so, its tasks are finished all the same. */
+static bool is_wanted(const struct hand *h)
+{
+    struct pollfd inbox = {.fd = h->inbox_fd};
+    if (!h->record || !task_is_wanted(h->record, h->task->id))
+        return false;
+    return h->c->pool->on_disconnect == SETTING_ON_DISCONNECT_FINISH || poll(&inbox, 1, 0) <= 0;
+}
+
 int compute_task_run(struct compute *c, const struct task *task, int fds[2])
 {
     struct compute_answer answer;
@@ -367,8 +377,7 @@ int compute_task_run(struct compute *c, const struct task *task, int fds[2])
     c->env.now_us = h.measure.taken_us;
     if (!task_claim(c->part.task, task->id))
         await_kill();
-    if (!h.record || !task_is_wanted(h.record, task->id) ||
-        task_is_hopeless(task, h.measure.taken_us))
+    if (!is_wanted(&h) || task_is_hopeless(task, h.measure.taken_us))
         compute_reply_fail(&c->reply, task->id, TASK_DROPPED, 0, &answer);
     else if (task->kind == TASK_REQUEST)
         rc = run_request(&h, &answer);

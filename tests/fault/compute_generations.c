@@ -157,6 +157,29 @@ static void tasks_of_a_web_worker_that_is_killed_end_with_it(void **state)
     kill_the_asker(start("compute.on_disconnect=cancel"), "nobody waits for its task any more");
 }
 
+/* Run one after the other they would take minutes. One in another pool is finished, so all that
+ * belongs to the dead one stays where it is. */
+static void or_wait_for_a_worker_and_nobody_waits_for_them(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
+                         "compute.timeout=10m", "--set", "pools.other.on_disconnect=finish",
+                         "--set", "pools.other.workers=1", "--set", "routes.GET /auto.lane=compute",
+                         "--set", "routes.GET /auto.pool=other", NULL);
+    s->is_violent = true;
+    pid_t worker = compute_pid(s);
+    struct client *c = client_to(s);
+    client_send_text(c, "GET /auto?wait=100000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    control_wait_member(s, "compute_workers.1.state", "busy");
+    send_burns(s, 60000);
+    pid_t asker = (pid_t)lines_number(lines_find_last(&s->log, "worker ready"), "pid");
+    CHECK_EQ(kill(asker, SIGKILL), 0);
+    (void)server_wait_log(s, "compute worker died");
+    ask_again(s);
+    CHECK(compute_pid(s) != worker);
+}
+
 static void or_are_finished_where_the_pool_says_so(void **state)
 {
     (void)state;
@@ -278,6 +301,7 @@ SERVER_MAIN(SERVER_TEST(tasks_that_wait_are_finished_by_their_own_generation),
             SERVER_TEST(worker_of_a_generation_that_leaves_is_replaced_while_it_is_needed),
             SERVER_TEST(stop_waits_for_tasks),
             SERVER_TEST(tasks_of_a_web_worker_that_is_killed_end_with_it),
+            SERVER_TEST(or_wait_for_a_worker_and_nobody_waits_for_them),
             SERVER_TEST(or_are_finished_where_the_pool_says_so),
             SERVER_TEST(one_that_is_stopped_while_idle_is_found),
             SERVER_TEST(stream_of_a_generation_that_leaves_is_whole),

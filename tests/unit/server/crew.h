@@ -17,7 +17,7 @@
 
 #define NOW STAGE_NOW
 #define S UINT64_C(1000000)
-#define CREW_SEATS 8
+#define CREW_SEATS 24
 
 struct crew {
     struct settings *settings;

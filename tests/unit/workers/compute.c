@@ -213,6 +213,25 @@ static void what_nobody_wants_is_not_run(void **state)
     CHECK_EQ(got.reply.kind, TASK_DROPPED);
 }
 
+/* Its record stands, but nobody reads the inbox any more. */
+static void what_a_dead_asker_has_left_in_the_queue_is_not_run(void **state)
+{
+    (void)state;
+    int inbox[2];
+    int mine = world.inbox[1];
+    CHECK_EQ(task_open_inbox(&inbox[0], &inbox[1]), 0);
+    (void)kill(world.pid, SIGSTOP);
+    world.inbox[1] = inbox[1];
+    post("GET /crash", STR(""));
+    world.inbox[1] = mine;
+    fd_close(&inbox[0]);
+    fd_close(&inbox[1]);
+    (void)kill(world.pid, SIGCONT);
+    world.record = 1;
+    get("/hello/ann");
+    check_text_answer(200, "hello, ann, 2\n");
+}
+
 /* It had the time that such tasks take when it was queued, and hasn't any more. */
 static void what_has_too_little_time_left_is_not_run(void **state)
 {
@@ -398,6 +417,7 @@ int main(void)
         TEST(a_stream_that_nobody_takes_ends_when_it_is_cancelled),
         TEST(handlers_see_that_they_are_cancelled),
         TEST(what_nobody_wants_is_not_run),
+        TEST(what_a_dead_asker_has_left_in_the_queue_is_not_run),
         TEST(what_has_too_little_time_left_is_not_run),
         TEST(a_crash_leaves_its_task_on_record),
         TEST(exit_leaves_its_task_on_record),

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -94,6 +95,18 @@ static void *map(int fd, uint64_t bytes, int protection, off_t at)
     return base;
 }
 
+/* All slices, for reading: by a descriptor that can't do more, so that mprotect(2) can't make more
+ * of the mapping either, whoever calls it. Without /proc it is the one that can. */
+static void *map_all(int fd, uint64_t bytes)
+{
+    char path[32];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int read_fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *base = map(read_fd >= 0 ? read_fd : fd, bytes, PROT_READ, 0);
+    fd_close(&read_fd);
+    return base;
+}
+
 static uint64_t *new_bits(uint64_t n_pages)
 {
     return calloc((n_pages + WORD_BITS - 1) / WORD_BITS, sizeof(uint64_t));
@@ -112,7 +125,7 @@ int segment_map(int fd, uint32_t n_seats, uint64_t slice_bytes, uint32_t seat,
     if (rc < 0)
         return rc;
     struct segment s = {.slice_bytes = slice_bytes, .n_seats = n_seats, .seat = seat};
-    s.base = map(fd, n_seats * slice_bytes, PROT_READ, 0);
+    s.base = map_all(fd, n_seats * slice_bytes);
     if (s.base)
         s.slice.base = map(fd, slice_bytes, PROT_READ | PROT_WRITE, (off_t)(seat * slice_bytes));
     s.slice.n_pages = slice_bytes / SEGMENT_PAGE;

@@ -122,6 +122,14 @@ static void a_process_writes_its_own_slice_and_no_other(void **state)
                  SIGSEGV);
 }
 
+static void what_is_for_reading_stays_so(void **state)
+{
+    (void)state;
+    errno = 0;
+    CHECK(mprotect((void *)(uintptr_t)ours.base, SEGMENT_PAGE, PROT_READ | PROT_WRITE) < 0);
+    CHECK_EQ(errno, EACCES);
+}
+
 static void a_mapping_stays_without_the_descriptor(void **state)
 {
     (void)state;
@@ -595,6 +603,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_one_writes_all_read_at_the_same_reference),
         TEST(a_process_writes_its_own_slice_and_no_other),
+        TEST(what_is_for_reading_stays_so),
         TEST(a_mapping_stays_without_the_descriptor),
         TEST(nobody_can_change_its_size),
         TEST(what_is_not_the_segment_is_not_mapped),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -282,6 +283,15 @@ ssize_t fd_receive_from(int socket_fd, void *data, size_t cap, int fds[FD_PASS_M
                              .msg_controllen = sizeof control.bytes};
     *out_n_fds = 0;
     return receive_one(socket_fd, &message, fds, out_n_fds, out_pid, out_is_bereft);
+}
+
+int fd_lowest_free(int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return errno == EMFILE ? INT_MAX : 0;
+    (void)close(copy);
+    return copy;
 }
 
 bool fd_has_room(void)

@@ -62,4 +62,10 @@ ssize_t fd_receive_from(int socket_fd, void *data, size_t cap, int fds[FD_PASS_M
 /* May this process open another descriptor? Asks the kernel by opening one. */
 bool fd_has_room(void);
 
+/* The lowest number that is free, which is the one that the kernel gives next: as many descriptors
+ * are open at least.
+ * fd       any that is open
+ * Returns  0 …; INT_MAX none is free; 0 also when fd is not open */
+int fd_lowest_free(int fd);
+
 #endif

@@ -71,6 +71,8 @@ struct exchange {
     int wait_ms;                    /* what that producer returned */
     atomic_bool is_cancelled;       /* nobody waits for the answer any more: written by the loop */
     const _Atomic uint32_t *cancel_word; /* likewise, where not 0, by another process; NULL: none */
+    const _Atomic uint64_t *wanted_word; /* or where it is not */
+    uint64_t wanted;                     /* this. Where there is a cancel_word */
     uint8_t sink;                        /* enum sink */
     uint8_t errand;                      /* enum errand */
     uint16_t failure;                    /* away_fail(); 0: the errand has been done */
@@ -103,11 +105,15 @@ struct exchange_pool {
 /* Pays whatever the application is owed for this request: its body, its consumer, its ticket.
  * Mostly nothing is, which is seen without a call. */
 void exchange_settle_owed(struct exchange *ex);
-static inline void exchange_settle(struct exchange *ex)
+static inline bool exchange_is_owed(const struct exchange *ex)
 {
     const struct rmd_request *req = &ex->req;
-    if (ex->res.done || ex->res.kind == RESPONSE_FILE || req->consume || req->deferred ||
-        ex->ticket || ex->answering)
+    return ex->res.done || ex->res.kind == RESPONSE_FILE || req->consume || req->deferred ||
+           ex->ticket || ex->answering;
+}
+static inline void exchange_settle(struct exchange *ex)
+{
+    if (exchange_is_owed(ex))
         exchange_settle_owed(ex);
 }
 

@@ -607,6 +607,7 @@ RMD_API void *rmd_call_alloc(rmd_call *call, size_t bytes);
 
 /* What goes back when the task returns 0; the last one given counts. Without one it is empty.
  * data     valid until the task has returned: memory of the call, the payload, or static
+ * len      at most the pool's `segment`; else its asker gets -EMSGSIZE
  * Safe     tasks · threads: the one that runs the task */
 RMD_API void rmd_call_result(rmd_call *call, const void *data, size_t len);
 

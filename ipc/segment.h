@@ -1,8 +1,8 @@
 /* The payload segment of a generation: one sparse memfd with a slice for every seat. Each process
- * maps the whole of it read-only (for good: mprotect(2) is refused) and its own slice read-
- * write, so a payload goes from one process to another by three numbers (seat, offset, length),
- * nothing is copied in user space, and a wild write hurts only its writer. Pages come when they
- * are touched and go when they are shed.
+ * maps the whole of it read-only (for good: mprotect(2) is refused) and its own slice read-write,
+ * so a payload goes from one process to another by three numbers (seat, offset, length), nothing is
+ * copied in user space, and a wild write hurts only its writer. Pages come when they are touched
+ * and go when they are shed.
  *
  * Who takes room in its slice is the only one who gives it back: what is free is noted in private
  * memory, so nothing that another process does can confuse it. How one learns that another has

@@ -26,6 +26,7 @@
 #define REPLY_MAGIC 0x594c5052U /* "RPLY" */
 #define VERSION 1U
 #define INBOX_BYTES (1 << 20) /* asked for; some hundred replies. What wmem_max allows is enough */
+#define CROWDED_BYTES (64 * 1024) /* of an inbox: some ten large frames, a sixth of the usual */
 
 _Static_assert(sizeof(struct task) == 256, "a descriptor has one size in every process");
 _Static_assert(sizeof(struct task_reply) == 96, "likewise");
@@ -363,6 +364,11 @@ static bool is_in_one_place(const struct task_reply *reply)
     return reply->image_len == 0 && !(has_inline && reply->data_len > 0);
 }
 
+static bool may_have_file(const struct task_reply *reply)
+{
+    return reply->kind == TASK_ANSWER || (reply->kind == TASK_RESULT && reply->data_len > 0);
+}
+
 static bool is_sound_reply(const struct task_frame *frame, ssize_t bytes, size_t n_fds)
 {
     const struct task_reply *reply = &frame->reply;
@@ -374,7 +380,13 @@ static bool is_sound_reply(const struct task_frame *frame, ssize_t bytes, size_t
         return false;
     if (reply->inline_len > TASK_INLINE_MAX || bytes != head + (ssize_t)reply->inline_len)
         return false;
-    return is_in_one_place(reply) && (n_fds == 0 || (n_fds == 1 && reply->kind == TASK_ANSWER));
+    return is_in_one_place(reply) && (n_fds == 0 || (n_fds == 1 && may_have_file(reply)));
+}
+
+bool task_is_crowded(int inbox_fd)
+{
+    int bytes = 0;
+    return ioctl(inbox_fd, SIOCOUTQ, &bytes) == 0 && bytes > CROWDED_BYTES;
 }
 
 int task_reply(int inbox_fd, const struct task_frame *frame, int file_fd)

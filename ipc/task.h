@@ -220,7 +220,7 @@ struct task_reply {
     int32_t error;     /* positive errno; 0 */
     uint64_t image_at; /* the image; where image_len is 0 it is in the frame */
     uint64_t data_at; /* body of an answer, part, result; where data_len is 0 it is in the image, or
-                          in the frame */
+                          in the frame; a result may be in a file */
     uint64_t data_len;
     uint32_t image_len;
     uint32_t inline_len; /* octets in the frame, at most TASK_INLINE_MAX */
@@ -250,17 +250,25 @@ struct account_used task_used(const struct task_reply *reply);
  * Returns  0; -errno */
 int task_open_inbox(int *out_read_fd, int *out_write_fd) __attribute__((warn_unused_result));
 
+/* Is there much in an inbox that waits to be read? Then frames should be small, so that more of
+ * them fit before it is full. Safe: threads: any. A tenth of a microsecond */
+bool task_is_crowded(int inbox_fd);
+
 /* Replies.
  * frame    octets are set as far as reply.inline_len says
- * file_fd  TASK_ANSWER: to send from; else -1. The caller keeps its own copy
- * Returns  0; -EAGAIN the inbox is full: wait until it is writable; -EPIPE nobody reads it */
+ * file_fd  TASK_ANSWER: to send from; TASK_RESULT: the result, data_len octets of it; else -1. The
+ *          caller keeps its own copy
+ * Returns  0; -EAGAIN the inbox is full: wait until it is writable; -EPIPE nobody reads it;
+ *          -ETOOMANYREFS with a file: more descriptors of this user are on their way than it may
+ *          have open, unix(7); another -errno */
 int task_reply(int inbox_fd, const struct task_frame *frame, int file_fd)
     __attribute__((warn_unused_result));
 
 /* Takes a reply.
  * out_frame  checked: size, magic, version, kind. Not the references; and whether the task is one's
  *            own, and of whom it was awaited, is the caller's to look up
- * out_fd     TASK_ANSWER: a file, or -1. What it is must be looked at before it is read
+ * out_fd     TASK_ANSWER, TASK_RESULT: a file, or -1. What it is must be looked at before it is
+ *            read
  * out_pid    who sent it, as the kernel says; also with -EPROTO; 0 unknown
  * Returns    1; -EAGAIN there is none; -EPROTO a frame that nobody may send; -EMFILE the frame is
  *            there, the file that came with it could not be had; 0 somebody has shut it: nothing

@@ -173,7 +173,8 @@ bool rmd_cancelled(const rmd_request *req)
 {
     const struct exchange *ex = exchange_of(req);
     if (ex->cancel_word)
-        return atomic_load_explicit(ex->cancel_word, memory_order_relaxed) != 0;
+        return atomic_load_explicit(ex->cancel_word, memory_order_relaxed) != 0 ||
+               atomic_load_explicit(ex->wanted_word, memory_order_relaxed) != ex->wanted;
     return atomic_load_explicit(&ex->is_cancelled, memory_order_relaxed);
 }
 

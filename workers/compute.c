@@ -11,12 +11,14 @@
 #include "workers/compute.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -37,6 +39,8 @@
 #define PERIOD_US (4 * CLOCK_US_PER_S)  /* segment_turn(): a guess */
 #define SHED_BYTES (4U * 1024U * 1024U) /* given back in one idle turn */
 #define EVENTS_MAX 4
+#define SPARE_FDS 3 /* that a task needs: inbox, a body in a file, a file to answer by */
+#define FEW_FDS 8   /* this part of nofile, and less, is few */
 
 static struct {
     const struct heritage *heritage;
@@ -46,6 +50,8 @@ static struct {
     int signal_fd; /* readable when signals came */
     int epoll_fd;
     uint64_t period_us; /* when the next one begins */
+    int fds_max;        /* descriptors, for what is left open of them */
+    int fds_few;        /* more than that in use: another should take over. INT_MAX: never */
     const char *why;    /* it ends; NULL: it goes on */
 } room = {.queue_fd = -1};
 
@@ -71,7 +77,31 @@ static void show_state(const char *state)
               room.compute.pool->name);
 }
 
-/* ---- the loop ---- */
+/* ---- wear ---- */
+
+/* A task for which there is no descriptor left would be lost, and it may be anybody's.
+ * lowest  that is free */
+static void judge_descriptors(int lowest)
+{
+    if (lowest > room.fds_max - SPARE_FDS)
+        room.why = "its descriptors are used up, by what earlier tasks have left open";
+    else if (lowest > room.fds_few)
+        recycle_wear(&room.recycle, "its tasks leave descriptors open, of nofile few are left");
+}
+
+static void init_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+        limit.rlim_cur = INT_MAX;
+    int lowest = fd_lowest_free(room.queue_fd);
+    room.fds_max = (int)limit.rlim_cur;
+    room.fds_few = room.fds_max - room.fds_max / FEW_FDS;
+    if (lowest > room.fds_max - SPARE_FDS)
+        boot_fail(room.heritage, "of nofile of its pool no descriptors are left for tasks");
+    if (lowest > room.fds_few)
+        room.fds_few = INT_MAX; /* another would have no more */
+}
 
 /* rss_bytes  0: not looked at */
 static void judge_wear(uint64_t rss_bytes)
@@ -82,6 +112,8 @@ static void judge_wear(uint64_t rss_bytes)
         channel_tell(room.heritage, MSG_WORN, NULL, getpid(), 0, why);
 }
 
+/* ---- the loop ---- */
+
 static void on_tick(uint64_t now_us)
 {
     struct segment_slice *slice = &room.compute.segment.slice;
@@ -91,6 +123,7 @@ static void on_tick(uint64_t now_us)
         segment_turn(slice);
     }
     (void)segment_shed(slice, SHED_BYTES);
+    judge_descriptors(fd_lowest_free(room.queue_fd));
     judge_wear(room.recycle.rss_bytes != UINT64_MAX ? recycle_read_rss() : 0);
 }
 
@@ -133,6 +166,7 @@ static void on_queue(void)
     if (rc == 1) {
         if (compute_task_run(&room.compute, &task, fds) < 0)
             room.why = "its memory is used up, by what earlier tasks have left";
+        judge_descriptors(room.compute.lowest_free_fd);
         judge_wear(0);
         return;
     }
@@ -286,6 +320,7 @@ static void boot(const struct heritage *heritage, const struct app *app)
     boot_init_app(heritage, app);
     init_pool(app);
     init_recycling();
+    init_descriptors();
     int rc = watch(room.queue_fd, EPOLLIN | EPOLLEXCLUSIVE);
     if (rc < 0) {
         (void)err_set(&err, -rc, "epoll: %s", strerror(-rc));

@@ -20,7 +20,16 @@ struct compute_reply {
     struct arena_source source; /* of the arenas of requests: the slice, the heap when it is full */
     struct list held;           /* answers that are being read, oldest first */
     uint32_t n_held;
-    uint64_t copied; /* octets of bodies that did not lie in the slice, ever */
+    struct segment_run reserve; /* for fields of an answer when there is no other room; empty: it is
+                                   in use */
+    uint64_t copied;            /* octets of bodies that did not lie in the slice, ever */
+};
+
+/* Who waits for what is made. */
+struct compute_asker {
+    const struct task *task;
+    const struct task_record *record;
+    int inbox_fd;
 };
 
 /* A final reply, made and not sent. */
@@ -39,11 +48,11 @@ void compute_reply_init(struct compute_reply *r, struct segment *segment,
 
 /* Makes the reply for what a handler has left in ex->res; anything but a stream.
  * Returns  0; -errno, then *out is a TASK_FAILED that says so */
-int compute_reply_make(struct compute_reply *r, uint64_t id, struct exchange *ex,
-                       struct compute_answer *out);
+int compute_reply_make(struct compute_reply *r, const struct compute_asker *asker,
+                       struct exchange *ex, struct compute_answer *out);
 
 /* Likewise, for what a task has given. error: its own, 1 …; 0: none, and there is a result */
-int compute_reply_result(struct compute_reply *r, const struct task *task, int error,
+int compute_reply_result(struct compute_reply *r, const struct compute_asker *asker, int error,
                          struct str result, struct compute_answer *out);
 
 /* Likewise, of an error: positive errno. */
@@ -51,13 +60,14 @@ void compute_reply_fail(const struct compute_reply *r, uint64_t id, enum task_re
                         int error, struct compute_answer *out);
 
 /* Sends head and body of a stream, at the pace at which the asker takes it, until its producer
- * ends, nobody wants it any more, or its time is over. What is left to be sent is *out. */
-void compute_reply_stream(struct compute_reply *r, const struct task *task, int inbox_fd,
-                          const struct task_record *record, struct exchange *ex,
-                          struct compute_answer *out);
+ * ends, nobody wants it any more, or its time is over; of one that was asked for by HEAD the head
+ * alone. What is left to be sent is *out. */
+void compute_reply_stream(struct compute_reply *r, const struct compute_asker *asker,
+                          struct exchange *ex, struct compute_answer *out);
 
 /* Sends a frame, and waits for the inbox to take it.
- * Returns  0; -EPIPE nobody reads it any more; another -errno */
+ * Returns  0; -EPIPE nobody reads it any more; -ETOOMANYREFS with a file: too many are on their
+ *          way; another -errno */
 int compute_reply_send(int inbox_fd, const struct task_frame *frame, int file_fd)
     __attribute__((warn_unused_result));
 
@@ -71,7 +81,8 @@ void compute_reply_keep(struct compute_reply *r, const struct task_record *recor
                         struct exchange *ex, struct compute_held *held,
                         struct compute_answer *answer);
 
-/* Gives back what has been read. To be called now and then. */
+/* Gives back what has been read, and calls whom the app wants called for it. To be called now and
+ * then, between two tasks. */
 void compute_reply_reap(struct compute_reply *r);
 
 #endif

@@ -35,7 +35,7 @@ int compute_spool_map(struct compute_spool *spool, int fd, uint64_t len, struct 
     void *at =
         mmap(fits ? spool->base : NULL, len, PROT_READ, MAP_SHARED | (fits ? MAP_FIXED : 0), fd, 0);
     if (at == MAP_FAILED)
-        return -ENOMEM;
+        return fits || !spool->base ? -ENOMEM : -EMSGSIZE;
     spool->mapped = *out_octets = str_make(at, (size_t)len);
     return 0;
 }

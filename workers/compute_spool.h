@@ -19,7 +19,8 @@ struct compute_spool {
 void compute_spool_open(struct compute_spool *spool, uint64_t bytes);
 
 /* Maps a file for reading, one at a time.
- * Returns  0; -ENOMEM */
+ * Returns  0; -ENOMEM; -EMSGSIZE it is larger than any was expected to be, and memory_limit leaves
+ *          no room for that */
 int compute_spool_map(struct compute_spool *spool, int fd, uint64_t len, struct str *out_octets)
     __attribute__((warn_unused_result));
 

@@ -43,11 +43,15 @@ struct hand {
 
 /* ---- set-up ---- */
 
-/* Of the largest body that a route of this pool takes. */
+/* Of the largest body that a route of this pool takes, and of what its tasks are called with, as
+ * far as that is known: it comes by a file when a slice has no room for it. */
 static uint64_t largest_body(const struct compute *c)
 {
     uint64_t largest = 0;
     int pool = (int)(c->pool - c->settings->compute_pools.items);
+    for (size_t i = 0; chain_task(c->app, i); i++)
+        if (pools_of_task(c->settings, chain_task(c->app, i)) == pool)
+            largest = c->segment.slice_bytes;
     for (size_t i = 0; i < router_count(c->app->router); i++) {
         const struct route *route = router_route(c->app->router, i);
         uint64_t limit = route->decl->body_limit > 0 ? route->decl->body_limit
@@ -149,6 +153,8 @@ static int read_request(struct hand *h)
         rc = -ENOMEM;
     h->ex->req.deadline_us = task->deadline_us;
     h->ex->cancel_word = &h->record->is_cancelled;
+    h->ex->wanted_word = &h->record->id;
+    h->ex->wanted = task->id;
     h->ex->is_io = h->ex->has_more = true; /* so that all of it is cleared when it is given back */
     return rc;
 }
@@ -211,6 +217,7 @@ static void enter_task(struct hand *h, const rmd_task *row)
 
 static void leave_app(struct hand *h)
 {
+    confine_rest(h->c->pool);
     atomic_store_explicit(&h->c->part.head->current.phase, ENTRY_FREE, memory_order_release);
     title_mark(false);
     if (h->c->is_path_shown)
@@ -284,6 +291,22 @@ _Noreturn static void await_kill(void)
         (void)pause();
 }
 
+/* Returns 0; -errno of compute_reply_send() */
+static int send_answer(const struct hand *h, struct compute_answer *answer)
+{
+    int rc = compute_reply_send(h->inbox_fd, &answer->frame, answer->file_fd);
+    if (rc != -ETOOMANYREFS)
+        return rc;
+    struct compute_answer failure;
+    compute_reply_fail(&h->c->reply, h->task->id, TASK_FAILED, EAGAIN, &failure);
+    measure_end(&h->measure, h->task, &failure.frame.reply);
+    log_warn("answer by a file refused: too many descriptors of this user are on their way",
+             "task=%016llx nofile=%llu does=\"answer 503; raise nofile of the pool, or lower its "
+             "queue\"",
+             (unsigned long long)h->task->id, (unsigned long long)h->c->pool->nofile);
+    return compute_reply_send(h->inbox_fd, &failure.frame, -1);
+}
+
 static void finish(struct hand *h, struct compute_answer *answer)
 {
     struct compute *c = h->c;
@@ -293,7 +316,7 @@ static void finish(struct hand *h, struct compute_answer *answer)
     web_count(&c->part.head->tasks, 1);
     measure_note(&c->part, find_stats(c, h->task), &answer->frame.reply);
     atomic_store_explicit(&c->part.head->copied, c->reply.copied, memory_order_relaxed);
-    int rc = compute_reply_send(h->inbox_fd, &answer->frame, answer->file_fd);
+    int rc = send_answer(h, answer);
     if (rc < 0 && rc != -EPIPE) {
         /* The app has closed what is not its own, say. It stays on record: the master tells who
          * asked. */
@@ -305,6 +328,7 @@ static void finish(struct hand *h, struct compute_answer *answer)
     compute_spool_unmap(&c->spool); /* what was sent of it is a copy */
     if (h->ex)
         compute_reply_keep(&c->reply, h->record, h->ex, h->held, answer);
+    c->lowest_free_fd = fd_lowest_free(h->inbox_fd);
     fd_close(&h->inbox_fd);
     fd_close(&h->spool_fd);
 }
@@ -318,14 +342,15 @@ static int run_request(struct hand *h, struct compute_answer *answer)
         compute_reply_fail(&c->reply, h->task->id, TASK_FAILED, -rc, answer);
         return rc;
     }
+    const struct compute_asker asker = {h->task, h->record, h->inbox_fd};
     enter_app(h);
     rc = run_handler(h);
     if (rc < 0)
         compute_reply_fail(&c->reply, h->task->id, TASK_DROPPED, -rc, answer);
     else if (h->ex->res.kind == RESPONSE_STREAM)
-        compute_reply_stream(&c->reply, h->task, h->inbox_fd, h->record, h->ex, answer);
+        compute_reply_stream(&c->reply, &asker, h->ex, answer);
     else
-        (void)compute_reply_make(&c->reply, h->task->id, h->ex, answer);
+        (void)compute_reply_make(&c->reply, &asker, h->ex, answer);
     leave_app(h);
     return 0;
 }
@@ -346,10 +371,11 @@ static int run_call(struct hand *h, struct compute_answer *answer)
         compute_reply_fail(&c->reply, h->task->id, TASK_FAILED, -rc, answer);
         return rc;
     }
+    const struct compute_asker asker = {h->task, h->record, h->inbox_fd};
     struct rmd_call call = {.arena = &h->ex->arena, .record = h->record, .task = h->task};
     enter_task(h, row);
     int error = row->run(&call, (rmd_slice){payload.p, payload.len});
-    (void)compute_reply_result(&c->reply, h->task, error < 0 ? EINVAL : error, call.result, answer);
+    (void)compute_reply_result(&c->reply, &asker, error < 0 ? EINVAL : error, call.result, answer);
     leave_app(h);
     return 0;
 }

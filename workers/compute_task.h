@@ -26,6 +26,7 @@ struct compute {
     struct deferred_box box; /* of answers that the app has put off */
     struct compute_reply reply;
     struct compute_spool spool;
+    int lowest_free_fd; /* when the last task was done, and its own were still open */
     bool is_path_shown; /* in the title: proc_title says path */
 };
 

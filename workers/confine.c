@@ -124,6 +124,15 @@ void confine_task(const struct setting_pool *pool)
     (void)setrlimit(RLIMIT_CPU, &limit);
 }
 
+void confine_rest(const struct setting_pool *pool)
+{
+    struct rlimit limit;
+    if (pool->cpu_limit_us == 0 || getrlimit(RLIMIT_CPU, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_CPU, &limit);
+}
+
 /* ---- no processes ---- */
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -21,6 +21,10 @@ int confine_worker(const struct setting_pool *pool, struct err *err)
  * counts in seconds. The one who uses more gets SIGXCPU. */
 void confine_task(const struct setting_pool *pool);
 
+/* Behind it: what is used between two tasks, and for the next one before its handler, counts for
+ * none. */
+void confine_rest(const struct setting_pool *pool);
+
 /* No process may be made by this one any more, threads may: a filter of system calls, which no
  * process gets rid of, and which holds for root, too.
  * Returns  0; -ENOTSUP not on this machine or kernel */

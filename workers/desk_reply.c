@@ -234,7 +234,7 @@ static void fail_by_reply(struct desk_slot *slot, const struct task_reply *reply
         return;
     }
     desk_log("task not run", slot, reply->error > 0 ? strerror(reply->error) : "no answer");
-    desk_fail(slot, reply->error == ENOMEM ? 503 : 500, NULL);
+    desk_fail(slot, reply->error == ENOMEM || reply->error == EAGAIN ? 503 : 500, NULL);
 }
 
 static void note_used(const struct desk_slot *slot, const struct task_reply *reply)
@@ -256,8 +256,7 @@ static void take_last_word(struct desk_slot *slot, int fd)
     breakers_hear_reply(slot, reply);
     note_used(slot, reply);
     if (slot->call) {
-        fd_close(&fd);
-        offload_take(slot);
+        offload_take(slot, fd);
         return;
     }
     if (slot->is_stream) { /* also an answer, which comes too late */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -195,8 +197,27 @@ static void start(rmd_request *req, rmd_response *res, void *arg)
 
 /* ---- back ---- */
 
-/* What lies over there is copied before anybody looks at it. Returns 0; -errno */
-static int take_result(struct desk *d, struct offload *call)
+/* Whoever answered may have sent any descriptor, and may change what is in it. Returns 0; -errno */
+static int read_result(int fd, char *out, size_t len)
+{
+    struct stat info;
+    if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode) || (uint64_t)info.st_size < len)
+        return -EPROTO;
+    for (size_t at = 0; at < len;) {
+        ssize_t n = pread(fd, out + at, len - at, (off_t)at);
+        if (n == 0)
+            return -EPROTO;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* What lies over there is copied before anybody looks at it.
+ * fd       of the file that it is in; -1: it is in the other's slice, or the frame
+ * Returns  0; -errno */
+static int take_result(struct desk *d, struct offload *call, int fd)
 {
     const struct task_reply *reply = &d->frame.reply;
     const struct segment_ref ref = {
@@ -212,7 +233,8 @@ static int take_result(struct desk *d, struct offload *call)
         return 0;
     }
     web_count(&d->web->part.head->copied, len);
-    return segment_copy(&d->segment, ref, call->result);
+    return fd >= 0 ? read_result(fd, call->result, len)
+                   : segment_copy(&d->segment, ref, call->result);
 }
 
 void offload_give_up(struct desk_slot *slot, int error)
@@ -232,16 +254,17 @@ void offload_time_out(struct desk_slot *slot)
     finish(call, -ETIMEDOUT);
 }
 
-void offload_take(struct desk_slot *slot)
+void offload_take(struct desk_slot *slot, int fd)
 {
     struct desk *d = slot->desk;
     int error = -EPROTO;
     if (d->frame.reply.kind == TASK_RESULT)
-        error = take_result(d, slot->call);
+        error = take_result(d, slot->call, fd);
     else if (d->frame.reply.kind == TASK_DROPPED)
         error = slot->cancelled_us > 0 ? -ECANCELED : -ETIMEDOUT; /* or it would have been late */
     else if (d->frame.reply.kind == TASK_FAILED && d->frame.reply.error > 0)
         error = -d->frame.reply.error;
+    fd_close(&fd);
     offload_give_up(slot, error);
 }
 

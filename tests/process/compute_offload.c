@@ -33,19 +33,24 @@ static void check_answer(struct server *s, const char *target, int status, const
     check_context("%s", "");
 }
 
-static void check_large(struct server *s, const char *target)
+static void check_reversed(struct server *s, const char *target, size_t n)
 {
-    char *body = malloc(BODY_BYTES);
+    char *body = malloc(n);
     CHECK(body != NULL);
-    for (size_t i = 0; i < BODY_BYTES; i++)
+    for (size_t i = 0; i < n; i++)
         body[i] = (char)('a' + i % 23);
-    post(s, target, body, BODY_BYTES);
+    post(s, target, body, n);
     CHECK_EQ(r.status, 200);
-    CHECK_EQ(r.body.len, BODY_BYTES);
-    for (size_t i = 0; i < BODY_BYTES; i++)
-        if (r.body.data[i] != body[BODY_BYTES - 1 - i])
+    CHECK_EQ(r.body.len, n);
+    for (size_t i = 0; i < n; i++)
+        if (r.body.data[i] != body[n - 1 - i])
             CHECK_FAIL("octet %zu is wrong", i);
     free(body);
+}
+
+static void check_large(struct server *s, const char *target)
+{
+    check_reversed(s, target, BODY_BYTES);
 }
 
 static void check_all(struct server *s, const char *prefix)
@@ -175,6 +180,21 @@ static void task_that_fails_again_and_again_is_left_alone(void **state)
     CHECK_HAS(line, "route=\"TASK crash\"");
 }
 
+/* Payload and result go by files then. */
+static void what_no_slice_has_room_for_comes_all_the_same(void **state)
+{
+    (void)state;
+    static char body[BODY_BYTES];
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
+                         "compute.segment=1MiB", "--set", "pools.other.segment=1MiB", NULL);
+    check_reversed(s, "/offload/reverse", 1000000);
+    check_reversed(s, "/offload-io/reverse", 1000000);
+    post(s, "/offload/reverse", body, sizeof body); /* whose result no slice has room for, ever */
+    CHECK_TEXT(r.body.data, "error -90\n");
+    check_answer(s, "/offload/reverse", 200, "cba");
+}
+
 static void where_there_is_one_process_it_runs_there(void **state)
 {
     (void)state;
@@ -190,4 +210,5 @@ SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_w
             SERVER_TEST(many_payloads_come_back_in_order),
             SERVER_TEST(nobody_waits_past_the_time_of_a_call),
             SERVER_TEST(task_that_fails_again_and_again_is_left_alone),
+            SERVER_TEST(what_no_slice_has_room_for_comes_all_the_same),
             SERVER_TEST(where_there_is_one_process_it_runs_there))

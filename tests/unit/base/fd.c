@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -304,6 +305,7 @@ static void fd_receive_keeps_a_message_without_the_descriptors_that_have_no_room
     assert_int_equal(fd_receive(ends[1], data, sizeof data, fds, &n_fds), 4);
     assert_int_equal(n_fds, 1);
     assert_false(fd_has_room());
+    assert_int_equal(fd_lowest_free(0), INT_MAX);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     while (n_fill > 0)
         close(fill[--n_fill]);

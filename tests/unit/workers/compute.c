@@ -1,6 +1,25 @@
 /* workers/compute*.c and confine.c: a compute worker, seen by those who ask it. */
 #include "tests/unit/workers/compute_world.h"
 
+static struct task_state_seen {
+    enum task_state state;
+    uint64_t id;
+} look_at_seat(void)
+{
+    struct task task = {0};
+    struct scoreboard_part part = scoreboard_peek(&world.board, 1);
+    enum task_state state = task_peek(part.task, &task);
+    return (struct task_state_seen){state, task.id};
+}
+
+/* From now on it is the handler that sees what becomes of its task. */
+static void await_handler(void)
+{
+    const struct request_entry *entry = &scoreboard_peek(&world.board, 1).head->current;
+    while (atomic_load_explicit(&entry->phase, memory_order_acquire) != ENTRY_HANDLER)
+        (void)poll(NULL, 0, 1);
+}
+
 /* ---- tests ---- */
 
 static void answers_like_a_web_worker(void **state)
@@ -117,6 +136,84 @@ static void answers_go_out_from_where_they_lie(void **state)
     check_context("%s", "");
 }
 
+static size_t fields_of_answer(void)
+{
+    const struct response_field *field = response_find(&got.res, STR("X-Long"));
+    return field ? field->value.len : 0;
+}
+
+static void fields_of_any_size_go_with_any_body(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"/made?n=0&fields=%d",      "/made?n=100&fields=%d",
+                                          "/made?n=100000&fields=%d", "/heap?n=0&fields=%d",
+                                          "/heap?n=100000&fields=%d", "/heap?n=9000000&fields=%d"};
+    char target[100];
+    get("/redirect"); /* without a body, nor a place where one would be */
+    CHECK_EQ(got.res.status, 302);
+    for (size_t i = 0; i < 2 * sizeof targets / sizeof targets[0]; i++) {
+        int fields = i % 2 ? 20000 : 5000;
+        (void)snprintf(target, sizeof target, targets[i / 2], fields);
+        check_context("%s", target);
+        get(target);
+        CHECK_EQ(got.reply.kind, TASK_ANSWER);
+        CHECK_EQ(fields_of_answer(), fields);
+        if (got.res.kind == RESPONSE_BYTES)
+            check_filled(got.res.body_len);
+    }
+    check_context("%s", "");
+    get("/stream?n=1000000&fields=5000");
+    CHECK_EQ(got.reply.kind, TASK_END);
+    CHECK_EQ(got.reply.error, 0);
+    CHECK_EQ(got.body.len, 1000000);
+    CHECK_EQ(fields_of_answer(), 5000);
+}
+
+/* There is some room for fields; who finds that in use waits until it is read. */
+static void fields_find_room_in_a_full_slice(void **state)
+{
+    (void)state;
+    struct pollfd readable = {.fd = world.inbox[0], .events = POLLIN};
+    post("GET /stuffed?n=100000&fields=5000", STR(""));
+    forget();
+    CHECK(take_reply());
+    CHECK_EQ(got.res.kind, RESPONSE_FILE);
+    CHECK_EQ(fields_of_answer(), 5000);
+    uint64_t first = got.id;
+    world.record = 1;
+    post("GET /heap?n=100000&fields=5000", STR(""));
+    CHECK_EQ(poll(&readable, 1, 50), 0);
+    task_end(record_of(first));
+    await_answer();
+    CHECK_EQ(got.res.kind, RESPONSE_FILE);
+    CHECK_EQ(fields_of_answer(), 5000);
+}
+
+/* One who does not read just now should not hold up those who answer him. */
+static void an_inbox_that_nobody_reads_takes_many_answers(void **state)
+{
+    (void)state;
+    const int small = 100 * 1024; /* 24 frames as large as they may be */
+    const int n = 60;
+    CHECK_EQ(setsockopt(world.inbox[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    const struct seat_head *head = scoreboard_peek(&world.board, 1).head;
+    uint64_t first = world.count + 1;
+    for (int i = 0; i < n; i++) {
+        world.record = (uint32_t)i;
+        post(i % 2 ? "GET /made?n=3900" : "GET /heap?n=3900", STR(""));
+        for (int ms = 0; (int)head->tasks <= i; ms++) {
+            CHECK(ms < PATIENCE_MS);
+            (void)poll(NULL, 0, 1);
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        got.id = task_make_id(0, (uint32_t)i, first + (uint64_t)i);
+        await_answer();
+        CHECK_EQ(got.res.status, 200);
+        check_filled(3900);
+    }
+}
+
 static void an_answer_that_is_read_stays_and_then_goes(void **state)
 {
     (void)state;
@@ -136,6 +233,23 @@ static void an_answer_that_is_read_stays_and_then_goes(void **state)
         check_filled(3000000);
         CHECK_EQ(got.reply.kind, TASK_ANSWER);
     }
+}
+
+/* A handler may hold what `done` of another answer waits for. */
+static void no_handler_is_broken_into(void **state)
+{
+    (void)state;
+    post("GET /lent", STR(""));
+    forget();
+    CHECK(take_reply());
+    uint64_t first = got.id;
+    world.record = 1;
+    post("GET /stuff-when-cancelled", STR(""));
+    await_handler();
+    task_end(record_of(first));
+    task_cancel(record_of(got.id));
+    await_answer();
+    check_text_answer(200, "0");
 }
 
 static void a_full_slice_is_no_failure(void **state)
@@ -192,12 +306,36 @@ static void a_stream_that_nobody_takes_ends_when_it_is_cancelled(void **state)
     check_text_answer(200, "hello, ann, 2\n");
 }
 
+static void a_stream_without_a_body_is_not_made(void **state)
+{
+    (void)state;
+    post("HEAD /stream?n=1000000000", STR(""));
+    await_answer();
+    CHECK_EQ(got.res.kind, RESPONSE_STREAM);
+    CHECK_EQ(got.reply.kind, TASK_END);
+    CHECK_EQ(got.reply.error, 0);
+    CHECK_EQ(got.body.len, 0);
+}
+
 static void handlers_see_that_they_are_cancelled(void **state)
 {
     (void)state;
     post("GET /until-cancelled", STR(""));
-    (void)poll(NULL, 0, 20);
+    await_handler();
     task_cancel(record_of(got.id));
+    await_answer();
+    check_text_answer(200, "cancelled");
+}
+
+/* Who asked has given it up, and uses its record for another task. */
+static void handlers_see_that_they_are_forgotten(void **state)
+{
+    (void)state;
+    post("GET /until-cancelled", STR(""));
+    await_handler();
+    task_cancel(record_of(got.id));
+    task_end(record_of(got.id));
+    task_begin(record_of(got.id), got.id + 1);
     await_answer();
     check_text_answer(200, "cancelled");
 }
@@ -245,17 +383,6 @@ static void what_has_too_little_time_left_is_not_run(void **state)
     CHECK_EQ(got.reply.kind, TASK_DROPPED);
 }
 
-static struct task_state_seen {
-    enum task_state state;
-    uint64_t id;
-} look_at_seat(void)
-{
-    struct task task = {0};
-    struct scoreboard_part part = scoreboard_peek(&world.board, 1);
-    enum task_state state = task_peek(part.task, &task);
-    return (struct task_state_seen){state, task.id};
-}
-
 static int32_t error_in_remains(void)
 {
     return scoreboard_peek(&world.board, 1).remains->error;
@@ -299,6 +426,98 @@ static void memory_is_refused_beyond_the_limit(void **state)
     CHECK_EQ(look_at_seat().state, TASK_RUNNING);
 }
 
+static void whoever_has_no_descriptors_left_makes_room_for_another(void **state)
+{
+    (void)state;
+    if (is_in_valgrind)
+        skip();
+    (void)kill(world.pid, SIGSTOP); /* so that the second is there when the first is done */
+    post("GET /open?n=1000000", STR(""));
+    uint64_t first = got.id;
+    world.record = 1;
+    post("GET /hello/ann", STR(""));
+    uint64_t second = got.id;
+    (void)kill(world.pid, SIGCONT);
+    got.id = first;
+    await_answer();
+    check_text_answer(200, "open");
+    int status = await_end();
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK_EQ(task_count_queued(&world.queue), 1);
+    fd_close(&world.channel_fd);
+    CHECK_EQ(scoreboard_clear(&world.board, world.board_fd, 1), 0);
+    start_worker();
+    got.id = second;
+    await_answer();
+    check_text_answer(200, "hello, ann, 2\n");
+}
+
+static void is_worn_by_descriptors_that_are_left_open(void **state)
+{
+    (void)state;
+    if (is_in_valgrind)
+        skip();
+    struct pollfd told = {.fd = world.channel_fd, .events = POLLIN};
+    for (int i = 0; poll(&told, 1, 0) == 0; i++) {
+        CHECK(i < 20);
+        get("/open?n=10");
+    }
+    CHECK_HAS(await_frame(MSG_WORN).text, "leave descriptors open");
+    get("/hello/ann"); /* it goes on until it is told */
+    check_text_answer(200, "hello, ann, 2\n");
+}
+
+/* Descriptors on their way, of this user: more than nofile. Takes them, or gives them up. */
+static void flood(int ends[2], bool is_to_begin)
+{
+    const int fds[FD_PASS_MAX] = {0, 0, 0, 0};
+    const size_t n = pool.nofile / FD_PASS_MAX + 1;
+    if (!is_to_begin) {
+        fd_close(&ends[0]);
+        fd_close(&ends[1]);
+        return;
+    }
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    for (size_t i = 0; i < n; i++)
+        CHECK_EQ(fd_send(ends[0], "x", 1, fds, FD_PASS_MAX), 0);
+}
+
+static void a_file_that_can_not_be_sent_is_an_answer_all_the_same(void **state)
+{
+    (void)stop(state);
+    int ends[2];
+    if (is_in_valgrind)
+        skip();
+    world.is_common = true; /* others may send as many as they like */
+    start_worker();
+    world.is_common = false;
+    flood(ends, true);
+    get("/file");
+    CHECK_EQ(got.reply.kind, TASK_FAILED);
+    CHECK_EQ(got.reply.error, EAGAIN);
+    get("/hello/ann");
+    check_text_answer(200, "hello, ann, 2\n");
+    flood(ends, false);
+    get("/file");
+    CHECK_EQ(got.res.kind, RESPONSE_FILE);
+}
+
+/* What is left of the last task's must not end an idle worker, nor the next task. */
+static void idle_workers_have_all_the_cpu_time(void **state)
+{
+    (void)state;
+    struct rlimit limit;
+    if (is_in_valgrind)
+        skip();
+    get("/limits");
+    CHECK_EQ(prlimit(world.pid, RLIMIT_CPU, NULL, &limit), 0);
+    CHECK_EQ(limit.rlim_cur, limit.rlim_max);
+    call(CALL_REVERSE, STR("abc"));
+    await_answer();
+    CHECK_EQ(prlimit(world.pid, RLIMIT_CPU, NULL, &limit), 0);
+    CHECK_EQ(limit.rlim_cur, limit.rlim_max);
+}
+
 static void cpu_time_is_limited(void **state)
 {
     (void)state;
@@ -336,6 +555,22 @@ static void tasks_are_called_with_their_payload(void **state)
     await_answer();
     check_filled(sizeof payload);
     CHECK_EQ(head->copied, sizeof payload);
+}
+
+static void a_result_without_room_goes_by_a_file(void **state)
+{
+    (void)state;
+    static char payload[3000000];
+    fill(payload, sizeof payload);
+    post("GET /made?n=6000000", STR(""));
+    forget();
+    CHECK(take_reply());
+    world.record = 1;
+    call(CALL_GIVE_BACK, str_make(payload, sizeof payload));
+    await_answer();
+    CHECK_EQ(got.reply.kind, TASK_RESULT);
+    CHECK(got.has_file);
+    check_filled(sizeof payload);
 }
 
 static void tasks_fail_in_their_own_words(void **state)
@@ -410,20 +645,31 @@ int main(void)
         TEST(handlers_know_how_long_they_may_take),
         TEST(whoever_has_no_memory_left_makes_room_for_another),
         TEST(answers_go_out_from_where_they_lie),
+        TEST(fields_of_any_size_go_with_any_body),
+        TEST(fields_find_room_in_a_full_slice),
+        TEST(an_inbox_that_nobody_reads_takes_many_answers),
         TEST(an_answer_that_is_read_stays_and_then_goes),
+        TEST(no_handler_is_broken_into),
         TEST(a_full_slice_is_no_failure),
         TEST(files_come_along),
         TEST(streams_are_as_fast_as_they_are_taken),
         TEST(a_stream_that_nobody_takes_ends_when_it_is_cancelled),
+        TEST(a_stream_without_a_body_is_not_made),
         TEST(handlers_see_that_they_are_cancelled),
+        TEST(handlers_see_that_they_are_forgotten),
         TEST(what_nobody_wants_is_not_run),
         TEST(what_a_dead_asker_has_left_in_the_queue_is_not_run),
         TEST(what_has_too_little_time_left_is_not_run),
         TEST(a_crash_leaves_its_task_on_record),
         TEST(exit_leaves_its_task_on_record),
         TEST(memory_is_refused_beyond_the_limit),
+        TEST(whoever_has_no_descriptors_left_makes_room_for_another),
+        TEST(is_worn_by_descriptors_that_are_left_open),
+        TEST(a_file_that_can_not_be_sent_is_an_answer_all_the_same),
+        TEST(idle_workers_have_all_the_cpu_time),
         TEST(cpu_time_is_limited),
         TEST(tasks_are_called_with_their_payload),
+        TEST(a_result_without_room_goes_by_a_file),
         TEST(tasks_fail_in_their_own_words),
         TEST(whoever_is_condemned_does_not_answer),
         TEST(is_worn_by_tasks),

@@ -47,6 +47,18 @@ static long long number(rmd_request *req)
     return n;
 }
 
+static char long_text[20001];
+
+/* As many octets of fields as the query says. */
+static void set_fields(rmd_request *req, rmd_response *res)
+{
+    long long n = 0;
+    (void)rmd_query_int(req, "fields", 0, (long long)sizeof long_text - 1, &n);
+    memset(long_text, 'x', sizeof long_text - 1);
+    if (n > 0)
+        rmd_set_header(res, "X-Long", long_text + sizeof long_text - 1 - n);
+}
+
 static void made(rmd_request *req, rmd_response *res)
 {
     size_t n = (size_t)number(req);
@@ -56,7 +68,17 @@ static void made(rmd_request *req, rmd_response *res)
         return;
     }
     fill(data, n);
+    set_fields(req, res);
     rmd_send_ref(res, 200, NULL, data, n, NULL, NULL);
+}
+
+static void redirect(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    memset(long_text, 'x', 5000);
+    long_text[0] = '/';
+    long_text[5000] = '\0';
+    (void)rmd_redirect(res, 302, long_text);
 }
 
 static void heap(rmd_request *req, rmd_response *res)
@@ -68,7 +90,52 @@ static void heap(rmd_request *req, rmd_response *res)
         return;
     }
     fill(data, n);
+    set_fields(req, res);
     rmd_send_ref(res, 200, NULL, data, n, free, data);
+}
+
+/* Takes all there is of the slice. */
+static void stuff(rmd_request *req)
+{
+    for (int i = 0; i < 3000; i++)
+        (void)!rmd_alloc(req, 4000);
+}
+
+static void stuffed(rmd_request *req, rmd_response *res)
+{
+    stuff(req);
+    heap(req, res);
+}
+
+static int calls_of_done;
+
+static void on_done(void *arg)
+{
+    (void)arg;
+    calls_of_done++;
+}
+
+/* Its octets lie in the slice, and the app wants to know when they are done with. */
+static void lent(rmd_request *req, rmd_response *res)
+{
+    char *data = rmd_alloc(req, 100000);
+    fill(data, 100000);
+    rmd_send_ref(res, 200, NULL, data, 100000, on_done, NULL);
+}
+
+static void stuff_when_cancelled(rmd_request *req, rmd_response *res)
+{
+    while (!rmd_cancelled(req))
+        (void)poll(NULL, 0, 1);
+    stuff(req);
+    rmd_text(res, 200, "%d", calls_of_done);
+}
+
+static void open_files(rmd_request *req, rmd_response *res)
+{
+    for (long long n = number(req); n > 0 && open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0;)
+        n--;
+    rmd_text(res, 200, "open");
 }
 
 static void echo(rmd_request *req, rmd_response *res)
@@ -132,6 +199,7 @@ static void stream(rmd_request *req, rmd_response *res)
 {
     long long *left = rmd_alloc(req, sizeof *left);
     *left = number(req);
+    set_fields(req, res);
     rmd_stream(res, 200, "text/plain", count_down, left, NULL);
 }
 
@@ -228,7 +296,12 @@ static void limits(rmd_request *req, rmd_response *res)
     }
 static const rmd_route routes[] = {ROW("GET", "/hello/:name", hello),
                                    ROW("GET", "/made", made),
+                                   ROW("GET", "/redirect", redirect),
                                    ROW("GET", "/heap", heap),
+                                   ROW("GET", "/stuffed", stuffed),
+                                   ROW("GET", "/lent", lent),
+                                   ROW("GET", "/stuff-when-cancelled", stuff_when_cancelled),
+                                   ROW("GET", "/open", open_files),
                                    ROW("POST", "/echo", echo),
                                    ROW("POST", "/consume", consume),
                                    ROW("GET", "/later", later),

@@ -4,11 +4,13 @@
 #define REMUDA_TESTS_UNIT_WORKERS_COMPUTE_WORLD_H
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -45,6 +47,7 @@ static struct {
     uint32_t record;   /* for the next task */
     uint64_t count;    /* of tasks */
     uint64_t usual_us; /* told with requests */
+    bool is_common;    /* the next worker has no capabilities */
     struct arena arena;
 } world;
 
@@ -55,8 +58,7 @@ static struct {
     struct rmd_response res;
     struct rmd_request req;
     struct buf body;
-    bool has_begun;
-    int fd;
+    bool has_file; /* of a result */
 } got;
 
 static void send_frame(enum msg_type type, int fd, int64_t value, int about)
@@ -79,6 +81,14 @@ static struct msg await_frame(enum msg_type type)
     CHECK_SAYING(msg.type == type, "%s instead of %s: %s", msg_names[msg.type], msg_names[type],
                  msg.text);
     return msg;
+}
+
+static void drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+    if (syscall(SYS_capset, &header, none) < 0)
+        _exit(99);
 }
 
 static void start_worker(void)
@@ -105,6 +115,8 @@ static void start_worker(void)
         (void)close(ends[0]);
         (void)signal(SIGSEGV, SIG_DFL); /* cmocka's goes on with the next test */
         crash_arm();
+        if (world.is_common)
+            drop_capabilities();
         compute_main(&heritage, &calls_app);
     }
     fd_close(&ends[1]);
@@ -237,6 +249,15 @@ static void take_answer(const struct task_frame *frame, struct str data, int fd)
         CHECK_EQ(buf_append(&got.body, got.res.body, got.res.body_len), 0);
 }
 
+static void take_file(int fd, uint64_t len)
+{
+    CHECK_EQ(buf_reserve(&got.body, len), 0);
+    CHECK_EQ(pread(fd, got.body.data, len, 0), len);
+    got.body.len = len;
+    got.has_file = true;
+    (void)close(fd);
+}
+
 /* Takes one reply. Returns whether it was the last. */
 static bool take_reply(void)
 {
@@ -250,10 +271,12 @@ static bool take_reply(void)
     CHECK_EQ(frame.reply.seat, 1);
     CHECK(frame.reply.id == got.id);
     got.reply = frame.reply;
-    struct str data = octets_of(1, frame.reply.data_at, frame.reply.data_len);
+    struct str data = octets_of(1, frame.reply.data_at, fd < 0 ? frame.reply.data_len : 0);
     if (frame.reply.kind == TASK_ANSWER || frame.reply.kind == TASK_BEGIN)
         take_answer(&frame, data, fd);
-    if (frame.reply.kind == TASK_RESULT)
+    if (frame.reply.kind == TASK_RESULT && fd >= 0)
+        take_file(fd, frame.reply.data_len);
+    else if (frame.reply.kind == TASK_RESULT)
         CHECK_EQ(buf_append(&got.body, data.len > 0 ? data.p : frame.octets,
                             data.len > 0 ? data.len : frame.reply.inline_len),
                  0);
@@ -271,6 +294,7 @@ static void forget(void)
         response_drop_body(&got.res);
     got.res.req = NULL;
     got.body.len = 0;
+    got.has_file = false;
     got.reply.kind = 0;
     arena_reset(&world.arena);
 }
@@ -392,6 +416,7 @@ static int start(void **state)
     (void)state;
     pool.fork = 0;
     pool.max_tasks = 0;
+    world.record = 0;
     start_worker();
     return 0;
 }

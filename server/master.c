@@ -77,6 +77,7 @@ struct master {
     struct renew renew;
     struct succession succession;
     struct orders orders;
+    int n_strangers; /* that were killed in the last turn; negative: could not be looked for */
     int signal_fd;
     struct watch watch;
     int followed;         /* generation whose files and name these are */
@@ -448,16 +449,17 @@ static void judge_seats(struct master *m)
 
 /* ---- The dead */
 
-/* What a handler has forked goes with it. Before its worker is reaped, since until then no other
- * group can have that number. */
-static void kill_group_of_next(struct master *m)
+/* The next one to be reaped. What a handler has forked goes with it: before its worker is reaped,
+ * since until then no other group can have that number. Returns 0: there is none */
+static pid_t find_dead(struct master *m)
 {
     siginfo_t info = {0};
     if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid <= 1)
-        return;
+        return 0;
     const struct seat *seat = slots_find_by_pid(&m->herd.slots, info.si_pid);
     if (seat && seat->role == ROLE_COMPUTE)
         (void)kill(-info.si_pid, SIGKILL);
+    return info.si_pid;
 }
 
 static uint64_t to_us(struct timeval t)
@@ -469,10 +471,9 @@ static void reap_children(struct master *m)
 {
     for (;;) {
         int status;
-        kill_group_of_next(m);
         struct rusage used;
-        pid_t pid = wait4(-1, &status, WNOHANG, &used);
-        if (pid <= 0)
+        pid_t pid = find_dead(m);
+        if (pid <= 0 || wait4(pid, &status, WNOHANG, &used) != pid)
             break;
         struct seat *seat = slots_find_by_pid(&m->herd.slots, pid);
         if (!seat && coroners_reap(&m->herd.coroners, pid, status))
@@ -523,11 +524,15 @@ static void kill_strangers(struct master *m)
 {
     if (!m->herd.has_strangers || is_anyone_unnamed(&m->herd))
         return; /* who is born will be named, and heard */
-    unsigned n = strangers_kill(is_ours, &m->herd);
-    m->herd.has_strangers = n > 0; /* they may leave others behind: their ends are heard */
-    if (n > 0)
-        log_notice("processes killed", "n=%u why=\"left behind by handlers of compute workers\"",
+    int n = strangers_kill(is_ours, &m->herd);
+    m->herd.has_strangers = n != 0; /* they may leave others behind: their ends are heard */
+    if (n > m->n_strangers)         /* one that can't end just now is told once */
+        log_notice("processes killed", "n=%d why=\"left behind by handlers of compute workers\"",
                    n);
+    else if (n < 0 && m->n_strangers >= 0)
+        log_warn("processes not killed", "why=\"children can't be listed: %s\" does=\"try again\"",
+                 strerror(-n));
+    m->n_strangers = n;
 }
 
 /* ---- Upgrades */

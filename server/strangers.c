@@ -4,14 +4,16 @@
 #include "server/strangers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 
-#define ROUNDS 8 /* a stranger's own children come to us when it dies, so once is not enough */
-#define LIST_MAX (64U * 1024U)
+#define ROUNDS 1000 /* a stranger's own children come to us when it dies, so once is not enough */
+#define PIECE_BYTES 4096U
+#define PIDS_MAX (1L << 23) /* above the kernel's: 2^22 */
 
 static pid_t spared;
 
@@ -33,38 +35,63 @@ static bool is_nobody(const void *context, pid_t pid)
     return false;
 }
 
-/* proc(5): /proc/[pid]/task/[tid]/children, where the kernel was built with it. */
-unsigned strangers_kill(bool (*is_ours)(const void *context, pid_t pid), const void *context)
+int strangers_read(int fd, void (*on_pid)(void *context, pid_t pid), void *context)
 {
-    char *list;
-    size_t len;
-    unsigned n = 0;
-    if (fd_read_file("/proc/thread-self/children", LIST_MAX, &list, &len) < 0)
-        return 0;
-    char *at = list;
+    char piece[PIECE_BYTES];
+    long pid = 0;
     for (;;) {
-        char *end;
-        long pid = strtol(at, &end, 10);
-        if (end == at)
-            break;
-        if (pid > 1 && (pid_t)pid != spared && !is_ours(context, (pid_t)pid) &&
-            kill((pid_t)pid, SIGKILL) == 0)
-            n++;
-        at = end;
+        ssize_t n = read(fd, piece, sizeof piece);
+        if (n < 0 && errno == EINTR)
+            continue;
+        for (ssize_t i = 0; i < n; i++) {
+            bool is_digit = piece[i] >= '0' && piece[i] <= '9';
+            if (!is_digit && pid > 0)
+                on_pid(context, (pid_t)pid);
+            pid = !is_digit ? 0 : pid < PIDS_MAX ? pid * 10 + (piece[i] - '0') : pid;
+        }
+        if (n > 0)
+            continue;
+        if (pid > 0)
+            on_pid(context, (pid_t)pid);
+        return n < 0 ? -errno : 0;
     }
-    free(list);
-    return n;
+}
+
+struct hunt {
+    bool (*is_ours)(const void *context, pid_t pid);
+    const void *context;
+    int n;
+};
+
+static void kill_one(void *context, pid_t pid)
+{
+    struct hunt *hunt = context;
+    if (pid > 1 && pid != spared && !hunt->is_ours(hunt->context, pid) && kill(pid, SIGKILL) == 0)
+        hunt->n++;
+}
+
+/* proc(5): /proc/[pid]/task/[tid]/children, where the kernel was built with it. Who is killed stays
+ * in the list until it is reaped, so nobody is passed over. */
+int strangers_kill(bool (*is_ours)(const void *context, pid_t pid), const void *context)
+{
+    struct hunt hunt = {.is_ours = is_ours, .context = context};
+    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    int rc = strangers_read(fd, kill_one, &hunt);
+    fd_close(&fd);
+    return rc < 0 && hunt.n == 0 ? rc : hunt.n;
 }
 
 unsigned strangers_kill_all(void)
 {
     unsigned total = 0;
     for (int round = 0; round < ROUNDS; round++) {
-        unsigned n = strangers_kill(is_nobody, NULL);
-        if (n == 0)
+        int n = strangers_kill(is_nobody, NULL);
+        if (n <= 0)
             break;
-        total += n;
-        for (unsigned i = 0; i < n; i++)
+        total += (unsigned)n;
+        for (int i = 0; i < n; i++)
             while (waitpid(-1, NULL, 0) < 0 && errno == EINTR)
                 ;
     }

@@ -11,6 +11,8 @@ _Static_assert(ACCOUNT_CRASH - 1 + TASK_LOSS_CRASH == ACCOUNT_CRASH &&
                    ACCOUNT_CRASH - 1 + TASK_LOSS_CPU == ACCOUNT_CPU_LIMIT &&
                    ACCOUNT_CRASH - 1 + TASK_LOSS_CANCELLED == ACCOUNT_CANCELLED &&
                    ACCOUNT_CRASH - 1 + TASK_LOSS_KILLED == ACCOUNT_KILLED &&
+                   ACCOUNT_CRASH - 1 + TASK_LOSS_STARVED == ACCOUNT_STARVED &&
+                   ACCOUNT_CRASH - 1 + TASK_LOSS_STOPPED == ACCOUNT_STOPPED &&
                    ACCOUNT_CRASH - 1 + TASK_LOSSES == ACCOUNT_ENDS,
                "one order");
 
@@ -19,7 +21,8 @@ const char *const account_names[ACCOUNT_NUMBERS] = {
     [ACCOUNT_DROPPED] = "dropped",     [ACCOUNT_CRASH] = "crash",
     [ACCOUNT_MEMORY] = "memory",       [ACCOUNT_TIMEOUT] = "timeout",
     [ACCOUNT_CPU_LIMIT] = "cpu_limit", [ACCOUNT_CANCELLED] = "cancelled",
-    [ACCOUNT_KILLED] = "killed",       [ACCOUNT_WAIT_US] = "wait_us",
+    [ACCOUNT_KILLED] = "killed",       [ACCOUNT_STARVED] = "out_of_memory",
+    [ACCOUNT_STOPPED] = "stopped",     [ACCOUNT_WAIT_US] = "wait_us",
     [ACCOUNT_WALL_US] = "wall_us",     [ACCOUNT_CPU_US] = "cpu_us",
     [ACCOUNT_FAULTS] = "faults",       [ACCOUNT_PEAK_BYTES] = "peak_bytes"};
 

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "ipc/remains.h"
 #include "ipc/task.h"
@@ -176,11 +177,15 @@ int scoreboard_map_task(const struct scoreboard *board, int fd, uint32_t seat,
 {
     if (seat >= board->n_seats)
         return err_set(err, ERANGE, "seat %u of %u", seat, board->n_seats);
-    void *base = mmap(NULL, SCOREBOARD_TASK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                      (off_t)(part_at(board, seat) + TASK_AT));
-    if (base == MAP_FAILED)
-        return err_set(err, errno, "shared table: mmap of the task of seat %u: %s", seat,
-                       strerror(errno));
+    int failure = FAULT("scoreboard.map_task");
+    void *base = failure ? MAP_FAILED
+                         : mmap(NULL, SCOREBOARD_TASK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                                (off_t)(part_at(board, seat) + TASK_AT));
+    if (base == MAP_FAILED) {
+        failure = failure ? failure : errno;
+        return err_set(err, failure, "shared table: mmap of the task of seat %u: %s", seat,
+                       strerror(failure));
+    }
     *out_task = base;
     return 0;
 }

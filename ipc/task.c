@@ -28,6 +28,9 @@
 #define INBOX_BYTES (1 << 20) /* asked for; some hundred replies. What wmem_max allows is enough */
 #define CROWDED_BYTES (64 * 1024) /* of an inbox: some ten large frames, a sixth of the usual */
 
+/* One does, a second for who claims just then; the rest for what an app may do there on purpose. */
+#define CONDEMN_TRIES 1000
+
 _Static_assert(sizeof(struct task) == 256, "a descriptor has one size in every process");
 _Static_assert(sizeof(struct task_reply) == 96, "likewise");
 _Static_assert(sizeof(struct task_record) == 64, "a line of the cache");
@@ -280,18 +283,23 @@ enum task_state task_peek(const struct task_seat *place, struct task *out_task)
 }
 
 /* A worker that was stopped between taking and claiming a task has the claim of the one before, and
- * it is this that is swapped: when the worker goes on it finds that out; if it had gone on in
- * between, claim is another, for no id comes twice. */
+ * it is this that is swapped: when the worker goes on it finds that out. If it has gone on in
+ * between, claim is another, for no id comes twice, and it is looked again whose. */
 bool task_condemn(struct task_seat *place, uint64_t id)
 {
     uint64_t seen = atomic_load_explicit(&place->claim, memory_order_acquire);
-    if (seen == TASK_CONDEMNED)
-        return true;
-    if (seen == (id | TASK_DONE))
-        return false;
-    if (seen != id && __atomic_load_n(&place->task.id, __ATOMIC_ACQUIRE) != id)
-        return false;
-    return swap_claim(place, seen, TASK_CONDEMNED);
+    for (int i = 0; i < CONDEMN_TRIES; i++) {
+        if (seen == TASK_CONDEMNED)
+            return true;
+        if (seen == (id | TASK_DONE))
+            return false;
+        if (seen != id && __atomic_load_n(&place->task.id, __ATOMIC_ACQUIRE) != id)
+            return false;
+        if (atomic_compare_exchange_strong_explicit(&place->claim, &seen, TASK_CONDEMNED,
+                                                    memory_order_acq_rel, memory_order_acquire))
+            return true;
+    }
+    return false;
 }
 
 /* ---- replies ---- */

@@ -71,7 +71,7 @@ struct task {
     uint16_t version;
     uint8_t kind;         /* enum task_kind */
     uint8_t body;         /* enum task_body */
-    uint64_t id;          /* written last and cleared first, where others look */
+    uint64_t id;          /* cleared first, where others look */
     uint64_t started_us;  /* first octet of the request */
     uint64_t queued_us;   /* when it was sent */
     uint64_t deadline_us; /* TASK_NEVER_US: none */
@@ -166,7 +166,7 @@ void task_rest(struct task_seat *place);
 
 enum task_state {
     TASK_NONE,
-    TASK_TAKEN,   /* not begun */
+    TASK_TAKEN,   /* not begun. It may still be on its way in: only its id is certain */
     TASK_RUNNING, /* or its worker is condemned */
     TASK_REPLYING /* done; whether the reply went out nobody knows but who gets it */
 };
@@ -188,7 +188,9 @@ enum task_loss {
     TASK_LOSS_TIMEOUT,   /* its time was over */
     TASK_LOSS_CPU,       /* it used more CPU time than it may */
     TASK_LOSS_CANCELLED, /* nobody waited for it any more */
-    TASK_LOSS_KILLED,    /* its worker was killed from outside, or told to end at once */
+    TASK_LOSS_KILLED,    /* its worker was killed from outside */
+    TASK_LOSS_STARVED,   /* the kernel had no memory left, and killed its worker */
+    TASK_LOSS_STOPPED,   /* its worker had to end: a stop, or graceful_timeout */
     TASK_LOSSES
 };
 

@@ -102,7 +102,8 @@ static uint32_t gather_facts(struct herd *herd, const struct seat *seat, bool ha
         facts |= CAUSE_ENOMEM;
     if (has_remains && remains_was_sent(left) && left->sender_pid != seat->pid)
         facts |= CAUSE_SENT;
-    if (facts & CAUSE_KILL && oom_take(&herd->oom)) /* each count is used up by one death */
+    /* Each count is used up by one death, but not by one of our own making. */
+    if (facts & CAUSE_KILL && !(facts & CAUSE_DOOMED) && oom_take(&herd->oom))
         facts |= CAUSE_OOM;
     return facts;
 }

@@ -50,7 +50,8 @@ bool poison_hear(struct herd *herd, const struct seat *web, const struct msg *ms
     uint32_t index;
     uint64_t print = (uint64_t)msg->value;
     if (web->role != ROLE_WEB || print == 0 ||
-        (msg->about != TASK_LOSS_CRASH && msg->about != TASK_LOSS_MEMORY))
+        (msg->about != TASK_LOSS_CRASH && msg->about != TASK_LOSS_MEMORY &&
+         msg->about != TASK_LOSS_STARVED))
         return false;
     if (web->generation != herd->current->number)
         return true; /* of an app that leaves */
@@ -66,7 +67,7 @@ bool poison_hear(struct herd *herd, const struct seat *web, const struct msg *ms
              "why=\"it has killed %u compute workers\" print=%016" PRIx64 " trace=%s cause=%s "
              "refused_for_ms=%" PRIu64,
              herd->poison.items[index].n, print, log_quote(trace, msg->text, strlen(msg->text)),
-             msg->about == TASK_LOSS_MEMORY ? "memory" : "crash", POISON_FOR_US / CLOCK_US_PER_MS);
+             msg->about == TASK_LOSS_CRASH ? "crash" : "memory", POISON_FOR_US / CLOCK_US_PER_MS);
     return true;
 }
 

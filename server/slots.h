@@ -68,17 +68,19 @@ struct seat {
 
     enum msg_type owed_order; /* its channel was full: to be sent when there is room; 0: none */
 
-    bool is_full;              /* at worker_connections, or is_short, as it says */
-    bool is_short;             /* may open no more descriptors: it gets no listening socket */
-    bool is_hung;              /* its heartbeat is old enough for a neighbour to cover it */
-    bool is_started;           /* MSG_START is on its way or was received */
-    bool is_leaving;           /* was told to go, or goes of its own accord: exit 0 is in order */
-    bool was_aborted;          /* it was sent SIGABRT */
-    bool has_task;             /* a compute worker that died: it had a task in hand */
-    bool is_dead;              /* was reaped in this turn, to be buried at its end */
-    int status;                /* with is_dead: of wait4(2), */
-    struct account_used life;  /* and what it had used in all; of wait and wall nothing */
-    enum task_loss condemned;  /* it was killed for the task that it had in hand; 0: it was not */
+    bool is_full;             /* at worker_connections, or is_short, as it says */
+    bool is_short;            /* may open no more descriptors: it gets no listening socket */
+    bool is_hung;             /* its heartbeat is old enough for a neighbour to cover it */
+    bool is_started;          /* MSG_START is on its way or was received */
+    bool is_leaving;          /* was told to go, or goes of its own accord: exit 0 is in order */
+    bool was_aborted;         /* it was sent SIGABRT */
+    bool has_task;            /* a compute worker that died: it had a task in hand */
+    bool is_dead;             /* was reaped in this turn, to be buried at its end */
+    int status;               /* with is_dead: of wait4(2), */
+    struct account_used life; /* and what it had used in all; of wait and wall nothing */
+    enum task_loss condemned; /* it was killed for the task that it had in hand; 0: it was not */
+    uint64_t owed_id;         /* a task that it is to be condemned for, which failed; 0: none */
+    enum task_loss owed_loss;
     const char *doom;          /* why it was killed, for the log; NULL: it was not. Static text */
     char reason[MSG_TEXT_MAX]; /* text of its MSG_FAILED, or "" */
 

@@ -8,16 +8,21 @@
 #include "server/tasks.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "server/herd.h"
 
-#define LOOK_US CLOCK_US_PER_S     /* at what they have in hand */
+#define LOOK_US CLOCK_US_PER_S /* at what they have in hand */
+#define LOOK_IDLE_US                                                                               \
+    (10 * CLOCK_US_PER_S)          /* when it was nothing: whoever has stopped its asker may
+                                              wait, all others are heard */
 #define BACKSTOP_US CLOCK_US_PER_S /* who asked has so long to say it itself */
 #define LONGEST_US                                                                                 \
     (3600 * CLOCK_US_PER_S + 2 * BACKSTOP_US) /* no task may take longer: the most
@@ -46,15 +51,25 @@ enum task_state tasks_peek(const struct herd *herd, const struct seat *seat, str
 
 /* ---- those that must end ---- */
 
+/* For want of memory the page may be out of reach: then it is tried at each look. */
+static void owe(struct seat *seat, uint64_t id, enum task_loss why, const struct err *err)
+{
+    if (seat->owed_id != id)
+        log_warn("task not ended", "task=%016" PRIx64 " why=\"%s\" does=\"try again\"", id,
+                 err->text);
+    seat->owed_id = id;
+    seat->owed_loss = why;
+}
+
 static void condemn(struct herd *herd, struct seat *seat, uint64_t id, enum task_loss why)
 {
     struct err err;
     struct task_seat *place;
     if (scoreboard_map_task(&herd->board, herd->board_fd, seat->number, &place, &err) < 0) {
-        log_warn("task not ended", "task=%016" PRIx64 " why=\"%s\" does=\"look again\"", id,
-                 err.text);
+        owe(seat, id, why, &err);
         return;
     }
+    seat->owed_id = 0;
     bool is_hit = task_condemn(place, id);
     (void)munmap(place, SCOREBOARD_TASK_BYTES);
     if (!is_hit)
@@ -80,18 +95,32 @@ bool tasks_hear(struct herd *herd, const struct seat *web, const struct msg *msg
     return true; /* one that is nowhere waits, and is dropped by who takes it; or it is done */
 }
 
+/* Is it excused for being silent? Not for longer than any task may take, whatever its seat says;
+ * and no heartbeat lies in the future. */
+static bool is_excused(const struct herd *herd, const struct seat *seat)
+{
+    const struct seat_head *head = scoreboard_peek(&herd->board, seat->number).head;
+    uint64_t beat_us = atomic_load_explicit(&head->heartbeat_us, memory_order_relaxed);
+    if (beat_us < seat->ready_us || beat_us > herd->now_us + CLOCK_US_PER_S)
+        beat_us = seat->ready_us;
+    return herd->now_us < beat_us + LONGEST_US;
+}
+
+/* Only what runs is judged by the clock. Between taking and claiming a task there is nothing to be
+ * silent for, and a look that falls into the taking sees the new one's id beside the old one's
+ * time. */
 void tasks_judge(struct herd *herd, struct seat *seat)
 {
     struct task task;
     if (!is_at_work(seat))
         return;
     enum task_state state = tasks_peek(herd, seat, &task);
-    if (state != TASK_TAKEN && state != TASK_RUNNING)
+    if (state != TASK_NONE && seat->owed_id == task.id)
+        condemn(herd, seat, task.id, seat->owed_loss);
+    if (state != TASK_RUNNING || !is_at_work(seat))
         return;
-    const struct seat_head *head = scoreboard_peek(&herd->board, seat->number).head;
-    uint64_t beat_us = atomic_load_explicit(&head->heartbeat_us, memory_order_relaxed);
-    if (herd->now_us < seat->ready_us + LONGEST_US || herd->now_us < beat_us + LONGEST_US)
-        seat->heartbeat_us = herd->now_us; /* whatever its seat says, it is silent no longer */
+    if (is_excused(herd, seat))
+        seat->heartbeat_us = herd->now_us;
     seat->is_hung = false;
     if (task.deadline_us < herd->now_us && herd->now_us - task.deadline_us > BACKSTOP_US)
         condemn(herd, seat, task.id, TASK_LOSS_TIMEOUT);
@@ -99,10 +128,17 @@ void tasks_judge(struct herd *herd, struct seat *seat)
 
 uint64_t tasks_next_us(const struct herd *herd)
 {
-    for (uint32_t i = 0; i < herd->slots.n_used; i++)
-        if (is_at_work(&herd->slots.seats[i]))
+    struct task task;
+    uint64_t next = SEAT_NEVER;
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (!is_at_work(seat))
+            continue;
+        if (tasks_peek(herd, seat, &task) != TASK_NONE)
             return herd->now_us + LOOK_US;
-    return SEAT_NEVER;
+        next = herd->now_us + LOOK_IDLE_US;
+    }
+    return next;
 }
 
 void tasks_abandon(struct herd *herd, const struct seat *web)
@@ -121,20 +157,38 @@ void tasks_abandon(struct herd *herd, const struct seat *web)
 
 /* ---- those whose worker died ---- */
 
+#define NAME_MAX_BYTES (SCOREBOARD_TARGET_MAX + 1)
+_Static_assert(NAME_MAX_BYTES >= sizeof(((struct route_stats *)0)->name), "either fits");
+
+/* A request's route; of a call its number is in another table, and the name stands where a
+ * request's target would. Returns which it is */
+static const char *print_name(const struct herd *herd, const struct seat *seat,
+                              const struct task *task, char out[NAME_MAX_BYTES])
+{
+    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    struct request_entry entry;
+    if (task->kind == TASK_CALL) {
+        if (scoreboard_read_entry(&part.head->current, &entry))
+            (void)snprintf(out, NAME_MAX_BYTES, "%.*s", (int)entry.target_len, entry.target);
+        return "call";
+    }
+    if (task->route < herd->board.n_routes)
+        memcpy(out, part.routes[task->route].name, sizeof part.routes[0].name - 1);
+    return "route";
+}
+
 const char *tasks_print(const struct herd *herd, const struct seat *seat, char out[TASKS_TEXT_MAX])
 {
     struct task task;
     out[0] = '\0';
     if (tasks_peek(herd, seat, &task) == TASK_NONE)
         return out;
-    char route[sizeof(((struct route_stats *)0)->name)] = "";
+    char name[NAME_MAX_BYTES] = "";
     char quoted[LOG_QUOTE_MAX + 8];
-    if (task.route < herd->board.n_routes)
-        memcpy(route, scoreboard_peek(&herd->board, seat->number).routes[task.route].name,
-               sizeof route - 1);
+    const char *what = print_name(herd, seat, &task, name);
     bool is_past = task.queued_us != 0 && task.queued_us < herd->now_us;
-    (void)snprintf(out, TASKS_TEXT_MAX, " task=%016" PRIx64 " route=%s%s%.*s since_ms=%" PRIu64,
-                   task.id, log_quote(quoted, route, strlen(route)),
+    (void)snprintf(out, TASKS_TEXT_MAX, " task=%016" PRIx64 " %s=%s%s%.*s since_ms=%" PRIu64,
+                   task.id, what, log_quote(quoted, name, strlen(name)),
                    task.trace_len > 0 ? " trace=" : "", (int)task.trace_len, task.trace,
                    is_past ? (herd->now_us - task.queued_us) / CLOCK_US_PER_MS : 0);
     return out;
@@ -144,11 +198,39 @@ enum task_loss tasks_loss_of(enum task_loss condemned, enum cause cause)
 {
     static const enum task_loss losses[CAUSES] = {
         [CAUSE_IS_ORDERED] = TASK_LOSS_KILLED,  [CAUSE_IS_MASTER] = TASK_LOSS_KILLED,
-        [CAUSE_IS_FAILED] = TASK_LOSS_CRASH,    [CAUSE_IS_MEMORY] = TASK_LOSS_MEMORY,
+        [CAUSE_IS_FAILED] = TASK_LOSS_CRASH,    [CAUSE_IS_MEMORY] = TASK_LOSS_STARVED,
         [CAUSE_IS_REFUSED] = TASK_LOSS_MEMORY,  [CAUSE_IS_OUTSIDE] = TASK_LOSS_KILLED,
         [CAUSE_IS_ASSERTION] = TASK_LOSS_CRASH, [CAUSE_IS_CRASH] = TASK_LOSS_CRASH,
         [CAUSE_IS_LIMIT] = TASK_LOSS_CPU,       [CAUSE_IS_EXIT] = TASK_LOSS_CRASH};
     return condemned != 0 ? condemned : losses[cause];
+}
+
+/* What the master did about it as a whole, and which limit it was, the cause does not say. */
+static enum task_loss judge_loss(const struct herd *herd, const struct seat *seat, enum cause cause)
+{
+    const struct pools *pools = &herd_generation(herd, seat)->pools;
+    bool is_cpu = WIFSIGNALED(seat->status) && WTERMSIG(seat->status) == SIGXCPU &&
+                  pools->items[seat->pool].settings->cpu_limit_us > 0;
+    if (seat->condemned == 0 && cause == CAUSE_IS_LIMIT && !is_cpu)
+        return TASK_LOSS_CRASH; /* of those that it was born with, or a signal that it was sent */
+    if (seat->condemned == 0 && seat->is_leaving &&
+        (cause == CAUSE_IS_ORDERED || cause == CAUSE_IS_MASTER))
+        return TASK_LOSS_STOPPED;
+    return tasks_loss_of(seat->condemned, cause);
+}
+
+/* Does one that lives say that it has the task? No two are ever given the same one, so the dead
+ * one's seat was written by its handler, and that one will answer it. */
+static bool is_anothers(const struct herd *herd, const struct seat *dead, uint64_t id)
+{
+    struct task task;
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (seat != dead && is_at_work(seat) && seat->generation == dead->generation &&
+            tasks_peek(herd, seat, &task) != TASK_NONE && task.id == id)
+            return true;
+    }
+    return false;
 }
 
 bool tasks_tell_loss(const struct herd *herd, const struct seat *seat, enum cause cause,
@@ -157,9 +239,16 @@ bool tasks_tell_loss(const struct herd *herd, const struct seat *seat, enum caus
     struct task task;
     if (tasks_peek(herd, seat, &task) == TASK_NONE)
         return false;
+    if (is_anothers(herd, seat, task.id)) {
+        log_warn("task not given up",
+                 "task=%016" PRIx64 " why=\"another worker has it: the seat of "
+                 "the dead one was written to\"",
+                 task.id);
+        return false;
+    }
     *out_lost = msg_make(MSG_TASK_LOST);
     out_lost->value = (int64_t)task.id;
-    out_lost->about = (int32_t)tasks_loss_of(seat->condemned, cause);
+    out_lost->about = (int32_t)judge_loss(herd, seat, cause);
     out_lost->seat = seat->number;
     out_lost->epoch = seat->epoch;
     out_lost->pid = seat->pid;

@@ -194,6 +194,7 @@ void breakers_hear_loss(struct desk_slot *slot, enum task_loss loss)
 {
     static const char *const causes[TASK_LOSSES] = {[TASK_LOSS_CRASH] = "crash",
                                                     [TASK_LOSS_MEMORY] = "memory",
+                                                    [TASK_LOSS_STARVED] = "memory",
                                                     [TASK_LOSS_TIMEOUT] = "timeout",
                                                     [TASK_LOSS_CPU] = "cpu_limit"};
     const char *cause = loss > 0 && loss < TASK_LOSSES ? causes[loss] : NULL;

@@ -271,9 +271,8 @@ void offload_take(struct desk_slot *slot, int fd)
 int offload_judge(enum task_loss loss)
 {
     static const int errors[TASK_LOSSES] = {
-        [TASK_LOSS_MEMORY] = -ENOMEM,
-        [TASK_LOSS_TIMEOUT] = -ETIMEDOUT,
-        [TASK_LOSS_CPU] = -ETIME,
+        [TASK_LOSS_MEMORY] = -ENOMEM,       [TASK_LOSS_STARVED] = -ENOMEM,
+        [TASK_LOSS_TIMEOUT] = -ETIMEDOUT,   [TASK_LOSS_CPU] = -ETIME,
         [TASK_LOSS_CANCELLED] = -ECANCELED,
     };
     return (unsigned)loss < TASK_LOSSES && errors[loss] ? errors[loss] : -EIO;

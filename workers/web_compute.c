@@ -277,9 +277,13 @@ static int judge_loss(const struct desk *d, int pool, struct exchange *ex, enum 
         if (arena)
             *out_why = limit_text(arena, "cpu_limit", rules->cpu_limit_us / CLOCK_US_PER_S, "s");
         return 503;
+    case TASK_LOSS_STARVED:
+        *out_why = "there was no memory left for the handler";
+        return 503;
     case TASK_LOSS_TIMEOUT:
         return 504;
     case TASK_LOSS_CANCELLED:
+    case TASK_LOSS_STOPPED:
         return 503;
     default:
         return 500;
@@ -393,7 +397,7 @@ static void report_deadly(const struct desk_slot *slot, enum task_loss loss)
 {
     struct rmd_request *req = slot->ex ? &slot->ex->req : NULL;
     const struct heritage *heritage = slot->desk->heritage;
-    if (req && (loss == TASK_LOSS_CRASH || loss == TASK_LOSS_MEMORY))
+    if (req && (loss == TASK_LOSS_CRASH || loss == TASK_LOSS_MEMORY || loss == TASK_LOSS_STARVED))
         channel_tell_deadly(heritage, fingerprint_of(&heritage->board, req), loss,
                             request_trace_id(req));
 }
@@ -402,7 +406,8 @@ static void report_deadly(const struct desk_slot *slot, enum task_loss loss)
 static bool may_go_again(const struct desk_slot *slot, enum task_loss loss)
 {
     const struct exchange *ex = slot->ex;
-    bool is_death = loss == TASK_LOSS_CRASH || loss == TASK_LOSS_MEMORY || loss == TASK_LOSS_KILLED;
+    bool is_death = loss == TASK_LOSS_CRASH || loss == TASK_LOSS_MEMORY ||
+                    loss == TASK_LOSS_STARVED || loss == TASK_LOSS_KILLED;
     return is_death && ex && ex->errand == ERRAND_HANDLE && !slot->is_stream && !ex->is_second &&
            ex->req.match.route->decl->idempotent && slot->deadline_us > slot->desk->web->env.now_us;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -513,6 +514,56 @@ static void kills_and_tasks_are_never_mistaken(void **state)
     CHECK_EQ(munmap(duel, sizeof *duel), 0);
 }
 
+struct race {
+    _Atomic uint64_t round; /* to be claimed */
+    atomic_bool is_over;
+};
+
+static void claim_tasks(struct race *race)
+{
+    uint64_t done = 0;
+    while (!race->is_over) {
+        uint64_t round = atomic_load(&race->round);
+        if (round == done) {
+            (void)sched_yield();
+            continue;
+        }
+        done = round;
+        __atomic_store_n(&place->task.id, ID + round, __ATOMIC_RELEASE);
+        if (!task_claim(place, ID + round))
+            continue; /* the other was faster */
+    }
+}
+
+/* Whoever claims a task in just that moment is condemned for it all the same: nobody asks twice. */
+static void a_claim_in_the_same_moment_saves_nobody(void **state)
+{
+    (void)state;
+    struct race *race =
+        mmap(NULL, sizeof *race, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(race != MAP_FAILED);
+    pid_t worker = fork();
+    CHECK(worker >= 0);
+    if (worker == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        claim_tasks(race);
+        _exit(0);
+    }
+    for (uint64_t i = 1; i <= 20000; i++) {
+        atomic_store(&place->claim, (ID + i - 1) | TASK_DONE);
+        atomic_store(&race->round, i);
+        while (__atomic_load_n(&place->task.id, __ATOMIC_ACQUIRE) != ID + i) {
+            if (i % 2 == 0)
+                (void)sched_yield();
+        }
+        CHECK(task_condemn(place, ID + i));
+        CHECK_EQ(atomic_load(&place->claim), TASK_CONDEMNED);
+    }
+    race->is_over = true;
+    wait_for(worker, 0);
+    CHECK_EQ(munmap(race, sizeof *race), 0);
+}
+
 /* ---- replies ---- */
 
 static int receive_reply(struct task_frame *out_frame, int *out_fd)
@@ -833,6 +884,7 @@ int main(void)
         TEST(a_task_that_was_only_taken_can_be_killed),
         TEST(a_scribbled_claim_saves_nobody),
         TEST(kills_and_tasks_are_never_mistaken),
+        TEST(a_claim_in_the_same_moment_saves_nobody),
         TEST(a_reply_arrives_with_its_octets_and_its_file),
         cmocka_unit_test(the_last_word_is_known),
         TEST(replies_that_nobody_may_send_are_refused),

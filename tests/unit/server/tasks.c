@@ -2,6 +2,7 @@
  * that has a task in hand may be silent. */
 #include "server/tasks.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "server/cli.h"
@@ -110,6 +111,62 @@ static void the_clock_ends_a_task_of_which_nobody_says_that_it_is_overdue(void *
     assert_int_equal(crew->compute->condemned, TASK_LOSS_TIMEOUT);
 }
 
+/* A look that falls into the taking sees the new one's id beside the old one's time. */
+static void a_task_that_is_just_being_taken_is_not_judged_by_its_time(void **state)
+{
+    struct crew *crew = *state;
+    uint64_t timeout_us = crew->herd.current->rules.timeout_us;
+    uint64_t id = crew_give_task(crew, crew->web[0], NOW - 100 * S);
+    atomic_store(&crew->place->claim, (id - 1) | TASK_DONE);
+    judge(crew, NOW + 1);
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+    judge(crew, NOW + timeout_us); /* one that stays there is silent for nothing */
+    assert_int_equal(crew->compute->phase, SEAT_ABORTED);
+}
+
+static void a_heartbeat_in_the_future_excuses_nobody(void **state)
+{
+    struct crew *crew = *state;
+    struct scoreboard_part part;
+    struct err err;
+    (void)crew_give_task(crew, crew->web[0], TASK_NEVER_US);
+    assert_int_equal(scoreboard_map_part(&crew->herd.board, crew->herd.board_fd,
+                                         crew->compute->number, &part, &err),
+                     0);
+    part.head->heartbeat_us = UINT64_MAX / 2;
+    judge(crew, NOW + 3600 * S);
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+    judge(crew, NOW + 3700 * S);
+    assert_int_equal(crew->compute->phase, SEAT_ABORTED);
+}
+
+/* Where all are idle there is hardly anything to wake up for. */
+static void idle_workers_are_looked_at_seldom(void **state)
+{
+    struct crew *crew = *state;
+    assert_true(tasks_next_us(&crew->herd) == NOW + 10 * S);
+    (void)crew_give_task(crew, crew->web[0], NOW + 1000 * S);
+    assert_true(tasks_next_us(&crew->herd) == NOW + S);
+}
+
+#ifdef REMUDA_DEBUG
+
+/* mmap(2) is refused just when memory is short; who asked does not say it twice. The plan is read
+ * once, so this test comes first. */
+static void a_task_that_could_not_be_ended_is_ended_later(void **state)
+{
+    struct crew *crew = *state;
+    uint64_t id = crew_give_task(crew, crew->web[0], NOW + 1000 * S);
+    assert_true(overdue(crew, crew->web[0], id, TASK_LOSS_CANCELLED));
+    assert_int_equal(crew->compute->phase, SEAT_READY);
+    assert_non_null(strstr(stage_log(), "task not ended"));
+    judge(crew, NOW + S);
+    assert_int_equal(crew->compute->phase, SEAT_KILLED);
+    assert_int_equal(crew->compute->condemned, TASK_LOSS_CANCELLED);
+}
+
+#endif
+
 static void tasks_of_a_dead_web_worker_end_with_it_where_the_pool_says_so(void **state)
 {
     struct crew *crew = *state;
@@ -198,6 +255,98 @@ static void a_pool_that_can_not_boot_ends_the_first_start(void **state)
     assert_non_null(strstr(stage_log(), "cannot start exit=4"));
 }
 
+/* What is told to who asked when the compute worker has died like that. */
+static int loss_of(struct crew *crew, int status, enum cause cause)
+{
+    struct msg lost;
+    crew->compute->status = status;
+    assert_true(tasks_tell_loss(&crew->herd, crew->compute, cause, "", &lost));
+    return lost.about;
+}
+
+static void a_limit_is_named_only_where_it_was_that(void **state)
+{
+    struct crew *crew = *state;
+    struct setting_pool *pool = (struct setting_pool *)(uintptr_t)crew->pool;
+    (void)crew_give_task(crew, crew->web[0], NOW + S);
+    pool->cpu_limit_us = 3 * S;
+    assert_int_equal(loss_of(crew, SIGXCPU, CAUSE_IS_LIMIT), TASK_LOSS_CPU);
+    assert_int_equal(loss_of(crew, SIGXFSZ, CAUSE_IS_LIMIT), TASK_LOSS_CRASH);
+    pool->cpu_limit_us = 0; /* one that was inherited */
+    assert_int_equal(loss_of(crew, SIGXCPU, CAUSE_IS_LIMIT), TASK_LOSS_CRASH);
+    assert_int_equal(loss_of(crew, SIGKILL, CAUSE_IS_MEMORY), TASK_LOSS_STARVED);
+    assert_int_equal(loss_of(crew, SIGKILL, CAUSE_IS_MASTER), TASK_LOSS_KILLED);
+    crew->compute->is_leaving = true;
+    assert_int_equal(loss_of(crew, SIGKILL, CAUSE_IS_MASTER), TASK_LOSS_STOPPED);
+}
+
+/* The kernel counts a kill of its own; those of the master are none. */
+static void a_kill_of_ours_does_not_use_up_the_kernels_count(void **state)
+{
+    struct crew *crew = *state;
+    struct msg msg;
+    struct seat *starved = crew_add(crew, ROLE_COMPUTE, 1);
+    int fd = memfd_create("memory.events", MFD_CLOEXEC);
+    assert_true(write(fd, "oom_kill 1\n", 11) == 11);
+    (void)snprintf(crew->herd.oom.path, sizeof crew->herd.oom.path, "/proc/self/fd/%d", fd);
+    crew->herd.oom.accounted = 0;
+    uint64_t id = crew_give_task(crew, crew->web[0], NOW + S);
+    assert_true(overdue(crew, crew->web[0], id, TASK_LOSS_TIMEOUT));
+    crew_reap(crew->compute);
+    herd_bury(&crew->herd, crew->compute);
+    crew_kill(crew, starved);
+    assert_non_null(strstr(stage_log(), "slot=1"));
+    assert_non_null(strstr(stage_log(), "why=\"killed by the kernel: out of memory\""));
+    graves_turn(&crew->herd);
+    assert_int_equal(crew_hear(crew, crew->web[0], &msg), MSG_TASK_LOST);
+    assert_int_equal(msg.about, TASK_LOSS_TIMEOUT);
+    fd_close(&fd);
+}
+
+/* A handler may write another's identity into its own seat, and crash. */
+static void nobodys_task_is_given_up_by_another(void **state)
+{
+    struct crew *crew = *state;
+    struct err err;
+    struct msg lost;
+    struct task_seat *place;
+    struct seat *other = crew_add(crew, ROLE_COMPUTE, 1);
+    (void)crew_give_task(crew, crew->web[0], NOW + S);
+    assert_int_equal(
+        scoreboard_map_task(&crew->herd.board, crew->herd.board_fd, other->number, &place, &err),
+        0);
+    memcpy(place, crew->place, sizeof *place);
+    assert_false(tasks_tell_loss(&crew->herd, other, CAUSE_IS_CRASH, "", &lost));
+    task_rest(crew->place);
+    assert_true(tasks_tell_loss(&crew->herd, other, CAUSE_IS_CRASH, "", &lost));
+    (void)munmap(place, SCOREBOARD_TASK_BYTES);
+}
+
+/* Its number is in the app's table of tasks, not in that of routes. */
+static void a_call_is_named_as_the_app_has_named_it(void **state)
+{
+    struct crew *crew = *state;
+    struct scoreboard_part part;
+    struct err err;
+    char text[TASKS_TEXT_MAX];
+    (void)crew_give_task(crew, crew->web[0], NOW + S);
+    crew->place->task.kind = TASK_CALL;
+    crew->place->task.image_len = 0;
+    assert_int_equal(scoreboard_map_part(&crew->herd.board, crew->herd.board_fd,
+                                         crew->compute->number, &part, &err),
+                     0);
+    (void)snprintf(part.routes[3].name, sizeof part.routes[3].name, "GET /another");
+    part.head->current.target_len = 6;
+    memcpy(part.head->current.target, "resize", 6);
+    part.head->current.phase = ENTRY_HANDLER;
+    (void)tasks_print(&crew->herd, crew->compute, text);
+    assert_non_null(strstr(text, " call=\"resize\" trace=abc "));
+    crew->place->task.kind = TASK_REQUEST;
+    crew->place->task.image_len = 100;
+    (void)tasks_print(&crew->herd, crew->compute, text);
+    assert_non_null(strstr(text, " route=\"GET /another\" trace=abc "));
+}
+
 static void every_cause_is_a_loss_of_some_kind(void **state)
 {
     (void)state;
@@ -238,19 +387,30 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, crew_open, crew_close)
     const struct CMUnitTest tests[] = {
+#ifdef REMUDA_DEBUG
+        TEST(a_task_that_could_not_be_ended_is_ended_later),
+#endif
         TEST(a_task_that_is_overdue_costs_its_worker_the_life),
         TEST(the_next_task_of_its_worker_is_not_hit),
         TEST(only_who_asked_may_end_a_task_and_for_a_reason_of_its_own),
         TEST(one_with_a_task_in_hand_may_be_silent),
         TEST(one_whose_seat_says_never_is_not_waited_for_for_ever),
         TEST(the_clock_ends_a_task_of_which_nobody_says_that_it_is_overdue),
+        TEST(a_task_that_is_just_being_taken_is_not_judged_by_its_time),
+        TEST(a_heartbeat_in_the_future_excuses_nobody),
+        TEST(idle_workers_are_looked_at_seldom),
         TEST(tasks_of_a_dead_web_worker_end_with_it_where_the_pool_says_so),
         TEST(one_that_dies_idle_again_and_again_is_replaced_later_and_later),
         TEST(a_queue_that_was_shut_reaches_every_web_worker_anew),
         TEST(a_queue_that_could_not_be_taken_is_sent_again_later),
         TEST(a_pool_that_can_not_boot_ends_the_first_start),
+        TEST(a_limit_is_named_only_where_it_was_that),
+        TEST(a_kill_of_ours_does_not_use_up_the_kernels_count),
+        TEST(nobodys_task_is_given_up_by_another),
+        TEST(a_call_is_named_as_the_app_has_named_it),
         cmocka_unit_test(every_cause_is_a_loss_of_some_kind),
         TEST(nonsense_in_a_seat_hurts_nobody),
     };
+    assert_int_equal(setenv("REMUDA_FAULT", "scoreboard.map_task:ENOMEM:1:1", 1), 0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

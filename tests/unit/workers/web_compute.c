@@ -891,6 +891,8 @@ static void each_loss_has_its_status(void **state)
         {TASK_LOSS_TIMEOUT, " 504 ", "504 Gateway Timeout\n"},
         {TASK_LOSS_CPU, " 503 ", "cpu_limit (3 s)"},
         {TASK_LOSS_KILLED, " 500 ", "500 Internal Server Error\n"},
+        {TASK_LOSS_STARVED, " 503 ", "there was no memory left for the handler"},
+        {TASK_LOSS_STOPPED, " 503 ", "503 Service Unavailable\n"},
         {TASK_LOSSES, " 500 ", "500 Internal Server Error\n"},
     };
     (void)state;
@@ -910,7 +912,8 @@ static void each_loss_has_its_status(void **state)
 
 static void idempotent_request_goes_to_another_worker(void **state)
 {
-    static const enum task_loss losses[] = {TASK_LOSS_CRASH, TASK_LOSS_MEMORY, TASK_LOSS_KILLED};
+    static const enum task_loss losses[] = {TASK_LOSS_CRASH, TASK_LOSS_MEMORY, TASK_LOSS_STARVED,
+                                            TASK_LOSS_KILLED};
     (void)state;
     for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++) {
         ask(0, GET("/again"));

@@ -19,8 +19,8 @@ struct block {
 };
 
 struct block_source {
-    /* Held once by the caller; NULL: there is no room. grows: there should be room behind it, and
-     * all of it may be written to at once */
+    /* Held once by the caller; NULL: there is no room. grows: there should be room behind it, all
+     * of it may be written to at once, and it is refused where may() says no */
     struct block *(*take)(void *owner, size_t bytes, bool grows);
     /* Is there as much room as a body of so many octets should find? */
     bool (*may)(void *owner, uint64_t bytes);

@@ -531,8 +531,10 @@ __attribute__((cold, noinline)) static bool find_place(struct conn *c, char **ou
                                                        size_t *out_room)
 {
     struct exchange *ex = c->ex;
-    if (!ex->is_long)
-        ex->is_long = lengthen_body(ex, c->env->blocks);
+    const struct block_source *source = c->env->blocks;
+    if (!ex->is_long) /* asked for again: others may have begun since its head came */
+        ex->is_long = source->may(source->owner, ex->req.head.content_length) &&
+                      lengthen_body(ex, source);
     if (ex->is_long) {
         *out_space = (char *)(uintptr_t)ex->req.body.p + ex->req.body.len;
         *out_room = ex->body_left < PLACED_READ_BYTES ? (size_t)ex->body_left : PLACED_READ_BYTES;

@@ -16,10 +16,22 @@ static struct lent *lent_of(struct block *block)
     return (struct lent *)(void *)block; /* its first member */
 }
 
+/* Half of it is left to what must have room here: images, records, answers' beginnings. */
+static bool may(void *owner, uint64_t bytes)
+{
+    const struct segment_slice *slice = owner;
+    uint64_t half = slice->n_pages / 2;
+    return slice->n_used < half && bytes / SEGMENT_PAGE < half - slice->n_used;
+}
+
+/* The loop's input is one that grows: every request that outlives its turn keeps it, also where no
+ * other process will ever read it, and as long as its client likes. */
 static struct block *take(void *owner, size_t bytes, bool grows)
 {
     struct segment_slice *slice = owner;
     uint64_t most = slice->n_pages * SEGMENT_PAGE / 4;
+    if (grows && !may(slice, bytes))
+        return NULL;
     struct lent *lent = calloc(1, sizeof *lent);
     if (!lent)
         return NULL;
@@ -40,14 +52,6 @@ static struct block *take(void *owner, size_t bytes, bool grows)
     lent->block.bytes = (size_t)lent->run.bytes;
     lent->block.refs = 1;
     return &lent->block;
-}
-
-/* Half of it is left to what must have room here: images, records, answers' beginnings. */
-static bool may(void *owner, uint64_t bytes)
-{
-    const struct segment_slice *slice = owner;
-    uint64_t half = slice->n_pages / 2;
-    return slice->n_used < half && bytes / SEGMENT_PAGE < half - slice->n_used;
 }
 
 static bool extend(void *owner, struct block *block, size_t bytes)

@@ -76,11 +76,20 @@ static int put_where_it_lies(struct segment_slice *slice, const struct rmd_reque
     return 0;
 }
 
+/* A quarter of it is left to images, without which nothing goes out at all. */
+bool handover_may_copy(const struct segment_slice *slice, uint64_t bytes)
+{
+    uint64_t most = slice->n_pages / 4 * 3;
+    return slice->n_used < most && bytes / SEGMENT_PAGE < most - slice->n_used;
+}
+
 /* Returns 0; -ENOSPC, -ENOMEM */
 static int put_beside(struct segment_slice *slice, const struct rmd_request *req, struct task *task,
                       struct handover *put)
 {
     uint64_t at = align(image_request_bytes(req, 0));
+    if (!handover_may_copy(slice, at + req->body.len))
+        return -ENOSPC;
     int rc = take(slice, at + req->body.len, &put->run);
     if (rc < 0)
         return rc;

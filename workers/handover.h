@@ -23,6 +23,10 @@ int handover_put(struct segment_slice *slice, const struct exchange *ex, struct 
                  struct handover *out_put, uint64_t *out_copied)
     __attribute__((warn_unused_result));
 
+/* May so many octets be copied into the slice, or is what there is left for what can't go by a
+ * file? */
+bool handover_may_copy(const struct segment_slice *slice, uint64_t bytes);
+
 /* The descriptor that goes with the task; -1: none. Borrowed */
 int handover_fd(const struct handover *put, const struct exchange *ex);
 

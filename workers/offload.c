@@ -93,7 +93,8 @@ static int put_payload(struct desk *d, const struct offload *call, struct task *
     if (call->len == 0)
         return 0;
     task->body_len = call->len;
-    int rc = segment_take(slice, call->len, 0, &put->run);
+    int rc = handover_may_copy(slice, call->len) ? segment_take(slice, call->len, 0, &put->run)
+                                                 : -ENOSPC;
     if (rc == 0 && (rc = segment_ready(slice, &put->run, 0, call->len)) < 0)
         segment_give(slice, &put->run);
     if (rc == 0) {

@@ -28,7 +28,7 @@
 #define INFLIGHT 8U
 #define QUEUE 4U
 #define S CLOCK_US_PER_S
-#define CLIENTS 8U
+#define CLIENTS 128U
 #define N_WORDS 8U /* of breakers, at least */
 
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -78,6 +78,7 @@ static void instead(rmd_request *req, rmd_response *res)
 
 static const rmd_route routes[] = {
     {.method = "GET", .pattern = "/", .handler = inline_one},
+    {.method = "POST", .pattern = "/here", .handler = inline_one},
     {.method = "GET", .pattern = "/f", .handler = never, .lane = RMD_COMPUTE, .fallback = instead},
     {.method = "*", .pattern = "/again", .handler = never, .lane = RMD_COMPUTE, .idempotent = true},
     {.method = "*", .pattern = "/c", .handler = never, .lane = RMD_COMPUTE},
@@ -223,6 +224,15 @@ static void push(unsigned i, const char *octets, size_t len)
     }
 }
 
+/* All of it has been sent. */
+static void receive_body(unsigned i)
+{
+    while (conn_wait(&room.transfer[i].conn) == CONN_WAIT_BODY) {
+        (void)transfer_read(&room.transfer[i]);
+        transfer_turn(&room.transfer[i]);
+    }
+}
+
 /* How a request is cut into what comes at once. */
 enum { HEAD_ALONE, WITH_BODY, HALF_A_HEAD, WAYS };
 
@@ -244,10 +254,8 @@ static void ask_with(unsigned i, int way, const char *head, const void *text, si
     transfer_open(&room.transfer[i], &room.web, ends[1], &address);
     transfer_turn(&room.transfer[i]);
     push(i, octets.data + first, octets.len - first);
-    while (body_len > 0 && conn_wait(&room.transfer[i].conn) == CONN_WAIT_BODY) {
-        (void)transfer_read(&room.transfer[i]);
-        transfer_turn(&room.transfer[i]);
-    }
+    if (body_len > 0)
+        receive_body(i);
     buf_fini(&octets);
 }
 
@@ -561,9 +569,9 @@ static void beginning_moves_where_there_is_no_room_behind_it(void **state)
     (void)state;
     fill_body();
     /* Each keeps the loop's block, of which there are stations for a few only. */
-    for (unsigned i = 0; i < CLIENTS - 1; i++)
+    for (unsigned i = 0; i < 7; i++)
         ask_with(i, HALF_A_HEAD, post(100), NULL, 0);
-    ask_with(CLIENTS - 1, WITH_BODY, post(200000), body, 200000);
+    ask_with(7, WITH_BODY, post(200000), body, 200000);
     must_take();
     CHECK_EQ(room.task.body, TASK_BODY_SLICE);
     check_body(200000);
@@ -615,6 +623,76 @@ static void body_without_room_in_the_slice_goes_by_a_file(void **state)
     for (size_t i = 0; i < n; i++)
         segment_give(slice, &rest[i]);
     segment_give(slice, &most);
+}
+
+/* Of the slice, in pages. */
+#define HALF (SLICE_BYTES / SEGMENT_PAGE / 2)
+
+static void get_goes_through(unsigned i)
+{
+    ask(i, GET("/c"));
+    must_take();
+    reply_text("ok\n");
+    hear();
+    CHECK_HAS(got(i), "ok\n");
+}
+
+static void requests_that_wait_leave_room_for_others(void **state)
+{
+    (void)state;
+    /* Each keeps the input that its head came in, and no other process will ever read it. */
+    for (unsigned i = 0; i < CLIENTS - 1; i++)
+        ask(i, "POST /here HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
+    CHECK(web_compute_slice(&room.web)->n_used <= HALF);
+    get_goes_through(CLIENTS - 1);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        close_client(i);
+    web_compute_on_tick(&room.web); /* there is room again */
+    ask_with(0, WITH_BODY, post(60000), body, 60000);
+    must_take();
+    CHECK_EQ(room.task.body, TASK_BODY_SLICE);
+    CHECK_EQ(room.part.head->copied, 0);
+}
+
+static void uploads_that_begin_together_leave_room_for_others(void **state)
+{
+    (void)state;
+    fill_body();
+    for (unsigned i = 0; i < QUEUE; i++) /* half of the slice is enough for two of them */
+        ask(i, post(800000));
+    for (size_t at = 0; at < 100000; at += 50000)
+        for (unsigned i = 0; i < QUEUE; i++)
+            push(i, body + at, 50000);
+    CHECK(web_compute_slice(&room.web)->n_used <= HALF);
+    get_goes_through(QUEUE);
+    for (unsigned i = 0; i < QUEUE; i++) {
+        push(i, body + 100000, 700000);
+        receive_body(i);
+        must_take();
+        CHECK_EQ(room.task.body, i < 2 ? TASK_BODY_SLICE : TASK_BODY_SPOOL);
+        check_body(800000);
+    }
+}
+
+static void copied_bodies_leave_room_for_images(void **state)
+{
+    static const char head[] =
+        "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n";
+    struct segment_run most;
+    (void)state;
+    fill_body();
+    for (int is_full = 0; is_full < 2; is_full++) {
+        if (is_full)
+            CHECK(segment_take(web_compute_slice(&room.web), SLICE_BYTES / 4 * 3, 0, &most) == 0);
+        ask(0, head);
+        push(0, body, 60000);
+        push(0, "\r\n0\r\n\r\n", 7);
+        receive_body(0);
+        must_take();
+        CHECK_EQ(room.task.body, is_full ? TASK_BODY_SPOOL : TASK_BODY_SLICE);
+        check_body(60000);
+        close_client(0);
+    }
 }
 
 static void body_that_would_be_streamed_comes_whole(void **state)
@@ -1529,6 +1607,9 @@ int main(void)
         TEST(beginning_moves_where_there_is_no_room_behind_it),
         TEST(body_outlives_the_client_that_sent_it),
         TEST(body_without_room_in_the_slice_goes_by_a_file),
+        TEST(requests_that_wait_leave_room_for_others),
+        TEST(uploads_that_begin_together_leave_room_for_others),
+        TEST(copied_bodies_leave_room_for_images),
         TEST(body_that_would_be_streamed_comes_whole),
         TEST(large_answer_is_sent_from_where_it_lies),
         TEST(dead_workers_answer_is_held_until_it_is_sent),

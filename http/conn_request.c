@@ -533,8 +533,8 @@ __attribute__((cold, noinline)) static bool find_place(struct conn *c, char **ou
     struct exchange *ex = c->ex;
     const struct block_source *source = c->env->blocks;
     if (!ex->is_long) /* asked for again: others may have begun since its head came */
-        ex->is_long = source->may(source->owner, ex->req.head.content_length) &&
-                      lengthen_body(ex, source);
+        ex->is_long =
+            source->may(source->owner, ex->req.head.content_length) && lengthen_body(ex, source);
     if (ex->is_long) {
         *out_space = (char *)(uintptr_t)ex->req.body.p + ex->req.body.len;
         *out_room = ex->body_left < PLACED_READ_BYTES ? (size_t)ex->body_left : PLACED_READ_BYTES;

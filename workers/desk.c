@@ -49,6 +49,8 @@ void desk_end_task(struct desk_slot *slot)
     RMD_ASSERT(slot->is_out);
     slot->is_out = false;
     d->n_out--;
+    d->n_left -= slot->is_left;
+    slot->is_left = false;
     handover_end(&d->segment.slice, &slot->put);
     if (!slot->is_lent || slot->is_stream)
         task_end(desk_record(slot)); /* else its answer is to stay where it is: release_answer() */

@@ -42,6 +42,8 @@ struct desk_slot {
     bool is_stream; /* of parts */
     bool is_broken; /* that stream: it does not get to its end */
     bool is_told;   /* the master knows that it is to end */
+    bool is_left;   /* its replies come to the inbox that was left */
+    bool is_cut;    /* it can't reply any more */
 };
 
 struct desk_pool {
@@ -67,10 +69,16 @@ struct desk {
     uint32_t n_slots;
     uint32_t n_free;
     uint32_t n_out;
-    uint64_t count; /* lower bits of the last id */
-    int inbox_fd;
-    int reply_fd;   /* its other end, which goes with each task; -1: there is none */
-    pid_t liar_pid; /* told in the log */
+    uint64_t count;     /* lower bits of the last id */
+    int watch_fd;       /* epoll of the inboxes (workers/desk_inbox.h) */
+    int inbox_fd;       /* -1: there is none, for want of descriptors */
+    int reply_fd;       /* its other end, which goes with each task; -1: likewise */
+    int left_fd;        /* the one that was left; -1: there is none */
+    int left_reply_fd;  /* kept, so that it never ends but by somebody's shutdown(2) */
+    uint32_t n_left;    /* tasks that are out and reply there */
+    uint32_t n_strays;  /* replies to tasks that are not out, since the last tick */
+    pid_t liar_pid;     /* told in the log */
+    uint32_t liar_seat; /* where it was found */
     struct desk_pool pools[SETTINGS_POOLS_MAX];
     uint16_t n_routes; /* of the app; its subjects are these, and behind them its tasks */
     uint16_t n_subjects;

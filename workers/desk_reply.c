@@ -16,9 +16,12 @@
 #include "base/log.h"
 #include "http/image.h"
 #include "http/stream.h"
+#include "workers/desk_inbox.h"
 
 #define IMAGE_MAX_BYTES (1U << 20) /* of an answer, without its body: a guess, far above any */
-#define REPLIES_MAX 4096U          /* that are read in one go: more than an inbox holds */
+#define REPLIES_A_TURN 256U        /* that are taken before others get theirs: a guess */
+#define REPLIES_MAX 8192U          /* more than an inbox holds */
+#define STRAYS_MAX 64U /* to tasks that were given up, from tick to tick: a guess, far above any */
 
 /* ---- answers ---- */
 
@@ -167,23 +170,20 @@ static void begin_stream(struct desk_slot *slot)
     desk_turn_in(slot);
 }
 
-/* Behind it no client takes the answer for a whole one. */
-static void break_stream(struct desk_slot *slot)
-{
-    slot->is_broken = true;
-    if (slot->ex)
-        desk_produce(slot);
-}
-
 static int append_part(struct desk_slot *slot)
 {
     struct desk *d = slot->desk;
     const struct task_reply *reply = &d->frame.reply;
     struct segment_ref ref = {.at = reply->data_at, .len = reply->data_len, .seat = reply->seat};
+    uint64_t len = reply->data_len > 0 ? reply->data_len : reply->inline_len;
+    if (len > TASK_WINDOW_BYTES - slot->parts.len)
+        return -ENOBUFS;
+    if (!slot->is_lent) { /* for nobody */
+        task_consume(desk_record(slot), len);
+        return 0;
+    }
     if (reply->data_len == 0)
         return buf_append(&slot->parts, d->frame.octets, reply->inline_len);
-    if (reply->data_len > TASK_WINDOW_BYTES)
-        return -ENOBUFS;
     int rc = buf_reserve(&slot->parts, (size_t)reply->data_len);
     if (rc == 0)
         rc = segment_copy(&d->segment, ref, slot->parts.data + slot->parts.len);
@@ -195,29 +195,29 @@ static int append_part(struct desk_slot *slot)
 /* Who sends it is not to go on. */
 static void refuse_stream(struct desk_slot *slot, const char *reason)
 {
+    if (slot->is_broken)
+        return;
     desk_log("stream of a compute worker refused", slot, reason);
     task_cancel(desk_record(slot));
     desk_tell_overdue(slot, TASK_LOSS_KILLED);
-    if (slot->is_stream)
-        break_stream(slot);
+    slot->is_broken = true; /* no more of it is looked at */
+    if (slot->is_stream && slot->ex)
+        desk_produce(slot); /* behind it no client takes the answer for a whole one */
     else if (slot->ex)
         desk_fail(slot, 500, NULL);
 }
 
 static void take_part(struct desk_slot *slot)
 {
+    if (slot->is_broken)
+        return;
     int rc = slot->is_stream ? append_part(slot) : -EPROTO;
-    if (rc == 0 && slot->parts.len > TASK_WINDOW_BYTES)
-        rc = -ENOBUFS;
-    if (rc < 0) {
+    if (rc < 0)
         refuse_stream(slot, rc == -ENOBUFS  ? "more than it has credit for"
                             : rc == -EPROTO ? "a part of what has not begun"
                                             : strerror(-rc));
-    } else if (!slot->is_lent) {
-        take_parts(slot);
-    } else if (slot->ex) {
+    else if (slot->ex)
         desk_produce(slot);
-    }
 }
 
 /* ---- replies ---- */
@@ -289,36 +289,58 @@ static bool is_from(const struct desk *d, uint32_t seat, pid_t pid)
     return pid > 0 && head->pid == pid && head->role == ROLE_COMPUTE;
 }
 
+/* Where a process sits, by what seats say of themselves. Returns n_seats when it sits nowhere */
+static uint32_t find_seat(const struct desk *d, pid_t pid)
+{
+    const uint32_t n = d->heritage->board.n_seats;
+    uint32_t found = n;
+    for (uint32_t i = 0; pid > 0 && found == n && i < n; i++) {
+        uint32_t seat = (d->liar_seat + i) % n; /* mostly the one of before */
+        const struct seat_head *head = scoreboard_peek(&d->heritage->board, seat).head;
+        if (head->pid == pid && head->role == ROLE_COMPUTE)
+            found = seat;
+    }
+    return found;
+}
+
 /* Who writes what nobody may write has lost its senses, or its app is after us: when it has a task
- * of ours in hand, it is to be killed for it. */
+ * of ours in hand, it is to be killed for it. Else it has kept what it was given with an earlier
+ * one, and is left alone with that. */
 static void judge_liar(struct desk *d, pid_t pid, const char *what)
 {
     struct task task;
-    if (pid != d->liar_pid)
-        log_warn("reply refused", "what=\"%s\" pid=%d does=\"have it killed\"", what, (int)pid);
-    d->liar_pid = pid;
-    for (uint32_t seat = 0; pid > 0 && seat < d->heritage->board.n_seats; seat++) {
-        const struct scoreboard_part part = scoreboard_peek(&d->heritage->board, seat);
-        if (part.head->pid != pid || part.head->role != ROLE_COMPUTE ||
-            task_peek(part.task, &task) == TASK_NONE)
-            continue;
-        struct desk_slot *slot = desk_find(d, task.id);
-        if (slot)
-            desk_tell_overdue(slot, TASK_LOSS_KILLED);
+    struct desk_slot *slot = NULL;
+    uint32_t seat = find_seat(d, pid);
+    if (seat < d->heritage->board.n_seats) {
+        d->liar_seat = seat;
+        if (task_peek(scoreboard_peek(&d->heritage->board, seat).task, &task) != TASK_NONE)
+            slot = desk_find(d, task.id);
     }
+    if (pid != d->liar_pid)
+        log_warn("reply refused", "what=\"%s\" pid=%d does=\"%s\"", what, (int)pid,
+                 slot ? "have it killed" : "take replies elsewhere");
+    d->liar_pid = pid;
+    if (slot)
+        desk_tell_overdue(slot, TASK_LOSS_KILLED);
+    else
+        desk_inbox_leave(d);
 }
 
-static void take_reply(struct desk *d, int fd, pid_t pid)
+/* Returns whether it is one that is awaited. */
+static bool take_reply(struct desk *d, int fd, pid_t pid)
 {
     const struct task_reply *reply = &d->frame.reply;
     struct desk_slot *slot = desk_find(d, reply->id);
+    bool is_awaited = slot && is_from(d, reply->seat, pid);
+    if (!is_awaited)
+        fd_close(&fd);
     if (!slot) { /* it was given up */
         log_debug("reply to a task that is not out", "pid=%d task=%016" PRIx64, (int)pid,
                   reply->id);
-        fd_close(&fd);
-    } else if (!is_from(d, reply->seat, pid)) {
+        if (++d->n_strays > STRAYS_MAX)
+            judge_liar(d, pid, "it is about no task");
+    } else if (!is_awaited) {
         judge_liar(d, pid, "it is not from who it says");
-        fd_close(&fd);
     } else if (task_is_final(reply)) {
         take_last_word(slot, fd);
     } else if (reply->kind == TASK_PART) {
@@ -330,47 +352,46 @@ static void take_reply(struct desk *d, int fd, pid_t pid)
     } else { /* it begins for nobody: its parts are taken as they come */
         slot->is_stream = true;
     }
+    return is_awaited;
 }
 
-/* Somebody has shut it. The new one has another number, which tells who watches it. */
-void desk_reply_renew(struct desk *d)
+/* What was next in an inbox. */
+enum taken { TAKEN_NOTHING, TAKEN_REPLY, TAKEN_RUBBISH };
+
+static enum taken take_next(struct desk *d, bool is_left)
 {
-    int read_fd = -1, write_fd = -1;
-    int rc = task_open_inbox(&read_fd, &write_fd);
-    if (d->inbox_fd >= 0)
-        log_error("inbox was shut by a compute worker", "tasks=%u does=\"fail them, open another\"",
-                  d->n_out);
-    if (rc < 0 && d->inbox_fd >= 0)
-        log_error("no other inbox", "reason=\"%s\" does=\"answer 503, try again\"", strerror(-rc));
-    for (uint32_t i = 0; i < d->n_slots; i++) {
-        struct desk_slot *slot = &d->slots[i];
-        if (!slot->is_out)
-            continue;
-        task_cancel(desk_record(slot)); /* its payload may be read all the same, */
-        desk_tell_overdue(slot, TASK_LOSS_KILLED);
-        desk_give_up(slot, 500, NULL); /* which spoils what nobody gets */
+    int inbox_fd = is_left ? d->left_fd : d->inbox_fd, fd = -1;
+    pid_t pid = 0;
+    if (inbox_fd < 0)
+        return TAKEN_NOTHING;
+    int rc = task_receive_reply(inbox_fd, &d->frame, &fd, &pid);
+    if (rc == 1 || rc == -EMFILE) /* without its file the answer is refused for that */
+        return take_reply(d, fd, pid) ? TAKEN_REPLY : TAKEN_RUBBISH;
+    if (rc == -EAGAIN)
+        return TAKEN_NOTHING;
+    if (rc == -EINTR)
+        return TAKEN_REPLY;
+    if (rc == 0) {
+        desk_inbox_fail(d, is_left);
+        return TAKEN_NOTHING;
     }
-    fd_close(&d->inbox_fd);
-    fd_close(&d->reply_fd);
-    d->inbox_fd = read_fd;
-    d->reply_fd = write_fd;
+    judge_liar(d, pid, rc == -EPROTO ? "it is none" : strerror(-rc));
+    return TAKEN_RUBBISH;
 }
 
+/* One that is rubbish is enough: who writes such may do nothing else. */
 void desk_reply_take(struct desk *d)
 {
-    for (unsigned i = 0; d->inbox_fd >= 0 && i < REPLIES_MAX; i++) {
-        int fd = -1;
-        pid_t pid = 0;
-        int rc = task_receive_reply(d->inbox_fd, &d->frame, &fd, &pid);
-        if (rc == -EAGAIN)
-            return;
-        if (rc == 1 || rc == -EMFILE) { /* without its file the answer is refused for that */
-            take_reply(d, fd, pid);
-        } else if (rc == 0) {
-            desk_reply_renew(d);
-            return;
-        } else if (rc != -EINTR) {
-            judge_liar(d, pid, rc == -EPROTO ? "it is none" : strerror(-rc));
-        }
-    }
+    for (int is_left = 1; is_left >= 0; is_left--)
+        for (unsigned i = 0; i < REPLIES_A_TURN && take_next(d, is_left) == TAKEN_REPLY; i++)
+            ;
+    desk_inbox_settle(d);
+}
+
+void desk_reply_take_all(struct desk *d)
+{
+    for (int is_left = 1; is_left >= 0; is_left--)
+        for (unsigned i = 0; i < REPLIES_MAX && take_next(d, is_left) != TAKEN_NOTHING; i++)
+            ;
+    desk_inbox_settle(d);
 }

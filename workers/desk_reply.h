@@ -4,11 +4,10 @@
 
 #include "workers/desk.h"
 
-/* Takes all that are in the inbox. */
+/* Takes what is in the inbox, as much of it as others can wait for: who watches it hears again. */
 void desk_reply_take(struct desk *d);
 
-/* Opens another inbox; what is out can't reply any more, and is given up. d->inbox_fd -1: none
- * could be had, try again later. */
-void desk_reply_renew(struct desk *d);
+/* All of it. */
+void desk_reply_take_all(struct desk *d);
 
 #endif

@@ -22,6 +22,7 @@
 #include "workers/blocks.h"
 #include "workers/breakers.h"
 #include "workers/channel.h"
+#include "workers/desk_inbox.h"
 #include "workers/offload.h"
 #include "workers/desk_reply.h"
 #include "workers/fingerprint.h"
@@ -91,8 +92,7 @@ static void close_desk(struct desk *d)
         buf_fini(&d->slots[i].parts);
         handover_end(&d->segment.slice, &d->slots[i].put);
     }
-    fd_close(&d->inbox_fd);
-    fd_close(&d->reply_fd);
+    desk_inbox_close(d);
     fd_close(&d->due_fd);
     breakers_close(d);
     if (d->segment.base)
@@ -113,9 +113,15 @@ int web_compute_open(struct web *web, const struct heritage *heritage, int fd, u
     struct desk *d = calloc(1, sizeof *d);
     if (!d)
         return err_set(err, ENOMEM, "no memory for the compute lane");
-    *d = (struct desk){.web = web, .heritage = heritage, .inbox_fd = -1, .reply_fd = -1};
-    d->due_fd = -1;
-    d->due_us = TASK_NEVER_US;
+    *d = (struct desk){.web = web,
+                       .heritage = heritage,
+                       .watch_fd = -1,
+                       .inbox_fd = -1,
+                       .reply_fd = -1,
+                       .left_fd = -1,
+                       .left_reply_fd = -1,
+                       .due_fd = -1,
+                       .due_us = TASK_NEVER_US};
     for (size_t i = 0; i < SETTINGS_POOLS_MAX; i++)
         d->pools[i].queue.fd = -1;
     int rc = segment_map(fd, n_slices, slice_bytes, heritage->seat, &d->segment, err);
@@ -123,8 +129,8 @@ int web_compute_open(struct web *web, const struct heritage *heritage, int fd, u
         rc = open_table(d, err);
     if (rc == 0)
         rc = open_slots(d, err);
-    if (rc == 0 && (rc = task_open_inbox(&d->inbox_fd, &d->reply_fd)) < 0)
-        (void)err_set(err, -rc, "inbox: %s", strerror(-rc));
+    if (rc == 0)
+        rc = desk_inbox_open(d, err);
     if (rc < 0) {
         close_desk(d);
         return rc;
@@ -381,7 +387,7 @@ bool web_compute_recall(struct web *web, struct exchange *ex)
 
 int web_compute_inbox(const struct web *web)
 {
-    return web->compute ? web->compute->inbox_fd : -1;
+    return web->compute ? web->compute->watch_fd : -1;
 }
 
 void web_compute_on_inbox(struct web *web)
@@ -440,7 +446,8 @@ static void note_lost(const struct desk_slot *slot, const struct msg *msg)
 void web_compute_on_lost(struct web *web, const struct msg *msg)
 {
     const char *why = NULL;
-    web_compute_on_inbox(web); /* what it said before it died counts */
+    if (web->compute)
+        desk_reply_take_all(web->compute); /* what it said before it died counts */
     struct desk_slot *slot = web->compute ? desk_find(web->compute, (uint64_t)msg->value) : NULL;
     if (!slot)
         return;
@@ -462,7 +469,8 @@ void web_compute_on_lost(struct web *web, const struct msg *msg)
 void web_compute_on_gone(struct web *web, const struct heritage *heritage, const struct msg *msg)
 {
     struct desk *d = web->compute;
-    web_compute_on_inbox(web); /* an answer that lies in its slice may be among that */
+    if (d)
+        desk_reply_take_all(d); /* an answer that lies in its slice may be among that */
     if (!d || msg->seat >= d->segment.n_seats) {
         channel_tell(heritage, MSG_LET_GO, msg, 0, 0, NULL);
         return;
@@ -519,9 +527,10 @@ void web_compute_on_tick(struct web *web)
     struct desk *d = web->compute;
     if (!d)
         return;
+    d->n_strays = 0;
     if (d->inbox_fd < 0)
-        desk_reply_renew(d);
-    web_compute_on_inbox(web); /* a sync worker without a client looks here alone */
+        (void)desk_inbox_renew(d); /* it has been told */
+    web_compute_on_inbox(web);
     for (uint32_t i = 0; d->n_out > 0 && i < d->n_slots; i++)
         if (d->slots[i].is_out)
             look_after(&d->slots[i], web->env.now_us);

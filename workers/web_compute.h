@@ -38,11 +38,11 @@ void web_compute_close(struct web *web);
 
 /* ---- what comes in ---- */
 
-/* Where replies come: to be watched for reading. Another number after the old inbox was shut; -1:
- * no lane */
+/* Where replies come: to be watched for reading, the same as long as there is a lane; -1: there is
+ * none */
 int web_compute_inbox(const struct web *web);
 
-/* Takes all replies that are there. Exchanges that they are for come in by the worker's box. */
+/* Takes replies that are there. Exchanges that they are for come in by the worker's box. */
 void web_compute_on_inbox(struct web *web);
 
 /* Readable when the time of a call is over (workers/offload.h): to be watched, too; always the same

@@ -462,21 +462,19 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
 
 /* ---- the compute pools' word ---- */
 
-/* The inbox is there from the frame that brings the segment; another when it was shut. */
+static void watch(ev_io *watcher, int fd)
+{
+    if (fd < 0 || ev_is_active(watcher))
+        return;
+    ev_io_set(watcher, fd, EV_READ);
+    ev_io_start(room.loop, watcher);
+}
+
+/* It is there from the frame that brings the segment. */
 static void watch_inbox(void)
 {
-    int fd = web_compute_inbox(&room.web);
-    if (room.inbox_io.fd == fd && ev_is_active(&room.inbox_io))
-        return;
-    ev_io_stop(room.loop, &room.inbox_io);
-    ev_io_set(&room.inbox_io, fd, EV_READ);
-    if (fd >= 0)
-        ev_io_start(room.loop, &room.inbox_io);
-    int due_fd = web_compute_due_fd(&room.web);
-    if (due_fd >= 0 && !ev_is_active(&room.due_io)) {
-        ev_io_set(&room.due_io, due_fd, EV_READ);
-        ev_io_start(room.loop, &room.due_io);
-    }
+    watch(&room.inbox_io, web_compute_inbox(&room.web));
+    watch(&room.due_io, web_compute_due_fd(&room.web));
 }
 
 static void on_due(struct ev_loop *loop, ev_io *watcher, int events)
@@ -494,7 +492,6 @@ static void on_inbox(struct ev_loop *loop, ev_io *watcher, int events)
     (void)events;
     web_compute_on_inbox(&room.web);
     client_take_tickets(&room.clients);
-    watch_inbox();
 }
 
 static void on_signal(struct ev_loop *loop, ev_io *watcher, int events)

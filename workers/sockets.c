@@ -18,8 +18,10 @@ static int watch(struct sockets *s, int fd, uint32_t events)
 
 int sockets_init(struct sockets *s, int channel_fd, int signal_fd)
 {
-    *s = (struct sockets){
-        .epoll_fd = epoll_create1(EPOLL_CLOEXEC), .channel_fd = channel_fd, .signal_fd = signal_fd};
+    *s = (struct sockets){.epoll_fd = epoll_create1(EPOLL_CLOEXEC),
+                          .channel_fd = channel_fd,
+                          .signal_fd = signal_fd,
+                          .inbox_fd = -1};
     if (s->epoll_fd < 0)
         return -errno;
     int rc = watch(s, signal_fd, EPOLLIN);
@@ -74,6 +76,17 @@ void sockets_open(struct sockets *s)
     s->is_open = true;
 }
 
+void sockets_watch_inbox(struct sockets *s, int fd)
+{
+    if (s->inbox_fd == fd)
+        return;
+    int rc = watch(s, fd, EPOLLIN);
+    if (rc < 0)
+        log_error("can't watch the inbox", "reason=\"%s\" does=\"look now and then\"",
+                  strerror(-rc));
+    s->inbox_fd = fd;
+}
+
 int sockets_wait(struct sockets *s, int wait_ms, struct epoll_event events[SOCKETS_EVENTS_MAX])
 {
     int n = epoll_wait(s->epoll_fd, events, SOCKETS_EVENTS_MAX, wait_ms);
@@ -82,7 +95,8 @@ int sockets_wait(struct sockets *s, int wait_ms, struct epoll_event events[SOCKE
 
 bool sockets_is_listener(const struct sockets *s, const struct epoll_event *event)
 {
-    return event->data.fd != s->channel_fd && event->data.fd != s->signal_fd;
+    int fd = event->data.fd;
+    return fd != s->channel_fd && fd != s->signal_fd && fd != s->inbox_fd;
 }
 
 bool sockets_has_waiting(struct sockets *s)

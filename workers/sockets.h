@@ -1,6 +1,7 @@
-/* What a sync worker waits for while it has no client: listening sockets, channel and signals, in
- * an epoll of its own. Only that lets the kernel wake one of many idle workers for a connection,
- * and pass over those that are busy (EPOLLEXCLUSIVE, epoll_ctl(2)). */
+/* What a sync worker waits for while it has no client: listening sockets, channel, signals, and the
+ * inbox of its compute lane, in an epoll of its own. Only that lets the kernel wake one of many
+ * idle workers for a connection, and pass over those that are busy (EPOLLEXCLUSIVE, epoll_ctl(2)).
+ */
 #ifndef REMUDA_WORKERS_SOCKETS_H
 #define REMUDA_WORKERS_SOCKETS_H
 
@@ -19,6 +20,7 @@ struct sockets {
     int epoll_fd;
     int channel_fd; /* -1: none */
     int signal_fd;
+    int inbox_fd; /* -1: not yet */
     struct sockets_listener *items;
     size_t n;
     bool is_open; /* they are watched */
@@ -38,6 +40,9 @@ void sockets_remove_at(struct sockets *s, size_t i);
 
 /* From now on they are watched. */
 void sockets_open(struct sockets *s);
+
+/* The inbox of the compute lane, once there is one; -1: not yet. Borrowed, and always the same */
+void sockets_watch_inbox(struct sockets *s, int fd);
 
 /* Waits. What came is in events, and told apart by sockets_is_listener(); the descriptor that it
  * came from is events[i].data.fd.

@@ -179,6 +179,20 @@ static void end_turn(void)
     web_flush_access(&room.web);
 }
 
+/* Somebody who waits is worth more than a connection that may have another request some time: the
+ * answer says so, unless that request is here already. */
+static void judge_keep_alive(void)
+{
+    room.web.env.is_draining = room.is_draining || sockets_has_waiting(&room.sockets);
+}
+
+/* Those of the compute lane don't pass end_app(): it may have been long ago that anybody looked. */
+static void take_answers(void)
+{
+    judge_keep_alive();
+    sync_client_take_tickets(&room.client);
+}
+
 static void begin_turn(void)
 {
     uint64_t now_us = clock_now_us();
@@ -191,10 +205,17 @@ static void begin_turn(void)
         return;
     room.ticked_us = now_us;
     web_on_tick(&room.web);
-    sync_client_take_tickets(&room.client); /* of requests that have ended without them */
+    take_answers(); /* also to requests that have ended without them */
     if (!room.is_draining)
         web_tell_if_worn(&room.web, room.heritage,
                          room.web.settings->max_rss_bytes > 0 ? recycle_read_rss() : 0);
+}
+
+/* Without a client. */
+static void take_inbox(void)
+{
+    web_compute_on_inbox(&room.web);
+    take_answers();
 }
 
 static void end(const char *why)
@@ -224,13 +245,16 @@ static void wait_for_clients(void)
     }
     uint64_t until_us =
         room.is_draining ? room.drain_began_us + DRAIN_LAST_LOOK_US : room.web.env.now_us + TICK_US;
+    sockets_watch_inbox(&room.sockets, web_compute_inbox(&room.web));
     int n = sockets_wait(&room.sockets, until_ms(until_us), events);
     begin_turn();
     for (int i = 0; i < n; i++)
         if (events[i].data.fd == room.signal_fd)
             commands_on_signal(&room.commands, room.is_draining);
-        else if (!sockets_is_listener(&room.sockets, &events[i]))
+        else if (events[i].data.fd == room.channel_fd)
             commands_on_channel(&room.commands);
+        else if (events[i].data.fd == room.sockets.inbox_fd)
+            take_inbox();
     /* All that are ready come in the same order each time: who is asked first takes turns, or the
      * others would starve behind a queue that is never empty. */
     room.n_turns++;
@@ -314,13 +338,6 @@ static void end_pause(void)
 }
 
 /* ---- with a client ---- */
-
-/* Somebody who waits is worth more than a connection that may have another request some time: the
- * answer says so, unless that request is here already. */
-static void judge_keep_alive(void)
-{
-    room.web.env.is_draining = room.is_draining || sockets_has_waiting(&room.sockets);
-}
 
 static void end_app(void)
 {
@@ -432,7 +449,7 @@ static void wait_for_client(void)
     if (n > 0 && polls[AT_DUE].revents)
         web_compute_on_due(&room.web);
     if (n > 0 && (polls[AT_BOX].revents || polls[AT_INBOX].revents || polls[AT_DUE].revents))
-        sync_client_take_tickets(&room.client);
+        take_answers();
     if (room.client.has_turned)
         return; /* what it may be asked for is another thing now than when it was polled */
     if (n > 0 && polls[AT_CLIENT].revents) {

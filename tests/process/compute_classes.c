@@ -100,6 +100,26 @@ static void nobody_waits_for_who_has_left(void **state)
     }
 }
 
+/* A worker that has one connection at a time does not keep it for an idle client. */
+static void sync_worker_says_close_while_somebody_waits(void **state)
+{
+    (void)state;
+    struct server *s = start("sync");
+    struct client *c = client_to(s), *other = client_to(s);
+    client_send_text(c, "GET /compute/info HTTP/1.1\r\n"); /* so it is the first that is accepted */
+    client_send_text(other, "GET /compute/info HTTP/1.1\r\nHost: a\r\n\r\n");
+    client_send_text(c, "Host: a\r\n\r\n");
+    client_read(c, &r, false);
+    CHECK_EQ(r.status, 200);
+    CHECK(r.is_closing);
+    client_read(other, &r, false);
+    CHECK_EQ(r.status, 200);
+    CHECK(!r.is_closing);
+    client_close(c);
+    client_close(other);
+}
+
 SERVER_MAIN(SERVER_TEST(answers_and_streams_come_on_one_connection),
+            SERVER_TEST(sync_worker_says_close_while_somebody_waits),
             SERVER_TEST(late_ones_are_504_and_the_connection_goes_on),
             SERVER_TEST(nobody_waits_for_who_has_left))

@@ -119,12 +119,32 @@ static void what_is_removed_wakes_nobody_although_others_have_it(void **state)
     fd_close(&copy);
 }
 
+static void the_inbox_wakes_and_is_no_listener(void **state)
+{
+    struct epoll_event events[SOCKETS_EVENTS_MAX];
+    int inbox[2];
+    (void)state;
+    CHECK(pipe(inbox) == 0);
+    sockets_open(&sockets);
+    sockets_watch_inbox(&sockets, -1); /* none yet */
+    sockets_watch_inbox(&sockets, inbox[0]);
+    sockets_watch_inbox(&sockets, inbox[0]);
+    CHECK_EQ(sockets_wait(&sockets, 0, events), 0);
+    CHECK_EQ(write(inbox[1], "x", 1), 1);
+    CHECK_EQ(sockets_wait(&sockets, 0, events), 1);
+    CHECK_EQ(events[0].data.fd, inbox[0]);
+    CHECK(!sockets_is_listener(&sockets, &events[0]) && !sockets_has_waiting(&sockets));
+    for (int i = 0; i < 2; i++)
+        fd_close(&inbox[i]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     static const struct CMUnitTest tests[] = {
         TEST(nobody_is_heard_before_it_is_open),
         TEST(connections_are_told_from_channel_and_signals),
+        TEST(the_inbox_wakes_and_is_no_listener),
         TEST(who_waits_is_taken_one_by_one),
         TEST(what_is_removed_wakes_nobody_although_others_have_it),
     };

@@ -232,14 +232,16 @@ static void send_signal(struct herd *herd, struct seat *seat, int number)
     char request[LAST_WORDS_REQUEST_BYTES];
     char task[TASKS_TEXT_MAX];
     char state[OBITUARY_STATE_MAX];
+    bool has_task = tasks_print(herd, seat, task)[0] != '\0'; /* with its route and trace */
     if (number == SIGABRT)
         obituary_tell_hang(herd, seat);
     else if (seat->doom)
         tell(herd, LOG_LEVEL_WARN, seat, "killed", " signal=%s why=\"%s\"%s%s%s%s",
-             signals_name(number), seat->doom, tasks_print(herd, seat, task),
+             signals_name(number), seat->doom, task,
              seat->was_aborted ? " backtrace=\"none: SIGABRT did not end it\"" : "",
              obituary_print_state(seat->pid, state),
-             last_words_request(&herd->board, seat->number, herd->now_us, request));
+             (has_task ? last_words_target : last_words_request)(&herd->board, seat->number,
+                                                                 herd->now_us, request));
     seat->was_aborted |= number == SIGABRT;
     (void)kill(seat->pid, number); /* ours and not reaped yet, so it is there */
     if (seat->role == ROLE_COMPUTE && number == SIGKILL)

@@ -169,6 +169,20 @@ const char *last_words_request(const struct scoreboard *board, uint32_t seat, ui
     return last_words_print(board, seat, &head->current, now_us, out);
 }
 
+const char *last_words_target(const struct scoreboard *board, uint32_t seat, uint64_t now_us,
+                              char out[LAST_WORDS_REQUEST_BYTES])
+{
+    struct request request;
+    out[0] = '\0';
+    if (read_entry(&scoreboard_peek(board, seat).head->current, now_us, &request)) {
+        struct quoted quoted;
+        quote(&request, &quoted);
+        (void)snprintf(out, LAST_WORDS_REQUEST_BYTES, " method=%s target=%s", quoted.method,
+                       quoted.target);
+    }
+    return out;
+}
+
 const char *last_words_panic(const struct scoreboard *board, uint32_t seat,
                              char out[LAST_WORDS_BYTES])
 {

@@ -43,6 +43,10 @@ const char *last_words_print(const struct scoreboard *board, uint32_t seat,
 const char *last_words_request(const struct scoreboard *board, uint32_t seat, uint64_t now_us,
                                char out[LAST_WORDS_REQUEST_BYTES]);
 
+/* Of that only ` method="GET" target="/x"`: the rest is told already. */
+const char *last_words_target(const struct scoreboard *board, uint32_t seat, uint64_t now_us,
+                              char out[LAST_WORDS_REQUEST_BYTES]);
+
 /* What a failed assertion left, NUL-terminated. Returns out; "" for none */
 const char *last_words_panic(const struct scoreboard *board, uint32_t seat,
                              char out[LAST_WORDS_BYTES]);

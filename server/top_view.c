@@ -10,8 +10,8 @@
 #include "server/plain.h"
 
 #define CELL_MAX (4 * TOP_VIEW_COLUMNS_MAX) /* bytes of a line */
-#define HEAD_LINES 4                        /* title, two of numbers, table's head */
-#define REQUEST_MIN 12                      /* columns below which a request says nothing */
+#define HEAD_LINES 4   /* title, two of numbers, table's head; breakers have one more */
+#define REQUEST_MIN 12 /* columns below which a request says nothing */
 
 struct line {
     char text[CELL_MAX + 1];
@@ -159,6 +159,33 @@ static int render_means(const struct view *v, unsigned width, struct top_view_pa
     }
     return end_line(page, &line,
                     v->workers_ready < v->workers_wanted ? TOP_VIEW_WARN : TOP_VIEW_PLAIN);
+}
+
+/* Those that let nobody through first; what has no room is left out. */
+static int render_breakers(const struct view *v, unsigned width, struct top_view_page *page)
+{
+    static const char *const states[] = {"open", "probing", "closed"};
+    struct line line = new_line(width);
+    char text[200], a[PLAIN_MAX];
+    bool is_any_open = false;
+    put_segment(&line, v->n_breakers == 1 ? "breaker" : "breakers");
+    for (size_t k = 0; k < sizeof states / sizeof states[0]; k++)
+        for (size_t i = 0; i < v->n_breakers; i++) {
+            const struct view_breaker *breaker = &v->breakers[i];
+            if (strcmp(breaker->state, states[k]) != 0)
+                continue;
+            is_any_open |= k < 2;
+            if (k == 0)
+                (void)snprintf(text, sizeof text, "%s open %s", breaker->route,
+                               plain_age(a, breaker->open_ms));
+            else if (k == 1)
+                (void)snprintf(text, sizeof text, "%s probing", breaker->route);
+            else
+                (void)snprintf(text, sizeof text, "%s %" PRIu64 " failed", breaker->route,
+                               breaker->failures);
+            put_segment(&line, text);
+        }
+    return end_line(page, &line, is_any_open ? TOP_VIEW_WARN : TOP_VIEW_PLAIN);
 }
 
 /* ---- The table */
@@ -439,7 +466,7 @@ static bool has_message(const struct top_view *m)
 
 size_t top_view_rows(const struct top_view *m, unsigned height)
 {
-    size_t others = HEAD_LINES + 1U + has_message(m);
+    size_t others = HEAD_LINES + 1U + has_message(m) + (m->view && m->view->n_breakers > 0);
     return height > others + 1 ? height - others : 1;
 }
 
@@ -469,6 +496,8 @@ static int render_server(const struct top_view *m, unsigned width, size_t rows,
     int rc = render_traffic(m->view, width, page);
     if (rc == 0)
         rc = render_means(m->view, width, page);
+    if (rc == 0 && m->view->n_breakers > 0)
+        rc = render_breakers(m->view, width, page);
     return rc == 0 ? render_table(m, width, rows, page) : rc;
 }
 

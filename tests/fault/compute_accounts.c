@@ -145,12 +145,25 @@ static void sums_hold_those_that_were_killed(void **state)
     free(answer);
 }
 
+/* The last place of a part in a text. */
+static const char *find_last(const char *text, const char *part)
+{
+    const char *found = NULL;
+    for (const char *at = text; (at = strstr(at, part)); at++)
+        found = at;
+    return found;
+}
+
 static void what_a_task_had_used_is_in_the_line_about_its_death(void **state)
 {
     (void)state;
     struct server *s = start("/dev/null");
     ask(s, "/work?n=400000");
     ask(s, "/loop-briefly");
+    const char *killed = server_wait_log(s, "compute worker killed");
+    CHECK_HAS(killed, "target=\"/loop-briefly\"");
+    CHECK(strstr(killed, " trace=") == find_last(killed, " trace="));
+    CHECK(strstr(killed, " route=") == find_last(killed, " route="));
     const char *died = server_wait_log(s, "compute worker died");
     CHECK(lines_number(died, "cpu_ms") <= lines_number(died, "wall_ms")); /* not the other's, too */
     CHECK(lines_number(died, "peak_rss_bytes") > 100000);

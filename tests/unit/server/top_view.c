@@ -105,6 +105,30 @@ static void compute_workers_are_shown_with_their_tasks(void **state)
     view_fini(&view);
 }
 
+/* A line of their own, only where there is anything to tell. */
+static void breakers_are_shown(void **state)
+{
+    (void)state;
+    static const char breakers[] =
+        "\"breakers\":[{\"route\":\"GET /sick\",\"state\":\"closed\",\"failures\":2,\"open_ms\":0},"
+        "{\"route\":\"GET /crash\",\"state\":\"open\",\"failures\":5,\"open_ms\":12000},"
+        "{\"route\":\"GET /again\",\"state\":\"probing\",\"failures\":5,\"open_ms\":0}]";
+    struct top_view_page page = {0};
+    char answer[8192];
+    (void)snprintf(answer, sizeof answer, "%.*s,%s}", (int)strlen(TWO) - 1, TWO, breakers);
+    struct view view = read_view(answer);
+    struct top_view model = {.view = &view, .name = "", .clock = "", .message = ""};
+    const char *text = render(&model, 120, 24, &page);
+    assert_non_null(strstr(
+        text, "\nbreakers  GET /crash open 12s  GET /again probing  GET /sick 2 failed\nSLOT"));
+    assert_int_equal(page.styles[3], TOP_VIEW_WARN);
+    assert_non_null(strstr(render(&model, 40, 24, &page), "\nbreakers  GET /crash open 12s\n"));
+    for (unsigned height = 1; height < 12; height++)
+        (void)render(&model, 60, height, &page);
+    top_view_fini(&page);
+    view_fini(&view);
+}
+
 /* Another master, one whose counters fell, the same moment twice: no rates, no nonsense. */
 static void what_cannot_be_compared_has_no_rates(void **state)
 {
@@ -259,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rates_are_of_the_interval),
+        cmocka_unit_test(breakers_are_shown),
         cmocka_unit_test(compute_workers_are_shown_with_their_tasks),
         cmocka_unit_test(what_cannot_be_compared_has_no_rates),
         cmocka_unit_test(a_usual_window_has_it_all),

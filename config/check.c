@@ -189,6 +189,15 @@ static void check_daemon(const struct settings *s, struct mistakes *m)
     }
 }
 
+static void check_field_name(const struct settings *s, enum setting_id id, const char *name,
+                             struct mistakes *m)
+{
+    if (name[0] != '\0' && !str_is_token(str_of(name)))
+        check_complain(s, id, m,
+                       "is no name of a header field; allowed: letters, digits and "
+                       "!#$%%&'*+-.^_`|~, or nothing");
+}
+
 static void check_own_fields(const struct settings *s, struct mistakes *m)
 {
     size_t len = strlen(s->server_header);
@@ -198,10 +207,8 @@ static void check_own_fields(const struct settings *s, struct mistakes *m)
     if (str_has_control(str_make(s->server_header, len)))
         check_complain(s, SETTING_ID_server_header, m,
                        "has a control character; allowed: text that a field can have");
-    if (s->request_id_header[0] != '\0' && !str_is_token(str_of(s->request_id_header)))
-        check_complain(s, SETTING_ID_request_id_header, m,
-                       "is no name of a header field; allowed: letters, digits and "
-                       "!#$%%&'*+-.^_`|~, or nothing");
+    check_field_name(s, SETTING_ID_request_id_header, s->request_id_header, m);
+    check_field_name(s, SETTING_ID_deadline_header, s->deadline_header, m);
 }
 
 static void check_health(const struct settings *s, struct mistakes *m)

@@ -23,12 +23,14 @@ static uint64_t patience_of(const struct conn *c)
 {
     const struct rmd_request *req = &c->ex->req;
     const struct route *route = req->match.route;
+    uint64_t deadline_us = c->ex->deadline_us > 0 ? c->ex->deadline_us : CONN_NEVER_US;
     uint64_t limit_us = c->env->limits.answer_us;
-    if (c->ex->deadline_us > 0)
-        return c->ex->deadline_us;
+    if (c->ex->is_task)
+        return deadline_us;
     if (route && route->decl->timeout_ms > 0)
         limit_us = route->decl->timeout_ms * CLOCK_US_PER_MS;
-    return limit_us > 0 ? c->env->now_us + limit_us : CONN_NEVER_US;
+    uint64_t own_us = limit_us > 0 ? c->env->now_us + limit_us : CONN_NEVER_US;
+    return own_us < deadline_us ? own_us : deadline_us;
 }
 
 /* What the application left behind: its answer, or its word that it comes later. One that waits for

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/panic.h"
 #include "http/conn_answer.h"
 #include "http/conn_app.h"
@@ -293,6 +294,11 @@ static bool judge_forwarded(struct conn *c, const char *base)
     req->is_https = said.proto == FORWARDED_PROTO_HTTPS;
     if (said.host.len > 0)
         req->head.host = said.host;
+    if (said.has_deadline) {
+        req->deadline_us = req->started_us + said.deadline_ms * CLOCK_US_PER_MS;
+        c->ex->deadline_us = req->deadline_us;
+        c->ex->has_more = true;
+    }
     return true;
 }
 

@@ -62,8 +62,8 @@ struct exchange {
     uint64_t sent_before;           /* the loop's: res.body_sent when it was sent away */
     struct str piece;
     void *task;           /* whoever runs errands: what it is to him; NULL: nothing yet */
-    uint64_t deadline_us; /* set by hooks.choose(): when its time is over, whatever the route
-                               * says; 0: as the route says, for each errand */
+    uint64_t deadline_us; /* the client's; of a task, set by hooks.choose(), the least of all there
+                           * are: when its time is over. 0: as the route says, for each errand */
     uint32_t retry_s;     /* of an answer that there is no room: try again then; 0: soon */
     const char *why;      /* for the server's own error page, in the arena or static; or NULL */
     const struct access_task *used; /* by its task, in the arena; NULL: nothing was said of that */

@@ -18,6 +18,8 @@ static const struct str name_x_for = {"x-forwarded-for", 15};
 static const struct str name_x_host = {"x-forwarded-host", 16};
 
 static const char contradiction[] = "fields of a trusted proxy differ in the scheme";
+static const char bad_deadline[] =
+    "deadline_header: one whole number of milliseconds is allowed, 0 to 3600000";
 static const char two_clients[] = "Forwarded and X-Forwarded-For name different clients";
 
 const struct forwarded_scheme forwarded_usual_schemes[FORWARDED_SCHEMES_USUAL] = {
@@ -50,6 +52,12 @@ void forwarded_rules_init(struct forwarded_rules *rules, const struct network_li
     }
 }
 
+void forwarded_rules_watch_deadline(struct forwarded_rules *rules, struct str name)
+{
+    rules->deadline = name;
+    watch(rules, name);
+}
+
 /* ---- The pass over the fields ---- */
 
 struct spotted {
@@ -57,6 +65,8 @@ struct spotted {
     uint32_t x_for_end;     /* the same of X-Forwarded-For */
     uint32_t n_x_hosts;
     struct str x_host;
+    uint32_t n_deadlines;
+    struct str deadline;
     enum forwarded_proto proto;
     bool is_contradiction;
 };
@@ -80,6 +90,10 @@ static void note_field(struct spotted *spotted, const struct forwarded_rules *ru
             note_proto(spotted, str_is_equal(value, rules->schemes[k].value)
                                     ? FORWARDED_PROTO_HTTPS
                                     : FORWARDED_PROTO_HTTP);
+    if (rules->deadline.len > 0 && str_is_equal_nocase(name, rules->deadline)) {
+        spotted->n_deadlines++;
+        spotted->deadline = value;
+    }
     if (rules->look != FORWARDED_LOOK_X && str_is_equal_nocase(name, name_forwarded))
         spotted->forwarded_end = i + 1;
     if (rules->look == FORWARDED_LOOK_RFC7239)
@@ -257,6 +271,26 @@ static int judge_lists(const struct forwarded_rules *rules, const struct spotted
     return 0;
 }
 
+/* Returns 0; 400 */
+static int read_deadline(const struct spotted *spotted, struct forwarded *out)
+{
+    struct str text = spotted->deadline;
+    uint32_t ms = 0;
+    if (spotted->n_deadlines == 0)
+        return 0;
+    bool is_good = spotted->n_deadlines == 1 && text.len > 0;
+    for (size_t i = 0; is_good && i < text.len; i++) {
+        is_good = text.p[i] >= '0' && text.p[i] <= '9';
+        ms = ms * 10 + (uint32_t)(text.p[i] - '0');
+        is_good &= ms <= FORWARDED_DEADLINE_MAX_MS;
+    }
+    if (!is_good)
+        return refuse(out, bad_deadline);
+    out->has_deadline = true;
+    out->deadline_ms = ms;
+    return 0;
+}
+
 int forwarded_judge(const struct forwarded_rules *rules, const struct peer *peer,
                     const struct head *head, const char *base, struct forwarded *out)
 {
@@ -265,7 +299,9 @@ int forwarded_judge(const struct forwarded_rules *rules, const struct peer *peer
     /* First what costs least: most requests have no such field. */
     if (!spot(&spotted, rules, head, base) || !network_has(rules->trusted, &peer->address.any))
         return 0;
-    int status = judge_lists(rules, &spotted, head, base, out);
+    int status = read_deadline(&spotted, out);
+    if (status == 0)
+        status = judge_lists(rules, &spotted, head, base, out);
     if (status != 0)
         return status;
     note_proto(&spotted, out->proto);

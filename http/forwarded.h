@@ -19,6 +19,7 @@
 #include "http/parse.h"
 #include "http/request.h"
 
+#define FORWARDED_DEADLINE_MAX_MS 3600000U /* an hour, as much as a route may have */
 #define FORWARDED_HOPS_MAX                                                                         \
     32 /* elements of a list that are read, empty ones too; guess: real chains
                                  have two or three. At the limit the last good address is taken */
@@ -48,8 +49,9 @@ struct forwarded_rules {
     const struct forwarded_scheme *schemes; /* borrowed */
     size_t n_schemes;
     enum forwarded_look look;
-    uint64_t lengths; /* of names that matter: bit number length % 64 */
-    uint32_t letters; /* that they begin with: bit number letter % 32 */
+    struct str deadline; /* name of the field with the client's deadline; empty: none. Borrowed */
+    uint64_t lengths;    /* of names that matter: bit number length % 64 */
+    uint32_t letters;    /* that they begin with: bit number letter % 32 */
 };
 
 /* How the walk over the addresses ended. */
@@ -70,6 +72,8 @@ struct forwarded {
     enum forwarded_proto proto; /* UNKNOWN: nobody said anything; the connection's own holds */
     struct str host;            /* what the client asked for, a valid host with an optional port,
                                     into the octets; empty: nobody said, head->host holds */
+    bool has_deadline;
+    uint32_t deadline_ms; /* what the client still waits for, from its first octet on */
     enum forwarded_chain chain;
     const char *reason; /* of a refusal: static text; else NULL */
 };
@@ -85,6 +89,10 @@ static inline bool forwarded_may_be_in(const struct forwarded_rules *rules, cons
     return (rules->lengths & head->name_lengths) != 0;
 }
 
+/* There is a field, too, in which who asks says how long it waits for the answer. name outlives the
+ * rules */
+void forwarded_rules_watch_deadline(struct forwarded_rules *rules, struct str name);
+
 /* Judges one request.
  *
  * Client: the first address from the right that is not trusted; see enum forwarded_chain for the
@@ -98,6 +106,9 @@ static inline bool forwarded_may_be_in(const struct forwarded_rules *rules, cons
  * Host and proto of Forwarded are those of the leftmost element that trusted proxies wrote and that
  * has them: it describes the client's own request. X-Forwarded-Host counts when there is exactly
  * one value. What is no valid host (http/guard.h), and one with a quoted-pair in it, says nothing.
+ *
+ * Deadline: a whole number of milliseconds, 0 … FORWARDED_DEADLINE_MAX_MS, in one field; anything
+ * else is refused, since whoever sends it relies on it.
  *
  * peer     who is at the other end of the connection, after a PROXY header where there was one
  * head     judged by guard_judge(); base: first octet of the request line

@@ -550,7 +550,8 @@ RMD_API bool rmd_is_wanted(const rmd_deferred *ticket);
 RMD_API bool rmd_cancelled(const rmd_request *req);
 
 /* How long is this request's answer still waited for?
- * Returns  milliseconds, 0: not any more; -1: without end, or inline, where nobody counts
+ * Returns  milliseconds, 0: not any more; -1: without end, or inline, where nobody counts but a
+ *          client that has said how long it waits (setting deadline_header)
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API long long rmd_deadline_ms(const rmd_request *req);
 

@@ -307,6 +307,11 @@ static uint64_t patience_of(const rmd_request *req)
     uint64_t limit_us = route && route->decl->timeout_ms > 0
                             ? route->decl->timeout_ms * CLOCK_US_PER_MS
                             : req->env->limits.answer_us;
+    uint64_t client_us = exchange_of(req)->deadline_us; /* its own deadline */
+    uint64_t now_us = clock_now_us();
+    uint64_t left_us = client_us > now_us ? client_us - now_us : 1;
+    if (client_us > 0 && (limit_us == 0 || left_us < limit_us))
+        limit_us = left_us;
     return limit_us - (limit_us / 10 < SPARE_US ? limit_us / 10 : SPARE_US);
 }
 

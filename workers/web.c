@@ -420,6 +420,8 @@ static int fill_trust(struct web *web)
     forwarded_rules_init(&web->forwarded, &settings->forwarded_allow_ips, web->schemes,
                          web->schemes ? settings->secure_scheme_headers->n : 0,
                          looks[settings->forwarded_header]);
+    if (settings->deadline_header[0])
+        forwarded_rules_watch_deadline(&web->forwarded, str_of(settings->deadline_header));
     web->env.forwarded = &web->forwarded;
     web->env.proxy_version = versions[settings->proxy_protocol];
     if (settings->proxy_protocol != PROXY_PROTOCOL_OFF)

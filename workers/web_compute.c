@@ -196,7 +196,9 @@ static uint64_t deadline_of(const struct web *web, const struct rmd_request *req
                                                   : web->settings->request_timeout_us;
     if (own_us > 0 && (limit_us == 0 || own_us < limit_us))
         limit_us = own_us;
-    return limit_us > 0 ? req->started_us + limit_us : CONN_NEVER_US;
+    uint64_t deadline_us = limit_us > 0 ? req->started_us + limit_us : CONN_NEVER_US;
+    uint64_t client_us = exchange_of(req)->deadline_us;
+    return client_us > 0 && client_us < deadline_us ? client_us : deadline_us;
 }
 
 enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)

@@ -46,6 +46,7 @@ static const char *const chains[] = {
 static const char *const protos[] = {"", " http", " https"};
 
 static char outcome_text[512];
+static struct forwarded last;
 
 /* "CHAIN ADDRESS:PORT[ https][ HOST]", or "400 why". */
 static const char *judge(const struct fields *f, const char *peer_text)
@@ -55,6 +56,7 @@ static const char *judge(const struct fields *f, const char *peer_text)
     char client[PEER_TEXT_MAX];
     memset(&out, 0xaa, sizeof out);
     int status = forwarded_judge(&rules, &peer, &f->head, f->octets, &out);
+    last = out;
     if (status != 0) {
         (void)snprintf(outcome_text, sizeof outcome_text, "%d %s", status, out.reason);
         return outcome_text;
@@ -115,6 +117,41 @@ static void forwarded_does_not_look_at_untrusted_peers(void **state)
     forwarded_rules_init(&rules, &nobody, NULL, 0, FORWARDED_LOOK_ANY);
     assert_string_equal(judge_text(everything, "10.0.0.1"), "none 10.0.0.1:4711");
     assert_string_equal(judge_text(everything, "unix"), "none unix:");
+}
+
+static void forwarded_takes_deadlines_as_whole_milliseconds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fields;
+        int64_t ms; /* -1: none; -2: refused */
+    } rows[] = {
+        {"X-Time-Left: 0", 0},
+        {"x-time-left: 1500", 1500},
+        {"X-Time-Left: 3600000", 3600000},
+        {"X-Time-Lift: 1", -1},
+        {"X-Time-Left: 3600001", -2},
+        {"X-Time-Left: 99999999999999999999", -2},
+        {"X-Time-Left: 4294967297", -2},
+        {"X-Time-Left: ", -2},
+        {"X-Time-Left: 1s", -2},
+        {"X-Time-Left: -1", -2},
+        {"X-Time-Left: 1.5", -2},
+        {"X-Time-Left: 1, 2", -2},
+        {"X-Time-Left: 1\nX-Time-Left: 1", -2},
+    };
+    forwarded_rules_watch_deadline(&rules, STR("X-Time-Left"));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bool is_refused = rows[i].ms == -2;
+        const char *outcome = judge_text(rows[i].fields, "10.0.0.1");
+        bool is_told = strstr(outcome, "400 deadline_header: one whole number of milliseconds");
+        if (is_told != is_refused)
+            fail_msg("%s is %s", rows[i].fields, outcome);
+        if (!is_refused)
+            assert_int_equal(last.has_deadline ? (int64_t)last.deadline_ms : -1, rows[i].ms);
+        assert_string_equal(judge_text(rows[i].fields, "192.0.2.1"), "none 192.0.2.1:4711");
+        assert_false(last.has_deadline);
+    }
 }
 
 static void forwarded_looks_at_trusted_peers_of_every_family(void **state)
@@ -500,6 +537,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(forwarded_does_not_look_at_untrusted_peers),
+        TEST(forwarded_takes_deadlines_as_whole_milliseconds),
         TEST(forwarded_looks_at_trusted_peers_of_every_family),
         TEST(forwarded_reads_x_forwarded_for_from_the_right),
         TEST(forwarded_reads_the_grammar_of_rfc_7239),

@@ -94,6 +94,9 @@ struct conn_env {
     uint64_t now_us;          /* set by the driver before each turn */
     uint64_t trace_seed;      /* first half of every trace id made here; conn_env_set_seed() */
     uint64_t trace_count;     /* second half of the last one */
+    uint64_t
+        moved; /* octets of bodies for another process that did not stay where they were received,
+                     * ever; small ones do not count: they go with the head */
     char trace_seed_text[TRACE_WORD_LEN];
     bool is_keep_alive_off; /* every answer says Connection: close */
     bool is_draining;       /* so does each behind which no further request is here already */

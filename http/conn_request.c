@@ -98,6 +98,13 @@ static bool is_receiving(const struct conn *c)
     return c->state == CONN_LENGTH || c->state == CONN_CHUNKED;
 }
 
+/* In memory of this process, where nobody else can read it. */
+static bool is_to_lie_elsewhere(const struct exchange *ex)
+{
+    const struct head *head = &ex->req.head;
+    return ex->body.fd < 0 && (head->is_chunked || head->content_length > PLACED_MIN_BYTES);
+}
+
 /* Octets of the body, decoded. Returns false when the request is over, or the body not wanted */
 static bool take_body(struct conn *c, struct str octets)
 {
@@ -106,6 +113,9 @@ static bool take_body(struct conn *c, struct str octets)
         int rc = body_append(&ex->body, &c->env->limits, octets.p, octets.len);
         if (rc < 0)
             refuse_body(c, rc);
+        else if (ex->req.match.route && ex->req.match.route->lane == RMD_COMPUTE &&
+                 is_to_lie_elsewhere(ex))
+            c->env->moved += octets.len;
         return rc == 0;
     }
     if (ex->sink == SINK_CONSUME) {
@@ -507,8 +517,9 @@ static bool is_in_place(const struct conn *c)
 
 /* A block for all of the body. What came with the head lies in the block that was the loop's, which
  * mostly can be made as long as is wanted; else it moves. Returns false: there is no room */
-static bool lengthen_body(struct exchange *ex, const struct block_source *source)
+static bool lengthen_body(struct exchange *ex, struct conn_env *env)
 {
+    const struct block_source *source = env->blocks;
     struct str *body = &ex->req.body;
     size_t bytes = (size_t)ex->req.head.content_length;
     struct block *begun = block_has(ex->block, body->p, body->len) ? ex->block : ex->body_block;
@@ -525,6 +536,7 @@ static bool lengthen_body(struct exchange *ex, const struct block_source *source
         return false;
     if (body->len > 0)
         memcpy(block->at, body->p, body->len);
+    env->moved += body->len;
     body->p = block->at;
     block_drop(&ex->body_block);
     ex->body_block = block;
@@ -540,7 +552,7 @@ __attribute__((cold, noinline)) static bool find_place(struct conn *c, char **ou
     const struct block_source *source = c->env->blocks;
     if (!ex->is_long) /* asked for again: others may have begun since its head came */
         ex->is_long =
-            source->may(source->owner, ex->req.head.content_length) && lengthen_body(ex, source);
+            source->may(source->owner, ex->req.head.content_length) && lengthen_body(ex, c->env);
     if (ex->is_long) {
         *out_space = (char *)(uintptr_t)ex->req.body.p + ex->req.body.len;
         *out_room = ex->body_left < PLACED_READ_BYTES ? (size_t)ex->body_left : PLACED_READ_BYTES;

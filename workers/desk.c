@@ -198,6 +198,14 @@ bool desk_admit(struct desk *d, int index, int n, uint64_t deadline_us, uint64_t
     return !why;
 }
 
+void desk_count_copied(struct desk *d)
+{
+    uint64_t copied = d->segment.copied + d->web->env.moved;
+    if (copied != d->told_copied)
+        web_count(&d->web->part.head->copied, copied - d->told_copied);
+    d->told_copied = copied;
+}
+
 void desk_account(struct exchange *ex, const char *end, const struct account_used *used)
 {
     static const struct account_used none;

@@ -90,6 +90,7 @@ struct desk {
     int due_fd;                 /* a timer; -1: nothing has its time looked at but by the tick */
     _Atomic uint64_t *breakers; /* a word for each subject, shared; NULL: there are none */
     uint32_t n_breakers;
+    uint64_t told_copied; /* of what desk_count_copied() counts */
     struct task_frame frame;
 };
 
@@ -145,6 +146,9 @@ void desk_set_retry(struct exchange *ex, uint64_t wait_us);
 
 /* How long a task would wait in a pool behind n others, as far as is known. */
 uint64_t desk_wait_us(const struct desk *d, int pool, int n);
+
+/* Counts what was copied since the last call: by segment_copy(), and while bodies were received. */
+void desk_count_copied(struct desk *d);
 
 /* For the access log: how the task of an exchange ended, and what it has used; NULL: that is not
  * known. end: static text */

@@ -135,6 +135,8 @@ static int produce_parts(struct rmd_writer *writer, void *arg)
     struct desk_slot *slot = arg;
     if (slot->is_broken || buf_append(writer->out, slot->parts.data, slot->parts.len) < 0)
         return RMD_ABORT;
+    /* Here, and from there into the loop's output. */
+    web_count(&slot->desk->web->part.head->copied, 2 * slot->parts.len);
     take_parts(slot);
     return slot->is_out ? 0 : RMD_END;
 }

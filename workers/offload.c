@@ -233,7 +233,6 @@ static int take_result(struct desk *d, struct offload *call, int fd)
         memcpy(call->result, d->frame.octets, len);
         return 0;
     }
-    web_count(&d->web->part.head->copied, len);
     return fd >= 0 ? read_result(fd, call->result, len)
                    : segment_copy(&d->segment, ref, call->result);
 }

@@ -249,6 +249,7 @@ static int send_task(struct desk_slot *slot, const struct exchange *ex)
     if (rc < 0)
         return rc;
     web_count(&d->web->part.head->copied, copied);
+    desk_count_copied(d);
     task_begin(desk_record(slot), slot->id);
     rc = task_send(&d->pools[slot->pool].queue, &task, d->reply_fd,
                    task.body == TASK_BODY_SPOOL ? handover_fd(&slot->put, ex) : -1);
@@ -394,8 +395,10 @@ int web_compute_inbox(const struct web *web)
 
 void web_compute_on_inbox(struct web *web)
 {
-    if (web->compute)
-        desk_reply_take(web->compute);
+    if (!web->compute)
+        return;
+    desk_reply_take(web->compute);
+    desk_count_copied(web->compute);
 }
 
 /* ---- the master's word ---- */

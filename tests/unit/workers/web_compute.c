@@ -569,6 +569,7 @@ static void bodies_arrive_and_nobody_copies_them(void **state)
     fill_body();
     for (size_t k = 0; k < sizeof sizes / sizeof sizes[0] * WAYS; k++) {
         size_t len = sizes[k / WAYS];
+        uint64_t before = room.part.head->copied;
         check_context("%zu octets, way %zu", len, k % WAYS);
         ask_with(0, (int)(k % WAYS), post(len), body, len);
         must_take();
@@ -579,7 +580,8 @@ static void bodies_arrive_and_nobody_copies_them(void **state)
         reply_text("ok\n");
         hear();
         CHECK_HAS(got(0), "ok\n");
-        CHECK_EQ(room.part.head->copied, 0);
+        /* The beginning, where it can't stay; on its way to a file as much as memory may have. */
+        CHECK(room.part.head->copied - before <= (len <= 1000000 ? 32768 : 65536));
         close_client(0);
     }
 }
@@ -831,6 +833,7 @@ static void stream_goes_to_the_client_as_it_comes(void **state)
     take_box();
     CHECK_HAS(got(0), "two");
     CHECK_EQ(task_consumed(record()), 11);
+    CHECK_EQ(room.part.head->copied, 22); /* to the answer, and to the output */
     end_stream(0);
     hear();
     take_box();

@@ -119,8 +119,8 @@ static void stop_oneself(rmd_request *req, rmd_response *res)
 static void ignore_refusal(rmd_request *req, rmd_response *res)
 {
     (void)req;
-    char *volatile data = malloc((size_t)1 << 40);
-    data[4096] = 1;
+    char *data = malloc((size_t)1 << 40);
+    ((volatile char *)data)[4096] = 1;
     rmd_text(res, 200, "had\n");
 }
 

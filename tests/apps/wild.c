@@ -84,8 +84,8 @@ static void hoard(rmd_request *req, rmd_response *res)
         (void)pthread_join(threads[i], NULL);
     rmd_log(RMD_LOG_NOTICE, "wild has all kib=%lu", atomic_load(&taken) / 1024);
     wait_for_file(req);
-    char *volatile more = malloc((size_t)1 << 40);
-    more[4096] = 1; /* nobody has looked whether there is any */
+    char *more = malloc((size_t)1 << 40);
+    ((volatile char *)more)[4096] = 1; /* nobody has looked whether there is any */
 }
 
 /* What it has in the room that it shares with the web workers dies with it. */
@@ -112,41 +112,48 @@ static void leak(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "%d of %d\n", n, (int)getpid());
 }
 
-static int kept[1024];
-static int n_kept;
+#define SOCKETS_MAX 256
 
-/* Copies of every socket that it has, the inbox of who asked among them. */
-static void keep_sockets(rmd_request *req, rmd_response *res)
+static bool is_own[SOCKETS_MAX]; /* sockets that a worker has without a task */
+static int kept = -1;            /* a copy of one that came with a task: the inbox of who asked */
+
+static bool is_socket(int fd)
 {
     int type;
     socklen_t len = sizeof(type);
-    (void)req;
-    for (int fd = 3; fd < 256; fd++)
-        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0) {
-            int copy = fcntl(fd, F_DUPFD_CLOEXEC, 256);
-            if (copy >= 0 && n_kept < 1024)
-                kept[n_kept++] = copy;
-        }
-    rmd_text(res, 200, "%d of %d\n", n_kept, (int)getpid());
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
 }
 
-/* ?n= frames of garbage into each of them, as fast as whoever reads there takes them. */
+static int note_sockets(const char *pool)
+{
+    (void)pool;
+    for (int fd = 0; fd < SOCKETS_MAX; fd++)
+        is_own[fd] = is_socket(fd);
+    return 0;
+}
+
+static void keep_inbox(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    for (int fd = 0; fd < SOCKETS_MAX; fd++)
+        if (is_socket(fd) && !is_own[fd])
+            kept = fcntl(fd, F_DUPFD_CLOEXEC, SOCKETS_MAX);
+    rmd_text(res, 200, "%s\n", kept >= 0 ? "kept" : "there is none");
+}
+
+/* ?n= frames of garbage into it, as fast as whoever reads there takes them. */
 static void flood(rmd_request *req, rmd_response *res)
 {
     char frame[FRAME_BYTES];
     long long n = 0;
-    unsigned long sent = 0;
     (void)rmd_query_int(req, "n", 0, 10000000, &n);
     memset(frame, 'x', sizeof(frame));
-    rmd_log(RMD_LOG_NOTICE, "wild floods %d", (int)getpid());
-    for (int i = 0; i < n_kept; i++)
-        for (long long k = 0; k < n; k++) {
-            while (send(kept[i], frame, sizeof(frame), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-                   errno == EAGAIN && !rmd_cancelled(req))
-                (void)poll(&(struct pollfd){.fd = kept[i], .events = POLLOUT}, 1, 100);
-            sent++;
-        }
-    rmd_text(res, 200, "sent %lu\n", sent);
+    for (long long i = 0; i < n; i++)
+        while (send(kept, frame, sizeof(frame), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+               errno == EAGAIN && !rmd_cancelled(req))
+            (void)poll(&(struct pollfd){.fd = kept, .events = POLLOUT}, 1, 100);
+    rmd_log(RMD_LOG_NOTICE, "wild has flooded n=%lld", n);
+    rmd_text(res, 200, "flooded\n");
 }
 
 static const rmd_route routes[] = {
@@ -157,9 +164,9 @@ static const rmd_route routes[] = {
     {"GET", "/hoard", hoard, .lane = RMD_COMPUTE},
     {"GET", "/crash", crash_with_answer, .lane = RMD_COMPUTE},
     {"GET", "/leak", leak, .lane = RMD_COMPUTE},
-    {"GET", "/keep-sockets", keep_sockets, .lane = RMD_COMPUTE},
+    {"GET", "/keep-inbox", keep_inbox, .lane = RMD_COMPUTE},
     {"GET", "/flood", flood, .lane = RMD_COMPUTE},
     {0},
 };
 
-RMD_APP(.name = "wild", .routes = routes);
+RMD_APP(.name = "wild", .routes = routes, .compute_init = note_sockets);

@@ -15,7 +15,7 @@
 #define SETTING_MIB(n) (UINT64_C(1048576) * (n))
 #define SETTING_TIB(n) (SETTING_MIB(n) * 1048576)
 #define NAME_LEN_MAX 31U
-#define WORKERS_MAX 512U /* as workers */
+#define WORKERS_MAX SETTINGS_POOL_WORKERS_MAX
 #define CPUS_FOR_OTHERS 2U
 #define HOUR_US SETTING_S(3600)
 #define AT(field) offsetof(struct setting_pool, field)
@@ -23,7 +23,7 @@
     .step = SETTING_MS(1),                                                                         \
     .part = "has parts of a millisecond; allowed: 1ms to 1h, in whole milliseconds"
 #define PAGES                                                                                      \
-    .step = 4096, .part = "is not whole pages of 4KiB; allowed: 1MiB to 64GiB, such as 256MiB"
+    .step = 4096, .part = "is not whole pages of 4KiB; allowed: 1MiB to 16GiB, such as 256MiB"
 #define SECONDS                                                                                    \
     .step = SETTING_S(1), .part = "has parts of a second, which the kernel does not know; "        \
                                   "allowed: 1s to 1h, or 0 (no limit)"
@@ -89,7 +89,7 @@ static const struct keys_row keys[] = {
               .type = SETTING_SIZE,
               .default_text = "256MiB",
               .min = SETTING_MIB(1),
-              .max = SETTING_MIB(65536)},
+              .max = SETTING_MIB(16384)},
      .offset = AT(segment_bytes),
      PAGES},
     {.spec = {.name = "breaker", .type = SETTING_TREE}},
@@ -304,10 +304,32 @@ const struct setting_pool *pool_find(const struct settings *s, const char *name)
 
 /* ---- What follows from it ---- */
 
+/* Workers for each pool that says auto, so that all pools together have no more than is allowed;
+ * one that is to have more at least has those. */
+static uint64_t share_of_auto(const struct setting_pools *pools)
+{
+    uint64_t share = WORKERS_MAX;
+    for (size_t round = 0; round <= pools->n; round++) {
+        uint64_t given = 0;
+        uint64_t n_auto = 0;
+        for (size_t i = 0; i < pools->n; i++) {
+            const struct setting_pool *pool = &pools->items[i];
+            bool is_number = pool->workers == SETTING_POOL_RANGE;
+            bool is_more = pool->workers == SETTING_POOL_RANGE_TO_AUTO && pool->workers_min > share;
+            given += is_number ? pool->workers_max : is_more ? pool->workers_min : 0;
+            n_auto += !is_number && !is_more;
+        }
+        uint64_t left = given < WORKERS_MAX ? WORKERS_MAX - given : 0;
+        share = n_auto > 0 && left > n_auto ? left / n_auto : 1;
+    }
+    return share;
+}
+
 int pool_resolve(const struct machine *machine, struct settings *s)
 {
     const uint64_t spare = machine->cpus > CPUS_FOR_OTHERS ? machine->cpus - CPUS_FOR_OTHERS : 0;
-    const uint64_t n = spare == 0 ? 1 : spare < WORKERS_MAX ? spare : WORKERS_MAX;
+    const uint64_t share = share_of_auto(&s->compute_pools);
+    const uint64_t n = spare == 0 ? 1 : spare < share ? spare : share;
     for (size_t i = 0; i < s->compute_pools.n; i++) {
         struct setting_pool *pool = &s->compute_pools.items[i];
         if (pool->workers == SETTING_POOL_RANGE)
@@ -317,7 +339,7 @@ int pool_resolve(const struct machine *machine, struct settings *s)
         pool->workers_max = pool->workers_min > n ? pool->workers_min : n;
         const char *but = pool->workers_max > n ? ", and not less than min"
                           : spare == 0          ? ", and one at least"
-                          : n < spare           ? ", up to the most that is allowed"
+                          : n < spare           ? ", up to its share of those that all may have"
                                                 : "";
         pool->workers_why = arena_printf(
             &s->arena, NULL,
@@ -336,7 +358,7 @@ uint64_t pool_memory(const struct settings *s)
         const struct setting_pool *pool = &s->compute_pools.items[i];
         if (pool->memory_limit_bytes == 0)
             return UINT64_MAX;
-        sum += pool->workers_max * pool->memory_limit_bytes; /* below 2^63: 16 pools, 512, 1 TiB */
+        sum += pool->workers_max * pool->memory_limit_bytes; /* below 2^63: 16 pools, 256, 1 TiB */
     }
     return sum;
 }
@@ -346,6 +368,14 @@ void pool_check(const struct settings *s, struct mistakes *warnings)
     const struct setting_source *compute = &s->sources[SETTING_ID_compute];
     const struct setting_source *pools = &s->sources[SETTING_ID_pools];
     const uint64_t need = pool_memory(s);
+    uint64_t n_workers = 0;
+    for (size_t i = 0; i < s->compute_pools.n; i++)
+        n_workers += s->compute_pools.items[i].workers_max;
+    if (n_workers > WORKERS_MAX && !compute->is_bad && !pools->is_bad)
+        check_complain(s, SETTING_ID_pools, warnings,
+                       "all pools have up to %" PRIu64 " workers together; those that the app uses "
+                       "may have %u",
+                       n_workers, WORKERS_MAX);
     if (compute->origin == SETTING_FROM_DEFAULT && pools->origin == SETTING_FROM_DEFAULT)
         return;
     if (compute->is_bad || pools->is_bad || s->memory_bytes == 0 || need == UINT64_MAX ||

@@ -122,7 +122,8 @@ enum setting_pool_workers {
 };
 enum setting_on_disconnect { SETTING_ON_DISCONNECT_CANCEL, SETTING_ON_DISCONNECT_FINISH };
 
-#define SETTINGS_POOLS_MAX 16 /* the default pool included */
+#define SETTINGS_POOLS_MAX 16          /* the default pool included */
+#define SETTINGS_POOL_WORKERS_MAX 256U /* of a pool, and of all that an app uses together */
 
 /* One compute pool. */
 struct setting_pool {

@@ -16,7 +16,7 @@ struct err;
 struct post; /* server/generation.h */
 struct seat;
 
-#define POOLS_WORKERS_MAX 256 /* of all pools that are in use, together */
+#define POOLS_WORKERS_MAX SETTINGS_POOL_WORKERS_MAX /* of all that are in use, together */
 
 struct pool {
     const struct setting_pool *settings;
@@ -32,10 +32,11 @@ struct pool {
 struct pools {
     struct pool items[SETTINGS_POOLS_MAX];
     uint32_t n;
-    int segment_fd; /* -1: no pool is in use */
-    int breaker_fd; /* ipc/breaker.h; likewise */
-    uint64_t slice_bytes;
-    uint32_t n_seats; /* slices of the segment */
+    int segment_fd;        /* -1: no pool is in use */
+    int breaker_fd;        /* ipc/breaker.h; likewise */
+    uint64_t slice_bytes;  /* of each slice of the segment; less than is wanted where the address */
+    uint64_t wanted_bytes; /* space has no room for so many: then payloads go by files earlier */
+    uint32_t n_seats;      /* slices of the segment */
 };
 
 /* Sets up the posts, all due at once.

@@ -107,7 +107,7 @@ static void a_map_says_what_holds_for_each_pool(void **state)
 static void auto_leaves_two_cpus_and_no_less_than_one(void **state)
 {
     (void)state;
-    static const uint32_t rows[][2] = {{1, 1}, {2, 1}, {3, 1}, {4, 2}, {64, 62}, {4096, 512}};
+    static const uint32_t rows[][2] = {{1, 1}, {2, 1}, {3, 1}, {4, 2}, {64, 62}, {4096, 256}};
     struct settings *s = settings_new();
     assert_non_null(s);
     s->cpus_why = "by test";
@@ -117,6 +117,68 @@ static void auto_leaves_two_cpus_and_no_less_than_one(void **state)
         assert_int_equal(s->compute_pools.items[0].workers_max, rows[i][1]);
     }
     settings_free(s);
+}
+
+static uint64_t sum_of_workers(const struct settings *s)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < s->compute_pools.n; i++)
+        sum += s->compute_pools.items[i].workers_max;
+    return sum;
+}
+
+/* Else a server would not start on a large machine, with nothing but defaults. */
+static void auto_never_comes_to_more_than_all_pools_may_have(void **state)
+{
+    (void)state;
+    static const char *const files[] = {
+        "pools: {a: {}}\n",
+        "pools: {a: {}, b: {}, c: {}}\n",
+        "pools: {a: {}, b: {}, c: {}, d: {}, e: {}, f: {}, g: {}, h: {}, i: {}, j: {}, k: {}, "
+        "l: {}, m: {}, n: {}, o: {}}\n",
+        "pools: {a: {workers: 200}, b: {}}\n",
+        "pools: {a: {workers: {min: 200}}, b: {}}\n",
+        "pools: {a: {workers: {min: 1, max: 250}}, b: {workers: {min: 2}}}\n"};
+    static const uint32_t cpus[] = {2, 19, 67, 131, 384};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct merge_result r;
+        tool_write("remuda.yaml", files[i]);
+        assert_int_equal(tool_merge_nothing(&r, NULL), 0);
+        for (size_t k = 0; k < sizeof cpus / sizeof cpus[0]; k++) {
+            struct machine m = {.cpus = cpus[k]};
+            assert_int_equal(pool_resolve(&m, r.settings), 0);
+            assert_true(sum_of_workers(r.settings) <= SETTINGS_POOL_WORKERS_MAX);
+            assert_true(pool_of(&r, "default")->workers_max >= 1);
+        }
+        assert_int_equal(pool_of(&r, "default")->workers_max, i == 0   ? 128
+                                                              : i == 1 ? 64
+                                                              : i == 2 ? 16
+                                                              : i == 5 ? 3
+                                                                       : 28);
+        merge_fini(&r);
+    }
+}
+
+static void more_workers_than_all_pools_may_have_are_told(void **state)
+{
+    (void)state;
+    struct merge_result r;
+    tool_write("remuda.yaml", "compute: {workers: 257}\n"
+                              "pools: {a: {workers: {min: 1, max: 300}}}\n");
+    assert_int_equal(tool_merge_nothing(&r, NULL), -EINVAL);
+    tool_expect_lines(&r.mistakes,
+                      "remuda.yaml:1:20: compute.workers: \"257\" is out of range; allowed: auto, "
+                      "or 1 to 256 processes, or a map of min and max\n"
+                      "remuda.yaml:2:36: pools.a.workers.max: \"300\" is out of range; allowed: "
+                      "auto, or 1 to 256 processes\n");
+    merge_fini(&r);
+    tool_write("remuda.yaml", "compute: {workers: 200, memory_limit: 16MiB}\n"
+                              "pools: {a: {workers: 57, memory_limit: 16MiB}}\n");
+    assert_int_equal(tool_merge_nothing(&r, NULL), 0);
+    tool_expect_lines(&r.warnings,
+                      "remuda.yaml:2:8: pools: all pools have up to 257 workers together; those "
+                      "that the app uses may have 256\n");
+    merge_fini(&r);
 }
 
 static void the_command_line_changes_and_adds_single_values(void **state)
@@ -211,6 +273,8 @@ int main(void)
         TEST(there_is_a_default_pool_whatever_is_written),
         TEST(a_map_says_what_holds_for_each_pool),
         TEST(auto_leaves_two_cpus_and_no_less_than_one),
+        TEST(auto_never_comes_to_more_than_all_pools_may_have),
+        TEST(more_workers_than_all_pools_may_have_are_told),
         TEST(the_command_line_changes_and_adds_single_values),
         TEST(more_memory_than_there_is_gets_a_warning),
         TEST(what_is_printed_loads_again),

@@ -74,6 +74,32 @@ int segment_clear(int fd, uint64_t slice_bytes, uint32_t seat, uint64_t max_byte
 
 /* ---- mapping ---- */
 
+/* With a quarter more, for the slice that is mapped twice and for what else a process maps. */
+static bool has_room(uint64_t bytes)
+{
+    bytes += bytes / 4;
+    void *base = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED)
+        return false;
+    (void)munmap(base, bytes);
+    return true;
+}
+
+int segment_fit(uint32_t n_seats, uint64_t wanted_bytes, uint64_t *out_bytes, struct err *err)
+{
+    uint64_t bytes = wanted_bytes;
+    while (bytes / 2 >= SEGMENT_SLICE_MIN && !has_room(n_seats * bytes))
+        bytes = bytes / 2 / SEGMENT_PAGE * SEGMENT_PAGE;
+    if (!has_room(n_seats * bytes))
+        return err_set(
+            err, ENOMEM,
+            "payload segment: no address space for %u slices of 1MiB; raise the limit on "
+            "it (ulimit -v)",
+            n_seats);
+    *out_bytes = bytes;
+    return 0;
+}
+
 static int check_size(int fd, uint64_t bytes, struct err *err)
 {
     struct stat info;

@@ -73,6 +73,14 @@ struct segment {
 int segment_create(uint32_t n_seats, uint64_t slice_bytes, int *out_fd, struct err *err)
     __attribute__((warn_unused_result));
 
+/* How large slices may be so that a process can map all of them in one piece and its own once more,
+ * and has addresses left for what it does: ulimit -v, and kernels with small address spaces.
+ * wanted_bytes  as for segment_create()
+ * Returns       0, *out_bytes: wanted_bytes halved as often as it takes; -ENOMEM, *err: there is no
+ *               room for slices of SEGMENT_SLICE_MIN */
+int segment_fit(uint32_t n_seats, uint64_t wanted_bytes, uint64_t *out_bytes, struct err *err)
+    __attribute__((warn_unused_result));
+
 /* Gives memory of a seat's slice back, which then reads as zeros: for a seat whose occupant is dead
  * and of which nobody holds anything. Freeing 256 MiB takes 150 ms, so a turn of a loop does a
  * part.

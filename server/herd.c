@@ -330,8 +330,16 @@ bool herd_use_pools(struct herd *herd, struct seat *loader, uint32_t used)
 {
     struct err err;
     struct generation *g = herd_generation(herd, loader);
-    if (pools_open(&g->pools, used, herd->slots.n_seats, &err) == 0)
+    bool is_first = !pools_are_used(&g->pools);
+    if (pools_open(&g->pools, used, herd->slots.n_seats, &err) == 0) {
+        if (is_first && pools_are_used(&g->pools) && g->pools.slice_bytes < g->pools.wanted_bytes)
+            log_warn("segment smaller than configured",
+                     "segment_bytes=%" PRIu64 " configured_bytes=%" PRIu64
+                     " why=\"no address space for %" PRIu32 " slices: ulimit -v, or the kernel's\" "
+                     "does=\"larger payloads go by files\"",
+                     g->pools.slice_bytes, g->pools.wanted_bytes, g->pools.n_seats);
         return true;
+    }
     (void)snprintf(loader->reason, sizeof loader->reason, "%s", err.text);
     herd_happen(herd, loader, DECIDE_STOP);
     loader->is_leaving = false; /* its end is a failure */

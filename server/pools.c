@@ -25,9 +25,10 @@ int pools_init(struct pools *pools, const struct settings *s, uint64_t now_us)
                                         .n_workers = (uint32_t)settings->workers_min,
                                         .read_fd = -1,
                                         .queue = {.fd = -1}};
-        if (settings->segment_bytes > pools->slice_bytes)
-            pools->slice_bytes = settings->segment_bytes;
+        if (settings->segment_bytes > pools->wanted_bytes)
+            pools->wanted_bytes = settings->segment_bytes;
     }
+    pools->slice_bytes = pools->wanted_bytes;
     for (uint32_t i = 0; i < pools->n; i++) {
         struct pool *pool = &pools->items[i];
         pool->workers = calloc(pool->settings->workers_max + 1, sizeof *pool->workers);
@@ -85,7 +86,7 @@ static int check_workers(const struct pools *pools, uint32_t used, struct err *e
         return 0;
     return err_set(err, EINVAL,
                    "the compute pools that the app uses have up to %" PRIu64
-                   " workers together; allowed: %d. Lower `workers` of some",
+                   " workers together; allowed: %u. Lower `workers` of some",
                    n, POOLS_WORKERS_MAX);
 }
 
@@ -98,7 +99,9 @@ static int open_queue(struct pool *pool, struct err *err)
 /* Returns 0; -errno, *err: then nothing of it is there */
 static int open_shared(struct pools *pools, uint32_t n_seats, struct err *err)
 {
-    int rc = segment_create(n_seats, pools->slice_bytes, &pools->segment_fd, err);
+    int rc = segment_fit(n_seats, pools->wanted_bytes, &pools->slice_bytes, err);
+    if (rc == 0)
+        rc = segment_create(n_seats, pools->slice_bytes, &pools->segment_fd, err);
     if (rc == 0)
         rc = breaker_create(&pools->breaker_fd, err);
     if (rc < 0)
@@ -109,6 +112,7 @@ static int open_shared(struct pools *pools, uint32_t n_seats, struct err *err)
 int pools_open(struct pools *pools, uint32_t used, uint32_t n_seats, struct err *err)
 {
     uint32_t opened = 0;
+    bool is_first = !pools_are_used(pools);
     used &= (UINT32_C(1) << pools->n) - 1;
     for (uint32_t i = 0; i < pools->n; i++)
         used |= (uint32_t)pools_is_used(pools, (int)i) << i;
@@ -124,7 +128,7 @@ int pools_open(struct pools *pools, uint32_t used, uint32_t n_seats, struct err 
     for (uint32_t i = 0; rc < 0 && i < pools->n; i++)
         if (opened >> i & 1U)
             close_queue(&pools->items[i]);
-    if (rc < 0 && used == opened)
+    if (rc < 0 && is_first)
         close_shared(pools);
     if (rc == 0)
         pools->n_seats = n_seats;

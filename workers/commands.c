@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "ipc/msg.h"
 #include "ipc/signals.h"
+#include "workers/boot.h"
 #include "workers/channel.h"
 #include "workers/web_compute.h"
 
@@ -24,14 +25,14 @@ static void take_logs(struct commands *c, const struct msg *msg, const int *fds,
     web_on_access_opened(c->web);
 }
 
-/* Without it routes of the compute lane have no process to run in. */
+/* Without it routes of the compute lane have no process to run in, and here they would run without
+ * limits. It comes before any socket does, so nobody is served yet. */
 static void take_segment(struct commands *c, const struct msg *msg, const int *fds, size_t n_fds)
 {
     struct err err = {0};
     uint32_t n_slices = msg->about > 0 ? (uint32_t)msg->about : 0;
     if (web_compute_open(c->web, c->heritage, fds[0], n_slices, (uint64_t)msg->value, &err) < 0)
-        log_error("no compute lane in this worker",
-                  "reason=\"%s\" does=\"run its routes in lane io\"", err.text);
+        boot_fail(c->heritage, err.text);
     else if (n_fds > 1 && web_compute_add_breakers(c->web, fds[1], &err) < 0)
         log_error("no circuit breakers in this worker", "reason=\"%s\" does=\"go on without\"",
                   err.text);

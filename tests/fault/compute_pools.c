@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "tests/harness/client.h"
 #include "tests/harness/control.h"
@@ -60,6 +62,55 @@ static void init_that_fails_at_a_reload_leaves_all_as_it_is(void **state)
     free(client_get(s, "/heavy", 200));
 }
 
+/* ---- addresses ---- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED true /* that maps terabytes */
+#else
+#define IS_SANITIZED false
+#endif
+
+static void limit_addresses(void *bytes)
+{
+    const struct rlimit limit = {*(const rlim_t *)bytes, *(const rlim_t *)bytes};
+    if (setrlimit(RLIMIT_AS, &limit) < 0)
+        _exit(99);
+}
+
+static struct server *start_within(rlim_t *bytes)
+{
+    const char *args[] = {"run", INIT_SO, "--bind", "127.0.0.1:0", NULL};
+    return server_start(
+        &(struct server_options){.args = args, .prepare = limit_addresses, .prepare_arg = bytes});
+}
+
+static void a_segment_is_as_large_as_addresses_allow(void **state)
+{
+    (void)state;
+    rlim_t bytes = (rlim_t)8 << 30;
+    if (IS_SANITIZED)
+        skip();
+    struct server *s = start_within(&bytes);
+    server_wait_ready(s);
+    CHECK_HAS(lines_find_last(&s->log, "segment smaller than configured"), "segment_bytes=");
+    char *body = client_get(s, "/heavy", 200);
+    CHECK_TEXT(body, "compute\n");
+    free(body);
+}
+
+static void without_room_for_any_segment_nothing_is_served(void **state)
+{
+    (void)state;
+    rlim_t bytes = (rlim_t)5 << 29;
+    if (IS_SANITIZED)
+        skip();
+    struct server *s = start_within(&bytes);
+    s->is_violent = true;
+    CHECK_EQ(server_wait_exit(s), 1);
+    CHECK_HAS(lines_find_last(&s->log, "cannot start"), "raise the limit on it (ulimit -v)");
+    server_check_gone(s, true);
+}
+
 /* ---- workers that are worn ---- */
 
 /* The second task comes to it before it is replaced, and takes longer than a drain may. */
@@ -101,5 +152,7 @@ static void where_memory_has_no_room_for_two_the_worn_one_goes_first(void **stat
 
 SERVER_MAIN(SERVER_TEST(init_that_fails_ends_the_first_start),
             SERVER_TEST(init_that_fails_at_a_reload_leaves_all_as_it_is),
+            SERVER_TEST(a_segment_is_as_large_as_addresses_allow),
+            SERVER_TEST(without_room_for_any_segment_nothing_is_served),
             SERVER_TEST(one_that_is_replaced_finishes_its_task),
             SERVER_TEST(where_memory_has_no_room_for_two_the_worn_one_goes_first))

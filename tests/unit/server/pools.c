@@ -6,7 +6,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -89,6 +91,44 @@ static void a_segment_has_a_slice_for_every_seat_of_the_largest_that_a_pool_want
     assert_true(info.st_size == SEATS * (off_t)(UINT64_C(1) << 22));
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED true /* that maps terabytes */
+#else
+#define IS_SANITIZED false
+#endif
+
+static uint64_t addresses_in_use(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%llu", &pages), 1);
+    (void)fclose(file);
+    return pages * 4096;
+}
+
+static void slices_are_as_large_as_addresses_allow(void **state)
+{
+    struct scene *scene = *state;
+    struct err err;
+    struct rlimit before;
+    if (IS_SANITIZED)
+        skip();
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    scene->pools.wanted_bytes = UINT64_C(1) << 30;
+    struct rlimit limit = {addresses_in_use() + (UINT64_C(800) << 20), before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    assert_int_equal(pools_open(&scene->pools, 1, SEATS, &err), 0);
+    assert_true(scene->pools.slice_bytes == UINT64_C(64) << 20); /* 8 of them, and a quarter */
+    limit.rlim_cur = addresses_in_use() + (UINT64_C(8) << 20);
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    fd_close(&scene->pools.segment_fd);
+    int rc = pools_open(&scene->pools, 1, SEATS, &err);
+    assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+    assert_int_equal(rc, -ENOMEM);
+    assert_non_null(strstr(err.text, "no address space for 8 slices"));
+}
+
 static void everybody_gets_what_it_needs_and_no_more(void **state)
 {
     struct scene *scene = *state;
@@ -147,6 +187,7 @@ static void what_can_not_be_had_leaves_nothing_behind(void **state)
     assert_true(pools_open(&scene->pools, ALL, SEATS, &err) < 0);
     assert_non_null(strstr(err.text, "compute pool letters"));
     assert_false(pools_are_used(&scene->pools));
+    assert_int_equal(scene->pools.segment_fd, -1); /* nor of what comes before the last queue */
     for (int i = 0; i < 3; i++)
         assert_false(pools_is_used(&scene->pools, i));
     scene->items[2].queue = 30;
@@ -179,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(nothing_is_there_before_it_is_used),
         TEST(a_segment_has_a_slice_for_every_seat_of_the_largest_that_a_pool_wants),
+        TEST(slices_are_as_large_as_addresses_allow),
         TEST(everybody_gets_what_it_needs_and_no_more),
         TEST(what_is_open_stays),
         TEST(what_can_not_be_had_leaves_nothing_behind),

@@ -215,6 +215,27 @@ int task_send(const struct task_queue *queue, const struct task *task, int inbox
     return rc == -ETOOMANYREFS ? -EAGAIN : rc;
 }
 
+/* One more than it holds would be one that was not there when the move began. */
+uint32_t task_move_all(int read_fd, const struct task_queue *to, uint32_t *out_lost)
+{
+    uint32_t n_moved = 0;
+    *out_lost = 0;
+    while (n_moved + *out_lost <= to->limit) {
+        struct task task;
+        int fds[FD_PASS_MAX];
+        size_t n_fds = 0;
+        ssize_t n = fd_receive(read_fd, &task, sizeof task, fds, &n_fds);
+        if (n == 0 || (n < 0 && n != -EMSGSIZE && n != -EMFILE))
+            break;
+        bool is_moved = n > 0 && fd_send(to->fd, &task, (size_t)n, fds, n_fds) == 0;
+        n_moved += is_moved;
+        *out_lost += !is_moved;
+        while (n_fds > 0)
+            fd_close(&fds[--n_fds]);
+    }
+    return n_moved;
+}
+
 /* ---- the seat ---- */
 
 /* The id of what lies in a seat, where the kernel and others look. */

@@ -128,6 +128,12 @@ int task_count_queued(const struct task_queue *queue);
 int task_send(const struct task_queue *queue, const struct task *task, int inbox_fd, int spool_fd)
     __attribute__((warn_unused_result));
 
+/* Moves what waits in a queue that was shut to another, unread.
+ * read_fd   of the first; nobody writes to it any more
+ * Returns   how many went over; *out_lost: how many did not
+ * Safe      may block: no. Some microseconds a task */
+uint32_t task_move_all(int read_fd, const struct task_queue *to, uint32_t *out_lost);
+
 /* ---- the seat of a compute worker, in its part of the shared table ----
  *
  * claim has two writers, so it changes by compare-and-swap only: to an id by the worker that begins

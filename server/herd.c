@@ -396,28 +396,6 @@ static void keep_reason(struct herd *herd, const struct seat *seat)
                        what, WEXITSTATUS(seat->status));
 }
 
-/* What a compute worker may have done before its end to what it shared with others. */
-static void clean_up(struct herd *herd, const struct seat *dead)
-{
-    struct err err;
-    struct pools *pools = &herd_generation(herd, dead)->pools;
-    if (dead->role != ROLE_COMPUTE)
-        return;
-    herd->has_strangers |= pools->items[dead->pool].settings->fork != 0;
-    int rc = pools_mend(pools, dead->pool, &err);
-    if (rc == 0)
-        return;
-    log_event(rc > 0 ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "queue shut",
-              "pool=%s why=\"%s\" does=\"%s\"", pools_name(pools, dead->pool),
-              rc > 0 ? "somebody who had an end of it called shutdown(2)" : err.text,
-              rc > 0 ? "another one; what waited in it is lost" : "try again");
-    for (uint32_t i = 0; rc > 0 && i < herd->slots.n_used; i++) {
-        struct seat *web = &herd->slots.seats[i];
-        if (web->role == ROLE_WEB && web->generation == dead->generation && web->channel_fd >= 0)
-            herd_owe_pools(herd, web, false, herd->now_us);
-    }
-}
-
 void herd_bury(struct herd *herd, struct seat *seat)
 {
     char end[OBITUARY_END_MAX];
@@ -442,7 +420,8 @@ void herd_bury(struct herd *herd, struct seat *seat)
              tasks_print(herd, seat, task), ms);
     obituary_close(&obituary, herd, seat);
     tasks_abandon(herd, seat);
-    clean_up(herd, seat);
+    if (seat->role == ROLE_COMPUTE)
+        herd->has_strangers |= g->pools.items[seat->pool].settings->fork != 0;
     bool has_lost =
         tasks_tell_loss(herd, seat, obituary.cause, obituary_why(&obituary, seat), &lost);
     if (has_lost)

@@ -41,6 +41,7 @@
 #include "server/herd.h"
 #include "server/inherit.h"
 #include "server/listen.h"
+#include "server/mend.h"
 #include "server/nofile.h"
 #include "server/orders.h"
 #include "server/relief.h"
@@ -81,9 +82,10 @@ struct master {
     int signal_fd;
     struct watch watch;
     int followed;         /* generation whose files and name these are */
-    struct pollfd *polls; /* POLL_…, from POLL_CHANNELS on the seats', then watched files */
+    struct pollfd *polls; /* POLL_…, from POLL_CHANNELS on the seats', then watched files, queues */
     struct seat **polled; /* whose channel each is */
-    nfds_t n_polls;
+    nfds_t n_polls;       /* as far as the seats */
+    size_t n_queues;
     uint64_t wake_us; /* when the present wait was to end at the latest; SEAT_NEVER: open end */
 };
 
@@ -136,6 +138,7 @@ int master_run(struct settings *settings, struct master_start *start)
         judge_seats(&m);
         reap_children(&m); /* behind all that may still name a seat */
         kill_strangers(&m);
+        mend_turn(&m.herd, m.polls + m.n_polls + 1, m.n_queues);
         look_at_files(&m);
         follow_succession(&m);
         turn_generations(&m);
@@ -237,7 +240,7 @@ static int set_up(struct master *m, const struct master_start *start)
     m->herd.now_us = clock_now_us(); /* names were looked up, addresses perhaps waited for */
     if (open_signals(m, &err) < 0)
         return refuse_start(m, CLI_NO_BOOT, &err);
-    m->polls = calloc(HERD_SEATS + POLL_CHANNELS + 1, sizeof *m->polls);
+    m->polls = calloc(HERD_SEATS + POLL_CHANNELS + 1 + MEND_POLLS, sizeof *m->polls);
     m->polled = calloc(HERD_SEATS + POLL_CHANNELS, sizeof *m->polled);
     if (!m->polls || !m->polled || steer_init(&m->steer, LISTEN_SLOTS_MAX) < 0 ||
         slots_grow(&m->herd.slots, m->listeners.n) < 0 || orders_init(&m->orders) < 0) {
@@ -284,7 +287,7 @@ static void excuse_heartbeats(struct master *m, const char *why)
 
 static void forget_events(struct master *m)
 {
-    for (nfds_t i = 0; i < m->n_polls; i++)
+    for (nfds_t i = 0; i < m->n_polls + 1 + m->n_queues; i++)
         m->polls[i].revents = 0;
 }
 
@@ -298,6 +301,7 @@ static void wait_for_events(struct master *m)
         succession_is_waiting(&m->succession) ? SEAT_NEVER : steer_next_us(&m->steer, &m->herd),
         tasks_next_us(&m->herd),
         growth_next_us(&m->herd),
+        mend_next_us(&m->herd),
         reopen_next_us(&m->reopen),
         relief_next_us(&m->herd),
         m->herd.leaves_us ? m->herd.leaves_us : SEAT_NEVER,
@@ -324,7 +328,9 @@ static void wait_for_events(struct master *m)
         m->polled[m->n_polls++] = seat;
     }
     m->polls[m->n_polls] = (struct pollfd){.fd = m->watch.fd, .events = POLLIN};
-    if (ppoll(m->polls, m->n_polls + 1, m->wake_us == SEAT_NEVER ? NULL : &timeout, NULL) < 0)
+    m->n_queues = mend_watch(&m->herd, m->polls + m->n_polls + 1);
+    nfds_t n = m->n_polls + 1 + m->n_queues;
+    if (ppoll(m->polls, n, m->wake_us == SEAT_NEVER ? NULL : &timeout, NULL) < 0)
         forget_events(m); /* EINTR: the next turn asks again; the signal itself is in the pipe */
     m->herd.now_us = clock_now_us();
     uint64_t planned_us = before_us + wait_us;

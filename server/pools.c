@@ -1,6 +1,7 @@
 /* Compute pools. Process: master. It keeps both ends of every queue: the end to read from for
  * workers that come later, so that tasks wait in it while there is nobody, and no web worker ever
- * finds a queue that nobody reads. It never reads or writes there itself. */
+ * finds a queue that nobody reads. It never reads or writes there itself, but when it moves what
+ * waits from a queue that was shut to its successor, unread. */
 #include "server/pools.h"
 
 #include <errno.h>
@@ -186,7 +187,7 @@ static bool is_shut(const struct pool *pool)
     return poll(&end, 1, 0) == 1 && (end.revents & (POLLHUP | POLLERR)) != 0;
 }
 
-int pools_mend(struct pools *pools, int number, struct err *err)
+int pools_mend(struct pools *pools, int number, struct pools_mended *out, struct err *err)
 {
     if (!pools_is_used(pools, number) || !is_shut(&pools->items[number]))
         return 0;
@@ -195,6 +196,7 @@ int pools_mend(struct pools *pools, int number, struct err *err)
     int rc = open_queue(&fresh, err);
     if (rc < 0)
         return rc;
+    out->moved = task_move_all(pool->read_fd, &fresh.queue, &out->lost);
     close_queue(pool);
     *pool = fresh; /* commit */
     return 1;

@@ -24,6 +24,7 @@ struct pool {
     uint32_t n_workers;      /* that there should be */
     int read_fd;             /* its queue, for those who work in it; -1: it is not in use */
     struct task_queue queue; /* likewise, for web workers; fd -1 */
+    uint64_t mend_us;        /* server/mend.h: when it is looked at next; 0: it is watched */
     uint64_t look_us;        /* server/growth.h: when it is looked at next, */
     uint64_t waits_us;       /* since when tasks wait, */
     uint64_t spares_us;      /* and since when not all workers are needed; 0: it is not so */
@@ -37,6 +38,12 @@ struct pools {
     uint64_t slice_bytes;  /* of each slice of the segment; less than is wanted where the address */
     uint64_t wanted_bytes; /* space has no room for so many: then payloads go by files earlier */
     uint32_t n_seats;      /* slices of the segment */
+};
+
+/* What became of tasks that waited in a queue that was shut. */
+struct pools_mended {
+    uint32_t moved; /* they wait in the new one */
+    uint32_t lost;
 };
 
 /* Sets up the posts, all due at once.
@@ -67,9 +74,10 @@ int pools_send_again(const struct pools *pools, int channel_fd, bool is_all)
     __attribute__((warn_unused_result));
 
 /* A queue is shared by all who have an end of it, so each of them can shut it for all, by mistake
- * or in malice (shutdown(2)): then another takes its place.
- * Returns  1 it was shut, there is another; 0 it was not; -errno it was, and there is none */
-int pools_mend(struct pools *pools, int pool, struct err *err) __attribute__((warn_unused_result));
+ * or in malice (shutdown(2)): then another takes its place, with what waits in it.
+ * Returns  1 it was shut, there is another, *out; 0 it was not; -errno it was, and there is none */
+int pools_mend(struct pools *pools, int pool, struct pools_mended *out, struct err *err)
+    __attribute__((warn_unused_result));
 
 /* The post that a compute worker's seat fills, or will fill next; NULL: none. */
 struct post *pools_find_post(const struct pools *pools, const struct seat *seat);

@@ -13,6 +13,7 @@
 #include "tests/harness/server.h"
 
 #define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
+#define SHUTS_SO REMUDA_TEST_APPS_DIR "/shuts_queue.so"
 #define INIT_SO REMUDA_TEST_APPS_DIR "/compute_init_fails.so"
 
 static struct reply r;
@@ -111,6 +112,49 @@ static void without_room_for_any_segment_nothing_is_served(void **state)
     server_check_gone(s, true);
 }
 
+/* ---- queues that are shut ---- */
+
+#define N_WAITING 5
+
+/* What waits is answered, though the other worker of the pool has its hands full all the time. */
+static void shut_while_others_wait(const char *target, bool is_answered)
+{
+    struct client *waiting[N_WAITING];
+    struct server *s = server_start_app(SHUTS_SO, "--set", "compute.workers=2", NULL);
+    s->is_violent = true;
+    struct client *held = ask(s, "/hold");
+    struct client *shut = ask(s, target);
+    control_wait_member(s, "compute_workers.0.state", "busy");
+    control_wait_member(s, "compute_workers.1.state", "busy");
+    for (int i = 0; i < N_WAITING; i++)
+        waiting[i] = ask(s, "/quick");
+    control_wait_member(s, "pools.0.queued", "5");
+    (void)server_write_file(s, "shut", "");
+    client_read(shut, &r, false);
+    CHECK_EQ(r.status == 200, is_answered);
+    client_close(shut);
+    for (int i = 0; i < N_WAITING; i++)
+        expect(waiting[i], 200);
+    CHECK_HAS(server_wait_log(s, "queue shut"), "lost=0");
+    (void)server_write_file(s, "release", "");
+    expect(held, 200);
+    control_wait_member(s, "pools.0.workers_ready", "2");
+    free(client_get(s, "/quick", 200));
+    CHECK_EQ(lines_count(&s->log, "compute worker killed"), 0);
+}
+
+static void queue_shut_by_one_who_leaves_loses_nothing(void **state)
+{
+    (void)state;
+    shut_while_others_wait("/shut?exit=1", false);
+}
+
+static void queue_shut_by_one_who_goes_on_loses_nothing(void **state)
+{
+    (void)state;
+    shut_while_others_wait("/shut", true);
+}
+
 /* ---- workers that are worn ---- */
 
 /* The second task comes to it before it is replaced, and takes longer than a drain may. */
@@ -154,5 +198,7 @@ SERVER_MAIN(SERVER_TEST(init_that_fails_ends_the_first_start),
             SERVER_TEST(init_that_fails_at_a_reload_leaves_all_as_it_is),
             SERVER_TEST(a_segment_is_as_large_as_addresses_allow),
             SERVER_TEST(without_room_for_any_segment_nothing_is_served),
+            SERVER_TEST(queue_shut_by_one_who_leaves_loses_nothing),
+            SERVER_TEST(queue_shut_by_one_who_goes_on_loses_nothing),
             SERVER_TEST(one_that_is_replaced_finishes_its_task),
             SERVER_TEST(where_memory_has_no_room_for_two_the_worn_one_goes_first))

@@ -194,24 +194,43 @@ static void what_can_not_be_had_leaves_nothing_behind(void **state)
     assert_int_equal(pools_open(&scene->pools, ALL, SEATS, &err), 0);
 }
 
-static void a_queue_that_is_shut_from_either_end_is_replaced(void **state)
+static void a_queue_that_is_shut_from_either_end_is_replaced_with_what_waits_in_it(void **state)
 {
     struct scene *scene = *state;
     struct err err;
     assert_int_equal(pools_open(&scene->pools, 1, SEATS, &err), 0);
     struct pool *pool = &scene->pools.items[0];
     const struct task task = task_make(TASK_CALL, 1);
+    struct task spooled = task_make(TASK_CALL, 2);
+    struct task taken;
+    struct task_seat place;
+    struct pools_mended mended;
+    int fds[2];
+    spooled.body = TASK_BODY_SPOOL;
+    spooled.body_len = 1;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(pools_mend(&scene->pools, 0, &err), 0);
+        assert_int_equal(pools_mend(&scene->pools, 0, &mended, &err), 0);
         assert_int_equal(task_send(&pool->queue, &task, scene->channel[0], -1), 0);
-        assert_int_equal(pools_mend(&scene->pools, 0, &err), 0); /* full or not is the same */
+        assert_int_equal(task_send(&pool->queue, &spooled, scene->channel[0], scene->channel[1]),
+                         0);
+        assert_int_equal(pools_mend(&scene->pools, 0, &mended, &err),
+                         0); /* full or not is the same */
         assert_int_equal(shutdown(i == 0 ? pool->read_fd : pool->queue.fd, SHUT_RDWR), 0);
-        assert_int_equal(pools_mend(&scene->pools, 0, &err), 1);
-        assert_int_equal(task_send(&pool->queue, &task, scene->channel[0], -1), 0);
-        assert_int_equal(pools_count_queued(&scene->pools), 1);
+        assert_int_equal(pools_mend(&scene->pools, 0, &mended, &err), 1);
+        assert_int_equal(mended.moved, 2);
+        assert_int_equal(mended.lost, 0);
+        assert_int_equal(pools_count_queued(&scene->pools), 2);
+        for (uint64_t id = 1; id <= 2; id++) {
+            assert_int_equal(task_receive(pool->read_fd, &place, &taken, fds), 1);
+            assert_true(taken.id == id);
+            assert_true(fds[0] >= 0);
+            assert_int_equal(fds[1] >= 0, id == 2);
+            fd_close(&fds[0]);
+            fd_close(&fds[1]);
+        }
     }
-    assert_int_equal(pools_mend(&scene->pools, 1, &err), 0); /* not in use */
-    assert_int_equal(pools_mend(&scene->pools, -1, &err), 0);
+    assert_int_equal(pools_mend(&scene->pools, 1, &mended, &err), 0); /* not in use */
+    assert_int_equal(pools_mend(&scene->pools, -1, &mended, &err), 0);
 }
 
 int main(void)
@@ -224,7 +243,7 @@ int main(void)
         TEST(everybody_gets_what_it_needs_and_no_more),
         TEST(what_is_open_stays),
         TEST(what_can_not_be_had_leaves_nothing_behind),
-        TEST(a_queue_that_is_shut_from_either_end_is_replaced),
+        TEST(a_queue_that_is_shut_from_either_end_is_replaced_with_what_waits_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "server/cli.h"
+#include "server/mend.h"
 #include "server/posts.h"
 #include "tests/unit/server/crew.h"
 
@@ -205,12 +206,18 @@ static void a_queue_that_was_shut_reaches_every_web_worker_anew(void **state)
     assert_int_equal(shutdown(crew->herd.current->pools.items[0].read_fd, SHUT_RDWR), 0);
     while (msg_send(crew->web[1]->channel_fd, &msg, NULL, 0) == 0)
         ;
-    crew_kill(crew, crew->compute);
+    struct pollfd polls[MEND_POLLS];
+    size_t n = mend_watch(&crew->herd, polls);
+    assert_int_equal(n, 1);
+    assert_int_equal(poll(polls, n, 0), 1);
+    mend_turn(&crew->herd, polls, n);
     assert_non_null(strstr(stage_log(), "queue shut pool=default"));
+    assert_true(crew->compute->dismissed_us != 0); /* it has the old one */
+    assert_true(crew->herd.current->pools.items[0].workers[0].due_us == NOW);
+    assert_int_equal(mend_watch(&crew->herd, polls), 0);
+    assert_true(mend_next_us(&crew->herd) == NOW + S);
     herd_fill(&crew->herd);
-    while (crew_hear(crew, crew->web[0], &msg) == MSG_GONE)
-        ;
-    assert_int_equal(msg.type, MSG_POOL);
+    assert_int_equal(crew_hear(crew, crew->web[0], &msg), MSG_POOL);
     while (crew_hear(crew, crew->web[1], &msg) == MSG_UNLISTEN)
         ;
     assert_int_equal(crew->web[1]->owes_pools, 1); /* its channel had no room */

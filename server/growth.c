@@ -6,7 +6,9 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
+#include "config/headroom.h"
 #include "server/herd.h"
 #include "server/tasks.h"
 
@@ -16,7 +18,7 @@
 enum growth growth_decide(const struct growth_case *c)
 {
     if (c->n_workers < c->n_max && c->n_ready >= c->n_workers && c->wait_us >= GROWTH_WAIT_US)
-        return GROWTH_MORE;
+        return c->needs_bytes > c->room_bytes ? GROWTH_NO_ROOM : GROWTH_MORE;
     if (c->n_workers > c->n_min && c->spare_us >= GROWTH_SPARE_US)
         return GROWTH_LESS;
     return GROWTH_NONE;
@@ -24,8 +26,8 @@ enum growth growth_decide(const struct growth_case *c)
 
 static bool can_change(const struct pools *pools, uint32_t i)
 {
-    const struct setting_pool *settings = pools->items[i].settings;
-    return pools_is_used(pools, (int)i) && settings->workers_min < settings->workers_max;
+    const struct pool *pool = &pools->items[i];
+    return pools_is_used(pools, (int)i) && pool->n_min < pool->n_max;
 }
 
 static uint32_t count_busy(const struct herd *herd, const struct pool *pool)
@@ -47,8 +49,8 @@ static struct growth_case look(const struct herd *herd, struct pool *pool)
 {
     int n_queued = task_count_queued(&pool->queue);
     struct growth_case c = {.n_workers = pool->n_workers,
-                            .n_min = (uint32_t)pool->settings->workers_min,
-                            .n_max = (uint32_t)pool->settings->workers_max,
+                            .n_min = pool->n_min,
+                            .n_max = pool->n_max,
                             .n_ready = pools_count_ready_of(pool),
                             .n_busy = count_busy(herd, pool),
                             .n_queued = n_queued > 0 ? (uint32_t)n_queued : 0};
@@ -59,26 +61,62 @@ static struct growth_case look(const struct herd *herd, struct pool *pool)
     return c;
 }
 
+/* What the largest of them has for itself the next may come to have, but for its limit. */
+static void look_at_memory(const struct pool *pool, struct growth_case *c)
+{
+    struct machine machine;
+    const uint64_t limit = pool->settings->memory_limit_bytes;
+    for (uint32_t i = 0; i < pool->n_workers; i++) {
+        const struct seat *seat = pool->workers[i].seat;
+        uint64_t bytes = seat && seat->pid > 0 ? headroom_of_process("/proc", seat->pid) : 0;
+        if (bytes != HEADROOM_UNKNOWN && bytes > c->needs_bytes)
+            c->needs_bytes = bytes;
+    }
+    if (limit > 0 && c->needs_bytes > limit)
+        c->needs_bytes = limit;
+    machine_read(&machine, "/proc", "/sys/fs/cgroup");
+    c->room_bytes = FAULT("growth.room") ? 0 : headroom_bytes(&machine, "/proc");
+}
+
+static void tell_no_room(struct pool *pool, const struct growth_case *c)
+{
+    if (!pool->is_short_told)
+        log_warn("compute pool does not grow",
+                 "pool=%s workers=%" PRIu32 " max=%" PRIu32 " queued=%" PRIu32
+                 " why=\"memory has no room for another worker\" needed_bytes=%" PRIu64
+                 " room_bytes=%" PRIu64 " does=\"look again\"",
+                 pool->settings->name, c->n_workers, c->n_max, c->n_queued, c->needs_bytes,
+                 c->room_bytes);
+    pool->is_short_told = true;
+}
+
+void growth_resize(struct herd *herd, struct pool *pool, uint32_t n, const char *why)
+{
+    pool->waits_us = pool->spares_us = 0;
+    pool->is_short_told = false;
+    for (uint32_t i = pool->n_workers; i < n; i++) {
+        struct post *post = &pool->workers[i];
+        *post = (struct post){
+            .role = ROLE_COMPUTE, .pool = post->pool, .slot = post->slot, .due_us = herd->now_us};
+    }
+    for (uint32_t i = n; i < pool->n_workers; i++) {
+        struct post *post = &pool->workers[i];
+        if (post->next)
+            herd_dismiss(herd, post->next, why);
+        if (post->seat)
+            herd_dismiss(herd, post->seat, why);
+    }
+    pool->n_workers = n;
+}
+
 static void change(struct herd *herd, struct pool *pool, const struct growth_case *c, bool is_more)
 {
-    struct post *last = &pool->workers[is_more ? pool->n_workers : pool->n_workers - 1];
+    uint32_t n = is_more ? c->n_workers + 1 : c->n_workers - 1;
     log_notice(is_more ? "compute pool grows" : "compute pool shrinks",
                "pool=%s workers=%" PRIu32 " from=%" PRIu32 " busy=%" PRIu32 " queued=%" PRIu32
                " min=%" PRIu32 " max=%" PRIu32,
-               pool->settings->name, is_more ? c->n_workers + 1 : c->n_workers - 1, c->n_workers,
-               c->n_busy, c->n_queued, c->n_min, c->n_max);
-    pool->waits_us = pool->spares_us = 0;
-    if (is_more) {
-        *last = (struct post){
-            .role = ROLE_COMPUTE, .pool = last->pool, .slot = last->slot, .due_us = herd->now_us};
-        pool->n_workers++;
-        return;
-    }
-    if (last->next)
-        herd_dismiss(herd, last->next, "the pool shrinks");
-    if (last->seat)
-        herd_dismiss(herd, last->seat, "the pool shrinks");
-    pool->n_workers--;
+               pool->settings->name, n, c->n_workers, c->n_busy, c->n_queued, c->n_min, c->n_max);
+    growth_resize(herd, pool, n, "the pool shrinks");
 }
 
 void growth_turn(struct herd *herd)
@@ -92,9 +130,15 @@ void growth_turn(struct herd *herd)
             continue;
         struct growth_case c = look(herd, pool);
         enum growth growth = growth_decide(&c);
-        if (growth != GROWTH_NONE)
+        if (growth == GROWTH_MORE) {
+            look_at_memory(pool, &c);
+            growth = growth_decide(&c);
+        }
+        if (growth == GROWTH_NO_ROOM)
+            tell_no_room(pool, &c);
+        else if (growth != GROWTH_NONE)
             change(herd, pool, &c, growth == GROWTH_MORE);
-        bool is_calm = c.n_queued == 0 && pool->n_workers == c.n_min;
+        bool is_calm = growth == GROWTH_NO_ROOM || (c.n_queued == 0 && pool->n_workers == c.n_min);
         pool->look_us = herd->now_us + (is_calm ? LOOK_IDLE_US : LOOK_US);
     }
 }

@@ -1,16 +1,18 @@
 /* How many workers a compute pool has between its min and max: one more when tasks wait although
- * all are there, one less when one has had nothing to do for a while. */
+ * all are there and memory has room for another, one less when one has had nothing to do for a
+ * while. */
 #ifndef REMUDA_SERVER_GROWTH_H
 #define REMUDA_SERVER_GROWTH_H
 
 #include <stdint.h>
 
 struct herd;
+struct pool;
 
 #define GROWTH_WAIT_US (200 * UINT64_C(1000)) /* tasks wait for so long: one more. A guess */
 #define GROWTH_SPARE_US (30 * UINT64_C(1000) * 1000U) /* one is not needed for so long: one less */
 
-enum growth { GROWTH_NONE, GROWTH_MORE, GROWTH_LESS };
+enum growth { GROWTH_NONE, GROWTH_MORE, GROWTH_LESS, GROWTH_NO_ROOM };
 
 /* How a pool stands. */
 struct growth_case {
@@ -19,6 +21,8 @@ struct growth_case {
     uint32_t n_queued;                /* tasks that wait */
     uint64_t wait_us;                 /* at every look for so long some did */
     uint64_t spare_us;                /* likewise: none did, and two workers or more were idle */
+    uint64_t needs_bytes;             /* what one of them has for itself at most */
+    uint64_t room_bytes;              /* what memory has room for; UINT64_MAX: not known */
 };
 
 /* Pure. */
@@ -27,6 +31,12 @@ enum growth growth_decide(const struct growth_case *c);
 /* Looks at the pools of the generation that serves, and changes the number of their posts. To be
  * called before herd_fill(). */
 void growth_turn(struct herd *herd);
+
+/* Gives a pool of the current generation so many posts; who has one that goes leaves when it is
+ * done with its task.
+ * n    1 … POOLS_WORKERS_MAX
+ * why  of those that leave, for the log, static text */
+void growth_resize(struct herd *herd, struct pool *pool, uint32_t n, const char *why);
 
 /* When to look again; SEAT_NEVER: no pool may grow or shrink. */
 uint64_t growth_next_us(const struct herd *herd);

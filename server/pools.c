@@ -24,6 +24,8 @@ int pools_init(struct pools *pools, const struct settings *s, uint64_t now_us)
         const struct setting_pool *settings = &s->compute_pools.items[i];
         pools->items[i] = (struct pool){.settings = settings,
                                         .n_workers = (uint32_t)settings->workers_min,
+                                        .n_min = (uint32_t)settings->workers_min,
+                                        .n_max = (uint32_t)settings->workers_max,
                                         .read_fd = -1,
                                         .queue = {.fd = -1}};
         if (settings->segment_bytes > pools->wanted_bytes)
@@ -32,10 +34,10 @@ int pools_init(struct pools *pools, const struct settings *s, uint64_t now_us)
     pools->slice_bytes = pools->wanted_bytes;
     for (uint32_t i = 0; i < pools->n; i++) {
         struct pool *pool = &pools->items[i];
-        pool->workers = calloc(pool->settings->workers_max + 1, sizeof *pool->workers);
+        pool->workers = calloc(POOLS_WORKERS_MAX, sizeof *pool->workers);
         if (!pool->workers)
             return -ENOMEM;
-        for (uint32_t k = 0; k < pool->settings->workers_max; k++)
+        for (uint32_t k = 0; k < POOLS_WORKERS_MAX; k++)
             pool->workers[k] = (struct post){
                 .role = ROLE_COMPUTE, .pool = (int)i, .slot = (int)k, .due_us = now_us};
     }
@@ -65,6 +67,19 @@ void pools_fini(struct pools *pools)
     *pools = (struct pools){.segment_fd = -1, .breaker_fd = -1};
 }
 
+void pools_inherit(struct pools *pools, const struct pools *from)
+{
+    for (uint32_t i = 0; i < pools->n; i++) {
+        struct pool *pool = &pools->items[i];
+        for (uint32_t k = 0; k < from->n; k++) {
+            uint32_t n = from->items[k].n_workers;
+            if (pools_is_used(from, (int)k) &&
+                strcmp(pool->settings->name, from->items[k].settings->name) == 0)
+                pool->n_workers = n < pool->n_min ? pool->n_min : n > pool->n_max ? pool->n_max : n;
+        }
+    }
+}
+
 /* ---- in use ---- */
 
 bool pools_is_used(const struct pools *pools, int pool)
@@ -82,7 +97,7 @@ static int check_workers(const struct pools *pools, uint32_t used, struct err *e
     uint64_t n = 0;
     for (uint32_t i = 0; i < pools->n; i++)
         if (used >> i & 1U)
-            n += pools->items[i].settings->workers_max;
+            n += pools->items[i].n_max;
     if (n <= POOLS_WORKERS_MAX)
         return 0;
     return err_set(err, EINVAL,
@@ -142,6 +157,7 @@ static int send_queue(const struct pool *pool, int channel_fd, enum role role, i
 {
     struct msg msg = msg_make(MSG_POOL);
     msg.slot = number;
+    msg.about = (int32_t)pool->n_max;
     msg.value = (int64_t)((uint64_t)pool->queue.charge << 32 | pool->queue.limit);
     const int *fd = role == ROLE_COMPUTE ? &pool->read_fd : &pool->queue.fd;
     return msg_send(channel_fd, &msg, fd, 1);

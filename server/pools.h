@@ -20,8 +20,10 @@ struct seat;
 
 struct pool {
     const struct setting_pool *settings;
-    struct post *workers;    /* room for settings->workers_max; index is the slot */
+    struct post *workers;    /* room for POOLS_WORKERS_MAX; index is the slot */
     uint32_t n_workers;      /* that there should be */
+    uint32_t n_min, n_max;   /* of these: as its settings say, or as somebody has scaled it */
+    bool is_short_told;      /* it was logged that memory has no room for more */
     int read_fd;             /* its queue, for those who work in it; -1: it is not in use */
     struct task_queue queue; /* likewise, for web workers; fd -1 */
     uint64_t mend_us;        /* server/mend.h: when it is looked at next; 0: it is watched */
@@ -58,6 +60,10 @@ void pools_fini(struct pools *pools);
  * Returns  0; -errno, *err: then none is in use that was not before */
 int pools_open(struct pools *pools, uint32_t used, uint32_t n_seats, struct err *err)
     __attribute__((warn_unused_result));
+
+/* Pools that come begin with as many workers as those of the same name have, within their bounds:
+ * what they have grown to was needed a moment ago. To be called before they are in use. */
+void pools_inherit(struct pools *pools, const struct pools *from);
 
 /* Whether any is in use; whether that one is. */
 bool pools_are_used(const struct pools *pools);

@@ -200,8 +200,10 @@ static int build(struct reload *reload, struct herd *herd, const struct listen_s
         given.owned = owned;
         rc = generation_new(&given, &g, err);
     }
-    if (rc == 0)
+    if (rc == 0) {
+        pools_inherit(&g->pools, &herd->current->pools);
         herd->candidate = g;
+    }
     return rc;
 }
 

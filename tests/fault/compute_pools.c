@@ -194,6 +194,46 @@ static void where_memory_has_no_room_for_two_the_worn_one_goes_first(void **stat
     CHECK_EQ(lines_count(&s->log, "compute worker died"), 0);
 }
 
+/* ---- pools that grow ---- */
+
+static struct server *start_growing(const char *fault)
+{
+    const char *args[] = {
+        "run",   REMUDA_DEMO_SO,          "--bind", "127.0.0.1:0",
+        "--set", "compute.workers.max=2", "--set",  "routes.GET /sleep.lane=compute",
+        NULL};
+    const char *env[] = {fault, NULL};
+    struct server *s = server_start(&(struct server_options){.args = args, .env = env});
+    server_wait_ready(s);
+    return s;
+}
+
+static void where_memory_has_no_room_a_pool_does_not_grow(void **state)
+{
+    (void)state;
+    struct server *s = start_growing("REMUDA_FAULT=growth.room:ENOMEM");
+    struct client *first = ask(s, "/sleep?ms=2000");
+    struct client *second = ask(s, "/sleep?ms=1");
+    CHECK_HAS(server_wait_log(s, "compute pool does not grow"), "memory has no room");
+    expect(first, 200);
+    expect(second, 200);
+    CHECK_EQ(lines_count(&s->log, "compute pool grows"), 0);
+}
+
+static void a_reload_does_not_make_a_busy_pool_small_again(void **state)
+{
+    (void)state;
+    struct server *s = start_growing("REMUDA_FAULT=");
+    struct client *first = ask(s, "/sleep?ms=2000");
+    struct client *second = ask(s, "/sleep?ms=2000");
+    (void)server_wait_log(s, "compute pool grows");
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloaded");
+    control_wait_member(s, "pools.0.workers_wanted", "2");
+    expect(first, 200);
+    expect(second, 200);
+}
+
 SERVER_MAIN(SERVER_TEST(init_that_fails_ends_the_first_start),
             SERVER_TEST(init_that_fails_at_a_reload_leaves_all_as_it_is),
             SERVER_TEST(a_segment_is_as_large_as_addresses_allow),
@@ -201,4 +241,6 @@ SERVER_MAIN(SERVER_TEST(init_that_fails_ends_the_first_start),
             SERVER_TEST(queue_shut_by_one_who_leaves_loses_nothing),
             SERVER_TEST(queue_shut_by_one_who_goes_on_loses_nothing),
             SERVER_TEST(one_that_is_replaced_finishes_its_task),
-            SERVER_TEST(where_memory_has_no_room_for_two_the_worn_one_goes_first))
+            SERVER_TEST(where_memory_has_no_room_for_two_the_worn_one_goes_first),
+            SERVER_TEST(where_memory_has_no_room_a_pool_does_not_grow),
+            SERVER_TEST(a_reload_does_not_make_a_busy_pool_small_again))

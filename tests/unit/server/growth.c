@@ -20,13 +20,17 @@ a_pool_grows_when_tasks_wait_though_all_are_there_and_shrinks_when_one_is_idle(v
         struct growth_case c;
         enum growth growth;
     } rows[] = {
-        {{2, 1, 4, 2, 2, 5, GROWTH_WAIT_US, 0}, GROWTH_MORE},
-        {{2, 1, 4, 2, 2, 5, GROWTH_WAIT_US - 1, 0}, GROWTH_NONE},
-        {{2, 1, 4, 1, 1, 5, GROWTH_WAIT_US, 0}, GROWTH_NONE}, /* the last one still boots */
-        {{4, 1, 4, 4, 4, 5, GROWTH_WAIT_US, 0}, GROWTH_NONE},
-        {{2, 1, 4, 2, 0, 0, 0, GROWTH_SPARE_US}, GROWTH_LESS},
-        {{2, 1, 4, 2, 0, 0, 0, GROWTH_SPARE_US - 1}, GROWTH_NONE},
-        {{1, 1, 4, 1, 0, 0, 0, GROWTH_SPARE_US}, GROWTH_NONE},
+        {{2, 1, 4, 2, 2, 5, GROWTH_WAIT_US, 0, 0, 0}, GROWTH_MORE},
+        {{2, 1, 4, 2, 2, 5, GROWTH_WAIT_US - 1, 0, 0, 0}, GROWTH_NONE},
+        {{2, 1, 4, 1, 1, 5, GROWTH_WAIT_US, 0, 0, 0}, GROWTH_NONE}, /* the last one still boots */
+        {{4, 1, 4, 4, 4, 5, GROWTH_WAIT_US, 0, 0, 0}, GROWTH_NONE},
+        {{2, 1, 4, 2, 0, 0, 0, GROWTH_SPARE_US, 0, 0}, GROWTH_LESS},
+        {{2, 1, 4, 2, 0, 0, 0, GROWTH_SPARE_US - 1, 0, 0}, GROWTH_NONE},
+        {{1, 1, 4, 1, 0, 0, 0, GROWTH_SPARE_US, 0, 0}, GROWTH_NONE},
+        {{2, 1, 4, 2, 2, 5, GROWTH_WAIT_US, 0, 100, 100}, GROWTH_MORE},
+        {{2, 1, 4, 2, 2, 5, GROWTH_WAIT_US, 0, 101, 100}, GROWTH_NO_ROOM},
+        {{2, 1, 4, 2, 2, 5, GROWTH_WAIT_US, 0, 101, UINT64_MAX}, GROWTH_MORE},
+        {{2, 1, 4, 2, 2, 5, GROWTH_WAIT_US - 1, 0, 101, 100}, GROWTH_NONE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_int_equal(growth_decide(&rows[i].c), rows[i].growth);
@@ -39,11 +43,10 @@ static void turn(struct crew *crew, uint64_t now_us)
     growth_turn(&crew->herd);
 }
 
-static void bounds(struct crew *crew, uint64_t min, uint64_t max)
+static void bounds(struct crew *crew, uint32_t min, uint32_t max)
 {
-    struct setting_pool *pool = (struct setting_pool *)(uintptr_t)crew->pool;
-    pool->workers_min = min;
-    pool->workers_max = max;
+    crew->herd.current->pools.items[0].n_min = min;
+    crew->herd.current->pools.items[0].n_max = max;
 }
 
 static void posts_come_and_go_at_the_end(void **state)

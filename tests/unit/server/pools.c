@@ -178,11 +178,11 @@ static void what_can_not_be_had_leaves_nothing_behind(void **state)
 {
     struct scene *scene = *state;
     struct err err;
-    scene->items[2].workers_max = POOLS_WORKERS_MAX;
+    scene->pools.items[2].n_max = POOLS_WORKERS_MAX;
     assert_int_equal(pools_open(&scene->pools, ALL, SEATS, &err), -EINVAL);
     assert_non_null(strstr(err.text, "264 workers together; allowed: 256"));
     assert_false(pools_are_used(&scene->pools));
-    scene->items[2].workers_max = 4;
+    scene->pools.items[2].n_max = 4;
     scene->items[2].queue = UINT32_MAX;
     assert_true(pools_open(&scene->pools, ALL, SEATS, &err) < 0);
     assert_non_null(strstr(err.text, "compute pool letters"));

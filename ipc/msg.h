@@ -35,8 +35,8 @@ enum msg_type {
     MSG_BOARD,   /* everyone: fd = the shared table, to map one's own part for writing */
     MSG_SEGMENT, /* web, compute: fds = the payload segment and, for web, the breakers' page
                     (ipc/breaker.h); value = bytes of a slice, about = how many slices */
-    MSG_POOL, /* web: slot = pool, value = charge << 32 | limit of its queue; fd = where to write.
-                     compute: fd = where to read */
+    MSG_POOL, /* web: slot = pool, value = charge << 32 | limit of its queue, about = workers that
+                     it may have; fd = where to write. compute: fd = where to read */
     MSG_GONE, /* web: seat, epoch: a compute worker that died. Say LET_GO when you hold none of
                      its answers */
     MSG_TASK_LOST, /* web: value = task id, about = enum task_loss, pid, text, used: who had it is

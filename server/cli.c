@@ -67,11 +67,13 @@ static const struct command commands[] = {
     {"reload", cmd_reload, "[--no-wait] [-c FILE]",
      "configuration and app anew, beside the running ones, which go on if that fails",
      "  --no-wait        come back when it has begun, not when it has ended\n\n" FINDING, true},
-    {"scale", cmd_scale, "[-c FILE] workers=N|+N|-N",
-     "more or fewer web workers, until the next reload",
-     "  remuda scale workers=4    so many\n"
-     "  remuda scale +1           one more\n"
-     "  remuda scale -1           one fewer\n\n" FINDING,
+    {"scale", cmd_scale, "[-c FILE] [pool NAME] workers=N|+N|-N",
+     "more or fewer workers, until the next reload",
+     "  remuda scale workers=4      so many web workers\n"
+     "  remuda scale +1             one more\n"
+     "  remuda scale -1             one fewer\n"
+     "  remuda scale pool images 4  so many workers in a compute pool; +1 and -1 "
+     "likewise\n\n" FINDING,
      true},
     {"upgrade", cmd_upgrade, "[--no-wait] [-c FILE]",
      "the program itself anew, beside the running one, which then leaves, or goes on if that fails",

@@ -1,4 +1,4 @@
-/* `remuda scale`: more or fewer web workers in the running server. */
+/* `remuda scale`: more or fewer workers in the running server. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,29 +19,57 @@ static const char *read_wish(const char *argument, bool *out_is_relative, int *o
                                                                                           : NULL;
 }
 
+static int refuse(void)
+{
+    (void)fprintf(
+        stderr, "remuda scale: to how many? workers=N from 1 to 512, workers=+N or workers=-N; of "
+                "a compute pool: pool NAME and the same\n");
+    return CLI_USAGE;
+}
+
+/* Names of pools are letters, digits, _ and -: anything else is nobody's, and would need quotes. */
+static bool is_name(const char *name)
+{
+    size_t len = strlen(name);
+    return len > 0 && len < 32 &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
+}
+
 static int scale(struct ctl *ctl)
 {
-    char request[96];
+    char request[160];
+    char member[64] = "";
     struct str answer;
     uint64_t workers;
     bool is_relative, is_signalled;
     int n;
+    bool is_pool = ctl->merge.n_rest > 0 && strcmp(ctl->merge.rest[0], "pool") == 0;
+    const char *pool = is_pool && ctl->merge.n_rest > 1 ? ctl->merge.rest[1] : "";
+    size_t at = is_pool ? 2 : 0;
     const char *text =
-        ctl->merge.n_rest > 0 ? read_wish(ctl->merge.rest[0], &is_relative, &n) : NULL;
-    if (!text) {
-        (void)fprintf(
-            stderr,
-            "remuda scale: to how many? workers=N from 1 to 512, workers=+N or workers=-N\n");
+        ctl->merge.n_rest == at + 1 ? read_wish(ctl->merge.rest[at], &is_relative, &n) : NULL;
+    if (!text)
+        return refuse();
+    if (is_pool && !is_name(pool)) {
+        (void)fprintf(stderr, "remuda scale: there can be no pool of that name; allowed: up to 31 "
+                              "letters, digits, _ and -\n");
         return CLI_USAGE;
     }
-    (void)snprintf(request, sizeof request, "{\"request\":\"scale\",\"workers\":\"%s\"}", text);
+    if (is_pool)
+        (void)snprintf(member, sizeof member, ",\"pool\":\"%s\"", pool);
+    (void)snprintf(request, sizeof request, "{\"request\":\"scale\",\"workers\":\"%s\"%s}", text,
+                   member);
     /* A signal adds or takes one. */
-    int number = is_relative && n == 1 ? SIGTTIN : is_relative && n == -1 ? SIGTTOU : 0;
+    int number = is_pool                  ? 0
+                 : is_relative && n == 1  ? SIGTTIN
+                 : is_relative && n == -1 ? SIGTTOU
+                                          : 0;
     int code = ctl_order(ctl, request, number, &answer, &is_signalled);
     if (code != 0 || is_signalled)
         return code;
     if (json_value_u64(json_value_find(answer, "workers"), UINT64_MAX, &workers) == 0)
-        (void)printf("workers: %" PRIu64 "\n", workers);
+        (void)printf("%s%s%sworkers: %" PRIu64 "\n", is_pool ? "pool " : "", pool,
+                     is_pool ? " " : "", workers);
     return CLI_OK;
 }
 
@@ -66,7 +94,7 @@ int cmd_scale(int argc, char **argv)
     struct ctl ctl;
     int code;
     name_wish(argc, argv);
-    if (ctl_begin(&ctl, "scale", argc, argv, NULL, 1, &code))
+    if (ctl_begin(&ctl, "scale", argc, argv, NULL, 3, &code))
         code = scale(&ctl);
     ctl_end(&ctl);
     return code;

@@ -347,13 +347,16 @@ static void obey_scale(struct control *control, struct control_client *client,
         refuse(client, "this version cannot do that", now_us);
         return;
     }
-    if (control->host.scale(control->host.context, request->is_relative, request->workers, &workers,
-                            &err) < 0) {
+    const char *pool = request->pool[0] ? request->pool : NULL;
+    if (control->host.scale(control->host.context, pool, request->is_relative, request->workers,
+                            &workers, &err) < 0) {
         refuse(client, err.text, now_us);
         return;
     }
     struct json_out out = begin_answer(client, true);
     json_out_text(&out, "outcome", STR("done"));
+    if (pool)
+        json_out_text(&out, "pool", str_of(pool));
     json_out_u64(&out, "workers", workers);
     send_answer(client, &out, now_us);
 }

@@ -43,9 +43,10 @@ struct control_host {
                     struct control_outcome *out);
     int (*stop)(void *context, bool is_quick, struct err *err);
     int (*reopen)(void *context, struct err *err);
-    /* is_relative: by so many, else to so many. *out_workers: how many there will be */
-    int (*scale)(void *context, bool is_relative, int workers, uint32_t *out_workers,
-                 struct err *err);
+    /* pool: a compute pool; NULL: web workers. is_relative: by so many, else to so many.
+     * *out_workers: how many there will be */
+    int (*scale)(void *context, const char *pool, bool is_relative, int workers,
+                 uint32_t *out_workers, struct err *err);
 };
 
 struct control_client; /* control.c */

@@ -53,6 +53,12 @@ static int read_workers(struct str value, struct control_request *out)
     return control_request_parse_workers(str_of(text), &out->is_relative, &out->workers);
 }
 
+static int read_pool(struct str value, struct control_request *out)
+{
+    int rc = json_value_text(value, out->pool, sizeof out->pool);
+    return rc < 0 || out->pool[0] == '\0' ? -EINVAL : 0;
+}
+
 static const struct member {
     const char *name;
     int (*read)(struct str value, struct control_request *out);
@@ -64,6 +70,7 @@ static const struct member {
     {"wait", read_wait, KIND(RELOAD) | KIND(UPGRADE) | KIND(STOP), "true, false"},
     {"how", read_how, KIND(STOP), "\"graceful\", \"quick\""},
     {"workers", read_workers, KIND(SCALE), "1 to 512, \"+N\", \"-N\""},
+    {"pool", read_pool, KIND(SCALE), "the name of a compute pool"},
 };
 #define N_MEMBERS (sizeof members / sizeof members[0])
 
@@ -101,9 +108,10 @@ int control_request_parse(struct str line, struct control_request *out, struct e
     while (json_value_next(object, &at, &name, &value)) {
         size_t i = find_member(name);
         if (i == N_MEMBERS)
-            return err_set(err, EINVAL,
-                           "no request has a member \"%.*s\"; allowed: request, wait, how, workers",
-                           name.len > 40 ? 40 : (int)name.len, name.p);
+            return err_set(
+                err, EINVAL,
+                "no request has a member \"%.*s\"; allowed: request, wait, how, workers, pool",
+                name.len > 40 ? 40 : (int)name.len, name.p);
         if (is_given[i])
             return err_set(err, EINVAL, "\"%s\" is there twice", members[i].name);
         if (members[i].read(value, &request) < 0)

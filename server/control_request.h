@@ -28,6 +28,7 @@ struct control_request {
     bool is_quick;      /* stop: `how` is "quick" */
     bool is_relative;   /* scale: workers is a difference */
     int workers;        /* scale: -512 … 512; 1 … when it is no difference */
+    char pool[32];      /* scale: compute pool; "": web workers */
 };
 
 /* Reads a line without its newline.

@@ -10,7 +10,7 @@
 #include "server/herd.h"
 #include "server/reload.h"
 #include "server/reopen.h"
-#include "server/scale.h"
+#include "server/scale_pool.h"
 #include "server/status.h"
 #include "server/succession.h"
 
@@ -54,13 +54,15 @@ static int begin(void *context, enum control_order order, uint64_t *out_number, 
     return 0;
 }
 
-static int scale(void *context, bool is_relative, int workers, uint32_t *out_workers,
-                 struct err *err)
+static int scale(void *context, const char *pool, bool is_relative, int workers,
+                 uint32_t *out_workers, struct err *err)
 {
     struct orders *o = context;
     const struct scale_wish wish = {is_relative, workers};
     if (o->herd->stage != DECIDE_RUNNING)
         return err_set(err, EBUSY, "the server is stopping");
+    if (pool)
+        return scale_pool(o->scale, o->herd, pool, wish, out_workers, err);
     *out_workers = scale_workers(o->scale, o->herd, wish, "control");
     return 0;
 }

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "server/scale_pool.h"
 
 /* ---- Wishes */
 
@@ -127,6 +128,7 @@ void scale_on_reload_asked(struct scale *scale)
 void scale_on_commit(struct scale *scale, struct herd *herd)
 {
     struct scale_wish wish = scale->since;
+    scale_pool_on_commit(scale, herd);
     if (!scale->is_set)
         return;
     bool is_nothing = !wish.is_relative && wish.n == 0;

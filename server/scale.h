@@ -24,6 +24,11 @@ struct scale_wish {
 struct scale {
     bool is_set;
     struct scale_wish since;
+    struct {
+        char name[32];
+        uint32_t n;              /* workers */
+    } pools[SETTINGS_POOLS_MAX]; /* server/scale_pool.h */
+    size_t n_pools;
 };
 
 /* Reads "4", "+1", "-2".

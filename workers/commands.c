@@ -42,7 +42,8 @@ static void take_pool(struct commands *c, const struct msg *msg, int fd)
 {
     struct task_queue queue = {
         .fd = fd, .charge = (uint32_t)((uint64_t)msg->value >> 32), .limit = (uint32_t)msg->value};
-    web_compute_add_pool(c->web, (uint32_t)msg->slot, queue);
+    web_compute_add_pool(c->web, (uint32_t)msg->slot, msg->about > 0 ? (uint32_t)msg->about : 0,
+                         queue);
 }
 
 static void obey(struct commands *c, const struct msg *msg, int *fds, size_t n_fds)

@@ -141,9 +141,9 @@ void desk_set_retry(struct exchange *ex, uint64_t wait_us)
 
 uint64_t desk_wait_us(const struct desk *d, int pool, int n)
 {
-    uint64_t n_workers = d->web->settings->compute_pools.items[pool].workers_max;
+    uint32_t n_workers = d->pools[pool].n_workers;
     return admission_wait_us(&d->pools[pool].admission, n > 0 ? (uint32_t)n : 0,
-                             n_workers > 0 ? (uint32_t)n_workers : 1, d->web->env.now_us);
+                             n_workers > 0 ? n_workers : 1, d->web->env.now_us);
 }
 
 void desk_expect(struct desk *d, uint64_t at_us)

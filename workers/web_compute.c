@@ -154,7 +154,8 @@ int web_compute_add_breakers(struct web *web, int fd, struct err *err)
     return breakers_open(web->compute, fd, err);
 }
 
-void web_compute_add_pool(struct web *web, uint32_t pool, struct task_queue queue)
+void web_compute_add_pool(struct web *web, uint32_t pool, uint32_t n_workers,
+                          struct task_queue queue)
 {
     struct desk *d = web->compute;
     bool is_good =
@@ -165,7 +166,10 @@ void web_compute_add_pool(struct web *web, uint32_t pool, struct task_queue queu
         return;
     }
     fd_close(&d->pools[pool].queue.fd);
-    d->pools[pool] = (struct desk_pool){.queue = queue};
+    d->pools[pool].queue = queue; /* what was measured there still holds */
+    d->pools[pool].is_full = false;
+    d->pools[pool].n_workers =
+        n_workers > 0 ? n_workers : (uint32_t)web->settings->compute_pools.items[pool].workers_max;
 }
 
 void web_compute_close(struct web *web)

@@ -29,9 +29,11 @@ int web_compute_add_breakers(struct web *web, int fd, struct err *err)
     __attribute__((warn_unused_result));
 
 /* The queue of a pool, or another one in its place.
- * pool   index in settings->compute_pools
- * queue  queue.fd is owned from now on, also where it is of no use */
-void web_compute_add_pool(struct web *web, uint32_t pool, struct task_queue queue);
+ * pool       index in settings->compute_pools
+ * n_workers  that it may have; 0: as its settings say
+ * queue      queue.fd is owned from now on, also where it is of no use */
+void web_compute_add_pool(struct web *web, uint32_t pool, uint32_t n_workers,
+                          struct task_queue queue);
 
 /* Behind the end of all connections. */
 void web_compute_close(struct web *web);

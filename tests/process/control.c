@@ -492,6 +492,46 @@ static void scale_takes_a_number_or_a_step(void **state)
     (void)RUN_FOR(s, 2, "scale");
 }
 
+static void scale_says_what_becomes_of(struct server *s, const char *pool, const char *wish,
+                                       const char *workers)
+{
+    char text[64];
+    struct server *command = RUN_FOR(s, 0, "scale", "pool", pool, wish);
+    (void)snprintf(text, sizeof text, "pool %s workers: %s\n", pool, workers);
+    CHECK_TEXT(lines_text(&command->out), text);
+}
+
+/* They come and go at once, and what their settings say holds again from the next reload on. */
+static void scale_takes_a_number_or_a_step_for_a_pool(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--set", "compute.workers=1", NULL);
+    scale_says_what_becomes_of(s, "default", "3", "3");
+    control_wait_member(s, "pools.0.workers_ready", "3");
+    scale_says_what_becomes_of(s, "default", "+1", "4");
+    control_wait_member(s, "pools.0.workers_ready", "4");
+    scale_says_what_becomes_of(s, "default", "-2", "2");
+    (void)server_wait_log_text(s, "why=\"fewer workers are wanted\"");
+    (void)server_wait_log(s, "compute worker ended");
+    (void)server_wait_log(s, "compute worker ended");
+    free(client_get(s, "/burn?ms=1", 200));
+    scale_says_what_becomes_of(s, "default", "workers=-9", "1");
+    scale_says_what_becomes_of(s, "default", "5", "5");
+    server_signal(s, SIGHUP);
+    (void)server_wait_log(s, "reloaded");
+    control_wait_member(s, "pools.0.workers_wanted", "1");
+    struct server *command = RUN_FOR(s, 1, "scale", "pool", "images", "2");
+    CHECK_HAS(lines_text(&command->log), "no pool \"images\" is in use; there is default");
+    command = RUN_FOR(s, 1, "scale", "pool", "default", "257");
+    CHECK_HAS(lines_text(&command->log), "allowed: 1 to 256");
+    command = RUN_FOR(s, 2, "scale", "pool", "a\"b", "2");
+    CHECK_HAS(lines_text(&command->log), "letters, digits");
+    (void)RUN_FOR(s, 2, "scale", "pool", "default");
+    (void)RUN_FOR(s, 2, "scale", "pool", "default", "0");
+    (void)RUN_FOR(s, 2, "scale", "pool", "default", "1", "2");
+    (void)RUN_FOR(s, 2, "scale", "1", "2");
+}
+
 /* ---- No socket, but a pid file ---- */
 
 static void a_pid_file_is_enough_for_what_signals_can_do(void **state)
@@ -584,6 +624,7 @@ SERVER_MAIN(SERVER_TEST(the_socket_is_the_owners_alone),
             SERVER_TEST(a_refused_reload_says_why_everywhere),
             SERVER_TEST(who_waits_for_a_reload_hears_of_a_stop),
             SERVER_TEST(scale_takes_a_number_or_a_step),
+            SERVER_TEST(scale_takes_a_number_or_a_step_for_a_pool),
             SERVER_TEST(a_pid_file_is_enough_for_what_signals_can_do),
             SERVER_TEST(an_upgrade_ends_with_the_new_master_at_the_same_place),
             SERVER_TEST(a_refused_upgrade_says_why_and_changes_nothing))

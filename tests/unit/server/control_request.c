@@ -36,6 +36,10 @@ static void every_request_has_its_members(void **state)
     assert_true(scale.is_relative && scale.workers == 2);
     scale = must("{\"request\":\"scale\",\"workers\":-1}");
     assert_true(scale.is_relative && scale.workers == -1);
+    assert_string_equal(scale.pool, "");
+    scale = must("{\"request\":\"scale\",\"pool\":\"images\",\"workers\":\"+1\"}");
+    assert_true(scale.is_relative && scale.workers == 1);
+    assert_string_equal(scale.pool, "images");
     scale = must("{\"request\":\"scale\",\"workers\":\"512\"}");
     assert_true(!scale.is_relative && scale.workers == 512);
 }
@@ -58,6 +62,10 @@ static void what_is_wrong_is_named(void **state)
         {"{\"request\":\"reload\",\"wait\":\"yes\"}", "\"wait\" is \"yes\""},
         {"{\"request\":\"stop\",\"how\":\"soon\"}", "\"graceful\", \"quick\""},
         {"{\"request\":\"scale\"}", "\"workers\" is missing"},
+        {"{\"request\":\"scale\",\"pool\":\"a\"}", "\"workers\" is missing"},
+        {"{\"request\":\"scale\",\"pool\":\"\",\"workers\":1}", "the name of a compute pool"},
+        {"{\"request\":\"scale\",\"pool\":1,\"workers\":1}", "the name of a compute pool"},
+        {"{\"request\":\"stop\",\"pool\":\"a\"}", "means nothing"},
         {"{\"request\":\"scale\",\"workers\":0}", "1 to 512"},
         {"{\"request\":\"scale\",\"workers\":513}", "1 to 512"},
         {"{\"request\":\"scale\",\"workers\":\"+0\"}", "1 to 512"},

@@ -126,7 +126,7 @@ static void open_pool(void)
     struct task_queue queue;
     struct err err;
     CHECK(task_open_queue(QUEUE, &room.queue_fd, &queue, &err) == 0);
-    web_compute_add_pool(&room.web, 0, queue);
+    web_compute_add_pool(&room.web, 0, 0, queue);
 }
 
 static void open_web(void)
@@ -1753,7 +1753,7 @@ static void frames_without_a_lane_harm_nothing(void **state)
     struct msg msg;
     struct task_queue queue = {.fd = dup(room.master_fd), .charge = 1, .limit = 1};
     (void)state;
-    web_compute_add_pool(&room.web, 5, queue); /* no such pool */
+    web_compute_add_pool(&room.web, 5, 0, queue); /* no such pool */
     web_compute_close(&room.web);
     tell_lost(TASK_LOSS_CRASH);
     tell_gone(3);

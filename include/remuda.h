@@ -550,8 +550,8 @@ RMD_API bool rmd_is_wanted(const rmd_deferred *ticket);
 RMD_API bool rmd_cancelled(const rmd_request *req);
 
 /* How long is this request's answer still waited for?
- * Returns  milliseconds, 0: not any more; -1: without end, or inline, where nobody counts but a
- *          client that has said how long it waits (setting deadline_header)
+ * Returns  milliseconds, 0: not any more; -1: without end, or on the loop of an event worker, where
+ *          nobody counts but a client that has said how long it waits (setting deadline_header)
  * Safe     lanes: all · threads: the one that runs the handler */
 RMD_API long long rmd_deadline_ms(const rmd_request *req);
 
@@ -563,22 +563,37 @@ RMD_API long long rmd_deadline_ms(const rmd_request *req);
  *         full, or it would wait there past its time; -ECONNREFUSED its circuit breaker is open;
  *         -ETIMEDOUT its time was over; -ENOMEM its worker was refused memory; -ETIME it used too
  *         much CPU time; -EIO its worker died; another -errno
- * result  valid during the call */
+ * result  as memory of the request (rmd_alloc()), so rmd_send_ref() may send it from there */
 typedef void (*rmd_offloaded)(rmd_request *req, rmd_response *res, int error, rmd_slice result,
                               void *arg);
 
 /* Hands work to a task of the app's table, which runs in a compute worker, and puts the answer off
  * until it is done, as rmd_defer() does. Where there are no other processes (--single, call, tests)
  * it runs at once.
- * payload     copied
+ * payload     copied, but for a whole body that lies in a file (rmd_body_fd()), which goes as it
+ *             is; at most as large as `segment`. What is large is copied here, on this thread
  * timeout_ms  0: that of the task, or of its pool; else at most so long. Never longer than the
  *             answer is waited for, less a tenth of a second for what done has to say
  * done        called exactly once, never from within this function
  * Returns     0; -ENOENT there is no such task; -EBUSY the answer is put off, or there, already;
- *             -EOPNOTSUPP in a compute worker; -ENOMEM. On failure done is not called
+ *             -EOPNOTSUPP in a compute worker; -EMSGSIZE too large; -ENOMEM. On failure done is not
+ *             called
  * Safe        lanes: inline, io · threads: the one that runs the handler */
 RMD_API int rmd_offload(rmd_request *req, const char *task, const void *payload, size_t len,
                         unsigned timeout_ms, rmd_offloaded done, void *arg);
+
+/* Likewise, but waits for the result and puts nothing off: for handlers that may block, those of
+ * the lane io and all of sync workers. It also comes back when nobody waits for the answer any
+ * more.
+ * payload     not copied, where that is not needed
+ * out_result  as memory of the request; untouched on failure. NULL: nobody wants it
+ * Returns     0; as error of rmd_offloaded: 1 …: the task's own, a negative one; also -ENOENT there
+ *             is no such task, -EOPNOTSUPP in a compute worker, -EMSGSIZE too large, -ECANCELED
+ *             nobody waits for the answer, -EDEADLK on the loop of an event worker, which others
+ *             need
+ * Safe        lanes: io, all of sync workers · threads: the one that runs the handler */
+RMD_API int rmd_offload_wait(rmd_request *req, const char *task, const void *payload, size_t len,
+                             unsigned timeout_ms, rmd_slice *out_result);
 
 /* What became of one of several payloads. */
 typedef struct rmd_outcome {

@@ -208,7 +208,7 @@ int segment_copy(struct segment *segment, struct segment_ref ref, void *out)
     if (rc < 0)
         return rc;
     memcpy(out, at, ref.len);
-    segment->copied += ref.len;
+    (void)__atomic_fetch_add(&segment->copied, ref.len, __ATOMIC_RELAXED);
     return 0;
 }
 

@@ -110,7 +110,7 @@ const char *segment_at(const struct segment *segment, struct segment_ref ref);
 /* Copies octets of any slice into private memory, where they can't change under a check.
  * out      room for ref.len
  * Returns  0; -ERANGE they do not lie in one slice; -ENOMEM a hole, and no memory to fill it
- * Safe     threads: one at a time (it counts what it copies) */
+ * Safe     threads: any */
 int segment_copy(struct segment *segment, struct segment_ref ref, void *out)
     __attribute__((warn_unused_result));
 

@@ -203,9 +203,10 @@ enum task_loss {
 /* ---- replies ---- */
 
 #define TASK_WINDOW_BYTES                                                                          \
-    (1U << 18)                /* of parts of one stream that may be on their way: what was sent
+    (1U << 18)                  /* of parts of one stream that may be on their way: what was sent
                                         and is not done with. Who sends more is cut off */
-#define TASK_INLINE_MAX 4096U /* octets that go with a frame; what is larger stays in the slice */
+#define TASK_AT_FILE UINT64_MAX /* data_at of a result that is in the file which comes with it */
+#define TASK_INLINE_MAX 4096U   /* octets that go with a frame; what is larger stays in the slice */
 
 enum task_reply_kind {
     TASK_ANSWER = 1, /* final: an answer image; perhaps a file to send from */
@@ -228,7 +229,7 @@ struct task_reply {
     int32_t error;     /* positive errno; 0 */
     uint64_t image_at; /* the image; where image_len is 0 it is in the frame */
     uint64_t data_at; /* body of an answer, part, result; where data_len is 0 it is in the image, or
-                          in the frame; a result may be in a file */
+                          in the frame; TASK_AT_FILE */
     uint64_t data_len;
     uint32_t image_len;
     uint32_t inline_len; /* octets in the frame, at most TASK_INLINE_MAX */

@@ -348,6 +348,7 @@ int compute_reply_result(struct compute_reply *r, const struct compute_asker *as
         return 0;
     }
     int rc = result.len <= r->segment->slice_bytes ? spool(result, out) : -EMSGSIZE;
+    out->frame.reply.data_at = TASK_AT_FILE;
     out->frame.reply.data_len = result.len;
     return rc < 0 ? give_up(r, asker->task->id, rc, out) : 0;
 }

@@ -53,7 +53,24 @@ void desk_end_task(struct desk_slot *slot)
     slot->is_left = false;
     handover_end(&d->segment.slice, &slot->put);
     if (!slot->is_lent || slot->is_stream)
-        task_end(desk_record(slot)); /* else its answer is to stay where it is: release_answer() */
+        task_end(desk_record(slot)); /* else its answer is to stay where it is: desk_take_back() */
+}
+
+void desk_lend(struct desk_slot *slot, uint32_t seat)
+{
+    slot->is_lent = true;
+    slot->seat = seat;
+    slot->desk->seats[seat].n_held++;
+}
+
+void desk_take_back(struct desk_slot *slot)
+{
+    struct desk *d = slot->desk;
+    slot->is_lent = false;
+    task_end(desk_record(slot));
+    d->seats[slot->seat].n_held--;
+    desk_let_go(d, slot->seat);
+    desk_free_slot(slot);
 }
 
 void desk_turn_in(struct desk_slot *slot)
@@ -200,7 +217,7 @@ bool desk_admit(struct desk *d, int index, int n, uint64_t deadline_us, uint64_t
 
 void desk_count_copied(struct desk *d)
 {
-    uint64_t copied = d->segment.copied + d->web->env.moved;
+    uint64_t copied = __atomic_load_n(&d->segment.copied, __ATOMIC_RELAXED) + d->web->env.moved;
     if (copied != d->told_copied)
         web_count(&d->web->part.head->copied, copied - d->told_copied);
     d->told_copied = copied;

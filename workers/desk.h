@@ -38,7 +38,8 @@ struct desk_slot {
     uint8_t pool;
     bool is_probe;  /* its route's breaker lets it in to try, and waits for what becomes of it */
     bool is_out;    /* its last word is to come */
-    bool is_lent;   /* its answer is with the connection machine, until res.done */
+    bool is_lent;   /* its answer is with the connection machine, until res.done; or its result
+                     * with a thread that copies it */
     bool is_stream; /* of parts */
     bool is_broken; /* that stream: it does not get to its end */
     bool is_told;   /* the master knows that it is to end */
@@ -109,6 +110,12 @@ struct desk_slot *desk_find(struct desk *d, uint64_t id);
 
 /* Its last word has come, or none will: what it was given is not read any more. */
 void desk_end_task(struct desk_slot *slot);
+
+/* What the task answered lies in the slice of this seat, and is to stay there. */
+void desk_lend(struct desk_slot *slot, uint32_t seat);
+
+/* It is not needed there any more. Afterwards the slot may be free. */
+void desk_take_back(struct desk_slot *slot);
 
 /* The exchange that waits goes back: with an answer; with an error page (away_fail()); with what
  * there is of a stream. */

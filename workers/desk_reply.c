@@ -28,13 +28,7 @@
 /* res.done of an answer that is sent from another's slice. */
 static void release_answer(void *arg)
 {
-    struct desk_slot *slot = arg;
-    struct desk *d = slot->desk;
-    slot->is_lent = false;
-    task_end(desk_record(slot));
-    d->seats[slot->seat].n_held--;
-    desk_let_go(d, slot->seat);
-    desk_free_slot(slot);
+    desk_take_back(arg);
 }
 
 static void lend_answer(struct desk_slot *slot, uint32_t seat)
@@ -43,9 +37,7 @@ static void lend_answer(struct desk_slot *slot, uint32_t seat)
     res->kind = RESPONSE_LENT;
     res->done = release_answer;
     res->done_arg = slot;
-    slot->is_lent = true;
-    slot->seat = seat;
-    slot->desk->seats[seat].n_held++;
+    desk_lend(slot, seat);
 }
 
 /* The image of a frame, in private memory. Returns 0; -ENOMEM; -EBADMSG, *out_reason */

@@ -1,9 +1,18 @@
-/* See offload.h. Reading order: rmd_offload() → start() → offload_take() → finish() → give().
+/* See offload.h. Reading order: rmd_offload() → start() → offload_hand_over() → offload_take() →
+ * finish() → give(); rmd_offload_wait() → wait_on_thread(), wait_here(). Many payloads at a time:
+ * workers/offload_map.c.
  * Process: web workers; rmd_offload() on whatever thread has the request, all else on the loop's,
- * which a call reaches by the box, like a ticket of a request that has ended. */
+ * which a call reaches by the box, like a ticket of a request that has ended.
+ *
+ * What is large is not copied on the loop: a payload goes by a file that the caller's thread has
+ * written, or that holds the request's body already; a result stays where the compute worker left
+ * it until the thread that wants it has copied it from there. It is copied once, since whoever made
+ * it has run app code and may write to it for as long as it lies there. */
 #include "workers/offload.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,39 +22,22 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "http/conn.h"
-#include "http/deferred.h"
 #include "workers/breakers.h"
 #include "workers/call.h"
+#include "workers/offload_call.h"
 #include "workers/pools.h"
 
-#define MAP_MAX 100000U                /* a guess */
 #define SPARE_US (CLOCK_US_PER_S / 10) /* of a request's time, for what follows a call: a guess */
+#define LARGE_BYTES 65536U /* more is not copied on the loop, which takes 10 µs for so much */
+#define LOOK_US (CLOCK_US_PER_S / 10) /* how often one who waits looks whether anybody else does */
 
-struct offload_map;
-
-struct offload {
-    rmd_deferred *ticket; /* of its request */
-    rmd_offloaded done;
-    void *arg;
-    struct offload_map *map; /* it is one of several; NULL: it is not, or it is the one for all */
-    struct task task;        /* but for its identity and payload */
-    int pool;
-    char *payload; /* until it was handed over */
-    size_t len;
-    int error;
-    char *result;
-    size_t result_len;
-};
-
-/* Several payloads for one task: the calls that are out, and what became of the others. */
-struct offload_map {
-    struct offload *lead; /* stands for all of them: ticket, task, payloads behind each other */
-    rmd_mapped done;
-    size_t n, next, n_out, window;
-    size_t *lens;           /* of payloads, n of them */
-    size_t at;              /* of the next one in lead->payload */
-    struct offload **calls; /* n of them, until the end; NULL: memory was refused */
-    rmd_outcome *outcomes;
+/* Of a call that is waited for: who waits frees it when it is over, else whoever finds that it was
+ * left. */
+struct offload_wait {
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    bool is_over;
+    _Atomic bool is_left; /* nobody waits any more */
 };
 
 static struct web *_Atomic home; /* whose desk it is; NULL: there is none */
@@ -55,30 +47,139 @@ void offload_attach(struct web *web)
     home = web;
 }
 
-/* ---- the end of a call ---- */
-
-static void free_call(struct offload *call)
+bool offload_is_alone(void)
 {
-    free(call->payload);
+    return !home && strcmp(rmd_role(), "web") != 0;
+}
+
+/* ---- a call ---- */
+
+struct offload *offload_new(void)
+{
+    struct offload *call = calloc(1, sizeof *call);
+    if (call)
+        call->payload_fd = call->result_fd = -1;
+    return call;
+}
+
+static void drop_payload(struct offload *call)
+{
+    if (call->is_payload_ours)
+        free((void *)(uintptr_t)call->payload);
+    call->payload = NULL;
+    call->is_payload_ours = false;
+    fd_close(&call->payload_fd);
+}
+
+static void take_back(rmd_request *req, rmd_response *res, void *arg)
+{
+    (void)req, (void)res;
+    desk_take_back(arg);
+}
+
+/* What was lent goes back: by the box, where this is not the loop's thread. */
+static void return_lent(struct offload *call, bool is_on_loop)
+{
+    struct desk_slot *slot = call->lent;
+    call->lent = NULL;
+    if (!slot)
+        return;
+    if (is_on_loop || !call->back) {
+        desk_take_back(slot);
+        return;
+    }
+    deferred_turn_in(call->back, take_back, slot);
+    call->back = NULL;
+}
+
+static void free_call(struct offload *call, bool is_on_loop)
+{
+    return_lent(call, is_on_loop);
+    drop_payload(call);
+    fd_close(&call->result_fd);
     free(call->result);
+    free(call->back);
+    if (call->wait) {
+        (void)pthread_mutex_destroy(&call->wait->lock);
+        (void)pthread_cond_destroy(&call->wait->over);
+    }
+    free(call->wait);
     free(call);
 }
 
-/* On the thread of the request's lane. */
+void offload_free(struct offload *call)
+{
+    if (call)
+        free_call(call, true);
+}
+
+/* ---- the end of a call ---- */
+
+static int read_file(int fd, char *out, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        ssize_t n = pread(fd, out + at, len - at, (off_t)at);
+        if (n <= 0 && errno != EINTR)
+            return n < 0 ? -errno : -EPROTO;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+/* The result, from wherever it is. Returns 0; -errno */
+static int copy_result(struct offload *call, char *out)
+{
+    if (call->lent)
+        return segment_copy(&call->lent->desk->segment, call->ref, out);
+    if (call->result_fd >= 0)
+        return read_file(call->result_fd, out, call->result_len);
+    memcpy(out, call->result, call->result_len);
+    return 0;
+}
+
+/* Into memory of the request, on its thread. Returns as rmd_offloaded */
+static int fetch(struct offload *call, rmd_request *req, rmd_slice *out_result)
+{
+    *out_result = (rmd_slice){NULL, 0};
+    if (call->error != 0 || call->result_len == 0)
+        return call->error;
+    char *octets = arena_alloc(req->arena, call->result_len);
+    int rc = octets ? copy_result(call, octets) : -ENOMEM;
+    if (rc == 0)
+        *out_result = (rmd_slice){octets, call->result_len};
+    return rc;
+}
+
+/* On the thread of the request's lane; without one on the loop's. */
 static void give(rmd_request *req, rmd_response *res, void *arg)
 {
     struct offload *call = arg;
-    call->done(req, res, call->error, (rmd_slice){call->result, call->result_len}, call->arg);
-    free_call(call);
+    rmd_slice result = {NULL, 0};
+    bool is_on_loop = !req || !exchange_of(req)->is_io;
+    int error = req ? fetch(call, req, &result) : call->error;
+    return_lent(call, is_on_loop); /* done() may take its time */
+    call->done(req, res, error, result, call->arg);
+    free_call(call, is_on_loop);
 }
 
-static void on_part_done(struct offload_map *map);
+static void wake(struct offload *call)
+{
+    (void)pthread_mutex_lock(&call->wait->lock);
+    bool is_left = call->wait->is_left;
+    call->wait->is_over = true;
+    (void)pthread_cond_signal(&call->wait->over);
+    (void)pthread_mutex_unlock(&call->wait->lock);
+    if (is_left) /* else it is not ours any more */
+        free_call(call, true);
+}
 
 static void finish(struct offload *call, int error)
 {
     call->error = error;
     if (call->map)
-        on_part_done(call->map);
+        offload_map_on_part(call->map);
+    else if (call->wait)
+        wake(call);
     else
         rmd_complete(call->ticket, give, call);
 }
@@ -86,13 +187,18 @@ static void finish(struct offload *call, int error)
 /* ---- out ---- */
 
 /* Into the slice, or where that is full into a file. Returns 0; -errno */
-static int put_payload(struct desk *d, const struct offload *call, struct task *task,
+static int put_payload(struct desk *d, struct offload *call, struct task *task,
                        struct handover *put)
 {
     struct segment_slice *slice = &d->segment.slice;
     if (call->len == 0)
         return 0;
     task->body_len = call->len;
+    task->body = TASK_BODY_SPOOL;
+    put->spool_fd = call->payload_fd;
+    call->payload_fd = -1;
+    if (put->spool_fd >= 0)
+        return 0;
     int rc = handover_may_copy(slice, call->len) ? segment_take(slice, call->len, 0, &put->run)
                                                  : -ENOSPC;
     if (rc == 0 && (rc = segment_ready(slice, &put->run, 0, call->len)) < 0)
@@ -104,7 +210,6 @@ static int put_payload(struct desk *d, const struct offload *call, struct task *
         task->body_at = put->run.at;
         return 0;
     }
-    task->body = TASK_BODY_SPOOL;
     put->spool_fd = memfd_create("remuda-payload", MFD_CLOEXEC);
     return put->spool_fd < 0 ? -errno : fd_write_all(put->spool_fd, call->payload, call->len);
 }
@@ -134,29 +239,7 @@ static int send_call(struct desk *d, struct offload *call, struct desk_slot *slo
     return rc;
 }
 
-/* Where there is no other process. Returns as rmd_offloaded */
-static int run_here(struct offload *call)
-{
-    const rmd_task *row = chain_task(chain_get_process()->app, call->task.route);
-    struct arena arena;
-    struct task_record record = {.id = 1};
-    call->task.id = 1;
-    arena_init(&arena, 4096);
-    struct rmd_call here = {.arena = &arena, .record = &record, .task = &call->task};
-    int error = row->run(&here, (rmd_slice){call->payload, call->len});
-    if (error == 0 && here.result.len > 0) {
-        call->result = malloc(here.result.len);
-        error = call->result ? 0 : -ENOMEM;
-        call->result_len = call->result ? here.result.len : 0;
-    }
-    if (call->result)
-        memcpy(call->result, here.result.p, here.result.len);
-    arena_fini(&arena);
-    return error;
-}
-
-/* Returns 0; -errno: it is not out, and may be tried again */
-static int hand_over(struct offload *call)
+int offload_hand_over(struct offload *call)
 {
     struct desk *d = home ? home->compute : NULL;
     uint64_t wait_us;
@@ -177,64 +260,104 @@ static int hand_over(struct offload *call)
     }
     slot->call = call;
     desk_expect(d, slot->deadline_us);
-    free(call->payload);
-    call->payload = NULL;
+    drop_payload(call);
     return 0;
 }
 
-/* The loop has the call: no request, no answer. */
+int offload_run_here(struct offload *call)
+{
+    const rmd_task *row = chain_task(chain_get_process()->app, call->task.route);
+    struct arena arena;
+    struct task_record record = {.id = 1};
+    call->task.id = 1;
+    arena_init(&arena, 4096);
+    struct rmd_call here = {.arena = &arena, .record = &record, .task = &call->task};
+    int error = row->run(&here, (rmd_slice){call->payload, call->len});
+    if (error == 0 && here.result.len > 0) {
+        call->result = malloc(here.result.len);
+        error = call->result ? 0 : -ENOMEM;
+        call->result_len = call->result ? here.result.len : 0;
+    }
+    if (call->result)
+        memcpy(call->result, here.result.p, here.result.len);
+    arena_fini(&arena);
+    return error;
+}
+
+/* The loop has the call: no request, no answer. Who waits for it lends it the payload, until he has
+ * left. */
 static void start(rmd_request *req, rmd_response *res, void *arg)
 {
     (void)req, (void)res;
     struct offload *call = arg;
-    if (!home && call->pool == POOLS_NONE) {
-        finish(call, run_here(call));
-        return;
-    }
-    int rc = hand_over(call);
-    if (rc < 0)
+    int rc = -ECANCELED;
+    bool is_alone = offload_is_alone();
+    if (call->wait)
+        (void)pthread_mutex_lock(&call->wait->lock);
+    if (!call->wait || !call->wait->is_left)
+        rc = is_alone ? offload_run_here(call) : offload_hand_over(call);
+    if (call->wait)
+        (void)pthread_mutex_unlock(&call->wait->lock);
+    if (rc != 0 || is_alone)
         finish(call, rc);
 }
 
 /* ---- back ---- */
 
-/* Whoever answered may have sent any descriptor, and may change what is in it. Returns 0; -errno */
-static int read_result(int fd, char *out, size_t len)
+/* Into memory of the call. Returns 0; -errno */
+static int keep_result(struct offload *call)
 {
-    struct stat info;
-    if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode) || (uint64_t)info.st_size < len)
-        return -EPROTO;
-    for (size_t at = 0; at < len;) {
-        ssize_t n = pread(fd, out + at, len - at, (off_t)at);
-        if (n == 0)
-            return -EPROTO;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        at += n > 0 ? (size_t)n : 0;
-    }
-    return 0;
+    char *octets = malloc(call->result_len);
+    int rc = octets ? copy_result(call, octets) : -ENOMEM;
+    fd_close(&call->result_fd);
+    if (rc == 0)
+        call->result = octets;
+    else
+        free(octets);
+    return rc;
 }
 
-/* What lies over there is copied before anybody looks at it.
- * fd       of the file that it is in; -1: it is in the other's slice, or the frame
- * Returns  0; -errno */
-static int take_result(struct desk *d, struct offload *call, int fd)
+/* One in a file. Returns 0; -errno */
+static int take_file(struct offload *call, int fd)
 {
+    struct stat info;
+    if (fd < 0)
+        return -EMFILE; /* it came, and there was no descriptor for it */
+    call->result_fd = fd;
+    if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode) || (uint64_t)info.st_size < call->result_len)
+        return -EPROTO;
+    return call->map ? keep_result(call) : 0; /* one of many keeps no descriptor */
+}
+
+/* What lies over there is copied before anybody looks at it. Owns fd. Returns 0; -errno */
+static int take_result(struct desk_slot *slot, int fd)
+{
+    struct desk *d = slot->desk;
+    struct offload *call = slot->call;
     const struct task_reply *reply = &d->frame.reply;
     const struct segment_ref ref = {
         .seat = reply->seat, .at = reply->data_at, .len = reply->data_len};
     size_t len = reply->data_len > 0 ? (size_t)reply->data_len : reply->inline_len;
-    if (reply->error != 0 || len == 0)
+    call->result_len = reply->error == 0 ? len : 0;
+    if (call->result_len > 0 && reply->data_len > 0 && reply->data_at == TASK_AT_FILE)
+        return take_file(call, fd);
+    fd_close(&fd);
+    if (call->result_len == 0)
         return reply->error;
-    if (reply->data_len > d->segment.slice_bytes || !(call->result = malloc(len)))
-        return reply->data_len > d->segment.slice_bytes ? -EPROTO : -ENOMEM;
-    call->result_len = len;
-    if (reply->data_len == 0) {
-        memcpy(call->result, d->frame.octets, len);
+    if (reply->data_len > 0 && !segment_at(&d->segment, ref))
+        return -EPROTO;
+    call->ref = ref;
+    if (reply->data_len > LARGE_BYTES && !call->map) {
+        desk_lend(slot, reply->seat);
+        call->lent = slot;
         return 0;
     }
-    return fd >= 0 ? read_result(fd, call->result, len)
-                   : segment_copy(&d->segment, ref, call->result);
+    if (!(call->result = malloc(len)))
+        return -ENOMEM;
+    if (reply->data_len > 0)
+        return segment_copy(&d->segment, ref, call->result);
+    memcpy(call->result, d->frame.octets, len);
+    return 0;
 }
 
 void offload_give_up(struct desk_slot *slot, int error)
@@ -256,14 +379,16 @@ void offload_time_out(struct desk_slot *slot)
 
 void offload_take(struct desk_slot *slot, int fd)
 {
-    struct desk *d = slot->desk;
+    const struct task_reply *reply = &slot->desk->frame.reply;
     int error = -EPROTO;
-    if (d->frame.reply.kind == TASK_RESULT)
-        error = take_result(d, slot->call, fd);
-    else if (d->frame.reply.kind == TASK_DROPPED)
+    if (reply->kind == TASK_RESULT) {
+        error = take_result(slot, fd);
+        fd = -1;
+    } else if (reply->kind == TASK_DROPPED) {
         error = slot->cancelled_us > 0 ? -ECANCELED : -ETIMEDOUT; /* or it would have been late */
-    else if (d->frame.reply.kind == TASK_FAILED && d->frame.reply.error > 0)
-        error = -d->frame.reply.error;
+    } else if (reply->kind == TASK_FAILED && reply->error > 0) {
+        error = -reply->error;
+    }
     fd_close(&fd);
     offload_give_up(slot, error);
 }
@@ -280,7 +405,7 @@ int offload_judge(enum task_loss loss)
 
 bool offload_is_wanted(const struct offload *call)
 {
-    return rmd_is_wanted(call->ticket);
+    return call->wait ? !call->wait->is_left : rmd_is_wanted(call->ticket);
 }
 
 /* ---- the app's side ---- */
@@ -298,9 +423,12 @@ static const rmd_task *find_task(const char *name, uint16_t *out_index)
     return NULL;
 }
 
-/* How long the answer is waited for that is put off now, less what its handler may need to give
- * one. 0: without end */
-static uint64_t patience_of(const rmd_request *req)
+static uint64_t less_spare(uint64_t limit_us)
+{
+    return limit_us - (limit_us / 10 < SPARE_US ? limit_us / 10 : SPARE_US);
+}
+
+uint64_t offload_patience_us(const rmd_request *req)
 {
     const struct route *route = req->match.route;
     uint64_t limit_us = route && route->decl->timeout_ms > 0
@@ -311,47 +439,90 @@ static uint64_t patience_of(const rmd_request *req)
     uint64_t left_us = client_us > now_us ? client_us - now_us : 1;
     if (client_us > 0 && (limit_us == 0 || left_us < limit_us))
         limit_us = left_us;
-    return limit_us - (limit_us / 10 < SPARE_US ? limit_us / 10 : SPARE_US);
+    return less_spare(limit_us);
 }
 
-/* The least of what request, caller, task and pool allow. */
-static uint64_t deadline_of(const rmd_request *req, const struct web *web, const rmd_task *row,
-                            int pool, unsigned timeout_ms)
+/* Likewise, of a handler that goes on. At least 1: its time may be over. */
+static uint64_t patience_of_handler_us(const rmd_request *req)
 {
-    const uint64_t limits[] = {patience_of(req), timeout_ms * CLOCK_US_PER_MS,
-                               row->timeout_ms * CLOCK_US_PER_MS,
-                               web ? web->settings->compute_pools.items[pool].timeout_us : 0};
-    uint64_t least = 0;
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
-        if (limits[i] > 0 && (least == 0 || limits[i] < least))
-            least = limits[i];
-    return least > 0 ? clock_now_us() + least : TASK_NEVER_US;
+    uint64_t now_us = clock_now_us();
+    if (req->deadline_us == 0 || req->deadline_us == TASK_NEVER_US)
+        return 0;
+    return req->deadline_us > now_us ? less_spare(req->deadline_us - now_us) + 1 : 1;
 }
 
-static struct offload *new_call(const void *payload, size_t len)
-{
-    struct offload *call = calloc(1, sizeof *call);
-    if (!call || (len > 0 && !(call->payload = malloc(len)))) {
-        free(call);
-        return NULL;
-    }
-    if (len > 0)
-        memcpy(call->payload, payload, len);
-    call->len = len;
-    return call;
-}
-
-/* Fills a call and puts the answer off. begin: what the loop does then. Returns as rmd_offload() */
-static int ask(rmd_request *req, struct offload *call, const char *task, unsigned timeout_ms,
-               rmd_answer begin, void *arg)
+int offload_fill(struct offload *call, rmd_request *req, const char *task, unsigned timeout_ms,
+                 uint64_t patience_us)
 {
     uint16_t index;
-    struct web *web = home; /* its loop may end while a thread is here */
+    const struct web *web = home; /* its loop may end while a thread is here */
     const rmd_task *row = find_task(task, &index);
     if (!row)
         return -ENOENT;
     if (strcmp(rmd_role(), "compute") == 0)
         return -EOPNOTSUPP;
+    call->pool = web ? pools_of_task(web->settings, row) : POOLS_NONE;
+    const uint64_t limits[] = {patience_us, timeout_ms * CLOCK_US_PER_MS,
+                               row->timeout_ms * CLOCK_US_PER_MS,
+                               web ? web->settings->compute_pools.items[call->pool].timeout_us : 0};
+    uint64_t least_us = 0;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        if (limits[i] > 0 && (least_us == 0 || limits[i] < least_us))
+            least_us = limits[i];
+    call->task = task_make(TASK_CALL, 0);
+    call->task.route = index;
+    call->task.started_us = req->started_us;
+    call->task.deadline_us = least_us > 0 ? clock_now_us() + least_us : TASK_NEVER_US;
+    struct str trace = request_trace_id(req);
+    task_set_trace(&call->task, trace.p, trace.len);
+    return 0;
+}
+
+/* The file that holds the octets, or will. -1: there is none, and none can be made */
+static int file_of(const rmd_request *req, const void *payload, size_t len)
+{
+    const struct exchange *ex = exchange_of(req);
+    if (ex->body.fd >= 0 && payload == req->body.p && len == req->body.len)
+        return fcntl(ex->body.fd, F_DUPFD_CLOEXEC, 0);
+    int fd = memfd_create("remuda-payload", MFD_CLOEXEC);
+    if (fd >= 0 && fd_write_all(fd, payload, len) < 0)
+        fd_close(&fd);
+    return fd;
+}
+
+/* On the caller's thread. stays: until the call is over. Returns 0; -ENOMEM; -EMSGSIZE */
+static int pack(struct offload *call, const rmd_request *req, const void *payload, size_t len,
+                bool stays)
+{
+    const struct desk *d = home ? home->compute : NULL;
+    if (d && len > d->segment.slice_bytes)
+        return -EMSGSIZE; /* what a compute worker has addresses for: compute_task_open() */
+    call->len = len;
+    call->payload_fd = d && len > LARGE_BYTES ? file_of(req, payload, len) : -1;
+    call->payload = payload;
+    if (call->payload_fd >= 0 || stays || len == 0)
+        return 0;
+    char *copy = malloc(len);
+    call->payload = copy;
+    call->is_payload_ours = true;
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, payload, len);
+    return 0;
+}
+
+/* Large results are copied where there is another thread for it, which then needs a way back. */
+static int prepare_back(struct offload *call, rmd_request *req)
+{
+    struct web *web = home;
+    if (web && exchange_of(req)->is_io && !(call->back = deferred_new(web->env.box, NULL)))
+        return -ENOMEM;
+    return 0;
+}
+
+int offload_put_off(struct offload *call, rmd_request *req, rmd_answer begin, void *arg)
+{
+    struct web *web = home;
     struct rmd_deferred *errand = web ? deferred_new(web->env.box, NULL) : NULL;
     if (web && !errand)
         return -ENOMEM;
@@ -360,13 +531,6 @@ static int ask(rmd_request *req, struct offload *call, const char *task, unsigne
         free(errand);
         return -EBUSY;
     }
-    call->pool = web ? pools_of_task(web->settings, row) : POOLS_NONE;
-    call->task = task_make(TASK_CALL, 0);
-    call->task.route = index;
-    call->task.started_us = req->started_us;
-    call->task.deadline_us = deadline_of(req, web, row, call->pool, timeout_ms);
-    struct str trace = request_trace_id(req);
-    task_set_trace(&call->task, trace.p, trace.len);
     if (web)
         deferred_turn_in(errand, begin, arg);
     else
@@ -377,139 +541,128 @@ static int ask(rmd_request *req, struct offload *call, const char *task, unsigne
 int rmd_offload(rmd_request *req, const char *task, const void *payload, size_t len,
                 unsigned timeout_ms, rmd_offloaded done, void *arg)
 {
-    struct offload *call = new_call(payload, len);
+    struct offload *call = offload_new();
     if (!call)
         return -ENOMEM;
     call->done = done;
     call->arg = arg;
-    int rc = ask(req, call, task, timeout_ms, start, call);
+    int rc = offload_fill(call, req, task, timeout_ms, offload_patience_us(req));
+    if (rc == 0)
+        rc = pack(call, req, payload, len, false);
+    if (rc == 0)
+        rc = prepare_back(call, req);
+    if (rc == 0)
+        rc = offload_put_off(call, req, start, call);
     if (rc < 0)
-        free_call(call);
+        free_call(call, true);
     return rc;
 }
 
-/* ---- many payloads ---- */
+/* ---- where one may wait ---- */
 
-static void free_map(struct offload_map *map)
+static int begin_wait(struct offload *call)
 {
-    for (size_t i = 0; map->calls && i < map->n; i++)
-        if (map->calls[i])
-            free_call(map->calls[i]);
-    if (map->lead)
-        free_call(map->lead);
-    free(map->lens);
-    free(map->calls);
-    free(map->outcomes);
-    free(map);
-}
-
-/* On the thread of the request's lane. */
-static void give_all(rmd_request *req, rmd_response *res, void *arg)
-{
-    struct offload_map *map = arg;
-    for (size_t i = 0; i < map->n; i++) {
-        const struct offload *call = map->calls[i];
-        map->outcomes[i] = call ? (rmd_outcome){call->error, {call->result, call->result_len}}
-                                : (rmd_outcome){-ENOMEM, {NULL, 0}};
-    }
-    map->done(req, res, map->outcomes, map->n, map->lead->arg);
-    free_map(map);
-}
-
-/* Returns 0; -EAGAIN: there is no room in the queue, but there will be when another part is back */
-static int launch_one(struct offload_map *map)
-{
-    size_t i = map->next;
-    struct offload *call = map->calls[i];
-    if (!call)
-        call = map->calls[i] = new_call(map->lead->payload + map->at, map->lens[i]);
-    if (call) {
-        call->ticket = map->lead->ticket;
-        call->pool = map->lead->pool;
-        call->task = map->lead->task;
-        call->map = map;
-        if (!home && call->pool == POOLS_NONE)
-            call->error = run_here(call);
-        else
-            call->error = hand_over(call);
-    }
-    if (call && call->error == -EAGAIN && map->n_out > 0)
-        return -EAGAIN;
-    map->n_out += call && call->error == 0 && home;
-    map->at += map->lens[i];
-    map->next++;
+    struct offload_wait *wait = calloc(1, sizeof *wait);
+    pthread_condattr_t attributes;
+    if (!wait)
+        return -ENOMEM;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_mutex_init(&wait->lock, NULL);
+    (void)pthread_cond_init(&wait->over, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    call->wait = wait;
     return 0;
 }
 
-/* As many as may be out; those that fail at once make room for the next. */
-static void launch(struct offload_map *map)
+/* With the lock, for a moment or until somebody says that it is over. */
+static void wait_a_moment(struct offload_wait *wait, uint64_t deadline_us)
 {
-    if (!offload_is_wanted(map->lead))
-        map->next = map->n;
-    while (map->next < map->n && map->n_out < map->window && launch_one(map) == 0)
-        continue;
-    if (map->n_out == 0)
-        rmd_complete(map->lead->ticket, give_all, map);
+    uint64_t until_us = clock_now_us() + LOOK_US;
+    until_us = until_us < deadline_us ? until_us : deadline_us;
+    const struct timespec until = {.tv_sec = (time_t)(until_us / CLOCK_US_PER_S),
+                                   .tv_nsec = (long)(until_us % CLOCK_US_PER_S * 1000)};
+    (void)pthread_cond_timedwait(&wait->over, &wait->lock, &until);
 }
 
-static void on_part_done(struct offload_map *map)
+/* On a thread of the io lane. The loop ends the call; but it may be busy, and nobody is to wait for
+ * that. Returns 0: it is over; -ETIMEDOUT, -ECANCELED: it has been left, and is the loop's */
+static int wait_on_thread(struct offload *call, const rmd_request *req)
 {
-    map->n_out--;
-    launch(map);
-}
-
-static void start_map(rmd_request *req, rmd_response *res, void *arg)
-{
-    (void)req, (void)res;
-    struct offload_map *map = arg;
-    struct web *web = home;
-    map->window = 1;
-    if (web) {
-        const struct setting_pool *pool = &web->settings->compute_pools.items[map->lead->pool];
-        uint64_t most = pool->queue / 4 > 0 ? pool->queue / 4 : 1;
-        map->window = (size_t)(2 * pool->workers_max < most ? 2 * pool->workers_max : most);
+    struct offload_wait *wait = call->wait;
+    int rc = 0;
+    (void)pthread_mutex_lock(&wait->lock);
+    while (!wait->is_over && rc == 0) {
+        wait_a_moment(wait, call->task.deadline_us);
+        if (rmd_cancelled(req))
+            rc = -ECANCELED;
+        if (clock_now_us() >= call->task.deadline_us)
+            rc = -ETIMEDOUT;
     }
-    launch(map);
-}
-
-static struct offload_map *new_map(const rmd_slice *payloads, size_t n)
-{
-    size_t bytes = 0;
-    struct offload_map *map = calloc(1, sizeof *map);
-    if (!map)
-        return NULL;
-    for (size_t i = 0; i < n; i++)
-        bytes += payloads[i].len;
-    map->n = n;
-    map->lens = calloc(n, sizeof map->lens[0]);
-    map->calls = calloc(n, sizeof map->calls[0]);
-    map->outcomes = calloc(n, sizeof map->outcomes[0]);
-    map->lead = calloc(1, sizeof *map->lead);
-    if (!map->lens || !map->calls || !map->outcomes || !map->lead ||
-        !(map->lead->payload = malloc(bytes > 0 ? bytes : 1))) {
-        free_map(map);
-        return NULL;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (payloads[i].len > 0)
-            memcpy(map->lead->payload + map->lead->len, payloads[i].data, payloads[i].len);
-        map->lead->len += map->lens[i] = payloads[i].len;
-    }
-    return map;
-}
-
-int rmd_offload_map(rmd_request *req, const char *task, const rmd_slice *payloads, size_t n,
-                    unsigned timeout_ms, rmd_mapped done, void *arg)
-{
-    if (n == 0 || n > MAP_MAX)
-        return -EINVAL;
-    struct offload_map *map = new_map(payloads, n);
-    if (!map)
-        return -ENOMEM;
-    map->done = done;
-    map->lead->arg = arg;
-    int rc = ask(req, map->lead, task, timeout_ms, start_map, map);
-    if (rc < 0)
-        free_map(map);
+    rc = wait->is_over ? 0 : rc;
+    wait->is_left = !wait->is_over;
+    (void)pthread_mutex_unlock(&wait->lock);
     return rc;
+}
+
+/* In a worker that has no loop: here is where replies are taken. Returns likewise */
+static int wait_here(struct web *web, struct offload *call)
+{
+    while (!call->wait->is_over && web->await())
+        continue;
+    call->wait->is_left = !call->wait->is_over;
+    return call->wait->is_over ? 0 : -ECANCELED;
+}
+
+/* Returns 0: it is over; else the call is not ours any more */
+static int run_and_wait(struct offload *call, struct rmd_deferred *errand, const rmd_request *req)
+{
+    struct web *web = home;
+    if (errand) {
+        deferred_turn_in(errand, start, call);
+        return wait_on_thread(call, req);
+    }
+    start(NULL, NULL, call);
+    return web && !call->wait->is_over ? wait_here(web, call) : 0;
+}
+
+int rmd_offload_wait(rmd_request *req, const char *task, const void *payload, size_t len,
+                     unsigned timeout_ms, rmd_slice *out_result)
+{
+    struct web *web = home;
+    bool is_on_thread = web && exchange_of(req)->is_io;
+    rmd_slice result;
+    if (web && !is_on_thread && !web->await)
+        return -EDEADLK;
+    struct offload *call = offload_new();
+    if (!call)
+        return -ENOMEM;
+    struct rmd_deferred *errand = NULL;
+    int rc = offload_fill(call, req, task, timeout_ms, patience_of_handler_us(req));
+    if (rc == 0)
+        rc = begin_wait(call);
+    if (rc == 0)
+        rc = pack(call, req, payload, len, true);
+    if (rc == 0)
+        rc = prepare_back(call, req);
+    if (rc == 0 && is_on_thread && !(errand = deferred_new(web->env.box, NULL)))
+        rc = -ENOMEM;
+    if (rc == 0 && (rc = run_and_wait(call, errand, req)) < 0)
+        return rc;
+    if (rc == 0)
+        rc = fetch(call, req, &result);
+    if (rc == 0 && out_result)
+        *out_result = result;
+    free_call(call, !is_on_thread);
+    return rc;
+}
+
+size_t offload_window(const struct offload *call)
+{
+    const struct web *web = home;
+    if (!web)
+        return 1;
+    const struct setting_pool *pool = &web->settings->compute_pools.items[call->pool];
+    uint64_t most = pool->queue / 4 > 0 ? pool->queue / 4 : 1;
+    return (size_t)(2 * pool->workers_max < most ? 2 * pool->workers_max : most);
 }

@@ -12,7 +12,7 @@ struct offload; /* a call */
 void offload_attach(struct web *web);
 
 /* The last word on a call is in d->frame. Afterwards the slot may be free.
- * fd  the file that came with it, owned from now on; -1: none */
+ * fd  that came with it; owned. -1: none */
 void offload_take(struct desk_slot *slot, int fd);
 
 /* The time of a call is over. The slot goes on without it. */

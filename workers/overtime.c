@@ -82,8 +82,11 @@ void overtime_begin(struct rmd_request *req, int fd)
 {
     if (!overtime.web)
         return;
+    uint64_t limit_us = limit_of(req);
+    if (limit_us > 0)
+        req->deadline_us = clock_now_us() + limit_us;
     prepare_farewell(req, fd);
-    set_timer(limit_of(req));
+    set_timer(limit_us);
 }
 
 void overtime_end(void)

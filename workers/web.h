@@ -40,16 +40,19 @@ struct web {
     uint32_t n_routes;           /* blocks in part */
     uint32_t *free_entries;      /* stack of free inflight entries */
     uint32_t n_free_entries;
-    struct access_format *access;   /* NULL: off */
-    int access_fd;                  /* -1: off */
-    uint32_t access_line_bytes;     /* longer lines are cut */
-    int64_t wall_offset_us;         /* wall clock - monotonic clock */
-    bool is_path_shown;             /* in the title: proc_title says path */
-    bool has_loop;                  /* that a slow handler would hold: slow_callback */
-    uint64_t slow_ticks;            /* that, as near as it was measured; UINT64_MAX: never */
-    uint64_t entered_ticks;         /* when the app got the loop */
-    uint64_t began_ticks, began_us; /* to measure what a tick is */
-    uint32_t n_answered;            /* in this turn */
+    struct access_format *access; /* NULL: off */
+    int access_fd;                /* -1: off */
+    uint32_t access_line_bytes;   /* longer lines are cut */
+    int64_t wall_offset_us;       /* wall clock - monotonic clock */
+    bool is_path_shown;           /* in the title: proc_title says path */
+    bool (*await)(void);    /* for handlers that wait for a task where replies are taken: takes what
+                          * comes, for half a second at most. Returns whether the worker goes on.
+                          * NULL: there nobody may wait */
+    bool has_loop;          /* that a slow handler would hold: slow_callback */
+    uint64_t slow_ticks;    /* that, as near as it was measured; UINT64_MAX: never */
+    uint64_t entered_ticks; /* when the app got the loop */
+    uint64_t began_ticks, began_us;         /* to measure what a tick is */
+    uint32_t n_answered;                    /* in this turn */
     uint64_t answered_us[WEB_ANSWERED_MAX]; /* when their requests began */
     uint64_t longest_turn_us;               /* since the last tick */
     uint64_t longest_before_us;             /* between the two ticks before */

@@ -374,6 +374,27 @@ static void on_error(void *owner, struct rmd_request *req, struct rmd_response *
     judge_keep_alive();
 }
 
+/* A handler waits for a task: only what may tell it something is heard meanwhile. The rest of a
+ * tick is not for the middle of a request. */
+static bool await(void)
+{
+    struct pollfd polls[] = {{.fd = room.signal_fd, .events = POLLIN},
+                             {.fd = room.channel_fd, .events = POLLIN},
+                             {.fd = web_compute_inbox(&room.web), .events = POLLIN},
+                             {.fd = web_compute_due_fd(&room.web), .events = POLLIN}};
+    int n = poll(polls, 4, TICK_US / CLOCK_US_PER_MS);
+    web_on_turn(&room.web, clock_now_us());
+    if (n > 0 && polls[0].revents)
+        commands_on_signal(&room.commands, room.is_draining);
+    if (n > 0 && polls[1].revents)
+        commands_on_channel(&room.commands);
+    if (n > 0 && polls[2].revents)
+        web_compute_on_inbox(&room.web);
+    if (n <= 0 || polls[3].revents)
+        web_compute_on_due(&room.web);
+    return !room.is_over;
+}
+
 static void wrap_hooks(void)
 {
     struct conn_hooks *hooks = &room.web.env.hooks;
@@ -382,6 +403,7 @@ static void wrap_hooks(void)
     hooks->consume = on_consume;
     hooks->answer = on_answer;
     hooks->error = on_error;
+    room.web.await = await;
     if (room.heritage) /* else a debugger has the process: nothing is limited there */
         overtime_open(&room.web);
 }

@@ -227,6 +227,18 @@ static int reverse(rmd_call *call, rmd_slice payload)
     return 0;
 }
 
+/* A hundred times the payload. */
+static int grow(rmd_call *call, rmd_slice payload)
+{
+    char *data = rmd_call_alloc(call, 100 * payload.len);
+    if (!data)
+        return ENOMEM;
+    for (size_t i = 0; i < 100; i++)
+        memcpy(data + i * payload.len, payload.data, payload.len);
+    rmd_call_result(call, data, 100 * payload.len);
+    return 0;
+}
+
 static int tell_role(rmd_call *call, rmd_slice payload)
 {
     (void)payload;
@@ -288,6 +300,25 @@ static void offload(rmd_request *req, rmd_response *res)
         rmd_text(res, 500, "refused %d\n", rc);
 }
 
+/* Likewise, and waits. */
+static void offload_wait(rmd_request *req, rmd_response *res)
+{
+    rmd_slice body = rmd_body(req);
+    rmd_slice result;
+    long long ms = 0;
+    (void)rmd_query_int(req, "ms", 1, 3600000, &ms);
+    int rc =
+        rmd_offload_wait(req, rmd_param(req, "task"), body.data, body.len, (unsigned)ms, &result);
+    (void)rmd_set_header(res, "X-Arg", "arg");
+    if (rc != 0)
+        rmd_text(res, 500, "%s %d\n",
+                 rc == -ENOENT || rc == -EDEADLK || rc == -EOPNOTSUPP || rc == -EMSGSIZE ? "refused"
+                                                                                         : "error",
+                 rc);
+    else
+        rmd_send_ref(res, 200, "text/plain", result.data, result.len, NULL, NULL);
+}
+
 /* The outcomes behind each other. */
 static void on_outcomes(rmd_request *req, rmd_response *res, const rmd_outcome *outcomes, size_t n,
                         void *arg)
@@ -333,6 +364,7 @@ static void map(rmd_request *req, rmd_response *res)
 
 static const rmd_task tasks[] = {
     {"reverse", reverse},
+    {"grow", grow},
     {"role", tell_role},
     {"fail", fail},
     {"time", tell_time},
@@ -376,6 +408,8 @@ static const rmd_route routes[] = {
     {"GET", "/moody-with-fallback", moody, .lane = RMD_COMPUTE, .fallback = instead},
     {"POST", "/offload/:task", offload, .body_limit = 64 << 20},
     {"POST", "/offload-io/:task", offload, .lane = RMD_IO, .body_limit = 64 << 20},
+    {"POST", "/wait/:task", offload_wait, .body_limit = 64 << 20},
+    {"POST", "/wait-io/:task", offload_wait, .lane = RMD_IO, .body_limit = 64 << 20},
     {"POST", "/map/:task", map, .body_limit = 64 << 20},
     {"POST", "/map-io/:task", map, .lane = RMD_IO, .body_limit = 64 << 20},
     {"POST", "/offload-compute/:task", offload, .lane = RMD_COMPUTE},

@@ -129,6 +129,49 @@ static void from_sync_workers(void **state)
     check_all(start("sync"), "/offload");
 }
 
+/* On a thread, and in a worker whose handlers may block; not on a loop that others need. */
+static void handlers_that_may_block_wait(void **state)
+{
+    (void)state;
+    struct server *s = start("event");
+    check_all(s, "/wait-io");
+    check_answer(s, "/wait/reverse", 500, "refused -35\n");
+    check_all(start("sync"), "/wait");
+}
+
+/* A payload in memory, not in a file; a result that no slice could hold, and a payload. */
+static void large_ones_arrive_by_whatever_way(void **state)
+{
+    (void)state;
+    static const char *const prefixes[] = {"/offload", "/offload-io", "/wait-io"};
+    static char body[9000];
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
+                         "pools.other.workers=1", "--set", "body_buffer_size=64MiB", NULL);
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        char target[100];
+        (void)snprintf(target, sizeof target, "%s/reverse", prefixes[i]);
+        check_large(s, target);
+    }
+    s = server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
+                         "pools.other.workers=1", "--set", "compute.segment=1MiB", "--set",
+                         "pools.other.segment=1MiB", NULL);
+    memset(body, 'x', sizeof body);
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        char target[100];
+        (void)snprintf(target, sizeof target, "%s/grow", prefixes[i]);
+        post(s, target, body, sizeof body);
+        CHECK_EQ(r.status, 200);
+        CHECK_EQ(r.body.len, 100 * sizeof body);
+        CHECK(strspn(r.body.data, "x") == r.body.len);
+        char *large = calloc(1, BODY_BYTES);
+        CHECK(large != NULL);
+        post(s, target, large, BODY_BYTES);
+        free(large);
+        CHECK_TEXT(r.body.data, "refused -90\n");
+    }
+}
+
 /* Its only worker is busy for longer than anybody waits. */
 static void check_late(const char *class, const char *prefix)
 {
@@ -149,7 +192,7 @@ static void check_late(const char *class, const char *prefix)
     (void)server_wait_log_text(s, "heavy loops");
     (void)snprintf(target, sizeof target, "%s/role?ms=200", prefix);
     check_answer(s, target, 500, "error -110\n"); /* not 504, by the server */
-    post(s, "/map/role?n=1&ms=200", "abc", 3);
+    post(s, "/map/role?n=1&ms=200", "abc", 3);    /* each of them */
     CHECK_TEXT(r.body.data, "(-110)(-110)(-110)");
     client_close(c);
     (void)server_wait_log_text(s, "compute worker died");
@@ -161,7 +204,9 @@ static void nobody_waits_past_the_time_of_a_call(void **state)
     (void)state;
     check_late("event", "/offload");
     check_late("event", "/offload-io");
+    check_late("event", "/wait-io");
     check_late("sync", "/offload");
+    check_late("sync", "/wait");
 }
 
 static void task_that_fails_again_and_again_is_left_alone(void **state)
@@ -190,8 +235,9 @@ static void what_no_slice_has_room_for_comes_all_the_same(void **state)
                          "compute.segment=1MiB", "--set", "pools.other.segment=1MiB", NULL);
     check_reversed(s, "/offload/reverse", 1000000);
     check_reversed(s, "/offload-io/reverse", 1000000);
-    post(s, "/offload/reverse", body, sizeof body); /* whose result no slice has room for, ever */
-    CHECK_TEXT(r.body.data, "error -90\n");
+    post(s, "/offload/reverse", body,
+         sizeof body); /* it, and its result, no slice has room for, ever */
+    CHECK_TEXT(r.body.data, "refused -90\n");
     check_answer(s, "/offload/reverse", 200, "cba");
 }
 
@@ -203,10 +249,15 @@ static void where_there_is_one_process_it_runs_there(void **state)
     check_answer(s, "/offload/reverse", 200, "cba");
     check_answer(s, "/offload/role", 200, "single");
     check_answer(s, "/offload-io/fail", 500, "error 42\n");
+    check_answer(s, "/wait/reverse", 200, "cba");
+    check_answer(s, "/wait-io/fail", 500, "error 42\n");
     check_large(s, "/offload/reverse");
+    check_large(s, "/wait/reverse");
 }
 
 SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_workers),
+            SERVER_TEST(handlers_that_may_block_wait),
+            SERVER_TEST(large_ones_arrive_by_whatever_way),
             SERVER_TEST(many_payloads_come_back_in_order),
             SERVER_TEST(nobody_waits_past_the_time_of_a_call),
             SERVER_TEST(task_that_fails_again_and_again_is_left_alone),

@@ -271,7 +271,8 @@ static bool take_reply(void)
     CHECK_EQ(frame.reply.seat, 1);
     CHECK(frame.reply.id == got.id);
     got.reply = frame.reply;
-    struct str data = octets_of(1, frame.reply.data_at, fd < 0 ? frame.reply.data_len : 0);
+    struct str data =
+        octets_of(1, fd < 0 ? frame.reply.data_at : 0, fd < 0 ? frame.reply.data_len : 0);
     if (frame.reply.kind == TASK_ANSWER || frame.reply.kind == TASK_BEGIN)
         take_answer(&frame, data, fd);
     if (frame.reply.kind == TASK_RESULT && fd >= 0)

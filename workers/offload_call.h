@@ -1,0 +1,71 @@
+/* A call, for the files that make and end one: workers/offload.c and workers/offload_map.c. */
+#ifndef REMUDA_WORKERS_OFFLOAD_CALL_H
+#define REMUDA_WORKERS_OFFLOAD_CALL_H
+
+#include "http/deferred.h"
+#include "workers/offload.h"
+
+struct offload_map;
+struct offload_wait;
+
+struct offload {
+    rmd_deferred *ticket; /* of its request; NULL: it is waited for */
+    rmd_offloaded done;
+    void *arg;
+    struct offload_map *map;   /* it is one of several; NULL: it is not, or it is the one for all */
+    struct offload_wait *wait; /* NULL: nobody waits, it has a ticket */
+    struct task task;          /* but for its identity and payload */
+    int pool;
+    const char *payload; /* until it was handed over */
+    size_t len;
+    bool is_payload_ours; /* heap */
+    int payload_fd;       /* a file that holds it instead; -1 */
+    int error;
+    char *result; /* heap; or it is to be fetched: */
+    size_t result_len;
+    int result_fd;             /* from a file; -1 */
+    struct desk_slot *lent;    /* from another's slice, which is held by this slot; NULL */
+    struct segment_ref ref;    /* there */
+    struct rmd_deferred *back; /* takes the slot back to the loop; NULL: we are there */
+};
+
+/* Without a payload. NULL: memory is refused */
+struct offload *offload_new(void);
+
+/* On the loop's thread, or with nothing that was lent. */
+void offload_free(struct offload *call);
+
+/* Is there no other process, so that calls are to be run in place? */
+bool offload_is_alone(void);
+
+/* What the request, the row of the task and its pool say of a call.
+ * patience_us  how long the request may wait, 0: without end
+ * Returns      0; -ENOENT; -EOPNOTSUPP */
+int offload_fill(struct offload *call, rmd_request *req, const char *task, unsigned timeout_ms,
+                 uint64_t patience_us) __attribute__((warn_unused_result));
+
+/* Puts the answer off; begin(…, arg) is called on the loop's thread, soon or at once.
+ * Returns  0; -EBUSY, -ENOMEM: it is not called */
+int offload_put_off(struct offload *call, rmd_request *req, rmd_answer begin, void *arg)
+    __attribute__((warn_unused_result));
+
+/* How long an answer is waited for that is put off now, less what a handler may need to give one.
+ * Returns  µs; 0: without end */
+uint64_t offload_patience_us(const rmd_request *req);
+
+/* On the loop's thread: out with it. Returns 0; -errno: it is not out, and may be tried again */
+int offload_hand_over(struct offload *call) __attribute__((warn_unused_result));
+
+/* How many calls of several may be out: so many that their pool is kept busy, and others get their
+ * turn. */
+size_t offload_window(const struct offload *call);
+
+/* Where there is no other process: runs it. Returns as rmd_offloaded */
+int offload_run_here(struct offload *call);
+
+/* ---- workers/offload_map.c ---- */
+
+/* A part is back. */
+void offload_map_on_part(struct offload_map *map);
+
+#endif

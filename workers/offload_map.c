@@ -1,0 +1,152 @@
+/* rmd_offload_map(): several payloads for one task. See offload.h. Reading order:
+ * rmd_offload_map() → start_map() → launch() → launch_one(); offload_map_on_part(); give_all().
+ * Process: web workers; rmd_offload_map() and give_all() on whatever thread has the request, all
+ * else on the loop's. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/offload_call.h"
+
+#define MAP_MAX 100000U /* a guess */
+
+/* The calls that are out, and what became of the others. */
+struct offload_map {
+    struct offload *lead; /* stands for all of them: ticket, task, payloads behind each other */
+    rmd_mapped done;
+    size_t n, next, n_out, window;
+    size_t *lens;           /* of payloads, n of them */
+    size_t at;              /* of the next one in lead->payload */
+    struct offload **calls; /* n of them, until the end; NULL: memory was refused */
+    rmd_outcome *outcomes;
+};
+
+static void free_map(struct offload_map *map)
+{
+    for (size_t i = 0; map->calls && i < map->n; i++)
+        offload_free(map->calls[i]);
+    offload_free(map->lead);
+    free(map->lens);
+    free(map->calls);
+    free(map->outcomes);
+    free(map);
+}
+
+/* On the thread of the request's lane. */
+static void give_all(rmd_request *req, rmd_response *res, void *arg)
+{
+    struct offload_map *map = arg;
+    for (size_t i = 0; i < map->n; i++) {
+        const struct offload *call = map->calls[i];
+        map->outcomes[i] = call ? (rmd_outcome){call->error, {call->result, call->result_len}}
+                                : (rmd_outcome){-ENOMEM, {NULL, 0}};
+    }
+    map->done(req, res, map->outcomes, map->n, map->lead->arg);
+    free_map(map);
+}
+
+/* Number map->next. NULL: memory is refused */
+static struct offload *make_part(struct offload_map *map)
+{
+    struct offload *call = offload_new();
+    if (!call)
+        return NULL;
+    call->payload = map->lead->payload + map->at; /* which stays until the end */
+    call->len = map->lens[map->next];
+    call->ticket = map->lead->ticket;
+    call->pool = map->lead->pool;
+    call->task = map->lead->task;
+    call->map = map;
+    return call;
+}
+
+/* Returns 0; -EAGAIN: there is no room in the queue, but there will be when another part is back */
+static int launch_one(struct offload_map *map)
+{
+    size_t i = map->next;
+    struct offload *call = map->calls[i];
+    bool is_alone = offload_is_alone();
+    if (!call)
+        call = map->calls[i] = make_part(map);
+    if (call)
+        call->error = is_alone ? offload_run_here(call) : offload_hand_over(call);
+    if (call && call->error == -EAGAIN && map->n_out > 0)
+        return -EAGAIN;
+    map->n_out += call && call->error == 0 && !is_alone;
+    map->at += map->lens[i];
+    map->next++;
+    return 0;
+}
+
+/* As many as may be out; those that fail at once make room for the next. */
+static void launch(struct offload_map *map)
+{
+    if (!rmd_is_wanted(map->lead->ticket))
+        map->next = map->n;
+    while (map->next < map->n && map->n_out < map->window && launch_one(map) == 0)
+        continue;
+    if (map->n_out == 0)
+        rmd_complete(map->lead->ticket, give_all, map);
+}
+
+void offload_map_on_part(struct offload_map *map)
+{
+    map->n_out--;
+    launch(map);
+}
+
+static void start_map(rmd_request *req, rmd_response *res, void *arg)
+{
+    (void)req, (void)res;
+    struct offload_map *map = arg;
+    map->window = offload_window(map->lead);
+    launch(map);
+}
+
+static struct offload_map *new_map(const rmd_slice *payloads, size_t n)
+{
+    size_t bytes = 0;
+    char *at = NULL;
+    struct offload_map *map = calloc(1, sizeof *map);
+    if (!map)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        bytes += payloads[i].len;
+    map->n = n;
+    map->lens = calloc(n, sizeof map->lens[0]);
+    map->calls = calloc(n, sizeof map->calls[0]);
+    map->outcomes = calloc(n, sizeof map->outcomes[0]);
+    map->lead = offload_new();
+    if (!map->lens || !map->calls || !map->outcomes || !map->lead ||
+        !(at = malloc(bytes > 0 ? bytes : 1))) {
+        free_map(map);
+        return NULL;
+    }
+    map->lead->payload = at;
+    map->lead->is_payload_ours = true;
+    map->lead->len = bytes;
+    for (size_t i = 0; i < n; i++) {
+        if (payloads[i].len > 0)
+            memcpy(at, payloads[i].data, payloads[i].len);
+        at += map->lens[i] = payloads[i].len;
+    }
+    return map;
+}
+
+int rmd_offload_map(rmd_request *req, const char *task, const rmd_slice *payloads, size_t n,
+                    unsigned timeout_ms, rmd_mapped done, void *arg)
+{
+    if (n == 0 || n > MAP_MAX)
+        return -EINVAL;
+    struct offload_map *map = new_map(payloads, n);
+    if (!map)
+        return -ENOMEM;
+    map->done = done;
+    map->lead->arg = arg;
+    int rc = offload_fill(map->lead, req, task, timeout_ms, offload_patience_us(req));
+    if (rc == 0)
+        rc = offload_put_off(map->lead, req, start_map, map);
+    if (rc < 0)
+        free_map(map);
+    return rc;
+}

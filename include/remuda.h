@@ -595,6 +595,13 @@ RMD_API int rmd_offload(rmd_request *req, const char *task, const void *payload,
 RMD_API int rmd_offload_wait(rmd_request *req, const char *task, const void *payload, size_t len,
                              unsigned timeout_ms, rmd_slice *out_result);
 
+/* Answers the error page that a failed call calls for, as the server does for a request of the lane
+ * compute: 503 with Retry-After where another try may help (full, refused, too much memory or CPU
+ * time), 504 for one whose time was over, else 500, also for a task's own error.
+ * error  as of rmd_offloaded or rmd_offload_wait(), not 0
+ * Safe   lanes: all · threads: the one that runs the handler */
+RMD_API void rmd_offload_error(rmd_response *res, int error);
+
 /* What became of one of several payloads. */
 typedef struct rmd_outcome {
     int error; /* as for rmd_offloaded */

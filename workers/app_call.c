@@ -1,4 +1,6 @@
 /* The functions of remuda.h that are for tasks. */
+#include <errno.h>
+
 #include "base/clock.h"
 #include "workers/call.h"
 
@@ -25,4 +27,26 @@ long long rmd_call_deadline_ms(const rmd_call *call)
     return now_us < call->task->deadline_us
                ? (long long)((call->task->deadline_us - now_us) / CLOCK_US_PER_MS)
                : 0;
+}
+
+void rmd_offload_error(rmd_response *res, int error)
+{
+    int status = 500;
+    switch (error) {
+    case -ETIMEDOUT:
+        status = 504;
+        break;
+    case -EAGAIN:
+    case -ECONNREFUSED:
+    case -ECANCELED:
+    case -ENOMEM:
+    case -ENOTCONN:
+    case -ETIME:
+        status = 503;
+        (void)rmd_set_header(res, "Retry-After", "1");
+        break;
+    default:
+        break;
+    }
+    rmd_error(res, status);
 }

@@ -2,12 +2,14 @@
  *
  * A good password hash is expensive on purpose: some 20 MB of memory and 30 ms of CPU for each
  * guess. So whoever offers a login offers everybody a way to use up the machine. Here the hashes
- * have a pool of their own, argon2: so many at a time, each within its memory, so many waiting, one
- * more is told to come back later; and who is logged in already (/me, /logout) never waits behind
- * them.
+ * are tasks of a pool of their own, argon2: so many at a time, each within its memory, so many
+ * waiting, one more is told to come back later; and who is logged in already (/me, /logout) never
+ * waits behind them.
  *
- * Routes that only ask the database run in the lane io. /signup and /login run in the pool as a
- * whole, with their one or two statements of SQL: a request has one lane.
+ * All routes run in the lane io, since all ask the database, which may block. /signup and /login
+ * hand the hash to the pool and put their answer off (rmd_offload()): meanwhile they hold no
+ * thread, however many wait. What goes to the pool is a password and a hash, and nothing there can
+ * reach the database; a worker that is killed in the middle leaves no statement half done.
  *
  * What an attacker may learn: nothing from the answer or the time of a login about which names
  * exist, since unknown ones are compared with the hash of a password that nobody knows. /signup has
@@ -25,7 +27,6 @@
 #include <strings.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define NAME_MAX_LEN 32
 #define PASSWORD_MIN_LEN 8 /* NIST SP 800-63B §5.1.1; no rules of composition, as it says there */
@@ -44,10 +45,6 @@ static const char *database_path;
 
 /* The hash of a password that nobody knows, made in the loader. */
 static char nobodys_hash[ENCODED_MAX];
-
-/* What a hash costs, in milliseconds of CPU time: measured when this worker of the pool began. Not
- * of the clock: it may have begun at a bad moment. */
-static long long hash_ms;
 
 /* One connection of this process. SQLite lets its threads take turns at it; none may lean on what
  * the connection remembers of the last statement, which may be another thread's. */
@@ -77,25 +74,6 @@ static void error_page(rmd_request *req, rmd_response *res, int status)
 
 /* ---- hashes -------------------------------------------------------------------------------- */
 
-static long long used_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
-/* Is there time for a hash? It can't be stopped half-way, and a worker that is killed over one
- * whose time is over costs more than the hash. If not, that is answered. */
-static bool has_time(rmd_request *req, rmd_response *res)
-{
-    long long left_ms = rmd_deadline_ms(req);
-    if (left_ms < 0 || left_ms > 2 * hash_ms)
-        return true;
-    (void)rmd_set_header(res, "Retry-After", "1");
-    rmd_error(res, 503);
-    return false;
-}
-
 /* Returns an error of argon2.h */
 static int hash_password(const char *password, size_t len, char *out, size_t cap)
 {
@@ -104,6 +82,40 @@ static int hash_password(const char *password, size_t len, char *out, size_t cap
         return ARGON2_SALT_TOO_SHORT;
     return argon2id_hash_encoded(passes, memory_kib, 1, password, len, salt, sizeof salt, HASH_LEN,
                                  out, cap);
+}
+
+/* What the tasks fail with, beyond what the server knows of: the log says why. */
+#define NO_HASH 1
+
+static int fail(int error)
+{
+    rmd_log(RMD_LOG_ERROR, "argon2: %s", argon2_error_message(error));
+    return NO_HASH;
+}
+
+/* TASK hash: a password. Gives its hash, as text. */
+static int hash_task(rmd_call *call, rmd_slice password)
+{
+    char *hash = rmd_call_alloc(call, ENCODED_MAX);
+    if (!hash)
+        return NO_HASH;
+    int rc = hash_password(password.data, password.len, hash, ENCODED_MAX);
+    if (rc != ARGON2_OK)
+        return fail(rc);
+    rmd_call_result(call, hash, strlen(hash));
+    return 0;
+}
+
+/* TASK verify: a hash, a NUL, a password. Gives "yes", or nothing. */
+static int verify_task(rmd_call *call, rmd_slice payload)
+{
+    size_t len = strnlen(payload.data, payload.len);
+    if (len == payload.len)
+        return NO_HASH;
+    int rc = argon2id_verify(payload.data, payload.data + len + 1, payload.len - len - 1);
+    if (rc == ARGON2_OK)
+        rmd_call_result(call, "yes", 3);
+    return rc == ARGON2_OK || rc == ARGON2_VERIFY_MISMATCH ? 0 : fail(rc);
 }
 
 /* What is kept of a token. It has 256 random bits, so that nobody can guess it: any one-way
@@ -202,34 +214,22 @@ static bool take_token(rmd_request *req, rmd_response *res, unsigned char out_ha
     return false;
 }
 
-/* ---- handlers: in the pool argon2 ---------------------------------------------------------- */
+/* ---- handlers ------------------------------------------------------------------------------ */
 
-/* POST /signup, form name, password */
-static void signup(rmd_request *req, rmd_response *res)
+/* The hash is made. */
+static void on_hashed(rmd_request *req, rmd_response *res, int error, rmd_slice result, void *arg)
 {
-    const char *name;
-    const char *password;
     char hash[ENCODED_MAX];
-    if (!take_credentials(req, res, &name, &password))
-        return;
-    size_t len = strlen(password);
-    if (!is_name(name)) {
-        refuse(res, 400, "name must be 1 to 32 characters of a-z, 0-9, - and _");
-        return;
-    }
-    if (len < PASSWORD_MIN_LEN || len > PASSWORD_MAX_LEN) {
-        refuse(res, 400, "password must be 8 to 256 bytes");
+    (void)arg;
+    if (!req)
+        return; /* nobody waits any more, and nothing is to be freed */
+    if (error != 0) {
+        rmd_offload_error(res, error);
         return;
     }
-    if (!has_time(req, res))
-        return;
-    int rc = hash_password(password, len, hash, sizeof hash);
-    if (rc != ARGON2_OK) {
-        rmd_log(RMD_LOG_ERROR, "argon2: %s", argon2_error_message(rc));
-        rmd_error(res, 503);
-        return;
-    }
-    rc = run("INSERT INTO users (name, hash) VALUES (?, ?)", NULL, name, hash, NULL, 0);
+    const char *name = rmd_form(req, "name");
+    (void)snprintf(hash, sizeof hash, "%.*s", (int)result.len, result.data);
+    int rc = run("INSERT INTO users (name, hash) VALUES (?, ?)", NULL, name, hash, NULL, 0);
     if (rc == SQLITE_DONE)
         rmd_json(res, 201, "{\"name\":\"%s\"}\n", name);
     else if (rc == SQLITE_CONSTRAINT)
@@ -238,17 +238,21 @@ static void signup(rmd_request *req, rmd_response *res)
         rmd_error(res, 503);
 }
 
-/* Is this the user's password? Takes as long for a user that does not exist.
- * Returns  an error of argon2.h: ARGON2_OK, ARGON2_VERIFY_MISMATCH; anything else says nothing
- *          about the password */
-static int verify(const char *name, const char *password)
+/* POST /signup, form name, password */
+static void signup(rmd_request *req, rmd_response *res)
 {
-    char hash[ENCODED_MAX];
-    int found = run("SELECT hash FROM users WHERE name = ?", NULL, name, NULL, hash, sizeof hash);
-    if (found != SQLITE_ROW && found != SQLITE_DONE)
-        return ARGON2_DECODING_FAIL;
-    int rc = argon2id_verify(found == SQLITE_ROW ? hash : nobodys_hash, password, strlen(password));
-    return rc == ARGON2_OK && found != SQLITE_ROW ? ARGON2_VERIFY_MISMATCH : rc;
+    const char *name;
+    const char *password;
+    if (!take_credentials(req, res, &name, &password))
+        return;
+    size_t len = strlen(password);
+    int error;
+    if (!is_name(name))
+        refuse(res, 400, "name must be 1 to 32 characters of a-z, 0-9, - and _");
+    else if (len < PASSWORD_MIN_LEN || len > PASSWORD_MAX_LEN)
+        refuse(res, 400, "password must be 8 to 256 bytes");
+    else if ((error = rmd_offload(req, "hash", password, len, 0, on_hashed, NULL)) < 0)
+        rmd_offload_error(res, error);
 }
 
 static void start_session(rmd_response *res, const char *name)
@@ -272,25 +276,48 @@ static void start_session(rmd_response *res, const char *name)
     explicit_bzero(token, sizeof token);
 }
 
-/* POST /login, form name, password */
+/* Whether it is the password is known. */
+static void on_verified(rmd_request *req, rmd_response *res, int error, rmd_slice result, void *arg)
+{
+    (void)arg;
+    if (!req)
+        return;
+    if (error != 0)
+        rmd_offload_error(res, error);
+    else if (result.len > 0) /* for a user who exists, since nobody knows nobody's password */
+        start_session(res, rmd_form(req, "name"));
+    else
+        refuse(res, 401, "name or password is wrong");
+}
+
+/* POST /login, form name, password. Takes as long for a user that does not exist. */
 static void login(rmd_request *req, rmd_response *res)
 {
     const char *name;
     const char *password;
-    if (!take_credentials(req, res, &name, &password) || !has_time(req, res))
+    char hash[ENCODED_MAX];
+    if (!take_credentials(req, res, &name, &password))
         return;
-    int rc = verify(name, password);
-    if (rc == ARGON2_OK) {
-        start_session(res, name);
-    } else if (rc == ARGON2_VERIFY_MISMATCH) {
-        refuse(res, 401, "name or password is wrong");
-    } else {
-        rmd_log(RMD_LOG_ERROR, "a password could not be verified: %s", argon2_error_message(rc));
+    int found = run("SELECT hash FROM users WHERE name = ?", NULL, name, NULL, hash, sizeof hash);
+    if (found != SQLITE_ROW && found != SQLITE_DONE) {
         rmd_error(res, 503);
+        return;
     }
+    const char *compared = found == SQLITE_ROW ? hash : nobodys_hash;
+    size_t hash_len = strlen(compared) + 1; /* with its NUL */
+    size_t len = hash_len + strlen(password);
+    char *payload = rmd_alloc(req, len + 1);
+    if (!payload) {
+        rmd_error(res, 503);
+        return;
+    }
+    memcpy(payload, compared, hash_len);
+    memcpy(payload + hash_len, password, len - hash_len);
+    int error = rmd_offload(req, "verify", payload, len, 0, on_verified, NULL);
+    if (error < 0)
+        rmd_offload_error(res, error);
+    explicit_bzero(payload, len);
 }
-
-/* ---- handlers: in the lane io -------------------------------------------------------------- */
 
 /* GET /me, with a token */
 static void me(rmd_request *req, rmd_response *res)
@@ -371,9 +398,11 @@ static int start(void)
     return is_made ? 0 : -1;
 }
 
-/* In each worker, of the web and of the pool. */
+/* In each worker, of the web and of the pool, which has no business there. */
 static int open_in_worker(void)
 {
+    if (strcmp(rmd_role(), "compute") == 0)
+        return 0;
     return open_database(&database) == SQLITE_OK ? 0 : -1;
 }
 
@@ -387,9 +416,7 @@ static void close_in_worker(void)
 static int try_hash(const char *pool)
 {
     char hash[ENCODED_MAX];
-    long long before_ms = used_ms();
     int rc = hash_password("password", 8, hash, sizeof hash);
-    hash_ms = used_ms() - before_ms;
     if (rc == ARGON2_OK)
         return 0;
     rmd_log(RMD_LOG_ERROR, "argon2 with %u KiB in the pool %s: %s; see pools.%s.memory_limit",
@@ -398,12 +425,19 @@ static int try_hash(const char *pool)
 }
 
 static const rmd_route routes[] = {
-    {"POST", "/signup", signup, .lane = RMD_COMPUTE, .pool = "argon2", .body_limit = 4096},
-    {"POST", "/login", login, .lane = RMD_COMPUTE, .pool = "argon2", .body_limit = 4096},
+    {"POST", "/signup", signup, .lane = RMD_IO, .body_limit = 4096},
+    {"POST", "/login", login, .lane = RMD_IO, .body_limit = 4096},
     {"GET", "/me", me, .lane = RMD_IO},
     {"POST", "/logout", logout, .lane = RMD_IO, .body_limit = 4096},
     {0},
 };
 
-RMD_APP(.name = "password", .routes = routes, .error_page = error_page, .init = start,
-        .worker_init = open_in_worker, .worker_exit = close_in_worker, .compute_init = try_hash);
+static const rmd_task tasks[] = {
+    {"hash", hash_task, .pool = "argon2"},
+    {"verify", verify_task, .pool = "argon2"},
+    {0},
+};
+
+RMD_APP(.name = "password", .routes = routes, .tasks = tasks, .error_page = error_page,
+        .init = start, .worker_init = open_in_worker, .worker_exit = close_in_worker,
+        .compute_init = try_hash);

@@ -190,7 +190,7 @@ static void check_late(const char *class, const char *prefix)
     c = client_to(s);
     client_send_text(c, "GET /loop HTTP/1.1\r\nHost: a\r\n\r\n");
     (void)server_wait_log_text(s, "heavy loops");
-    (void)snprintf(target, sizeof target, "%s/role?ms=200", prefix);
+    (void)snprintf(target, sizeof target, "%s/role?ms=700", prefix);
     check_answer(s, target, 500, "error -110\n"); /* not 504, by the server */
     post(s, "/map/role?n=1&ms=200", "abc", 3);    /* each of them */
     CHECK_TEXT(r.body.data, "(-110)(-110)(-110)");

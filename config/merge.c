@@ -259,6 +259,31 @@ static int apply_environment(struct merge *m)
     return rc;
 }
 
+/* Is it meant as a map? Where the app decides what there is, it may as well be text. */
+static bool is_map(const struct argument *a)
+{
+    bool is_free = strcmp(a->spec->name, "app_config") == 0 || strcmp(a->spec->name, "env") == 0;
+    return !is_free && a->value[0] == '{';
+}
+
+static int apply_path(struct merge *m, const struct argument *a, struct setting_source source)
+{
+    const struct settings_node *const *tree = schema_peek_field(m->s, a->spec);
+    struct err err;
+    if (is_map(a)) {
+        mistakes_add(&m->out->mistakes,
+                     "command line: %s: a map is set key by key: %s.%s.KEY=VALUE", a->flag,
+                     a->spec->name, a->path);
+        return 0;
+    }
+    int rc = tree_set(&m->s->arena, *tree, a->path, a->value, &err);
+    if (rc == -EINVAL)
+        mistakes_add(&m->out->mistakes, "command line: %s: %s", a->flag, err.text);
+    if (rc == 0 && m->s->sources[schema_id(a->spec)].origin == SETTING_FROM_DEFAULT)
+        m->s->sources[schema_id(a->spec)] = source;
+    return rc == -ENOMEM ? rc : 0;
+}
+
 /* One argument; of a list all at its first one. */
 static int apply_argument(struct merge *m, size_t i, const char **values)
 {
@@ -267,16 +292,8 @@ static int apply_argument(struct merge *m, size_t i, const char **values)
     if (!where)
         return -ENOMEM;
     struct setting_source source = {.origin = SETTING_FROM_COMMAND_LINE, .where = where};
-    if (a->path) {
-        const struct settings_node *const *tree = schema_peek_field(m->s, a->spec);
-        struct err err;
-        int rc = tree_set(&m->s->arena, *tree, a->path, a->value, &err);
-        if (rc == -EINVAL)
-            mistakes_add(&m->out->mistakes, "command line: %s: %s", a->flag, err.text);
-        if (rc == 0 && m->s->sources[schema_id(a->spec)].origin == SETTING_FROM_DEFAULT)
-            m->s->sources[schema_id(a->spec)] = source;
-        return rc == -ENOMEM ? rc : 0;
-    }
+    if (a->path)
+        return apply_path(m, a, source);
     size_t n = 0;
     values[n++] = a->value;
     if (schema_is_list(a->spec)) {

@@ -72,8 +72,11 @@ int tree_set(struct arena *arena, const struct settings_node *root, const char *
         if (!node)
             return err_set(err, ENOMEM, "out of memory");
         if (is_last != (node->kind == SETTINGS_SCALAR))
-            return err_set(err, EINVAL, "\"%.*s\" in \"%s\" is %s", STR_ARG(key), path,
-                           is_last ? "a list or a map, not a single value" : "not a map");
+            return is_last ? err_set(err, EINVAL,
+                                     "\"%s\" is a map or a list; set what is in it: %s.KEY=VALUE",
+                                     path, path)
+                           : err_set(err, EINVAL, "\"%.*s\" in \"%s\" is not a map", STR_ARG(key),
+                                     path);
         if (is_last) {
             char *copy = arena_strndup(arena, text, strlen(text));
             if (!copy)

@@ -249,9 +249,18 @@ static void trees_are_set_by_dotted_keys(void **state)
     assert_string_equal(settings_node_get(tree, "more")->text, "a=b");
     merge_fini(&r);
     expect_mistakes(NULL, WORDS("--set", "app_config.db=1", "--set", "app_config.db.n.x=1"), 1,
-                    "command line: --set app_config.db: \"db\" in \"db\" is a list or a map, not a "
-                    "single value\n"
+                    "command line: --set app_config.db: \"db\" is a map or a list; set what is in "
+                    "it: db.KEY=VALUE\n"
                     "command line: --set app_config.db.n.x: \"n\" in \"db.n.x\" is not a map\n");
+}
+
+/* Not as YAML: there is no file and no line to tell mistakes by. */
+static void maps_are_set_key_by_key(void **state)
+{
+    (void)state;
+    tool_write("remuda.yaml", "app_config: {}\n");
+    expect_mistakes(NULL, WORDS("--set", "pools.x={workers: 2}", "--set", "app_config.x={a}"), 1,
+                    "command line: --set pools.x: a map is set key by key: pools.x.KEY=VALUE\n");
 }
 
 static void each_tree_has_a_map_of_its_own(void **state)
@@ -327,6 +336,7 @@ int main(void)
         IN_FOLDER(help_wants_nothing_else_to_be_right),
         IN_FOLDER(strict_makes_mistakes_of_warnings),
         IN_FOLDER(trees_are_set_by_dotted_keys),
+        IN_FOLDER(maps_are_set_key_by_key),
         IN_FOLDER(each_tree_has_a_map_of_its_own),
         IN_FOLDER(empty_texts_mean_none),
         IN_FOLDER(the_same_command_line_can_be_read_again),

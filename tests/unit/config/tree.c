@@ -51,7 +51,7 @@ static void paths_that_cannot_be_set_are_refused(void **state)
     assert_non_null(root);
     assert_int_equal(tree_set(&arena, root, "a.b", "1", &err), 0);
     assert_int_equal(tree_set(&arena, root, "a", "1", &err), -EINVAL);
-    assert_string_equal(err.text, "\"a\" in \"a\" is a list or a map, not a single value");
+    assert_string_equal(err.text, "\"a\" is a map or a list; set what is in it: a.KEY=VALUE");
     assert_int_equal(tree_set(&arena, root, "a.b.c", "1", &err), -EINVAL);
     assert_string_equal(err.text, "\"b\" in \"a.b.c\" is not a map");
     assert_int_equal(tree_set(&arena, root, "a..c", "1", &err), -EINVAL);

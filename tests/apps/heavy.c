@@ -101,6 +101,24 @@ static void make(rmd_request *req, rmd_response *res)
         rmd_error(res, 503);
 }
 
+/* A descriptor is left open, as by a leak. */
+static void leave_open(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    rmd_text(res, fd >= 0 ? 200 : 503, "%d\n", (int)getpid());
+}
+
+/* To a place as long as those are that carry a token. */
+static void redirect(rmd_request *req, rmd_response *res)
+{
+    char *place = rmd_alloc(req, 6001);
+    memset(place, 'x', 6000);
+    place[0] = '/';
+    place[6000] = '\0';
+    (void)rmd_redirect(res, 302, place);
+}
+
 static void leave(rmd_request *req, rmd_response *res)
 {
     (void)req, (void)res;
@@ -426,6 +444,8 @@ static const rmd_route routes[] = {
     {"POST", "/check", check, .lane = RMD_COMPUTE, .body_limit = 64 << 20},
     {"GET", "/make", make, .lane = RMD_COMPUTE},
     {"GET", "/leave", leave, .lane = RMD_COMPUTE},
+    {"GET", "/leave-open", leave_open, .lane = RMD_COMPUTE},
+    {"GET", "/redirect", redirect, .lane = RMD_COMPUTE},
     {"GET", "/stop-briefly", stop_oneself, .lane = RMD_COMPUTE, .timeout_ms = 300},
     {"GET", "/ignore-refusal", ignore_refusal, .lane = RMD_COMPUTE},
     {"GET", "/threads-take-memory", threads_take_memory, .lane = RMD_COMPUTE},

@@ -56,6 +56,9 @@ static void answers_and_streams_come_on_one_connection(void **state)
             ask(c, "/stream?n=3&ms=1");
             CHECK_EQ(r.status, 200);
             CHECK_TEXT(r.body.data, "chunk 1 of 3\nchunk 2 of 3\nchunk 3 of 3\n");
+            client_send_text(c, "HEAD /stream?n=1000000&ms=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+            client_read(c, &r, true); /* at once, and the next as well: it is not made */
+            CHECK_EQ(r.status, 200);
             ask(c, "/bytes?n=3000000");
             CHECK_EQ(r.status, 200);
             CHECK_EQ(r.body.len, 3000000);

@@ -20,7 +20,8 @@ enum msg_type {
     MSG_FORKED,      /* loader: seat, epoch, pid of a child it made */
     MSG_FORK_FAILED, /* loader: seat, epoch, value = errno */
     MSG_FULL,        /* web: value MSG_FULL_…: does it accept, and why not */
-    MSG_DRAINED,     /* web: no longer accepts; its listeners are empty and closed here */
+    MSG_DRAINED,     /* web: no longer accepts; its listeners are empty and closed here.
+                        compute: takes no more tasks, and ends */
     MSG_WORN,        /* web, compute: text = why I want to be replaced; I go on until MSG_DRAIN */
     MSG_REOPENED,    /* everyone: value = number of the MSG_LOGS that it obeyed */
     MSG_LOST,        /* everyone: I may not have the descriptors of a frame, and could not obey it:

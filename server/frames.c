@@ -110,8 +110,10 @@ static bool hear_frame(struct herd *herd, struct seat *seat, const struct msg *m
     case MSG_FULL:
         return hear_full(herd, seat, msg);
     case MSG_DRAINED:
+        if (!is_from(seat, ROLE_WEB) && !is_from(seat, ROLE_COMPUTE))
+            return false;
         herd_happen(herd, seat, DECIDE_DRAINED);
-        return is_from(seat, ROLE_WEB);
+        return true;
     case MSG_WORN:
         return renew_hear(herd, seat, msg);
     case MSG_REOPENED:

@@ -42,6 +42,13 @@ static bool is_anyone_like(const struct generation *g, const struct post *post)
     return generation_count_ready(g) > 0;
 }
 
+/* A compute worker that ends for want of what its tasks have left behind: it is they that set the
+ * pace. */
+static bool is_used_up(const struct seat *seat)
+{
+    return seat->role == ROLE_COMPUTE && seat->worn_us != 0;
+}
+
 /* Takes the loss of a post's process in. *out_ms gets the delay, for the log; what it means for the
  * whole comes back, to be acted on when the log has been written. */
 enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, struct post *post,
@@ -64,7 +71,7 @@ enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, str
     struct decide_loss loss = {.role = post->role,
                                .failures = post->failures,
                                .was_ready = seat && seat->ready_us != 0,
-                               .had_task = seat && seat->has_task,
+                               .had_task = seat && (seat->has_task || is_used_up(seat)),
                                .ready_us = seat ? herd->now_us - seat->ready_us : 0,
                                .was_refused = was_refused,
                                .is_first_start = !g->has_been_ready,

@@ -53,6 +53,8 @@ static struct {
     int fds_max;        /* descriptors, for what is left open of them */
     int fds_few;        /* more than that in use: another should take over. INT_MAX: never */
     const char *why;    /* it ends; NULL: it goes on */
+    bool is_worn_out;   /* for want of what earlier tasks have left behind */
+    bool is_unasked;    /* not on the master's word */
 } room = {.queue_fd = -1};
 
 static void boot(const struct heritage *heritage, const struct app *app);
@@ -79,12 +81,18 @@ static void show_state(const char *state)
 
 /* ---- wear ---- */
 
+static void wear_out(const char *why)
+{
+    room.why = why;
+    room.is_worn_out = room.is_unasked = true;
+}
+
 /* A task for which there is no descriptor left would be lost, and it may be anybody's.
  * lowest  that is free */
 static void judge_descriptors(int lowest)
 {
     if (lowest > room.fds_max - SPARE_FDS)
-        room.why = "its descriptors are used up, by what earlier tasks have left open";
+        wear_out("its descriptors are used up, by what earlier tasks have left open");
     else if (lowest > room.fds_few)
         recycle_wear(&room.recycle, "its tasks leave descriptors open, of nofile few are left");
 }
@@ -165,7 +173,7 @@ static void on_queue(void)
         return; /* another was faster */
     if (rc == 1) {
         if (compute_task_run(&room.compute, &task, fds) < 0)
-            room.why = "its memory is used up, by what earlier tasks have left";
+            wear_out("its memory is used up, by what earlier tasks have left");
         judge_descriptors(room.compute.lowest_free_fd);
         judge_wear(0);
         return;
@@ -190,9 +198,10 @@ static void on_event(int fd)
 {
     if (fd == room.heritage->channel_fd)
         on_channel();
-    else if (fd == room.signal_fd && signals_has(signals_take(), SIGTERM))
+    else if (fd == room.signal_fd && signals_has(signals_take(), SIGTERM)) {
         room.why = "TERM";
-    else if (fd == room.compute.box.wake_fd)
+        room.is_unasked = true;
+    } else if (fd == room.compute.box.wake_fd)
         compute_task_drop_late(&room.compute);
 }
 
@@ -335,6 +344,12 @@ static void tear_down(void)
     const struct app *app = room.compute.app;
     show_state("ending");
     log_info("compute worker ends", "why=\"%s\" pool=%s", room.why, room.compute.pool->name);
+    if (room.is_worn_out) {
+        recycle_wear(&room.recycle, room.why);
+        judge_wear(0);
+    }
+    if (room.is_unasked) /* so that it is no crash, nor an exit(3) of the app's */
+        channel_tell(room.heritage, MSG_DRAINED, NULL, getpid(), 0, NULL);
     if (app->decl->worker_exit)
         app->decl->worker_exit();
     deferred_close(&room.compute.box);

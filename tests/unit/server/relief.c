@@ -102,6 +102,20 @@ static void one_that_is_worn_and_drains_in_its_post_is_no_failure(void **state)
     assert_int_equal(post->failures, 0);
 }
 
+/* Its tasks have left it without descriptors, say: it can't wait for another to be ready. */
+static void one_that_is_worn_and_ends_by_itself_is_no_failure(void **state)
+{
+    struct crew *crew = *state;
+    const struct post *post = &crew->herd.current->pools.items[0].workers[0];
+    crew->compute->worn_us = NOW;
+    herd_happen(&crew->herd, crew->compute, DECIDE_DRAINED);
+    assert_null(post->seat);
+    assert_true(post->due_us == NOW);
+    assert_int_equal(post->failures, 0);
+    crew_kill(crew, crew->compute);
+    assert_true(post->due_us == NOW);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, crew_open, crew_close)
@@ -112,6 +126,7 @@ int main(void)
         TEST(a_stop_ends_what_had_been_given_longer),
         TEST(one_that_is_dismissed_during_a_stop_drains_and_nobody_spins),
         TEST(one_that_is_worn_and_drains_in_its_post_is_no_failure),
+        TEST(one_that_is_worn_and_ends_by_itself_is_no_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

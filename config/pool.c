@@ -363,31 +363,62 @@ uint64_t pool_memory(const struct settings *s)
     return sum;
 }
 
-void pool_check(const struct settings *s, struct mistakes *warnings)
+static void check_workers(const struct settings *s, struct mistakes *warnings)
 {
-    const struct setting_source *compute = &s->sources[SETTING_ID_compute];
-    const struct setting_source *pools = &s->sources[SETTING_ID_pools];
-    const uint64_t need = pool_memory(s);
     uint64_t n_workers = 0;
     for (size_t i = 0; i < s->compute_pools.n; i++)
         n_workers += s->compute_pools.items[i].workers_max;
-    if (n_workers > WORKERS_MAX && !compute->is_bad && !pools->is_bad)
+    if (n_workers > WORKERS_MAX)
         check_complain(s, SETTING_ID_pools, warnings,
                        "all pools have up to %" PRIu64 " workers together; those that the app uses "
                        "may have %u",
                        n_workers, WORKERS_MAX);
-    if (compute->origin == SETTING_FROM_DEFAULT && pools->origin == SETTING_FROM_DEFAULT)
-        return;
-    if (compute->is_bad || pools->is_bad || s->memory_bytes == 0 || need == UINT64_MAX ||
-        need <= s->memory_bytes)
-        return;
-    enum setting_id id =
-        compute->origin == SETTING_FROM_DEFAULT ? SETTING_ID_pools : SETTING_ID_compute;
+}
+
+static void check_memory(const struct settings *s, enum setting_id id, struct mistakes *warnings)
+{
+    const uint64_t need = pool_memory(s);
     const double gib = 1 << 30;
+    if (s->memory_bytes == 0 || need == UINT64_MAX || need <= s->memory_bytes)
+        return;
     check_complain(s, id, warnings,
                    "workers x memory_limit of all pools is %.2f GiB, more than the memory there "
                    "is, %.2f GiB; lower one of them",
                    (double)need / gib, (double)s->memory_bytes / gib);
+}
+
+/* A descriptor waits with each task, and for a process the kernel compares all that are on their
+ * way, of its user, with what it may have open: unix(7), ETOOMANYREFS. */
+static void check_descriptors(const struct settings *s, enum setting_id id,
+                              struct mistakes *warnings)
+{
+    uint64_t waiting = 0;
+    for (size_t i = 0; i < s->compute_pools.n; i++)
+        waiting += s->compute_pools.items[i].queue;
+    for (size_t i = 0; i < s->compute_pools.n; i++) {
+        const struct setting_pool *pool = &s->compute_pools.items[i];
+        if (pool->nofile < waiting)
+            check_complain(s, id, warnings,
+                           "nofile of pool %s is %" PRIu64 ", less than the queues of all pools "
+                           "hold, %" PRIu64 ": when they do, its answers that send a file are "
+                           "refused; raise nofile, or lower queue",
+                           pool->name, pool->nofile, waiting);
+    }
+}
+
+void pool_check(const struct settings *s, struct mistakes *warnings)
+{
+    const struct setting_source *compute = &s->sources[SETTING_ID_compute];
+    const struct setting_source *pools = &s->sources[SETTING_ID_pools];
+    bool has_compute = compute->origin != SETTING_FROM_DEFAULT;
+    if (compute->is_bad || pools->is_bad)
+        return;
+    check_workers(s, warnings);
+    if (!has_compute && pools->origin == SETTING_FROM_DEFAULT)
+        return;
+    enum setting_id id = has_compute ? SETTING_ID_compute : SETTING_ID_pools;
+    check_memory(s, id, warnings);
+    check_descriptors(s, id, warnings);
 }
 
 /* ---- Printing ---- */

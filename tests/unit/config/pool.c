@@ -229,6 +229,25 @@ static void more_memory_than_there_is_gets_a_warning(void **state)
     merge_fini(&r);
 }
 
+static void more_waiting_descriptors_than_nofile_get_a_warning(void **state)
+{
+    (void)state;
+    struct merge_result r;
+    tool_write("remuda.yaml",
+               "compute: {nofile: 200, queue: 100}\npools: {images: {queue: 100}}\n");
+    assert_int_equal(tool_merge_nothing(&r, NULL), 0);
+    assert_true(mistakes_is_empty(&r.warnings));
+    merge_fini(&r);
+    tool_write("remuda.yaml",
+               "compute: {nofile: 200, queue: 100}\npools: {images: {queue: 101}}\n");
+    assert_int_equal(tool_merge_nothing(&r, NULL), 0);
+    tool_expect_lines(&r.warnings,
+                      "remuda.yaml:1:10: compute: nofile of pool default is 200, less than the "
+                      "queues of all pools hold, 201: when they do, its answers that send a file "
+                      "are refused; raise nofile, or lower queue\n");
+    merge_fini(&r);
+}
+
 static void what_is_printed_loads_again(void **state)
 {
     (void)state;
@@ -277,6 +296,7 @@ int main(void)
         TEST(more_workers_than_all_pools_may_have_are_told),
         TEST(the_command_line_changes_and_adds_single_values),
         TEST(more_memory_than_there_is_gets_a_warning),
+        TEST(more_waiting_descriptors_than_nofile_get_a_warning),
         TEST(what_is_printed_loads_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -212,9 +212,13 @@ struct decide_replacement decide_replace(const struct decide_loss *loss)
     if (!loss->is_candidate && loss->was_ready && loss->ready_us >= DECIDE_STEADY_US)
         return r; /* it served well: at once, and the count starts anew */
     /* It died of a task, and the next one hardly will: whoever waits in the queue should not wait
-     * for longer. It is requests that set the pace here, and a breaker that stops it. */
-    if (!loss->is_candidate && loss->was_ready && loss->had_task)
+     * for longer. It is requests that set the pace here, and a breaker that stops it; without one, a
+     * route that only crashes must not keep a CPU busy with forks. */
+    if (!loss->is_candidate && loss->was_ready && loss->had_task) {
+        r.task_deaths = loss->has_done ? 0 : loss->task_deaths + (loss->task_deaths < 1000);
+        r.delay_us = r.task_deaths > DECIDE_TASK_DEATHS ? DECIDE_TASK_BACKOFF_US : 0;
         return r;
+    }
     r.failures = loss->failures < 1000 ? loss->failures + 1 : loss->failures;
     /* Once ready, the first death is no reason to wait: whoever killed it may not do it again. And
      * it can boot, so that the next one would serve: half a minute without it, or, where it was the

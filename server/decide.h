@@ -74,7 +74,9 @@ uint64_t decide_next_us(const struct seat *seat, const struct decide_rules *rule
 #define DECIDE_BACKOFF_US (100 * UINT64_C(1000))       /* first wait; doubled from then on … */
 #define DECIDE_BACKOFF_MAX_US (30 * UINT64_C(1000000)) /* … up to this, … */
 #define DECIDE_BACKOFF_READY_MAX_US UINT64_C(1000000)  /* … or to this, if it had become ready */
-#define DECIDE_TRIES 3                                 /* failures in a row that mean something */
+#define DECIDE_TASK_DEATHS 20 /* so many that died of their first task, in a row, … */
+#define DECIDE_TASK_BACKOFF_US (20 * UINT64_C(1000)) /* … and it is 50 processes a second */
+#define DECIDE_TRIES 3                               /* failures in a row that mean something */
 
 struct decide_loss {
     enum role role;
@@ -85,7 +87,9 @@ struct decide_loss {
     bool is_first_start;    /* the generation has never been ready as a whole */
     bool is_anyone_serving; /* another worker of its kind is ready: web, or of its pool */
     bool is_candidate;      /* its generation does not serve yet: a reload is on its way */
-    bool had_task;          /* a compute worker that had a task in hand */
+    bool had_task;          /* a compute worker that had a task in hand, */
+    bool has_done;          /* and had been done with others, as it says */
+    unsigned task_deaths;   /* of those that had not, in a row, before this one */
 };
 
 enum decide_fate {
@@ -97,8 +101,9 @@ enum decide_fate {
 };
 
 struct decide_replacement {
-    unsigned failures; /* in a row, this one included */
-    uint64_t delay_us; /* from now until the next try */
+    unsigned failures;    /* in a row, this one included */
+    unsigned task_deaths; /* likewise */
+    uint64_t delay_us;    /* from now until the next try */
     enum decide_fate fate;
 };
 

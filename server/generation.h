@@ -21,11 +21,12 @@ struct post {
     int slot; /* web workers: 0 … n_workers - 1; compute workers: likewise, in their pool;
                           else -1 */
     int pool; /* compute workers: index in pools; else -1 */
-    struct seat *seat; /* who fills it; NULL: nobody */
-    struct seat *next; /* who boots to take over from it, since it is worn; NULL: nobody */
-    unsigned failures; /* in a row; see decide_replace() */
-    uint64_t due_us;   /* nobody fills it: not to be filled before; SEAT_NEVER: no more */
-    bool is_degraded;  /* it was told that this doesn't heal by itself */
+    struct seat *seat;    /* who fills it; NULL: nobody */
+    struct seat *next;    /* who boots to take over from it, since it is worn; NULL: nobody */
+    unsigned failures;    /* in a row; see decide_replace() */
+    unsigned task_deaths; /* likewise */
+    uint64_t due_us;      /* nobody fills it: not to be filled before; SEAT_NEVER: no more */
+    bool is_degraded;     /* it was told that this doesn't heal by itself */
 };
 
 struct generation {

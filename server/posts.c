@@ -49,6 +49,12 @@ static bool is_used_up(const struct seat *seat)
     return seat->role == ROLE_COMPUTE && seat->worn_us != 0;
 }
 
+static bool has_done(const struct herd *herd, const struct seat *seat)
+{
+    const struct seat_head *head = scoreboard_peek(&herd->board, seat->number).head;
+    return atomic_load_explicit(&head->tasks, memory_order_relaxed) > 0;
+}
+
 /* Takes the loss of a post's process in. *out_ms gets the delay, for the log; what it means for the
  * whole comes back, to be acted on when the log has been written. */
 enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, struct post *post,
@@ -72,6 +78,8 @@ enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, str
                                .failures = post->failures,
                                .was_ready = seat && seat->ready_us != 0,
                                .had_task = seat && (seat->has_task || is_used_up(seat)),
+                               .has_done = seat && has_done(herd, seat),
+                               .task_deaths = post->task_deaths,
                                .ready_us = seat ? herd->now_us - seat->ready_us : 0,
                                .was_refused = was_refused,
                                .is_first_start = !g->has_been_ready,
@@ -79,6 +87,7 @@ enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, str
                                .is_candidate = g == herd->candidate};
     struct decide_replacement next = decide_replace(&loss);
     post->failures = next.failures;
+    post->task_deaths = next.task_deaths;
     post->due_us = next.fate == DECIDE_REFUSED ? SEAT_NEVER : herd->now_us + next.delay_us;
     *out_ms = next.delay_us / CLOCK_US_PER_MS;
     return next.fate;

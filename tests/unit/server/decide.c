@@ -321,6 +321,26 @@ static void one_that_died_of_a_task_is_replaced_at_once(void **state)
     }
 }
 
+/* … until it is nothing but deaths: then a CPU busy with forks helps nobody. */
+static void a_row_of_first_tasks_that_kill_is_slowed_down(void **state)
+{
+    (void)state;
+    struct decide_loss loss = lost_worker(0, true, 0);
+    loss.role = ROLE_COMPUTE;
+    loss.had_task = true;
+    for (unsigned n = 1; n < 1100; n++) {
+        struct decide_replacement r = decide_replace(&loss);
+        assert_int_equal(r.delay_us, n > DECIDE_TASK_DEATHS ? DECIDE_TASK_BACKOFF_US : 0);
+        assert_int_equal(r.failures, 0);
+        assert_int_equal(r.fate, DECIDE_REPLACE);
+        loss.task_deaths = r.task_deaths;
+    }
+    loss.has_done = true; /* it can do others */
+    struct decide_replacement r = decide_replace(&loss);
+    assert_int_equal(r.delay_us, 0);
+    assert_int_equal(r.task_deaths, 0);
+}
+
 static void repeated_deaths_wait_twice_as_long_each_time(void **state)
 {
     (void)state;
@@ -565,6 +585,7 @@ int main(void)
         cmocka_unit_test(a_seat_without_a_pid_is_never_signalled),
         cmocka_unit_test(only_one_that_works_is_killed_for_its_task),
         cmocka_unit_test(one_that_died_of_a_task_is_replaced_at_once),
+        cmocka_unit_test(a_row_of_first_tasks_that_kill_is_slowed_down),
         cmocka_unit_test(a_lost_one_that_turns_up_is_killed),
         cmocka_unit_test(no_pair_breaks_what_must_always_hold),
         cmocka_unit_test(every_walk_ends_after_a_stop),

@@ -166,7 +166,7 @@ static void or_wait_for_a_worker_and_nobody_waits_for_them(void **state)
         server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
                          "compute.timeout=10m", "--set", "pools.other.on_disconnect=finish",
                          "--set", "pools.other.workers=1", "--set", "routes.GET /auto.lane=compute",
-                         "--set", "routes.GET /auto.pool=other", NULL);
+                         "--set", "routes.GET /auto.pool=other", "--graceful-timeout", "1s", NULL);
     s->is_violent = true;
     pid_t worker = compute_pid(s);
     struct client *c = client_to(s);

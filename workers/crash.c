@@ -336,7 +336,7 @@ void crash_attach(struct remains *remains, const struct request_entry *current)
     crash_subject.entry = current;
     crash.pid = getpid();
     crash.remains = remains;
-    log_set_ring(&remains->log);
+    log_set_ring(remains ? &remains->log : NULL);
 }
 
 int crash_enter_thread(void)

@@ -25,7 +25,7 @@ extern _Thread_local struct crash_subject crash_subject;
 void crash_arm(void);
 
 /* Where to write, from now on, and the entry of the requests that the main thread handles. A
- * process that is forked off later, by whomever, writes nothing. */
+ * process that is forked off later, by whomever, writes nothing. remains NULL: nowhere */
 void crash_attach(struct remains *remains, const struct request_entry *current);
 
 /* A thread that runs app code begins and ends: gives it a stack for the handler, and leaves

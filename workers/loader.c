@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -235,8 +236,18 @@ static void serve_orders(void)
 
 /* ---- forking ---- */
 
+/* In a child: it gets a seat of its own, and app code in it must not write to another's. */
+static void leave_seat(void)
+{
+    panic_set_area(NULL, 0);
+    crash_attach(NULL, NULL);
+    (void)munmap(room.part.head, room.heritage->board.part_bytes);
+    room.part = (struct scoreboard_part){0};
+}
+
 static void run_web_worker(const struct heritage *heritage)
 {
+    leave_seat();
     if (heritage->settings->worker_class == WORKER_CLASS_SYNC)
         web_sync_main(heritage, &room.app);
     web_event_main(heritage, &room.app);
@@ -244,6 +255,7 @@ static void run_web_worker(const struct heritage *heritage)
 
 static void run_compute_worker(const struct heritage *heritage)
 {
+    leave_seat();
     compute_main(heritage, &room.app);
 }
 

@@ -212,7 +212,7 @@ struct decide_replacement decide_replace(const struct decide_loss *loss)
     if (!loss->is_candidate && loss->was_ready && loss->ready_us >= DECIDE_STEADY_US)
         return r; /* it served well: at once, and the count starts anew */
     /* It died of a task, and the next one hardly will: whoever waits in the queue should not wait
-     * for longer. It is requests that set the pace here, and a breaker that stops it; without one, a
+     * for longer. It is requests that set the pace here, and a breaker that stops it; without one a
      * route that only crashes must not keep a CPU busy with forks. */
     if (!loss->is_candidate && loss->was_ready && loss->had_task) {
         r.task_deaths = loss->has_done ? 0 : loss->task_deaths + (loss->task_deaths < 1000);

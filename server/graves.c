@@ -119,7 +119,7 @@ bool graves_open(struct herd *herd, struct seat *seat, const struct msg *lost)
         graves_forget(herd, seat);
     if (!pools_are_used(&g->pools) || (seat->role != ROLE_WEB && seat->role != ROLE_COMPUTE))
         return false;
-    *grave = (struct grave){.wait_us = LOOK_AGAIN_US};
+    *grave = (struct grave){.wait_us = LOOK_AGAIN_US, .is_garbled = tasks_is_garbled(herd, seat)};
     memset(row(graves, graves->told, seat->number), 0, graves->n_words * sizeof(uint64_t));
     memset(row(graves, graves->awaits, seat->number), 0, graves->n_words * sizeof(uint64_t));
     for (uint32_t i = 0; seat->role == ROLE_COMPUTE && i < herd->slots.n_used; i++)
@@ -226,11 +226,16 @@ static bool tell_lost(struct herd *herd, struct grave *grave)
     return true;
 }
 
-static bool tell_gone(const struct seat *web, const struct seat *dead)
+static bool tell_gone(const struct herd *herd, const struct seat *web, const struct seat *dead)
 {
     struct msg msg = msg_make(MSG_GONE);
     msg.seat = dead->number;
     msg.epoch = dead->epoch;
+    if (herd->graves.items[dead->number].is_garbled) {
+        msg.about = 1;
+        msg.slot = dead->pool;
+        msg.value = herd->slots.n_used;
+    }
     return web->channel_fd < 0 || is_settled(msg_send(web->channel_fd, &msg, NULL, 0));
 }
 
@@ -243,7 +248,7 @@ static bool tell_all(struct herd *herd, const struct seat *dead)
         if (!has(graves, graves->awaits, dead->number, w) ||
             has(graves, graves->told, dead->number, w))
             continue;
-        if (tell_gone(&herd->slots.seats[w], dead))
+        if (tell_gone(herd, &herd->slots.seats[w], dead))
             put(graves, graves->told, dead->number, w, true);
         else
             is_told = false;

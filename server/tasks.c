@@ -181,6 +181,8 @@ const char *tasks_print(const struct herd *herd, const struct seat *seat, char o
 {
     struct task task;
     out[0] = '\0';
+    if (tasks_is_garbled(herd, seat))
+        (void)snprintf(out, TASKS_TEXT_MAX, " task=\"unknown: its seat was written to\"");
     if (tasks_peek(herd, seat, &task) == TASK_NONE)
         return out;
     char name[NAME_MAX_BYTES] = "";
@@ -203,6 +205,17 @@ enum task_loss tasks_loss_of(enum task_loss condemned, enum cause cause)
         [CAUSE_IS_ASSERTION] = TASK_LOSS_CRASH, [CAUSE_IS_CRASH] = TASK_LOSS_CRASH,
         [CAUSE_IS_LIMIT] = TASK_LOSS_CPU,       [CAUSE_IS_EXIT] = TASK_LOSS_CRASH};
     return condemned != 0 ? condemned : losses[cause];
+}
+
+/* What it ran stands in two places, each a page of its own. */
+bool tasks_is_garbled(const struct herd *herd, const struct seat *seat)
+{
+    struct task task;
+    struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    if (seat->role != ROLE_COMPUTE || tasks_peek(herd, seat, &task) != TASK_NONE)
+        return false;
+    return part.task->task.id != 0 ||
+           atomic_load_explicit(&part.head->current.phase, memory_order_relaxed) != ENTRY_FREE;
 }
 
 /* What the master did about it as a whole, and which limit it was, the cause does not say. */

@@ -30,6 +30,10 @@ void tasks_abandon(struct herd *herd, const struct seat *web);
 /* What a compute worker has in hand. Returns TASK_NONE also for seats of others */
 enum task_state tasks_peek(const struct herd *herd, const struct seat *seat, struct task *out_task);
 
+/* Had a compute worker that is dead a task in hand, though its seat does not say which? Then it was
+ * written to by a handler. */
+bool tasks_is_garbled(const struct herd *herd, const struct seat *seat);
+
 /* For the log, what it has in hand, with a blank in front: ` task=1f00… route="GET /burn" trace=…
  * since_ms=12`; "" for nothing. Returns out */
 #define TASKS_TEXT_MAX (LOG_QUOTE_MAX + 320)

@@ -45,6 +45,7 @@ struct desk_slot {
     bool is_told;   /* the master knows that it is to end */
     bool is_left;   /* its replies come to the inbox that was left */
     bool is_cut;    /* it can't reply any more */
+    bool is_sought; /* it may be lost: workers/desk_seek.h */
 };
 
 struct desk_pool {
@@ -88,6 +89,8 @@ struct desk {
     struct admission *times;    /* and how long it takes */
     struct desk_seat *seats;    /* n_seats of the segment */
     uint64_t turned_us;         /* the slice's last period began */
+    uint32_t seek_seats;        /* of the shared table: how many are looked through */
+    bool is_seeking;            /* some of the slots are sought */
     uint64_t due_us;            /* for when due_fd is set; TASK_NEVER_US: it is not */
     int due_fd;                 /* a timer; -1: nothing has its time looked at but by the tick */
     _Atomic uint64_t *breakers; /* a word for each subject, shared; NULL: there are none */

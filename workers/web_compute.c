@@ -25,6 +25,7 @@
 #include "workers/desk_inbox.h"
 #include "workers/offload.h"
 #include "workers/desk_reply.h"
+#include "workers/desk_seek.h"
 #include "workers/fingerprint.h"
 #include "workers/pools.h"
 
@@ -484,6 +485,8 @@ void web_compute_on_gone(struct web *web, const struct heritage *heritage, const
         channel_tell(heritage, MSG_LET_GO, msg, 0, 0, NULL);
         return;
     }
+    if (msg->about != 0)
+        desk_seek_begin(d, msg);
     d->seats[msg->seat].gone_epoch = msg->epoch;
     desk_let_go(d, msg->seat);
 }
@@ -540,6 +543,7 @@ void web_compute_on_tick(struct web *web)
     if (d->inbox_fd < 0)
         (void)desk_inbox_renew(d); /* it has been told */
     web_compute_on_inbox(web);
+    desk_seek_turn(d);
     for (uint32_t i = 0; d->n_out > 0 && i < d->n_slots; i++)
         if (d->slots[i].is_out)
             look_after(&d->slots[i], web->env.now_us);

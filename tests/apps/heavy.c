@@ -419,6 +419,33 @@ static void crash_often(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "fine\n");
 }
 
+/* Fills what it may write of the shared table, but for the first page, and crashes. It should be
+ * one place. */
+static void write_seat(rmd_request *req, rmd_response *res)
+{
+    char line[512];
+    char *place = NULL;
+    size_t len = 0;
+    int n = 0;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    (void)req;
+    while (maps && fgets(line, sizeof line, maps)) {
+        unsigned long from, to;
+        if (!strstr(line, "remuda-scoreboard") || !strstr(line, " rw-s ") ||
+            sscanf(line, "%lx-%lx", &from, &to) != 2)
+            continue;
+        place = (char *)from;
+        len = to - from;
+        n++;
+    }
+    if (n != 1) {
+        rmd_text(res, 200, "%d places\n", n);
+        return;
+    }
+    memset(place + 4096, 0xff, len - 4096);
+    abort();
+}
+
 static const rmd_route routes[] = {
     {"GET", "/crash-often", crash_often, .lane = RMD_COMPUTE},
     {"GET", "/crash-often-idempotent", crash_often, .lane = RMD_COMPUTE, .idempotent = true},
@@ -451,6 +478,7 @@ static const rmd_route routes[] = {
     {"GET", "/threads-take-memory", threads_take_memory, .lane = RMD_COMPUTE},
     {"GET", "/close-all", close_all, .lane = RMD_COMPUTE, .timeout_ms = 5000},
     {"GET", "/write-garbage", write_garbage, .lane = RMD_COMPUTE, .timeout_ms = 5000},
+    {"GET", "/write-seat", write_seat, .lane = RMD_COMPUTE},
     {"GET", "/fork-bomb", fork_bomb, .lane = RMD_COMPUTE},
     {"GET", "/leave-children", leave_children, .lane = RMD_COMPUTE},
     {0},

@@ -125,6 +125,17 @@ static void garbage_in_every_socket_hurts_only_its_writer(void **state)
     (void)who(s);
 }
 
+/* So that nobody can tell which task it had in hand. */
+static void a_seat_that_was_written_over_hides_no_task(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.workers=1", "strict=no");
+    ask(s, "/write-seat");
+    CHECK_TEXT(r.body.data, "500 Internal Server Error\n"); /* and not 504 when its time is over */
+    CHECK_HAS(server_wait_log(s, "compute worker died"), "task=\"unknown");
+    (void)who(s);
+}
+
 /* Also where the kernel's limit on processes holds nobody back: as root, with all that root may. */
 static void no_process_is_made(void **state)
 {
@@ -190,6 +201,7 @@ static void hooks_are_called_where_they_belong(void **state)
 SERVER_MAIN(SERVER_TEST(each_end_is_told_to_its_own_client),
             SERVER_TEST(a_crash_is_logged_with_its_route),
             SERVER_TEST(garbage_in_every_socket_hurts_only_its_writer),
+            SERVER_TEST(a_seat_that_was_written_over_hides_no_task),
             SERVER_TEST(no_process_is_made), SERVER_TEST(cpu_time_is_limited),
             SERVER_TEST(hooks_are_called_where_they_belong),
             SERVER_TEST(children_of_a_handler_end_with_its_worker))

@@ -143,6 +143,28 @@ static void who_asked_hears_of_the_loss_first_also_when_its_channel_was_full(voi
     assert_int_equal(crew_hear(crew, crew->web[1], &msg), MSG_GONE); /* the loss is not its */
 }
 
+/* Its seat is its own to write, so what stands there may be anything. */
+static void one_that_wrote_over_its_task_is_told_as_such(void **state)
+{
+    struct crew *crew = *state;
+    struct msg msg;
+    struct seat *idle = crew_add(crew, ROLE_COMPUTE, 1);
+    (void)crew_give_task(crew, crew->web[0], TASK_NEVER_US);
+    memset(crew->place, 0xff, sizeof *crew->place);
+    crew_kill(crew, crew->compute);
+    assert_non_null(strstr(stage_log(), "task=\"unknown: its seat was written to\""));
+    crew_kill(crew, idle);
+    turn(crew);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(crew_hear(crew, crew->web[i], &msg), MSG_GONE);
+        assert_int_equal(msg.about, 1);
+        assert_int_equal(msg.slot, 0); /* its pool */
+        assert_true(msg.value > crew->compute->number);
+        assert_int_equal(crew_hear(crew, crew->web[i], &msg), MSG_GONE);
+        assert_int_equal(msg.about, 0);
+    }
+}
+
 /* A compute worker reads the request where its asker had put it. */
 static void a_web_workers_slice_stays_while_its_task_is_in_hand(void **state)
 {
@@ -352,6 +374,7 @@ int main(void)
         TEST(nobody_lets_go_of_what_it_was_not_told_of),
         TEST(one_that_is_not_ready_is_not_waited_for),
         TEST(who_asked_hears_of_the_loss_first_also_when_its_channel_was_full),
+        TEST(one_that_wrote_over_its_task_is_told_as_such),
         TEST(a_web_workers_slice_stays_while_its_task_is_in_hand),
         TEST(a_task_taken_in_the_last_moment_keeps_its_body),
         TEST(a_task_taken_after_its_askers_death_ends_all_the_same),

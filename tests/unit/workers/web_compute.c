@@ -1026,6 +1026,33 @@ static void each_loss_has_its_status(void **state)
     }
 }
 
+/* Nobody knows which task it had in hand, so each asker looks for its own. */
+static void task_of_a_worker_that_wrote_over_it_is_missed(void **state)
+{
+    struct msg msg = msg_make(MSG_GONE);
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    ask(1, GET("/c"));
+    memset(room.other.task, 0xff, sizeof *room.other.task);
+    msg.seat = WORKER;
+    msg.epoch = 3;
+    msg.about = 1;
+    msg.value = SEATS;
+    web_compute_on_gone(&room.web, &room.heritage, &msg);
+    take_box();
+    CHECK_TEXT(got(0), ""); /* it may be the one that waits */
+    must_take();
+    web_compute_on_tick(&room.web);
+    take_box();
+    CHECK_HAS(got(0), " 500 ");
+    CHECK_TEXT(got(1), "");
+    reply_text("fine\n");
+    hear();
+    CHECK_HAS(got(1), "fine\n");
+    CHECK_EQ(web_compute_count(&room.web), 0);
+}
+
 /* ---- once more ---- */
 
 static void idempotent_request_goes_to_another_worker(void **state)
@@ -1791,6 +1818,7 @@ int main(void)
         TEST(who_would_wait_past_its_time_is_refused_at_once),
         TEST(queue_that_nobody_reads_is_a_503),
         TEST(each_loss_has_its_status),
+        TEST(task_of_a_worker_that_wrote_over_it_is_missed),
         TEST(idempotent_request_goes_to_another_worker),
         TEST(only_once),
         TEST(its_body_goes_with_it),

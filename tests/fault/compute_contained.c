@@ -154,6 +154,22 @@ static void no_process_is_made(void **state)
     check_context("%s", "");
 }
 
+/* They are the worker's, not the handler's, and the next one would need some. */
+static void leaked_descriptors_cost_nobody_a_request(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(REMUDA_TEST_APPS_DIR "/wild.so", "--workers", "1", "--set",
+                                        "compute.workers=1", "--set", "compute.nofile=100", NULL);
+    for (int i = 0; i < 5; i++) {
+        pid_t pid = who(s);
+        ask(s, "/leak");
+        CHECK_EQ(r.status, 200);
+        CHECK_EQ(lines_number(server_wait_log(s, "compute worker leaves"), "pid"), pid);
+        CHECK_EQ(lines_number(server_wait_log(s, "compute worker ended"), "pid"), pid);
+        CHECK(who(s) != pid);
+    }
+}
+
 static void children_of_a_handler_end_with_its_worker(void **state)
 {
     (void)state;
@@ -202,6 +218,6 @@ SERVER_MAIN(SERVER_TEST(each_end_is_told_to_its_own_client),
             SERVER_TEST(a_crash_is_logged_with_its_route),
             SERVER_TEST(garbage_in_every_socket_hurts_only_its_writer),
             SERVER_TEST(a_seat_that_was_written_over_hides_no_task),
-            SERVER_TEST(no_process_is_made), SERVER_TEST(cpu_time_is_limited),
-            SERVER_TEST(hooks_are_called_where_they_belong),
+            SERVER_TEST(no_process_is_made), SERVER_TEST(leaked_descriptors_cost_nobody_a_request),
+            SERVER_TEST(cpu_time_is_limited), SERVER_TEST(hooks_are_called_where_they_belong),
             SERVER_TEST(children_of_a_handler_end_with_its_worker))

@@ -12,9 +12,9 @@
 
 #define WILD_SO REMUDA_TEST_APPS_DIR "/wild.so"
 #define AT_A_TIME 8
-#define WARM_UP 4              /* one more opens a breaker */
-#define PROCESSES 4            /* loader, web worker, two compute workers */
-#define SEGMENT_KIB (4 * 1024) /* that its users may hold in reserve; a few crashes leave more */
+#define WARM_UP 4       /* one more opens a breaker */
+#define PROCESSES 4     /* loader, web worker, two compute workers */
+#define SEGMENT_KIB 512 /* that its users may hold in reserve; three crashes would leave more */
 
 static struct reply r;
 static unsigned long n_of[600]; /* answers, by status */

@@ -26,12 +26,12 @@ static struct server *start(const char *class)
     return s;
 }
 
-/* Some of a stream of a thousand pieces is there. */
+/* Some of a stream is there that would go on for half an hour. */
 static struct client *begin_stream(struct server *s, const char *version)
 {
     char request[128];
     struct client *c = client_to(s);
-    (void)snprintf(request, sizeof request, "GET /stream?n=1000&ms=20 %s\r\nHost: a\r\n\r\n",
+    (void)snprintf(request, sizeof request, "GET /stream?n=100000&ms=20 %s\r\nHost: a\r\n\r\n",
                    version);
     client_send_text(c, request);
     client_read_head(c, &r);
@@ -69,7 +69,7 @@ static void check_cut(struct client *c)
 {
     (void)read_end(c);
     CHECK(buf_append(&c->in, "", 1) == 0);
-    CHECK_HAS_NOT(c->in.data, "chunk 1000 of 1000");
+    CHECK_HAS_NOT(c->in.data, "chunk 100000 of");
     CHECK_HAS_NOT(c->in.data, "\r\n0\r\n");
     client_close(c);
 }
@@ -110,10 +110,9 @@ static void chunks_end_without_the_last_one_when_the_web_worker_dies(void **stat
         check_context("%s", class_names[i]);
         struct server *s = start(class_names[i]);
         struct client *c = begin_stream(s, "HTTP/1.1");
-        pid_t maker = pid_of(s, "compute_workers.0.pid");
         CHECK_EQ(kill(pid_of(s, "workers.0.pid"), SIGKILL), 0);
         check_cut(c);
-        CHECK_EQ(lines_number(server_wait_log(s, "compute worker died"), "pid"), maker);
+        /* Who makes it is killed, or finds out itself that nobody reads it; and then is free. */
         free(client_get(s, "/stream?n=1&ms=1", 200));
     }
 }

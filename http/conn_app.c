@@ -102,6 +102,8 @@ __attribute__((cold, noinline)) static bool dispatch_away(struct conn *c)
         env->hooks.choose ? env->hooks.choose(env->owner, &ex->req) : CONN_LANE_LOOP;
     if (lane == CONN_LANE_FULL)
         conn_answer_busy(c);
+    if (lane == CONN_LANE_LATE)
+        conn_answer_error(c, 504);
     if (lane == CONN_LANE_AWAY) {
         ex->is_io = ex->has_more = true;
         conn_app_send(c, ERRAND_HANDLE);
@@ -173,6 +175,10 @@ static void expire_away(struct conn *c)
     struct conn_env *env = c->env;
     struct exchange *ex = c->ex;
     bool is_here = away_recall(c);
+    if (!is_here && ex->is_task) { /* it has come back already, and is only not looked at yet */
+        c->resume_us = CONN_NEVER_US;
+        return;
+    }
     if (!is_here)
         env->hooks.overdue(env->owner, ex);
     if (ex->errand == ERRAND_PRODUCE) {

@@ -25,7 +25,8 @@
 enum conn_lane {
     CONN_LANE_LOOP, /* here */
     CONN_LANE_AWAY, /* elsewhere: by send() */
-    CONN_LANE_FULL  /* elsewhere, but there is no room: the client gets a 503 */
+    CONN_LANE_FULL, /* elsewhere, but there is no room: the client gets a 503 */
+    CONN_LANE_LATE  /* nowhere, since its time is over: the client gets a 504 */
 };
 
 struct conn_hooks {

@@ -29,7 +29,6 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define STATIONS 16U
 #define WORD_BITS 64U
 
 /* ---- the master's side ---- */
@@ -288,8 +287,8 @@ static uint64_t find_free(const struct segment_slice *slice, uint64_t n)
 /* The first station but the lowest, which is left to runs that do not grow; n_pages: none. */
 static uint64_t find_station(const struct segment_slice *slice, uint64_t n)
 {
-    for (uint64_t i = 1; i < STATIONS; i++) {
-        uint64_t at = slice->n_pages / STATIONS * i;
+    for (uint64_t i = 1; i < SEGMENT_STATIONS; i++) {
+        uint64_t at = slice->n_pages / SEGMENT_STATIONS * i;
         if (slice->n_pages - at >= n && find_bit(slice->used, at, at + n, true) == at + n)
             return at;
     }

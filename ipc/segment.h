@@ -24,6 +24,7 @@
 struct err;
 
 #define SEGMENT_PAGE 4096U
+#define SEGMENT_STATIONS 16U /* of a slice: where runs that grow begin, so far from each other */
 #define SEGMENT_SLICE_MIN (UINT64_C(1) << 20) /* bytes of a slice */
 #define SEGMENT_SLICE_MAX (UINT64_C(1) << 36)
 

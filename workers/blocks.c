@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define ROOM_BYTES (UINT64_C(16) << 20) /* behind one that may grow: uploads are rarely larger */
+#define ROOM_BYTES (UINT64_C(16) << 20) /* for one that may grow: uploads are rarely larger */
 
 struct lent {
     struct block block;
@@ -24,22 +24,26 @@ static bool may(void *owner, uint64_t bytes)
     return slice->n_used < half && bytes / SEGMENT_PAGE < half - slice->n_used;
 }
 
+/* Up to where the next one begins that grows: with more, a station would not be free beside one
+ * that is taken. */
+static uint64_t room_behind(const struct segment_slice *slice, uint64_t bytes)
+{
+    uint64_t most = slice->n_pages / SEGMENT_STATIONS * SEGMENT_PAGE;
+    most = most < ROOM_BYTES ? most : ROOM_BYTES;
+    return bytes < most ? most - bytes : 0;
+}
+
 /* The loop's input is one that grows: every request that outlives its turn keeps it, also where no
  * other process will ever read it, and as long as its client likes. */
 static struct block *take(void *owner, size_t bytes, bool grows)
 {
     struct segment_slice *slice = owner;
-    uint64_t most = slice->n_pages * SEGMENT_PAGE / 4;
     if (grows && !may(slice, bytes))
         return NULL;
     struct lent *lent = calloc(1, sizeof *lent);
     if (!lent)
         return NULL;
-    int rc = segment_take(slice, bytes,
-                          !grows              ? 0
-                          : most < ROOM_BYTES ? most
-                                              : ROOM_BYTES,
-                          &lent->run);
+    int rc = segment_take(slice, bytes, grows ? room_behind(slice, bytes) : 0, &lent->run);
     if (rc == 0 && grows && segment_ready(slice, &lent->run, 0, lent->run.bytes) < 0) {
         segment_give(slice, &lent->run);
         rc = -1;

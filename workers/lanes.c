@@ -1,5 +1,6 @@
-/* See lanes.h. Without a compute lane its routes run on threads, which wait better than a loop: so
- * it is in the one process of --single, where a debugger should find the handler. */
+/* See lanes.h. Where there are no compute workers, their routes run on threads, which wait better
+ * than a loop: so it is in the one process of --single, where a debugger should find the handler.
+ * Where there are, they run nowhere else, since here nothing would limit them. */
 #include "workers/lanes.h"
 
 #include "workers/web_compute.h"
@@ -8,10 +9,12 @@
 enum conn_lane lanes_choose(void *owner, struct rmd_request *req)
 {
     struct web *web = owner;
-    bool is_task = web->compute && req->match.route->lane == RMD_COMPUTE;
+    bool is_task = (web->compute || web->has_pools) && req->match.route->lane == RMD_COMPUTE;
     if (mounts_choose(&web->mounts, req)) /* a mount wins over the route */
         return CONN_LANE_LOOP;
-    return is_task ? web_compute_choose(web, req) : web_io_choose(web, req);
+    if (!is_task)
+        return web_io_choose(web, req);
+    return web->compute ? web_compute_choose(web, req) : CONN_LANE_FULL; /* it is to come yet */
 }
 
 void lanes_send(void *owner, struct exchange *ex)

@@ -34,7 +34,8 @@ struct web {
     struct forwarded_scheme *schemes; /* of the YAML; NULL: the usual ones */
     struct iopool *pool;  /* of the io lane; NULL: no route is in it, or all run on the loop */
     bool is_io_full;      /* told in the log */
-    struct desk *compute; /* the compute lane; NULL: its routes run in the io lane */
+    struct desk *compute; /* the compute lane; NULL: there is none, or not yet */
+    bool has_pools;       /* there is to be one: the master has compute workers */
     struct scoreboard_part part; /* this worker's, writable */
     uint32_t n_inflight;         /* entries in part */
     uint32_t n_routes;           /* blocks in part */

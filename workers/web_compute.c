@@ -222,6 +222,10 @@ enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
     const struct task_queue *queue = &d->pools[index].queue;
     int n = queue->fd >= 0 ? task_count_queued(queue) : -ENOTCONN;
     uint64_t deadline_us = deadline_of(web, req, index);
+    if (deadline_us <= web->env.now_us) { /* its body took all of it */
+        web_count(&web->part.head->overdue, 1);
+        return CONN_LANE_LATE;
+    }
     if (!desk_admit(d, index, n, deadline_us, &wait_us)) {
         desk_set_retry(ex, wait_us);
         return CONN_LANE_FULL;

@@ -115,6 +115,7 @@ void web_event_main(const struct heritage *heritage, const struct app *app)
     room.born_us = clock_now_us();
     take_commands(heritage, NULL);
     boot_begin(heritage, app, set_up, &part);
+    on_channel(NULL, NULL, 0); /* what it needs has been sent before it was born */
     char why[MSG_TEXT_MAX];
     if (!check_health(why))
         boot_fail(heritage, why);
@@ -174,6 +175,7 @@ static int set_up(const struct settings *settings, const struct app *app,
                   int access_fd, struct err *err)
 {
     int rc = web_init(&room.web, settings, app, part, n_inflight, n_routes, access_fd, err);
+    room.web.has_pools = room.heritage != NULL;
     if (rc == 0)
         rc = web_io_open(&room.web, err);
     if (rc < 0)

@@ -95,6 +95,7 @@ void web_sync_main(const struct heritage *heritage, const struct app *app)
     room.born_us = clock_now_us();
     take_commands(heritage, NULL);
     boot_begin(heritage, app, set_up, &part);
+    commands_on_channel(&room.commands); /* what it needs has been sent before it was born */
     char why[MSG_TEXT_MAX];
     if (!check_health(why))
         boot_fail(heritage, why);
@@ -154,6 +155,7 @@ static int set_up(const struct settings *settings, const struct app *app,
 {
     room.health.fd = -1;
     int rc = web_init(&room.web, settings, app, part, n_inflight, n_routes, access_fd, err);
+    room.web.has_pools = room.heritage != NULL;
     if (rc < 0)
         return rc;
     sync_client_init(&room.client, &room.web);

@@ -608,12 +608,38 @@ static void beginning_moves_where_there_is_no_room_behind_it(void **state)
     (void)state;
     fill_body();
     /* Each keeps the loop's block, of which there are stations for a few only. */
-    for (unsigned i = 0; i < 7; i++)
+    for (unsigned i = 0; i < 20; i++)
         ask_with(i, HALF_A_HEAD, post(100), NULL, 0);
-    ask_with(7, WITH_BODY, post(200000), body, 200000);
+    ask_with(20, WITH_BODY, post(200000), body, 200000);
     must_take();
     CHECK_EQ(room.task.body, TASK_BODY_SLICE);
     check_body(200000);
+}
+
+static void uploads_stay_where_they_begin(void **state)
+{
+    static const char begun[] = "POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\nx";
+    const uint64_t spacing = SLICE_BYTES / SEGMENT_STATIONS;
+    (void)state;
+    fill_body();
+    for (unsigned i = 0; i < SEGMENT_STATIONS - 2; i++) /* one is the loop's, one is not for them */
+        ask(i, begun);
+    for (unsigned i = 2; i <= 5; i += 3) { /* each takes the loop's, which is put where it was */
+        close_client(i);
+        ask(i, begun);
+    }
+    body[0] = 'x';
+    for (unsigned i = 0; i < SEGMENT_STATIONS - 2; i++) {
+        check_context("client %u", i);
+        push(i, body + 1, 199999);
+        receive_body(i);
+        must_take();
+        CHECK_EQ(room.task.body_at / spacing, i == 2 ? SEGMENT_STATIONS - 1 : i == 5 ? 3 : i + 1);
+        CHECK(room.task.body_at % spacing < 200); /* behind its head */
+        check_body(200000);
+        reply_text("ok\n");
+        hear();
+    }
 }
 
 static void body_outlives_the_client_that_sent_it(void **state)
@@ -1397,6 +1423,55 @@ static void late_task_is_a_504_and_its_worker_is_to_be_killed(void **state)
     CHECK_TEXT(got(0), "");
 }
 
+static void answer_that_has_come_in_time_is_given(void **state)
+{
+    (void)state;
+    for (int is_stream = 0; is_stream < 2; is_stream++) {
+        ask(0, GET("/brief"));
+        must_take();
+        if (is_stream) {
+            begin_stream();
+            hear();
+            send_part("all of it\n");
+            end_stream(0);
+        } else {
+            reply_text("all of it\n");
+        }
+        web_compute_on_inbox(&room.web); /* it is in the box, and nobody has looked */
+        expire(0);
+        take_box();
+        take_box(); /* the end of the stream */
+        CHECK_HAS(got(0), is_stream ? "0\r\n\r\n" : "HTTP/1.1 200 ");
+        CHECK_HAS(room.answer, "all of it\n");
+        CHECK(!room.transfer[0].conn.is_broken);
+        CHECK_EQ(room.transfer[0].conn.state, CONN_IDLE);
+        close_client(0);
+    }
+}
+
+/* The upload has taken all of it. */
+static void what_is_late_when_it_has_come_does_not_go_out(void **state)
+{
+    (void)state;
+    room.pool.timeout_us = S;
+    ask(0, post(10));
+    turn_clock(2 * S);
+    push(0, "0123456789", 10);
+    CHECK_HAS(got(0), "HTTP/1.1 504 ");
+    CHECK_EQ(take(), -EAGAIN);
+    CHECK_EQ(room.transfer[0].conn.state, CONN_IDLE);
+}
+
+static void without_a_lane_nothing_heavy_runs_here(void **state)
+{
+    (void)state;
+    web_compute_close(&room.web);
+    room.web.has_pools = true; /* it is to come yet */
+    ask(0, GET("/c"));
+    CHECK_HAS(got(0), "HTTP/1.1 503 ");
+    CHECK_HAS(room.answer, "Retry-After: 1\r\n");
+}
+
 static void stream_whose_time_is_over_is_cut(void **state)
 {
     struct msg msg;
@@ -1800,6 +1875,7 @@ int main(void)
         TEST(bodies_arrive_and_nobody_copies_them),
         TEST(bodies_of_many_clients_do_not_mix),
         TEST(beginning_moves_where_there_is_no_room_behind_it),
+        TEST(uploads_stay_where_they_begin),
         TEST(body_outlives_the_client_that_sent_it),
         TEST(body_without_room_in_the_slice_goes_by_a_file),
         TEST(requests_that_wait_leave_room_for_others),
@@ -1833,6 +1909,9 @@ int main(void)
         TEST(answer_counts_that_was_given_before_the_death),
         TEST(task_that_was_not_run_is_answered),
         TEST(late_task_is_a_504_and_its_worker_is_to_be_killed),
+        TEST(answer_that_has_come_in_time_is_given),
+        TEST(what_is_late_when_it_has_come_does_not_go_out),
+        TEST(without_a_lane_nothing_heavy_runs_here),
         TEST(stream_whose_time_is_over_is_cut),
         TEST(task_without_a_last_word_is_given_up_in_the_end),
         TEST(client_that_leaves_cancels_its_task),

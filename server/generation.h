@@ -42,6 +42,7 @@ struct generation {
     struct post *workers; /* room for GENERATION_WORKERS_MAX; index is the slot */
     uint32_t n_workers;   /* that there should be; 0: none, on somebody's word */
     struct pools pools;
+    uint64_t asks_us;    /* the loader had too much to do: it is asked for workers then */
     bool has_been_ready; /* all workers were ready at the same time once */
     uint64_t started_us;
     uint64_t leaves_us; /* since when it is on its way out; 0: it is not */

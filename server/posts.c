@@ -152,7 +152,7 @@ static bool fill_post(struct herd *herd, struct generation *g, struct post *post
     }
     int rc = generation_hire_worker(g, post, means, &err);
     if (rc == -EAGAIN) {
-        herd->due_us = herd->now_us + RETRY_US;
+        g->asks_us = herd->now_us + RETRY_US;
         return false;
     }
     if (rc < 0)
@@ -170,7 +170,8 @@ void posts_fill(struct herd *herd, struct generation *g)
     if (is_staying && !g->loader.seat && g->loader.due_us <= herd->now_us &&
         generation_hire_loader(g, &means, &err) < 0)
         posts_refuse(herd, g, &g->loader, err.text);
-    bool may_go_on = g->loader.seat && g->loader.seat->phase == SEAT_READY;
+    bool may_go_on =
+        g->loader.seat && g->loader.seat->phase == SEAT_READY && g->asks_us <= herd->now_us;
     for (uint32_t i = 0; is_staying && may_go_on && i < g->n_workers; i++)
         may_go_on = fill_post(herd, g, &g->workers[i], &means) && herd->stage == DECIDE_RUNNING;
     for (uint32_t k = 0; k < g->pools.n; k++) {
@@ -198,5 +199,6 @@ uint64_t posts_next_us(const struct herd *herd, const struct generation *g)
         if (!g->workers[i].seat && g->workers[i].due_us < next)
             next = g->workers[i].due_us;
     uint64_t pools_us = pools_next_us(&g->pools);
-    return pools_us < next ? pools_us : next;
+    next = pools_us < next ? pools_us : next;
+    return next < g->asks_us ? g->asks_us : next;
 }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/posts.h"
 #include "tests/unit/server/stage.h"
 
 #define S UINT64_C(1000000)
@@ -247,6 +248,31 @@ static void only_a_web_worker_wears_out_and_once(void **state)
     assert_true(renew_hear(&scene->herd, seat, &msg));
 }
 
+/* Whoever waits for a worker is not helped by a master that asks without a pause. */
+static void a_loader_that_is_busy_is_asked_again_in_a_moment(void **state)
+{
+    struct scene *scene = *state;
+    struct generation *g = scene->herd.current;
+    struct msg msg = msg_make(MSG_STOP);
+    struct post *post = post_of(scene, 1);
+    post->seat->phase = SEAT_FREE;
+    post->seat = NULL;
+    post->due_us = NOW;
+    g->loader.seat->deadline_us = SEAT_NEVER;
+    while (msg_send(g->loader.seat->channel_fd, &msg, NULL, 0) == 0)
+        ;
+    herd_fill(&scene->herd);
+    assert_null(post->seat);
+    assert_true(posts_next_us(&scene->herd, g) == NOW + 10000);
+    (void)count_orders(scene);
+    herd_fill(&scene->herd);
+    assert_null(post->seat);
+    scene->herd.now_us += 10000;
+    herd_fill(&scene->herd);
+    assert_int_equal(count_orders(scene), 1);
+    assert_non_null(post->seat);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -257,6 +283,7 @@ int main(void)
         TEST(a_replacement_that_fails_is_tried_again_later),
         TEST(one_that_can_not_be_replaced_now_holds_up_nobody),
         TEST(one_whose_replacement_fails_holds_up_nobody),
+        TEST(a_loader_that_is_busy_is_asked_again_in_a_moment),
         TEST(nothing_is_begun_during_a_reload_or_a_stop),
         TEST(only_a_web_worker_wears_out_and_once),
     };

@@ -191,6 +191,7 @@ void loader_main(const struct heritage *heritage)
         fail(err.text);
     }
     tell_of_lanes();
+    pools_tell_unused(heritage->settings, &room.app);
     atomic_store_explicit(&room.part.head->state, SEAT_STATE_READY, memory_order_relaxed);
     channel_tell_ready(room.heritage, (int64_t)router_count(room.app.router),
                        pools_in_use(heritage->settings, &room.app));

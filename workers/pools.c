@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "config/settings.h"
 
 _Static_assert(SETTINGS_POOLS_MAX <= 32, "a bit for each");
@@ -107,6 +108,29 @@ uint32_t pools_in_use(const struct settings *settings, const struct app *app)
             bits |= UINT32_C(1) << pool;
     }
     return bits;
+}
+
+void pools_tell_unused(const struct settings *settings, const struct app *app)
+{
+    uint32_t bits = pools_in_use(settings, app);
+    for (size_t i = 0; i < router_count(app->router); i++) {
+        const struct route *route = router_route(app->router, i);
+        bool is_of_auto = route->lane == RMD_AUTO;
+        if (route->decl->pool && route->lane != RMD_COMPUTE && !is_of_auto)
+            log_warn("pool of a route has no effect",
+                     "route=\"%s %s\" pool=%s why=\"it is of another lane\" "
+                     "does=\"say lane: compute\"",
+                     route->method, route->pattern, route->decl->pool);
+        int might = is_of_auto ? find(settings, route->decl->pool) : POOLS_NONE;
+        if (might >= 0)
+            bits |= UINT32_C(1) << (unsigned)might;
+    }
+    for (size_t i = 1; i < settings->compute_pools.n; i++)
+        if (!(bits >> i & 1U))
+            log_warn("compute pool is not used",
+                     "pool=%s why=\"no route and no task of the app is of it\" "
+                     "does=\"start no worker for it\"",
+                     settings->compute_pools.items[i].name);
 }
 
 static bool is_first_of_pool(const struct app *app, size_t at, const struct user *user)

@@ -29,6 +29,10 @@ int pools_check(const struct settings *settings, const struct app *app, struct e
  * worker. */
 uint32_t pools_in_use(const struct settings *settings, const struct app *app);
 
+/* Logs which routes name a pool that they don't run in, and which pools nobody runs in but for the
+ * default one. */
+void pools_tell_unused(const struct settings *settings, const struct app *app);
+
 /* Calls a hook of the app with the name of each pool that some route or task is of, once.
  * hook     NULL: the app has none
  * what     its name, for messages

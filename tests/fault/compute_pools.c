@@ -63,6 +63,15 @@ static void init_that_fails_at_a_reload_leaves_all_as_it_is(void **state)
     free(client_get(s, "/heavy", 200));
 }
 
+static void what_nobody_uses_is_told(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(INIT_SO, "--set", "pools.idle.workers=1", "--set",
+                                        "routes.GET /.pool=idle", NULL);
+    CHECK_HAS(lines_find_last(&s->log, "pool of a route has no effect"), "route=\"GET /\"");
+    CHECK_HAS(lines_find_last(&s->log, "compute pool is not used"), "pool=idle");
+}
+
 /* ---- addresses ---- */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -236,6 +245,7 @@ static void a_reload_does_not_make_a_busy_pool_small_again(void **state)
 
 SERVER_MAIN(SERVER_TEST(init_that_fails_ends_the_first_start),
             SERVER_TEST(init_that_fails_at_a_reload_leaves_all_as_it_is),
+            SERVER_TEST(what_nobody_uses_is_told),
             SERVER_TEST(a_segment_is_as_large_as_addresses_allow),
             SERVER_TEST(without_room_for_any_segment_nothing_is_served),
             SERVER_TEST(queue_shut_by_one_who_leaves_loses_nothing),

@@ -7,6 +7,7 @@
 #include "config/check.h"
 #include "config/merge.h"
 #include "server/cli.h"
+#include "server/pools.h"
 #include "workers/loader.h"
 
 void cmd_check_settings(const struct settings *settings, struct mistakes *mistakes)
@@ -27,6 +28,7 @@ static int check(struct merge_result *r)
     if (r->n_rest > 0)
         return cli_refuse_argument("check", r->rest[0]);
     cmd_check_settings(r->settings, &r->mistakes);
+    pools_check_queues(r->settings, &r->warnings);
     if (!r->settings->app)
         mistakes_add(&r->warnings, "app: no app is named; set app, or give APP.so to `remuda run`");
     merge_print(r, stderr);

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config/settings.h"
+#include "server/pools.h"
 
 #define RESERVE 64U /* of each process: log, channel, epoll, event descriptors, the app's own */
 #define HOW_TO_RAISE                                                                               \
@@ -20,7 +21,7 @@ struct need {
     rlim_t listeners; /* of a worker that covers all others */
     rlim_t worker;    /* connections, listeners, reserve */
     rlim_t master;
-    rlim_t wanted; /* room for files beside all connections */
+    rlim_t wanted; /* room for files beside all connections, and for what tasks carry */
 };
 
 static struct need need_of(const struct settings *s, uint32_t n_master)
@@ -31,6 +32,8 @@ static struct need need_of(const struct settings *s, uint32_t n_master)
     need.wanted = need.worker + s->worker_connections;
     if (need.wanted < need.master)
         need.wanted = need.master;
+    if (need.wanted < pools_count_in_flight(s))
+        need.wanted = pools_count_in_flight(s);
     return need;
 }
 

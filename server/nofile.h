@@ -10,7 +10,8 @@ struct settings;
 /* Raises the soft limit of RLIMIT_NOFILE (as root the hard one, too), which children inherit. A
  * worker needs a descriptor for each of worker_connections, one for each listening socket that it
  * may have to watch, and some for itself and the app; as many as connections again are wanted for
- * bodies in spool files and files that are being sent, since without one such a request fails.
+ * bodies in spool files and files that are being sent, since without one such a request fails; and
+ * as many as tasks that wait carry (pools_count_in_flight()).
  * What is needed and can't be had is an error under `strict` or when next to nothing is left; else
  * it is a warning, and worker_connections becomes what fits.
  * n_master  descriptors that the master needs, without reserve

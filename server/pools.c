@@ -9,9 +9,12 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/log.h"
+#include "config/check.h"
 #include "ipc/breaker.h"
 #include "ipc/msg.h"
 #include "ipc/segment.h"
@@ -106,9 +109,42 @@ static int check_workers(const struct pools *pools, uint32_t used, struct err *e
                    n, POOLS_WORKERS_MAX);
 }
 
-static int open_queue(struct pool *pool, struct err *err)
+#define CARRIED 2          /* descriptors of a task, at most: inbox and spool file */
+#define FOR_MASTER_MAX 256 /* on their way to children that were just made, a guess */
+
+uint64_t pools_count_in_flight(const struct settings *s)
 {
-    int rc = task_open_queue((uint32_t)pool->settings->queue, &pool->read_fd, &pool->queue, err);
+    uint64_t n = FOR_MASTER_MAX;
+    for (size_t i = 0; i < s->compute_pools.n; i++)
+        n += CARRIED * s->compute_pools.items[i].queue;
+    return n;
+}
+
+/* What its settings say, or its share of what fits below the limit. */
+static uint32_t queue_of(const struct pools *pools, const struct pool *pool, uint32_t used)
+{
+    struct rlimit limit;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < pools->n; i++)
+        sum += used >> i & 1U ? CARRIED * pools->items[i].settings->queue : 0;
+    uint64_t queue = pool->settings->queue;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= sum + FOR_MASTER_MAX)
+        return (uint32_t)queue;
+    uint64_t room =
+        limit.rlim_cur > 2 * FOR_MASTER_MAX ? limit.rlim_cur - FOR_MASTER_MAX : limit.rlim_cur / 2;
+    uint64_t share = queue * room / sum;
+    share = share > 0 ? share : 1;
+    log_warn("queue shorter than configured",
+             "pool=%s queue=%" PRIu64 " configured=%" PRIu64 " limit_nofile=%" PRIu64
+             " needed=%" PRIu64 " why=\"tasks that wait carry descriptors (unix(7))\" "
+             "does=\"raise the limit on open files, or lower queue\"",
+             pool->settings->name, share, queue, (uint64_t)limit.rlim_cur, sum + FOR_MASTER_MAX);
+    return (uint32_t)share;
+}
+
+static int open_queue(struct pool *pool, uint32_t limit, struct err *err)
+{
+    int rc = task_open_queue(limit, &pool->read_fd, &pool->queue, err);
     return rc < 0 ? err_wrap(err, "compute pool %s", pool->settings->name) : 0;
 }
 
@@ -138,7 +174,7 @@ int pools_open(struct pools *pools, uint32_t used, uint32_t n_seats, struct err 
     for (uint32_t i = 0; rc == 0 && i < pools->n; i++) {
         if (!(used >> i & 1U) || pools_is_used(pools, (int)i))
             continue;
-        rc = open_queue(&pools->items[i], err);
+        rc = open_queue(&pools->items[i], queue_of(pools, &pools->items[i], used), err);
         opened |= UINT32_C(1) << i;
     }
     for (uint32_t i = 0; rc < 0 && i < pools->n; i++)
@@ -209,7 +245,7 @@ int pools_mend(struct pools *pools, int number, struct pools_mended *out, struct
         return 0;
     struct pool *pool = &pools->items[number];
     struct pool fresh = *pool;
-    int rc = open_queue(&fresh, err);
+    int rc = open_queue(&fresh, pool->queue.limit, err);
     if (rc < 0)
         return rc;
     out->moved = task_move_all(pool->read_fd, &fresh.queue, &out->lost);
@@ -283,6 +319,21 @@ uint32_t pools_count_files(const struct settings *s)
     if (n_workers > POOLS_WORKERS_MAX)
         n_workers = POOLS_WORKERS_MAX;
     return (uint32_t)(2 * n_workers + 2 * s->compute_pools.n + 2);
+}
+
+void pools_check_queues(const struct settings *s, struct mistakes *warnings)
+{
+    for (size_t i = 0; i < s->compute_pools.n; i++) {
+        const struct setting_pool *settings = &s->compute_pools.items[i];
+        struct pool pool = {.settings = settings};
+        struct err err;
+        int rc = open_queue(&pool, (uint32_t)settings->queue, &err);
+        if (rc == 0)
+            close_queue(&pool);
+        else if (rc == -ENOBUFS)
+            check_complain(s, i == 0 ? SETTING_ID_compute : SETTING_ID_pools, warnings, "%s",
+                           err.text);
+    }
 }
 
 const char *pools_name(const struct pools *pools, int pool)

@@ -13,6 +13,7 @@
 #include "ipc/task.h"
 
 struct err;
+struct mistakes;
 struct post; /* server/generation.h */
 struct seat;
 
@@ -101,6 +102,14 @@ uint64_t pools_next_us(const struct pools *pools);
 
 /* Descriptors that the master needs for all pools at most. */
 uint32_t pools_count_files(const struct settings *s);
+
+/* What RLIMIT_NOFILE should be for the sake of tasks that wait: each carries one or two descriptors
+ * that count for the user as long as nobody has taken it (unix(7), ETOOMANYREFS), and the master
+ * must be able to send some all the same, or it could make nobody who takes them. */
+uint64_t pools_count_in_flight(const struct settings *s);
+
+/* Tells which `queue` the kernel would not let this process have. */
+void pools_check_queues(const struct settings *s, struct mistakes *warnings);
 
 /* NULL: there is no such pool. */
 const char *pools_name(const struct pools *pools, int pool);

@@ -52,6 +52,7 @@ static void play(int (*in_child)(void))
         settings = settings_new();
         settings->workers.n = 4; /* and one bind: a worker may have to watch 4 sockets */
         settings->worker_connections = 100;
+        settings->compute_pools.n = 0;
         int rc = in_child();
         settings_free(settings);
         _exit(rc);
@@ -73,6 +74,24 @@ static int enough(void)
     WANT(nofile_raise(settings, 30, &err) == 0);
     WANT(soft_limit() == 900 && settings->worker_connections == 100);
     return 0;
+}
+
+/* Each task that waits carries up to two descriptors. */
+static int tasks_that_wait(void)
+{
+    struct setting_pool pool = {.queue = 500};
+    settings->compute_pools = (struct setting_pools){&pool, 1};
+    WANT(limit_for_good(64, 3000));
+    WANT(nofile_raise(settings, 30, &err) == 0);
+    WANT(soft_limit() == 2 * 500 + 256);
+    settings->compute_pools.n = 0;
+    return 0;
+}
+
+static void what_waiting_tasks_carry_is_wanted(void **state)
+{
+    (void)state;
+    play(tasks_that_wait);
 }
 
 static void what_is_enough_stays(void **state)
@@ -193,6 +212,7 @@ static void root_raises_the_hard_limit_too(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_waiting_tasks_carry_is_wanted),
         cmocka_unit_test(what_is_enough_stays),
         cmocka_unit_test(the_soft_limit_is_raised_to_what_is_wanted),
         cmocka_unit_test(connections_come_before_files),

@@ -7,15 +7,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "config/mistakes.h"
 #include "ipc/msg.h"
 #include "server/generation.h"
 
@@ -183,15 +186,59 @@ static void what_can_not_be_had_leaves_nothing_behind(void **state)
     assert_non_null(strstr(err.text, "264 workers together; allowed: 256"));
     assert_false(pools_are_used(&scene->pools));
     scene->pools.items[2].n_max = 4;
-    scene->items[2].queue = UINT32_MAX;
-    assert_true(pools_open(&scene->pools, ALL, SEATS, &err) < 0);
+    assert_int_equal(pools_open(&scene->pools, ALL, SEATS, &err), 0);
+}
+
+static void a_queue_that_can_not_be_had_leaves_nothing_behind(void **state)
+{
+    struct scene *scene = *state;
+    struct err err;
+    struct rlimit before;
+    if (getenv("REMUDA_UNDER_VALGRIND"))
+        skip(); /* it keeps limits of its own */
+    int next_fd = dup(scene->channel[0]);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit limit = {(rlim_t)next_fd + 7, before.rlim_max}; /* what two queues take, and 1 */
+    fd_close(&next_fd);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    int rc = pools_open(&scene->pools, ALL, SEATS, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(rc, -EMFILE);
     assert_non_null(strstr(err.text, "compute pool letters"));
     assert_false(pools_are_used(&scene->pools));
     assert_int_equal(scene->pools.segment_fd, -1); /* nor of what comes before the last queue */
     for (int i = 0; i < 3; i++)
         assert_false(pools_is_used(&scene->pools, i));
-    scene->items[2].queue = 30;
     assert_int_equal(pools_open(&scene->pools, ALL, SEATS, &err), 0);
+}
+
+/* Each task that waits carries descriptors, and the kernel counts them for all of a user: with the
+ * limit reached the master could make nobody who takes one. */
+static void queues_leave_descriptors_for_the_master(void **state)
+{
+    struct scene *scene = *state;
+    struct err err;
+    struct rlimit before;
+    scene->items[2].queue = 300;
+    assert_int_equal(pools_count_in_flight(&scene->settings), 256 + 2 * (10 + 20 + 300));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit limit = {400, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    int rc = pools_open(&scene->pools, 4, SEATS, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(rc, 0);
+    assert_int_equal(scene->pools.items[2].queue.limit, 100);
+}
+
+static void queues_that_can_not_be_had_are_told_beforehand(void **state)
+{
+    struct scene *scene = *state;
+    struct mistakes warnings = {0};
+    scene->items[1].queue = UINT32_MAX;
+    pools_check_queues(&scene->settings, &warnings);
+    assert_int_equal(warnings.n, 1);
+    assert_non_null(strstr(warnings.items[0].text, "pools: compute pool images: the kernel lets"));
+    mistakes_fini(&warnings);
 }
 
 static void a_queue_that_is_shut_from_either_end_is_replaced_with_what_waits_in_it(void **state)
@@ -243,6 +290,9 @@ int main(void)
         TEST(everybody_gets_what_it_needs_and_no_more),
         TEST(what_is_open_stays),
         TEST(what_can_not_be_had_leaves_nothing_behind),
+        TEST(a_queue_that_can_not_be_had_leaves_nothing_behind),
+        TEST(queues_leave_descriptors_for_the_master),
+        TEST(queues_that_can_not_be_had_are_told_beforehand),
         TEST(a_queue_that_is_shut_from_either_end_is_replaced_with_what_waits_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

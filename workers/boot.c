@@ -20,7 +20,7 @@
 #include "ipc/signals.h"
 #include "workers/channel.h"
 #include "workers/crash.h"
-#include "workers/pools.h"
+#include "workers/pool_map.h"
 
 enum {
     TURN_NS = 100 * 1000, /* the shortest slice that sched_setattr(2) takes */
@@ -120,7 +120,7 @@ void boot_begin(const struct heritage *heritage, const struct app *app, boot_set
     struct err err = {0};
     web_show_state(heritage->settings, heritage, "booting");
     boot_take_seat(heritage, app, out_part);
-    if (pools_in_use(heritage->settings, app) != 0)
+    if (pool_map_in_use(heritage->settings, app) != 0)
         ask_for_short_turns();
     if (set_up(heritage->settings, app, out_part, heritage->board.n_inflight,
                heritage->board.n_routes, heritage->access_fd, &err) < 0)

@@ -23,7 +23,7 @@
 #include "workers/crash.h"
 #include "workers/entry.h"
 #include "workers/measure.h"
-#include "workers/pools.h"
+#include "workers/pool_map.h"
 #include "workers/web.h"
 
 #define IN_BYTES 4096U /* nothing is ever read into it */
@@ -50,13 +50,13 @@ static uint64_t largest_body(const struct compute *c)
     uint64_t largest = 0;
     int pool = (int)(c->pool - c->settings->compute_pools.items);
     for (size_t i = 0; chain_task(c->app, i); i++)
-        if (pools_of_task(c->settings, chain_task(c->app, i)) == pool)
+        if (pool_map_of_task(c->settings, chain_task(c->app, i)) == pool)
             largest = c->segment.slice_bytes;
     for (size_t i = 0; i < router_count(c->app->router); i++) {
         const struct route *route = router_route(c->app->router, i);
         uint64_t limit = route->decl->body_limit > 0 ? route->decl->body_limit
                                                      : c->settings->limit_request_body_bytes;
-        if (pools_of_route(c->settings, route) == pool && limit > largest)
+        if (pool_map_of_route(c->settings, route) == pool && limit > largest)
             largest = limit;
     }
     return largest;

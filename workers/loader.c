@@ -37,7 +37,7 @@
 #include "workers/crash.h"
 #include "workers/inproc.h"
 #include "workers/mounts.h"
-#include "workers/pools.h"
+#include "workers/pool_map.h"
 #include "workers/privileges.h"
 #include "workers/replay.h"
 #include "workers/symbols.h"
@@ -180,7 +180,7 @@ void loader_main(const struct heritage *heritage)
     fd_close(&app_fd);
     if (initialise(&room.app, &err) < 0)
         fail(err.text);
-    if (pools_tell(&room.app, room.app.decl->pool_init, "pool_init", &err) < 0)
+    if (pool_map_call(&room.app, room.app.decl->pool_init, "pool_init", &err) < 0)
         fail(err.text);
     int threads = spawn_count_threads();
     if (threads > 1) {
@@ -191,10 +191,10 @@ void loader_main(const struct heritage *heritage)
         fail(err.text);
     }
     tell_of_lanes();
-    pools_tell_unused(heritage->settings, &room.app);
+    pool_map_tell_unused(heritage->settings, &room.app);
     atomic_store_explicit(&room.part.head->state, SEAT_STATE_READY, memory_order_relaxed);
     channel_tell_ready(room.heritage, (int64_t)router_count(room.app.router),
-                       pools_in_use(heritage->settings, &room.app));
+                       pool_map_in_use(heritage->settings, &room.app));
     serve_orders();
     exit(EXIT_SUCCESS);
 }
@@ -389,7 +389,7 @@ static int load(const struct settings *settings, int app_fd, void **out_handle, 
     if (rc == 0)
         rc = override_routes(settings, app, err);
     if (rc == 0)
-        rc = pools_check(settings, app, err);
+        rc = pool_map_check(settings, app, err);
     if (rc == 0)
         *out_handle = handle;
     else
@@ -418,11 +418,11 @@ static void unload(void *handle, struct app *app)
 static int become_worker(const struct app *app, struct err *err)
 {
     const rmd_app *decl = app->decl;
-    int rc = pools_tell(app, decl->pool_init, "pool_init", err);
+    int rc = pool_map_call(app, decl->pool_init, "pool_init", err);
     int failed = rc == 0 && decl->worker_init ? decl->worker_init() : 0;
     if (failed)
         rc = err_set(err, ECANCELED, "the app's worker_init returned %d", failed);
-    return rc == 0 ? pools_tell(app, decl->compute_init, "compute_init", err) : rc;
+    return rc == 0 ? pool_map_call(app, decl->compute_init, "compute_init", err) : rc;
 }
 
 int loader_run_single(const struct settings *settings, int access_fd, void (*reopen_logs)(void),

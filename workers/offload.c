@@ -25,7 +25,7 @@
 #include "workers/breakers.h"
 #include "workers/call.h"
 #include "workers/offload_call.h"
-#include "workers/pools.h"
+#include "workers/pool_map.h"
 
 #define SPARE_US (CLOCK_US_PER_S / 10) /* of a request's time, for what follows a call: a guess */
 #define LARGE_BYTES 65536U /* more is not copied on the loop, which takes 10 µs for so much */
@@ -461,7 +461,7 @@ int offload_fill(struct offload *call, rmd_request *req, const char *task, unsig
         return -ENOENT;
     if (strcmp(rmd_role(), "compute") == 0)
         return -EOPNOTSUPP;
-    call->pool = web ? pools_of_task(web->settings, row) : POOLS_NONE;
+    call->pool = web ? pool_map_of_task(web->settings, row) : POOL_MAP_NONE;
     const uint64_t limits[] = {patience_us, timeout_ms * CLOCK_US_PER_MS,
                                row->timeout_ms * CLOCK_US_PER_MS,
                                web ? web->settings->compute_pools.items[call->pool].timeout_us : 0};

@@ -12,7 +12,7 @@
 #include "include/remuda_test.h"
 #include "workers/chain.h"
 #include "workers/inproc.h"
-#include "workers/pools.h"
+#include "workers/pool_map.h"
 
 static const struct http_limits limits = LIMITS_DEFAULT;
 
@@ -50,12 +50,12 @@ rmd_test *rmd_test_new(const rmd_app *app)
     if (failed)
         rc = err_set(&err, ECANCELED, "the app's init returned %d", failed);
     if (rc == 0)
-        rc = pools_tell(&t->app, app->pool_init, "pool_init", &err);
+        rc = pool_map_call(&t->app, app->pool_init, "pool_init", &err);
     failed = rc == 0 && app->worker_init ? app->worker_init() : 0;
     if (failed)
         rc = err_set(&err, ECANCELED, "the app's worker_init returned %d", failed);
     if (rc == 0)
-        rc = pools_tell(&t->app, app->compute_init, "compute_init", &err);
+        rc = pool_map_call(&t->app, app->compute_init, "compute_init", &err);
     if (rc == 0)
         return t;
     (void)fprintf(stderr, "rmd_test_new: %s\n", err.text);

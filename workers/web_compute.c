@@ -27,7 +27,7 @@
 #include "workers/desk_reply.h"
 #include "workers/desk_seek.h"
 #include "workers/fingerprint.h"
-#include "workers/pools.h"
+#include "workers/pool_map.h"
 
 #define CANCEL_GRACE_US                                                                            \
     CLOCK_US_PER_S /* for a handler that asks whether it is cancelled: a guess */
@@ -73,9 +73,9 @@ static int open_slots(struct desk *d, struct err *err)
     if (!d->slots || !d->free || !d->seats || !d->pool_of || !d->times)
         return err_set(err, ENOMEM, "no memory for tasks");
     for (size_t i = 0; i < n_routes; i++)
-        d->pool_of[i] = (int8_t)pools_of_route(d->web->settings, router_route(app->router, i));
+        d->pool_of[i] = (int8_t)pool_map_of_route(d->web->settings, router_route(app->router, i));
     for (size_t i = 0; i < app->n_tasks; i++)
-        d->pool_of[n_routes + i] = (int8_t)pools_of_task(d->web->settings, chain_task(app, i));
+        d->pool_of[n_routes + i] = (int8_t)pool_map_of_task(d->web->settings, chain_task(app, i));
     while (d->n_free < d->n_slots) {
         d->slots[d->n_free] =
             (struct desk_slot){.desk = d, .put.spool_fd = -1, .seat = DESK_NO_SEAT};
@@ -212,7 +212,7 @@ enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
     struct exchange *ex = exchange_of(req);
     int index = d->pool_of[req->match.route->index];
     if (index < 0)
-        return CONN_LANE_FULL; /* refused by pools_check() */
+        return CONN_LANE_FULL; /* refused by pool_map_check() */
     uint64_t wait_us;
     if (breakers_ask(d, req->match.route->index, &wait_us) == BREAKER_REFUSES) {
         desk_set_retry(ex, wait_us);

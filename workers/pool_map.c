@@ -1,6 +1,6 @@
-/* See pools.h. Names are looked up once a route, when the app is loaded or a worker starts: a
+/* See pool_map.h. Names are looked up once a route, when the app is loaded or a worker starts: a
  * request goes by numbers. */
-#include "workers/pools.h"
+#include "workers/pool_map.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,15 +18,15 @@ static int find(const struct settings *settings, const char *name)
     for (size_t i = 0; i < pools->n; i++)
         if (strcmp(pools->items[i].name, name ? name : "default") == 0)
             return (int)i;
-    return POOLS_NONE;
+    return POOL_MAP_NONE;
 }
 
-int pools_of_route(const struct settings *settings, const struct route *route)
+int pool_map_of_route(const struct settings *settings, const struct route *route)
 {
-    return route->lane == RMD_COMPUTE ? find(settings, route->decl->pool) : POOLS_NONE;
+    return route->lane == RMD_COMPUTE ? find(settings, route->decl->pool) : POOL_MAP_NONE;
 }
 
-int pools_of_task(const struct settings *settings, const rmd_task *task)
+int pool_map_of_task(const struct settings *settings, const rmd_task *task)
 {
     return find(settings, task->pool);
 }
@@ -87,7 +87,7 @@ static int refuse(const struct settings *settings, const struct user *user, stru
                    who, user->pool, names, user->route ? "route" : "task");
 }
 
-int pools_check(const struct settings *settings, const struct app *app, struct err *err)
+int pool_map_check(const struct settings *settings, const struct app *app, struct err *err)
 {
     struct user user;
     for (size_t i = 0; settings->compute_pools.n > 0 && take_user(app, i, &user); i++) {
@@ -98,21 +98,21 @@ int pools_check(const struct settings *settings, const struct app *app, struct e
     return 0;
 }
 
-uint32_t pools_in_use(const struct settings *settings, const struct app *app)
+uint32_t pool_map_in_use(const struct settings *settings, const struct app *app)
 {
     struct user user;
     uint32_t bits = 0;
     for (size_t i = 0; take_user(app, i, &user); i++) {
-        int pool = user.is_of_pool ? find(settings, user.pool) : POOLS_NONE;
+        int pool = user.is_of_pool ? find(settings, user.pool) : POOL_MAP_NONE;
         if (pool >= 0)
             bits |= UINT32_C(1) << pool;
     }
     return bits;
 }
 
-void pools_tell_unused(const struct settings *settings, const struct app *app)
+void pool_map_tell_unused(const struct settings *settings, const struct app *app)
 {
-    uint32_t bits = pools_in_use(settings, app);
+    uint32_t bits = pool_map_in_use(settings, app);
     for (size_t i = 0; i < router_count(app->router); i++) {
         const struct route *route = router_route(app->router, i);
         bool is_of_auto = route->lane == RMD_AUTO;
@@ -121,7 +121,7 @@ void pools_tell_unused(const struct settings *settings, const struct app *app)
                      "route=\"%s %s\" pool=%s why=\"it is of another lane\" "
                      "does=\"say lane: compute\"",
                      route->method, route->pattern, route->decl->pool);
-        int might = is_of_auto ? find(settings, route->decl->pool) : POOLS_NONE;
+        int might = is_of_auto ? find(settings, route->decl->pool) : POOL_MAP_NONE;
         if (might >= 0)
             bits |= UINT32_C(1) << (unsigned)might;
     }
@@ -142,8 +142,8 @@ static bool is_first_of_pool(const struct app *app, size_t at, const struct user
     return user->is_of_pool;
 }
 
-int pools_tell(const struct app *app, int (*hook)(const char *pool), const char *what,
-               struct err *err)
+int pool_map_call(const struct app *app, int (*hook)(const char *pool), const char *what,
+                  struct err *err)
 {
     struct user user;
     for (size_t i = 0; hook && take_user(app, i, &user); i++) {

@@ -4,6 +4,7 @@
 #include "server/growth.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -76,6 +77,35 @@ static void look_at_memory(const struct pool *pool, struct growth_case *c)
         c->needs_bytes = limit;
     machine_read(&machine, "/proc", "/sys/fs/cgroup");
     c->room_bytes = FAULT("growth.room") ? 0 : headroom_bytes(&machine, "/proc");
+}
+
+/* What memory has room for beside those that there are, since for a while both are there. */
+static uint32_t inherit(struct pool *pool, const struct pool *from, uint64_t *room_bytes)
+{
+    struct growth_case c = {0};
+    uint32_t most = from->n_workers < pool->n_max ? from->n_workers : pool->n_max;
+    if (most <= pool->n_min)
+        return pool->n_min;
+    look_at_memory(from, &c);
+    if (*room_bytes > c.room_bytes)
+        *room_bytes = c.room_bytes;
+    uint64_t needs_bytes = c.needs_bytes > 0 ? c.needs_bytes : 1;
+    uint64_t fit = *room_bytes / needs_bytes;
+    uint32_t n = fit < most ? (uint32_t)fit : most;
+    if (n < pool->n_min)
+        n = pool->n_min;
+    *room_bytes -= n < fit ? n * needs_bytes : *room_bytes;
+    return n;
+}
+
+void growth_inherit(struct pools *pools, const struct pools *from)
+{
+    uint64_t room_bytes = UINT64_MAX;
+    for (uint32_t i = 0; i < pools->n; i++)
+        for (uint32_t k = 0; k < from->n; k++)
+            if (pools_is_used(from, (int)k) &&
+                strcmp(pools->items[i].settings->name, from->items[k].settings->name) == 0)
+                pools->items[i].n_workers = inherit(&pools->items[i], &from->items[k], &room_bytes);
 }
 
 static void tell_no_room(struct pool *pool, const struct growth_case *c)

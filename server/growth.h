@@ -8,6 +8,7 @@
 
 struct herd;
 struct pool;
+struct pools;
 
 #define GROWTH_WAIT_US (200 * UINT64_C(1000)) /* tasks wait for so long: one more. A guess */
 #define GROWTH_SPARE_US (30 * UINT64_C(1000) * 1000U) /* one is not needed for so long: one less */
@@ -27,6 +28,10 @@ struct growth_case {
 
 /* Pure. */
 enum growth growth_decide(const struct growth_case *c);
+
+/* Pools that come begin with as many workers as those of the same name have, within their bounds
+ * and as far as memory has room for that: what they have grown to was needed a moment ago. */
+void growth_inherit(struct pools *pools, const struct pools *from);
 
 /* Looks at the pools of the generation that serves, and changes the number of their posts. To be
  * called before herd_fill(). */

@@ -135,10 +135,10 @@ int master_run(struct settings *settings, struct master_start *start)
         succession_leave_when_due(&m.succession);
         control_serve(&m.orders.control, m.polls + POLL_CONTROL, m.herd.now_us);
         hear_channels(&m);
+        mend_turn(&m.herd, m.polls + m.n_polls + 1, m.n_queues);
         judge_seats(&m);
         reap_children(&m); /* behind all that may still name a seat */
         kill_strangers(&m);
-        mend_turn(&m.herd, m.polls + m.n_polls + 1, m.n_queues);
         look_at_files(&m);
         follow_succession(&m);
         turn_generations(&m);

@@ -70,19 +70,6 @@ void pools_fini(struct pools *pools)
     *pools = (struct pools){.segment_fd = -1, .breaker_fd = -1};
 }
 
-void pools_inherit(struct pools *pools, const struct pools *from)
-{
-    for (uint32_t i = 0; i < pools->n; i++) {
-        struct pool *pool = &pools->items[i];
-        for (uint32_t k = 0; k < from->n; k++) {
-            uint32_t n = from->items[k].n_workers;
-            if (pools_is_used(from, (int)k) &&
-                strcmp(pool->settings->name, from->items[k].settings->name) == 0)
-                pool->n_workers = n < pool->n_min ? pool->n_min : n > pool->n_max ? pool->n_max : n;
-        }
-    }
-}
-
 /* ---- in use ---- */
 
 bool pools_is_used(const struct pools *pools, int pool)

@@ -62,10 +62,6 @@ void pools_fini(struct pools *pools);
 int pools_open(struct pools *pools, uint32_t used, uint32_t n_seats, struct err *err)
     __attribute__((warn_unused_result));
 
-/* Pools that come begin with as many workers as those of the same name have, within their bounds:
- * what they have grown to was needed a moment ago. To be called before they are in use. */
-void pools_inherit(struct pools *pools, const struct pools *from);
-
 /* Whether any is in use; whether that one is. */
 bool pools_are_used(const struct pools *pools);
 bool pools_is_used(const struct pools *pools, int pool);

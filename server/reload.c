@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/title.h"
 #include "config/restart.h"
+#include "server/growth.h"
 #include "server/logfile.h"
 #include "server/nofile.h"
 #include "server/relief.h"
@@ -201,7 +202,7 @@ static int build(struct reload *reload, struct herd *herd, const struct listen_s
         rc = generation_new(&given, &g, err);
     }
     if (rc == 0) {
-        pools_inherit(&g->pools, &herd->current->pools);
+        growth_inherit(&g->pools, &herd->current->pools);
         herd->candidate = g;
     }
     return rc;

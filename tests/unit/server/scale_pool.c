@@ -87,7 +87,7 @@ static void pools_begin_with_what_those_before_had_grown_to(void **state)
         struct pools pools;
         before->items[0].n_workers = rows[i][0];
         assert_int_equal(pools_init(&pools, &settings, NOW), 0);
-        pools_inherit(&pools, before);
+        growth_inherit(&pools, before);
         assert_int_equal(pools.items[0].n_workers, rows[i][1]);
         assert_int_equal(pools.items[1].n_workers, 2);
         pools_fini(&pools);

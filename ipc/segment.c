@@ -150,7 +150,7 @@ int segment_map(int fd, uint32_t n_seats, uint64_t slice_bytes, uint32_t seat,
     if (rc < 0)
         return rc;
     struct segment s = {.slice_bytes = slice_bytes, .n_seats = n_seats, .seat = seat};
-    s.base = map_all(fd, n_seats * slice_bytes);
+    s.base = FAULT("segment_map") ? NULL : map_all(fd, n_seats * slice_bytes);
     if (s.base)
         s.slice.base = map(fd, slice_bytes, PROT_READ | PROT_WRITE, (off_t)(seat * slice_bytes));
     s.slice.n_pages = slice_bytes / SEGMENT_PAGE;

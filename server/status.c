@@ -351,6 +351,8 @@ static void tell_pools(const struct pools *pools, const struct totals *sums, str
         json_out_text(out, "name", str_of(pool->settings->name));
         json_out_u64(out, "workers_wanted", pool->n_workers);
         json_out_u64(out, "workers_ready", pools_count_ready_of(pool));
+        json_out_u64(out, "workers_min", pool->n_min);
+        json_out_u64(out, "workers_max", pool->n_max);
         json_out_u64(out, "queued", (uint64_t)n_queued);
         json_out_u64(out, "queue", pool->queue.limit);
         json_out_u64(out, "memory_limit_bytes", pool->settings->memory_limit_bytes);

@@ -121,6 +121,20 @@ static void without_room_for_any_segment_nothing_is_served(void **state)
     server_check_gone(s, true);
 }
 
+/* Once in each process: whatever becomes of it, no heavy handler runs in a web worker. */
+static void who_can_not_map_the_segment_does_not_start(void **state)
+{
+    (void)state;
+    const char *args[] = {"run", INIT_SO, "--bind", "127.0.0.1:0", NULL};
+    const char *env[] = {"REMUDA_FAULT=segment_map:ENOMEM", NULL};
+    struct server *s = server_start(&(struct server_options){.args = args, .env = env});
+    s->is_violent = true;
+    CHECK_EQ(server_wait_exit(s), 4);
+    CHECK_HAS(lines_text(&s->log), "worker can't start reason=\"payload segment");
+    CHECK_HAS(lines_find_last(&s->log, "cannot start"), "no address space for");
+    server_check_gone(s, true);
+}
+
 /* ---- queues that are shut ---- */
 
 #define N_WAITING 5
@@ -248,6 +262,7 @@ SERVER_MAIN(SERVER_TEST(init_that_fails_ends_the_first_start),
             SERVER_TEST(what_nobody_uses_is_told),
             SERVER_TEST(a_segment_is_as_large_as_addresses_allow),
             SERVER_TEST(without_room_for_any_segment_nothing_is_served),
+            SERVER_TEST(who_can_not_map_the_segment_does_not_start),
             SERVER_TEST(queue_shut_by_one_who_leaves_loses_nothing),
             SERVER_TEST(queue_shut_by_one_who_goes_on_loses_nothing),
             SERVER_TEST(one_that_is_replaced_finishes_its_task),

@@ -224,10 +224,13 @@ void server_relaunch(struct server *s, const char *first, ...)
 
 void server_let_crash(void)
 {
+    static const char ours[] = "handle_segv=0:handle_sigfpe=0:handle_sigbus=0";
     char options[512];
     const char *before = getenv("ASAN_OPTIONS");
-    (void)snprintf(options, sizeof options, "%s%shandle_segv=0:handle_sigfpe=0:handle_sigbus=0",
-                   before ? before : "", before ? ":" : "");
+    if (before && strstr(before, ours))
+        return;
+    (void)snprintf(options, sizeof options, "%s%s%s", before ? before : "", before ? ":" : "",
+                   ours);
     CHECK(setenv("ASAN_OPTIONS", options, 1) == 0);
 }
 

@@ -276,14 +276,21 @@ uint32_t pools_count_wanted(const struct pools *pools)
     return n;
 }
 
-uint32_t pools_count_queued(const struct pools *pools)
+static bool has_worker(const struct pool *pool)
 {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < pools->n; i++) {
-        int queued = pools_is_used(pools, (int)i) ? task_count_queued(&pools->items[i].queue) : 0;
-        n += queued > 0 ? (uint32_t)queued : 0;
-    }
-    return n;
+    for (uint32_t i = 0; i < pool->n_workers; i++)
+        if (pool->workers[i].seat)
+            return true;
+    return false;
+}
+
+bool pools_has_work(const struct pools *pools)
+{
+    for (uint32_t i = 0; i < pools->n; i++)
+        if (pools_is_used(pools, (int)i) && has_worker(&pools->items[i]) &&
+            task_count_queued(&pools->items[i].queue) > 0)
+            return true;
+    return false;
 }
 
 uint64_t pools_next_us(const struct pools *pools)

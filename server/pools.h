@@ -90,8 +90,8 @@ uint32_t pools_count_wanted(const struct pools *pools);
 uint32_t pools_count_ready(const struct pools *pools);
 uint32_t pools_count_ready_of(const struct pool *pool);
 
-/* Tasks that wait in all queues, as far as the kernel tells. */
-uint32_t pools_count_queued(const struct pools *pools);
+/* Does a task wait in any queue for a worker that there is, as far as the kernel tells? */
+bool pools_has_work(const struct pools *pools);
 
 /* When a post of those in use is to be filled; SEAT_NEVER: all are, or none is to be. */
 uint64_t pools_next_us(const struct pools *pools);

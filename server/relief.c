@@ -69,13 +69,13 @@ void relief_judge(const struct herd *herd, struct seat *seat)
 
 /* ---- The rear ---- */
 
-/* What waits for them is of nobody any more, but for what was to be finished all the same. */
+/* What waits for them is of nobody any more, but for what was to be finished all the same; and for
+ * the workers of a pool that has none it waits in vain, since nobody is replaced now. */
 static bool may_rear_go(const struct herd *herd, const struct generation *g)
 {
     if (g->leaves_us == 0 || herd_count_web(herd, g) > 0)
         return false;
-    return herd->now_us >= g->leaves_us + g->rules.graceful_us ||
-           pools_count_queued(&g->pools) == 0;
+    return herd->now_us >= g->leaves_us + g->rules.graceful_us || !pools_has_work(&g->pools);
 }
 
 static bool is_rear_waiting(const struct herd *herd, const struct seat *seat)

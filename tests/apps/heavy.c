@@ -295,6 +295,13 @@ static int loop_in_task(rmd_call *call, rmd_slice payload)
     return 0;
 }
 
+static int hang_in_task(rmd_call *call, rmd_slice payload)
+{
+    (void)call, (void)payload;
+    loop(NULL, NULL);
+    return 0;
+}
+
 static void on_result(rmd_request *req, rmd_response *res, int error, rmd_slice result, void *arg)
 {
     if (!req)
@@ -388,6 +395,7 @@ static const rmd_task tasks[] = {
     {"time", tell_time},
     {"crash", crash_in_task},
     {"loop", loop_in_task, .timeout_ms = 200},
+    {"hang", hang_in_task},
     {0},
 };
 

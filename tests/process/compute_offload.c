@@ -1,5 +1,6 @@
 /* Handlers hand work to tasks of the app's table, from the lanes inline and io and in every
  * class. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +210,38 @@ static void nobody_waits_past_the_time_of_a_call(void **state)
     check_late("sync", "/wait");
 }
 
+/* What waits in the queue of a pool whose worker dies in the stop, nobody is going to read. */
+static void stop_waits_for_nothing_that_nobody_reads(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
+                         "pools.other.workers=1", "--set", "graceful_timeout=1h", NULL);
+    s->is_violent = true;
+    struct client *c = client_to(s);
+    client_send_text(c, "GET /loop HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)server_wait_log_text(s, "heavy loops");
+    check_answer(s, "/offload/role?ms=200", 500, "error -110\n");
+    client_close(c);
+    server_signal(s, SIGTERM);
+    CHECK_EQ(server_wait_exit(s), 0);
+}
+
+/* The only thread has a task that does not end, and is free again when nobody wants that. */
+static void thread_does_not_wait_for_a_client_that_has_left(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "1", "--threads", "1", "--set", "compute.workers=1",
+                         "--set", "pools.other.workers=1", NULL);
+    s->is_violent = true;
+    struct client *c = client_to(s);
+    client_send_text(c, "POST /wait-io/hang HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    (void)server_wait_log_text(s, "heavy loops");
+    client_close(c);
+    check_answer(s, "/wait-io/reverse", 200, "cba");
+}
+
 static void task_that_fails_again_and_again_is_left_alone(void **state)
 {
     (void)state;
@@ -260,6 +293,8 @@ SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_w
             SERVER_TEST(large_ones_arrive_by_whatever_way),
             SERVER_TEST(many_payloads_come_back_in_order),
             SERVER_TEST(nobody_waits_past_the_time_of_a_call),
+            SERVER_TEST(stop_waits_for_nothing_that_nobody_reads),
+            SERVER_TEST(thread_does_not_wait_for_a_client_that_has_left),
             SERVER_TEST(task_that_fails_again_and_again_is_left_alone),
             SERVER_TEST(what_no_slice_has_room_for_comes_all_the_same),
             SERVER_TEST(where_there_is_one_process_it_runs_there))

@@ -266,7 +266,8 @@ static void a_queue_that_is_shut_from_either_end_is_replaced_with_what_waits_in_
         assert_int_equal(pools_mend(&scene->pools, 0, &mended, &err), 1);
         assert_int_equal(mended.moved, 2);
         assert_int_equal(mended.lost, 0);
-        assert_int_equal(pools_count_queued(&scene->pools), 2);
+        assert_int_equal(task_count_queued(&pool->queue), 2);
+        assert_false(pools_has_work(&scene->pools)); /* there is no worker */
         for (uint64_t id = 1; id <= 2; id++) {
             assert_int_equal(task_receive(pool->read_fd, &place, &taken, fds), 1);
             assert_true(taken.id == id);

@@ -1,6 +1,6 @@
-/* See offload.h. Reading order: rmd_offload() → start() → offload_hand_over() → offload_take() →
- * finish() → give(); rmd_offload_wait() → wait_on_thread(), wait_here(). Many payloads at a time:
- * workers/offload_map.c.
+/* See offload.h. Reading order: rmd_offload() → offload_start() → offload_hand_over() →
+ * offload_take() → finish() → give(). Who waits instead: workers/offload_wait.c; many payloads at a
+ * time: workers/offload_map.c.
  * Process: web workers; rmd_offload() on whatever thread has the request, all else on the loop's,
  * which a call reaches by the box, like a ticket of a request that has ended.
  *
@@ -12,7 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,22 +29,17 @@
 
 #define SPARE_US (CLOCK_US_PER_S / 10) /* of a request's time, for what follows a call: a guess */
 #define LARGE_BYTES 65536U /* more is not copied on the loop, which takes 10 µs for so much */
-#define LOOK_US (CLOCK_US_PER_S / 10) /* how often one who waits looks whether anybody else does */
-
-/* Of a call that is waited for: who waits frees it when it is over, else whoever finds that it was
- * left. */
-struct offload_wait {
-    pthread_mutex_t lock;
-    pthread_cond_t over;
-    bool is_over;
-    _Atomic bool is_left; /* nobody waits any more */
-};
 
 static struct web *_Atomic home; /* whose desk it is; NULL: there is none */
 
 void offload_attach(struct web *web)
 {
     home = web;
+}
+
+struct web *offload_home(void)
+{
+    return home;
 }
 
 bool offload_is_alone(void)
@@ -92,25 +87,17 @@ static void return_lent(struct offload *call, bool is_on_loop)
     call->back = NULL;
 }
 
-static void free_call(struct offload *call, bool is_on_loop)
+void offload_free(struct offload *call, bool is_on_loop)
 {
+    if (!call)
+        return;
     return_lent(call, is_on_loop);
     drop_payload(call);
     fd_close(&call->result_fd);
     free(call->result);
     free(call->back);
-    if (call->wait) {
-        (void)pthread_mutex_destroy(&call->wait->lock);
-        (void)pthread_cond_destroy(&call->wait->over);
-    }
-    free(call->wait);
+    offload_wait_free(call->wait);
     free(call);
-}
-
-void offload_free(struct offload *call)
-{
-    if (call)
-        free_call(call, true);
 }
 
 /* ---- the end of a call ---- */
@@ -137,8 +124,7 @@ static int copy_result(struct offload *call, char *out)
     return 0;
 }
 
-/* Into memory of the request, on its thread. Returns as rmd_offloaded */
-static int fetch(struct offload *call, rmd_request *req, rmd_slice *out_result)
+int offload_fetch(struct offload *call, rmd_request *req, rmd_slice *out_result)
 {
     *out_result = (rmd_slice){NULL, 0};
     if (call->error != 0 || call->result_len == 0)
@@ -156,21 +142,10 @@ static void give(rmd_request *req, rmd_response *res, void *arg)
     struct offload *call = arg;
     rmd_slice result = {NULL, 0};
     bool is_on_loop = !req || !exchange_of(req)->is_io;
-    int error = req ? fetch(call, req, &result) : call->error;
+    int error = req ? offload_fetch(call, req, &result) : call->error;
     return_lent(call, is_on_loop); /* done() may take its time */
     call->done(req, res, error, result, call->arg);
-    free_call(call, is_on_loop);
-}
-
-static void wake(struct offload *call)
-{
-    (void)pthread_mutex_lock(&call->wait->lock);
-    bool is_left = call->wait->is_left;
-    call->wait->is_over = true;
-    (void)pthread_cond_signal(&call->wait->over);
-    (void)pthread_mutex_unlock(&call->wait->lock);
-    if (is_left) /* else it is not ours any more */
-        free_call(call, true);
+    offload_free(call, is_on_loop);
 }
 
 static void finish(struct offload *call, int error)
@@ -179,7 +154,7 @@ static void finish(struct offload *call, int error)
     if (call->map)
         offload_map_on_part(call->map);
     else if (call->wait)
-        wake(call);
+        offload_wait_wake(call);
     else
         rmd_complete(call->ticket, give, call);
 }
@@ -286,18 +261,15 @@ int offload_run_here(struct offload *call)
 
 /* The loop has the call: no request, no answer. Who waits for it lends it the payload, until he has
  * left. */
-static void start(rmd_request *req, rmd_response *res, void *arg)
+void offload_start(rmd_request *req, rmd_response *res, void *arg)
 {
     (void)req, (void)res;
     struct offload *call = arg;
-    int rc = -ECANCELED;
     bool is_alone = offload_is_alone();
-    if (call->wait)
-        (void)pthread_mutex_lock(&call->wait->lock);
-    if (!call->wait || !call->wait->is_left)
+    int rc = -ECANCELED;
+    if (offload_wait_enter(call->wait))
         rc = is_alone ? offload_run_here(call) : offload_hand_over(call);
-    if (call->wait)
-        (void)pthread_mutex_unlock(&call->wait->lock);
+    offload_wait_leave(call->wait);
     if (rc != 0 || is_alone)
         finish(call, rc);
 }
@@ -405,7 +377,7 @@ int offload_judge(enum task_loss loss)
 
 bool offload_is_wanted(const struct offload *call)
 {
-    return call->wait ? !call->wait->is_left : rmd_is_wanted(call->ticket);
+    return call->wait ? !offload_wait_is_left(call->wait) : rmd_is_wanted(call->ticket);
 }
 
 /* ---- the app's side ---- */
@@ -423,7 +395,7 @@ static const rmd_task *find_task(const char *name, uint16_t *out_index)
     return NULL;
 }
 
-static uint64_t less_spare(uint64_t limit_us)
+uint64_t offload_less_spare(uint64_t limit_us)
 {
     return limit_us - (limit_us / 10 < SPARE_US ? limit_us / 10 : SPARE_US);
 }
@@ -439,16 +411,7 @@ uint64_t offload_patience_us(const rmd_request *req)
     uint64_t left_us = client_us > now_us ? client_us - now_us : 1;
     if (client_us > 0 && (limit_us == 0 || left_us < limit_us))
         limit_us = left_us;
-    return less_spare(limit_us);
-}
-
-/* Likewise, of a handler that goes on. At least 1: its time may be over. */
-static uint64_t patience_of_handler_us(const rmd_request *req)
-{
-    uint64_t now_us = clock_now_us();
-    if (req->deadline_us == 0 || req->deadline_us == TASK_NEVER_US)
-        return 0;
-    return req->deadline_us > now_us ? less_spare(req->deadline_us - now_us) + 1 : 1;
+    return offload_less_spare(limit_us);
 }
 
 int offload_fill(struct offload *call, rmd_request *req, const char *task, unsigned timeout_ms,
@@ -478,21 +441,31 @@ int offload_fill(struct offload *call, rmd_request *req, const char *task, unsig
     return 0;
 }
 
+/* Once more, for reading: whoever gets it can't change what is mapped here. -1: it is not to be
+ * had */
+static int reopen(int fd)
+{
+    char path[32];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 /* The file that holds the octets, or will. -1: there is none, and none can be made */
 static int file_of(const rmd_request *req, const void *payload, size_t len)
 {
     const struct exchange *ex = exchange_of(req);
-    if (ex->body.fd >= 0 && payload == req->body.p && len == req->body.len)
-        return fcntl(ex->body.fd, F_DUPFD_CLOEXEC, 0);
-    int fd = memfd_create("remuda-payload", MFD_CLOEXEC);
+    bool is_body = ex->body.fd >= 0 && payload == req->body.p && len == req->body.len;
+    int fd = is_body ? reopen(ex->body.fd) : -1;
+    if (fd >= 0)
+        return fd;
+    fd = memfd_create("remuda-payload", MFD_CLOEXEC);
     if (fd >= 0 && fd_write_all(fd, payload, len) < 0)
         fd_close(&fd);
     return fd;
 }
 
-/* On the caller's thread. stays: until the call is over. Returns 0; -ENOMEM; -EMSGSIZE */
-static int pack(struct offload *call, const rmd_request *req, const void *payload, size_t len,
-                bool stays)
+int offload_pack(struct offload *call, const rmd_request *req, const void *payload, size_t len,
+                 bool stays)
 {
     const struct desk *d = home ? home->compute : NULL;
     if (d && len > d->segment.slice_bytes)
@@ -511,8 +484,7 @@ static int pack(struct offload *call, const rmd_request *req, const void *payloa
     return 0;
 }
 
-/* Large results are copied where there is another thread for it, which then needs a way back. */
-static int prepare_back(struct offload *call, rmd_request *req)
+int offload_prepare_back(struct offload *call, rmd_request *req)
 {
     struct web *web = home;
     if (web && exchange_of(req)->is_io && !(call->back = deferred_new(web->env.box, NULL)))
@@ -548,112 +520,13 @@ int rmd_offload(rmd_request *req, const char *task, const void *payload, size_t 
     call->arg = arg;
     int rc = offload_fill(call, req, task, timeout_ms, offload_patience_us(req));
     if (rc == 0)
-        rc = pack(call, req, payload, len, false);
+        rc = offload_pack(call, req, payload, len, false);
     if (rc == 0)
-        rc = prepare_back(call, req);
+        rc = offload_prepare_back(call, req);
     if (rc == 0)
-        rc = offload_put_off(call, req, start, call);
+        rc = offload_put_off(call, req, offload_start, call);
     if (rc < 0)
-        free_call(call, true);
-    return rc;
-}
-
-/* ---- where one may wait ---- */
-
-static int begin_wait(struct offload *call)
-{
-    struct offload_wait *wait = calloc(1, sizeof *wait);
-    pthread_condattr_t attributes;
-    if (!wait)
-        return -ENOMEM;
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_mutex_init(&wait->lock, NULL);
-    (void)pthread_cond_init(&wait->over, &attributes);
-    (void)pthread_condattr_destroy(&attributes);
-    call->wait = wait;
-    return 0;
-}
-
-/* With the lock, for a moment or until somebody says that it is over. */
-static void wait_a_moment(struct offload_wait *wait, uint64_t deadline_us)
-{
-    uint64_t until_us = clock_now_us() + LOOK_US;
-    until_us = until_us < deadline_us ? until_us : deadline_us;
-    const struct timespec until = {.tv_sec = (time_t)(until_us / CLOCK_US_PER_S),
-                                   .tv_nsec = (long)(until_us % CLOCK_US_PER_S * 1000)};
-    (void)pthread_cond_timedwait(&wait->over, &wait->lock, &until);
-}
-
-/* On a thread of the io lane. The loop ends the call; but it may be busy, and nobody is to wait for
- * that. Returns 0: it is over; -ETIMEDOUT, -ECANCELED: it has been left, and is the loop's */
-static int wait_on_thread(struct offload *call, const rmd_request *req)
-{
-    struct offload_wait *wait = call->wait;
-    int rc = 0;
-    (void)pthread_mutex_lock(&wait->lock);
-    while (!wait->is_over && rc == 0) {
-        wait_a_moment(wait, call->task.deadline_us);
-        if (rmd_cancelled(req))
-            rc = -ECANCELED;
-        if (clock_now_us() >= call->task.deadline_us)
-            rc = -ETIMEDOUT;
-    }
-    rc = wait->is_over ? 0 : rc;
-    wait->is_left = !wait->is_over;
-    (void)pthread_mutex_unlock(&wait->lock);
-    return rc;
-}
-
-/* In a worker that has no loop: here is where replies are taken. Returns likewise */
-static int wait_here(struct web *web, struct offload *call)
-{
-    while (!call->wait->is_over && web->await())
-        continue;
-    call->wait->is_left = !call->wait->is_over;
-    return call->wait->is_over ? 0 : -ECANCELED;
-}
-
-/* Returns 0: it is over; else the call is not ours any more */
-static int run_and_wait(struct offload *call, struct rmd_deferred *errand, const rmd_request *req)
-{
-    struct web *web = home;
-    if (errand) {
-        deferred_turn_in(errand, start, call);
-        return wait_on_thread(call, req);
-    }
-    start(NULL, NULL, call);
-    return web && !call->wait->is_over ? wait_here(web, call) : 0;
-}
-
-int rmd_offload_wait(rmd_request *req, const char *task, const void *payload, size_t len,
-                     unsigned timeout_ms, rmd_slice *out_result)
-{
-    struct web *web = home;
-    bool is_on_thread = web && exchange_of(req)->is_io;
-    rmd_slice result;
-    if (web && !is_on_thread && !web->await)
-        return -EDEADLK;
-    struct offload *call = offload_new();
-    if (!call)
-        return -ENOMEM;
-    struct rmd_deferred *errand = NULL;
-    int rc = offload_fill(call, req, task, timeout_ms, patience_of_handler_us(req));
-    if (rc == 0)
-        rc = begin_wait(call);
-    if (rc == 0)
-        rc = pack(call, req, payload, len, true);
-    if (rc == 0)
-        rc = prepare_back(call, req);
-    if (rc == 0 && is_on_thread && !(errand = deferred_new(web->env.box, NULL)))
-        rc = -ENOMEM;
-    if (rc == 0 && (rc = run_and_wait(call, errand, req)) < 0)
-        return rc;
-    if (rc == 0)
-        rc = fetch(call, req, &result);
-    if (rc == 0 && out_result)
-        *out_result = result;
-    free_call(call, !is_on_thread);
+        offload_free(call, true);
     return rc;
 }
 

@@ -4,9 +4,9 @@
 
 #include "http/deferred.h"
 #include "workers/offload.h"
+#include "workers/offload_wait.h"
 
 struct offload_map;
-struct offload_wait;
 
 struct offload {
     rmd_deferred *ticket; /* of its request; NULL: it is waited for */
@@ -32,8 +32,11 @@ struct offload {
 /* Without a payload. NULL: memory is refused */
 struct offload *offload_new(void);
 
-/* On the loop's thread, or with nothing that was lent. */
-void offload_free(struct offload *call);
+/* NULL is fine. is_on_loop: this is the loop's thread */
+void offload_free(struct offload *call, bool is_on_loop);
+
+/* Whose desk calls go to. NULL: there is none */
+struct web *offload_home(void);
 
 /* Is there no other process, so that calls are to be run in place? */
 bool offload_is_alone(void);
@@ -44,10 +47,32 @@ bool offload_is_alone(void);
 int offload_fill(struct offload *call, rmd_request *req, const char *task, unsigned timeout_ms,
                  uint64_t patience_us) __attribute__((warn_unused_result));
 
+/* Takes the payload, on the caller's thread: what is large into a file, if it is in none.
+ * stays    it is there until the call is over, or left
+ * Returns  0; -ENOMEM; -EMSGSIZE */
+int offload_pack(struct offload *call, const rmd_request *req, const void *payload, size_t len,
+                 bool stays) __attribute__((warn_unused_result));
+
+/* Large results are copied where there is another thread for it, which then needs a way back.
+ * Returns  0; -ENOMEM */
+int offload_prepare_back(struct offload *call, rmd_request *req)
+    __attribute__((warn_unused_result));
+
+/* The call is over: its result, as memory of the request, on its thread. Returns as
+ * rmd_offloaded */
+int offload_fetch(struct offload *call, rmd_request *req, rmd_slice *out_result)
+    __attribute__((warn_unused_result));
+
+/* On the loop's thread, as rmd_answer: begins with a call, arg, that has its payload. */
+void offload_start(rmd_request *req, rmd_response *res, void *arg);
+
 /* Puts the answer off; begin(…, arg) is called on the loop's thread, soon or at once.
  * Returns  0; -EBUSY, -ENOMEM: it is not called */
 int offload_put_off(struct offload *call, rmd_request *req, rmd_answer begin, void *arg)
     __attribute__((warn_unused_result));
+
+/* Of a time in which an answer is to be given: less what a handler may need for that. */
+uint64_t offload_less_spare(uint64_t limit_us);
 
 /* How long an answer is waited for that is put off now, less what a handler may need to give one.
  * Returns  µs; 0: without end */

@@ -24,8 +24,8 @@ struct offload_map {
 static void free_map(struct offload_map *map)
 {
     for (size_t i = 0; map->calls && i < map->n; i++)
-        offload_free(map->calls[i]);
-    offload_free(map->lead);
+        offload_free(map->calls[i], true);
+    offload_free(map->lead, true);
     free(map->lens);
     free(map->calls);
     free(map->outcomes);

@@ -1,6 +1,7 @@
 /* See account.h. Numbers of a part are read while they change: each stands for itself. */
 #include "ipc/account.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "ipc/task.h"
@@ -90,13 +91,21 @@ uint64_t account_tasks(const struct account_sums *sums)
     return n;
 }
 
-void account_begin(struct account_mark *mark, uint64_t id, uint64_t taken_us, uint64_t cpu_us,
-                   uint64_t faults)
+void account_begin(struct account_mark *mark, uint64_t id, uint64_t taken_us,
+                   const struct account_used *before, uint64_t block)
 {
     store(&mark->taken_us, taken_us);
-    store(&mark->cpu_us, cpu_us);
-    store(&mark->faults, faults);
+    store(&mark->cpu_us, before->cpu_us);
+    store(&mark->faults, before->faults);
+    store(&mark->block, block);
     atomic_store_explicit(&mark->id, id, memory_order_release);
+}
+
+int64_t account_block(const struct account_mark *mark, uint64_t id, uint32_t n)
+{
+    bool is_begun = atomic_load_explicit(&mark->id, memory_order_acquire) == id;
+    uint64_t block = load(&mark->block);
+    return is_begun && block > 0 && block <= n ? (int64_t)block - 1 : -1;
 }
 
 static uint64_t since(uint64_t before, uint64_t now)

@@ -58,6 +58,8 @@ struct account_mark {
     _Atomic uint64_t taken_us;
     _Atomic uint64_t cpu_us;
     _Atomic uint64_t faults;
+    _Atomic uint64_t
+        block; /* of statistics in its part, in which it counts: index + 1; 0: in none */
 };
 
 /* The occupant: a task has ended so, below ACCOUNT_ENDS. */
@@ -75,9 +77,13 @@ void account_merge(struct account_sums *sums, const struct account_sums *others)
 /* Tasks that have ended, however. */
 uint64_t account_tasks(const struct account_sums *sums);
 
-/* The occupant: it begins with a task, and has used so much before. */
-void account_begin(struct account_mark *mark, uint64_t id, uint64_t taken_us, uint64_t cpu_us,
-                   uint64_t faults);
+/* The occupant: it begins with a task at taken_us, and has used so much before.
+ * block  as in the mark */
+void account_begin(struct account_mark *mark, uint64_t id, uint64_t taken_us,
+                   const struct account_used *before, uint64_t block);
+
+/* The master: the block of a dead worker's task, below n. Returns -1: none, or nonsense */
+int64_t account_block(const struct account_mark *mark, uint64_t id, uint32_t n);
 
 /* The master: what a dead worker's task has used. The mark is not believed beyond what can be: one
  * of another task, or of the future, says that this one was not begun.

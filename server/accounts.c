@@ -21,22 +21,23 @@ bool accounts_of(const struct herd *herd, const struct seat *seat, struct accoun
     return true;
 }
 
-/* As the worker has named it, else as who asked has. "": neither */
+/* As the worker has named it, else, of a request, as who asked has. "": neither */
 static void name_route(const struct herd *herd, const struct seat *seat, const struct task *task,
                        char out[sizeof(((struct route_stats *)0)->name)])
 {
-    const uint32_t seats[] = {seat->number, task_seat_of(task->id)};
+    const struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    const struct route_stats *stats = NULL;
+    int64_t block = account_block(&part.task->mark, task->id, herd->board.n_routes);
+    if (block >= 0)
+        stats = &part.routes[block];
+    else if (task->kind == TASK_REQUEST && task->route < herd->board.n_routes &&
+             task_seat_of(task->id) < herd->board.n_seats)
+        stats = &scoreboard_peek(&herd->board, task_seat_of(task->id)).routes[task->route];
     out[0] = '\0';
-    if (task->kind != TASK_REQUEST || task->route >= herd->board.n_routes)
+    if (!stats)
         return;
-    for (size_t i = 0; out[0] == '\0' && i < 2; i++) {
-        if (seats[i] >= herd->board.n_seats)
-            continue;
-        const struct route_stats *stats =
-            &scoreboard_peek(&herd->board, seats[i]).routes[task->route];
-        memcpy(out, stats->name, sizeof stats->name);
-        out[sizeof stats->name - 1] = '\0';
-    }
+    memcpy(out, stats->name, sizeof stats->name);
+    out[sizeof stats->name - 1] = '\0';
 }
 
 void accounts_bury(struct herd *herd, const struct seat *seat, struct msg *lost)

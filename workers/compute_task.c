@@ -161,27 +161,31 @@ static int read_request(struct hand *h)
 
 /* ---- the app's turn ---- */
 
-/* The block of a task's route, named for those who look at what it has in hand, or had. One name at
- * a time: most routes never come here, and each page of the table is memory.
- * Returns  NULL: it belongs to no route that has one */
+/* The block in which a task counts: that of its route, or behind those that of a function of the
+ * task table. It is named now, for those who look at what the worker has in hand, or had. One name
+ * at a time: most never come here, and each page of the table is memory.
+ * Returns  NULL: there is none */
 static struct route_stats *find_stats(struct compute *c, const struct task *task)
 {
-    if (task->kind != TASK_REQUEST || task->route >= c->settings->limit_routes ||
-        task->route >= router_count(c->app->router))
+    size_t n_routes = router_count(c->app->router);
+    bool is_call = task->kind == TASK_CALL;
+    size_t index = is_call ? n_routes + task->route : task->route;
+    const rmd_task *row = is_call ? chain_task(c->app, task->route) : NULL;
+    if (index >= c->settings->limit_routes || (is_call ? !row : index >= n_routes))
         return NULL;
-    struct route_stats *stats = &c->part.routes[task->route];
-    const struct route *route = router_route(c->app->router, task->route);
+    struct route_stats *stats = &c->part.routes[index];
     _Atomic uint32_t *n = &c->part.head->n_account_routes;
+    const struct route *route = is_call ? NULL : router_route(c->app->router, index);
     if (stats->name[0] == '\0')
-        (void)snprintf(stats->name, sizeof stats->name, "%s %s", route->method, route->pattern);
-    if (task->route >= atomic_load_explicit(n, memory_order_relaxed))
-        atomic_store_explicit(n, task->route + 1U, memory_order_relaxed);
+        (void)snprintf(stats->name, sizeof stats->name, "%s %s", is_call ? "TASK" : route->method,
+                       is_call ? row->name : route->pattern);
+    if (index >= atomic_load_explicit(n, memory_order_relaxed))
+        atomic_store_explicit(n, (uint32_t)index + 1, memory_order_relaxed);
     return stats;
 }
 
 static void enter_app(struct hand *h)
 {
-    (void)find_stats(h->c, h->task); /* the master knows it by that, should it die */
     struct request_entry *entry = &h->c->part.head->current;
     entry_fill(entry, &h->ex->req);
     crash_set_request(&h->ex->req);
@@ -314,7 +318,7 @@ static void finish(struct hand *h, struct compute_answer *answer)
     if (!task_yield(c->part.task, h->task->id))
         await_kill();
     web_count(&c->part.head->tasks, 1);
-    measure_note(&c->part, find_stats(c, h->task), &answer->frame.reply);
+    measure_note(&h->measure, &c->part, &answer->frame.reply);
     atomic_store_explicit(&c->part.head->copied, c->reply.copied, memory_order_relaxed);
     int rc = send_answer(h, answer);
     if (rc < 0 && rc != -EPIPE) {
@@ -399,7 +403,7 @@ int compute_task_run(struct compute *c, const struct task *task, int fds[2])
                      .inbox_fd = fds[0],
                      .spool_fd = fds[1],
                      .record = task_record(&c->segment, task->id)};
-    measure_begin(&h.measure, c->part.task, task);
+    measure_begin(&h.measure, &c->part, task, find_stats(c, task));
     c->env.now_us = h.measure.taken_us;
     if (!task_claim(c->part.task, task->id))
         await_kill();

@@ -24,15 +24,17 @@ static void begin_peak(void)
     (void)close(fd);
 }
 
-void measure_begin(struct measure *m, struct task_seat *place, const struct task *task)
+void measure_begin(struct measure *m, const struct scoreboard_part *part, const struct task *task,
+                   struct route_stats *stats)
 {
     struct rusage now = {0};
-    *m = (struct measure){.taken_us = clock_now_us()};
+    *m = (struct measure){.taken_us = clock_now_us(), .stats = stats};
     if (getrusage(RUSAGE_SELF, &now) == 0) {
-        m->cpu_us = us_of(now.ru_utime) + us_of(now.ru_stime);
-        m->faults = (uint64_t)now.ru_minflt + (uint64_t)now.ru_majflt;
+        m->before.cpu_us = us_of(now.ru_utime) + us_of(now.ru_stime);
+        m->before.faults = (uint64_t)now.ru_minflt + (uint64_t)now.ru_majflt;
     }
-    account_begin(&place->mark, task->id, m->taken_us, m->cpu_us, m->faults);
+    account_begin(&part->task->mark, task->id, m->taken_us, &m->before,
+                  stats ? (uint64_t)(stats - part->routes) + 1 : 0);
     begin_peak();
 }
 
@@ -44,17 +46,17 @@ void measure_end(const struct measure *m, const struct task *task, struct task_r
     reply->wall_us = now_us > m->taken_us ? now_us - m->taken_us : 0;
     if (getrusage(RUSAGE_SELF, &now) < 0)
         return;
-    reply->cpu_us = us_of(now.ru_utime) + us_of(now.ru_stime) - m->cpu_us;
+    reply->cpu_us = us_of(now.ru_utime) + us_of(now.ru_stime) - m->before.cpu_us;
     reply->peak_bytes = (uint64_t)now.ru_maxrss * 1024U;
-    reply->faults = (uint64_t)now.ru_minflt + (uint64_t)now.ru_majflt - m->faults;
+    reply->faults = (uint64_t)now.ru_minflt + (uint64_t)now.ru_majflt - m->before.faults;
 }
 
-void measure_note(const struct scoreboard_part *part, struct route_stats *route,
+void measure_note(const struct measure *m, const struct scoreboard_part *part,
                   const struct task_reply *reply)
 {
     const struct account_used used = task_used(reply);
     enum account_number end = task_end_of(reply);
     account_note(&part->head->account, end, &used);
-    if (route)
-        account_note(&route->account, end, &used);
+    if (m->stats)
+        account_note(&m->stats->account, end, &used);
 }

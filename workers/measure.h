@@ -6,23 +6,24 @@
 #include "ipc/scoreboard.h"
 #include "ipc/task.h"
 
-/* What the process had used when it took its task. */
 struct measure {
     uint64_t taken_us;
-    uint64_t cpu_us;
-    uint64_t faults;
+    struct account_used before; /* cpu_us and faults of the process, when it took its task */
+    struct route_stats *stats;  /* in which it counts; NULL: in none */
 };
 
 /* A task was taken, and is about to begin. Its peak of memory begins anew where the kernel lets it:
- * 3 µs. place: the mark in it is set */
-void measure_begin(struct measure *m, struct task_seat *place, const struct task *task);
+ * 3 µs.
+ * part   of the worker: the mark beside its task is set
+ * stats  a block of it; NULL */
+void measure_begin(struct measure *m, const struct scoreboard_part *part, const struct task *task,
+                   struct route_stats *stats);
 
 /* It is done: fills what its last reply says of that. */
 void measure_end(const struct measure *m, const struct task *task, struct task_reply *reply);
 
-/* Adds it to what its worker has used, and its route.
- * route  in the worker's part; NULL: it is none's */
-void measure_note(const struct scoreboard_part *part, struct route_stats *route,
+/* Adds it to what its worker has used, and to its block. */
+void measure_note(const struct measure *m, const struct scoreboard_part *part,
                   const struct task_reply *reply);
 
 #endif

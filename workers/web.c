@@ -249,7 +249,7 @@ static const struct access_task *task_of(const struct rmd_request *req)
 {
     static const struct access_task cancelled = {.end = "cancelled"};
     const struct exchange *ex = exchange_of(req);
-    return !ex->is_task ? NULL : ex->used ? ex->used : &cancelled;
+    return ex->used ? ex->used : ex->is_task ? &cancelled : NULL;
 }
 
 static void log_access(struct web *web, struct rmd_request *req, struct rmd_response *res)

@@ -206,6 +206,14 @@ static uint64_t deadline_of(const struct web *web, const struct rmd_request *req
     return client_us > 0 && client_us < deadline_us ? client_us : deadline_us;
 }
 
+/* There will be no task. */
+static enum conn_lane refuse(struct exchange *ex, uint64_t wait_us)
+{
+    desk_set_retry(ex, wait_us);
+    desk_account(ex, "refused", NULL);
+    return CONN_LANE_FULL;
+}
+
 enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
 {
     struct desk *d = web->compute;
@@ -215,21 +223,19 @@ enum conn_lane web_compute_choose(struct web *web, struct rmd_request *req)
         return CONN_LANE_FULL; /* refused by pool_map_check() */
     uint64_t wait_us;
     if (breakers_ask(d, req->match.route->index, &wait_us) == BREAKER_REFUSES) {
-        desk_set_retry(ex, wait_us);
         req->is_fallback = req->match.route->decl->fallback != NULL;
-        return req->is_fallback ? CONN_LANE_LOOP : CONN_LANE_FULL;
+        return req->is_fallback ? CONN_LANE_LOOP : refuse(ex, wait_us);
     }
     const struct task_queue *queue = &d->pools[index].queue;
     int n = queue->fd >= 0 ? task_count_queued(queue) : -ENOTCONN;
     uint64_t deadline_us = deadline_of(web, req, index);
     if (deadline_us <= web->env.now_us) { /* its body took all of it */
         web_count(&web->part.head->overdue, 1);
+        desk_account(ex, "timeout", NULL);
         return CONN_LANE_LATE;
     }
-    if (!desk_admit(d, index, n, deadline_us, &wait_us)) {
-        desk_set_retry(ex, wait_us);
-        return CONN_LANE_FULL;
-    }
+    if (!desk_admit(d, index, n, deadline_us, &wait_us))
+        return refuse(ex, wait_us);
     ex->is_task = true;
     ex->deadline_us = deadline_us;
     return CONN_LANE_AWAY;

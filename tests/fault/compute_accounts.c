@@ -14,13 +14,12 @@
 
 static struct reply r;
 
-static struct server *start(const char *log_path)
+static struct server *start(const char *setting, const char *log_path)
 {
     server_let_crash();
-    struct server *s =
-        server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
-                         "pools.other.workers=1", "--set", "compute.breaker.failures=0",
-                         "--accesslog", log_path, "--set", "access_log_format=json", NULL);
+    struct server *s = server_start_app(
+        HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set", "pools.other.workers=1",
+        "--set", setting, "--accesslog", log_path, "--set", "access_log_format=json", NULL);
     s->is_violent = true;
     return s;
 }
@@ -30,6 +29,16 @@ static void ask(struct server *s, const char *target)
     char request[128];
     struct client *c = client_to(s);
     (void)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
+    client_exchange(c, &r, request);
+    client_close(c);
+}
+
+static void post(struct server *s, const char *target)
+{
+    char request[128];
+    struct client *c = client_to(s);
+    (void)snprintf(request, sizeof request,
+                   "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", target);
     client_exchange(c, &r, request);
     client_close(c);
 }
@@ -77,7 +86,7 @@ static void each_task_is_told_in_the_access_log(void **state)
     };
     char path[64] = "/tmp/remuda-accounts.XXXXXX";
     CHECK(mkstemp(path) >= 0);
-    struct server *s = start(path);
+    struct server *s = start("compute.breaker.failures=0", path);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char value[64];
         check_context("%s", rows[i].target);
@@ -124,14 +133,17 @@ static void sums_hold_those_that_were_killed(void **state)
     (void)state;
     static const char *const targets[] = {"/work?n=1000", "/crash?1", "/crash?2", "/loop-briefly",
                                           "/work?n=2000"};
-    struct server *s = start("/dev/null");
+    struct server *s = start("compute.breaker.failures=0", "/dev/null");
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
         ask(s, targets[i]);
+    post(s, "/offload/crash");
+    CHECK_EQ(r.status, 500);
+    post(s, "/offload/time");
     CHECK_EQ(r.status, 200); /* so a fresh worker serves, and the others are buried */
     char *answer = control_ask(s, "{\"request\":\"status\"}");
     CHECK_TEXT(control_member(answer, "pools.0.name"), "default");
-    CHECK_EQ(control_number(answer, "pools.0.tasks.answered"), 2);
-    CHECK_EQ(control_number(answer, "pools.0.tasks.crash"), 2);
+    CHECK_EQ(control_number(answer, "pools.0.tasks.answered"), 3);
+    CHECK_EQ(control_number(answer, "pools.0.tasks.crash"), 3);
     CHECK_EQ(control_number(answer, "pools.0.tasks.timeout"), 1);
     CHECK_EQ(control_number(answer, "pools.0.tasks.killed"), 0);
     CHECK(control_number(answer, "pools.0.tasks.wall_us") >= 3000);
@@ -139,6 +151,8 @@ static void sums_hold_those_that_were_killed(void **state)
     CHECK_EQ(of_route(answer, "GET /work", "answered"), 2);
     CHECK_EQ(of_route(answer, "GET /crash", "crash"), 2);
     CHECK_EQ(of_route(answer, "GET /loop-briefly", "timeout"), 1);
+    CHECK_EQ(of_route(answer, "TASK time", "answered"), 1);
+    CHECK_EQ(of_route(answer, "TASK crash", "crash"), 1);
     CHECK(of_route(answer, "GET /loop-briefly", "cpu_us") > 0);
     CHECK(of_route(answer, "GET /loop-briefly", "cpu_us") <=
           of_route(answer, "GET /loop-briefly", "wall_us"));
@@ -157,7 +171,7 @@ static const char *find_last(const char *text, const char *part)
 static void what_a_task_had_used_is_in_the_line_about_its_death(void **state)
 {
     (void)state;
-    struct server *s = start("/dev/null");
+    struct server *s = start("compute.breaker.failures=0", "/dev/null");
     ask(s, "/work?n=400000");
     ask(s, "/loop-briefly");
     const char *killed = server_wait_log(s, "compute worker killed");
@@ -170,6 +184,23 @@ static void what_a_task_had_used_is_in_the_line_about_its_death(void **state)
     CHECK_HAS(died, "faults=");
 }
 
+static void what_was_refused_is_told_too(void **state)
+{
+    (void)state;
+    char value[64];
+    char path[64] = "/tmp/remuda-accounts.XXXXXX";
+    CHECK(mkstemp(path) >= 0);
+    struct server *s = start("compute.breaker.failures=1", path);
+    ask(s, "/crash?1");
+    CHECK_EQ(r.status, 500);
+    ask(s, "/crash?2");
+    CHECK_EQ(r.status, 503);
+    CHECK(json_member(wait_line(path, "/crash?2"), "task_end", value, sizeof value));
+    CHECK_TEXT(value, "refused");
+    (void)unlink(path);
+}
+
 SERVER_MAIN(SERVER_TEST(each_task_is_told_in_the_access_log),
             SERVER_TEST(sums_hold_those_that_were_killed),
+            SERVER_TEST(what_was_refused_is_told_too),
             SERVER_TEST(what_a_task_had_used_is_in_the_line_about_its_death))

@@ -57,7 +57,10 @@ static void of_a_dead_worker_only_its_last_task_counts(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         static struct account_mark mark;
         check_context("row %zu", i);
-        account_begin(&mark, rows[i].id, rows[i].taken_us, rows[i].cpu_us, rows[i].faults);
+        struct account_used before = {.cpu_us = rows[i].cpu_us, .faults = rows[i].faults};
+        account_begin(&mark, rows[i].id, rows[i].taken_us, &before, i);
+        CHECK_EQ(account_block(&mark, 7, 4), rows[i].id == 7 && i > 0 ? (int64_t)i - 1 : -1);
+        CHECK_EQ(account_block(&mark, 7, 1), -1);
         struct account_used got = account_of_dead(&mark, 7, 100, 1000, &life);
         check_used(&got, &rows[i].wanted);
     }

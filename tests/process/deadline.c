@@ -14,7 +14,8 @@ static struct server *start(const char *app, const char *class, const char *trus
 {
     return server_start_app(app, "--workers", "1", "--set", "compute.workers=1", "--set",
                             "pools.other.workers=1", "--worker-class", class, "--set",
-                            "deadline_header=X-Time-Left", "--set", trusted, NULL);
+                            "deadline_header=X-Time-Left", "--set", "compute.timeout=1h", "--set",
+                            "request_timeout=1h", "--set", trusted, NULL);
 }
 
 static void ask(struct server *s, const char *line, const char *field)
@@ -34,7 +35,7 @@ static void task_ends_at_its_clients_deadline(void **state)
     for (size_t i = 0; i < 2; i++) {
         struct server *s = start(HEAVY_SO, classes[i], "strict=no");
         s->is_violent = true;
-        ask(s, "GET /loop", "X-Time-Left: 200\r\n"); /* the pool would give it 30 s */
+        ask(s, "GET /loop", "X-Time-Left: 200\r\n"); /* else it would have an hour */
         CHECK_EQ(r.status, 504);
         CHECK_HAS(server_wait_log(s, "compute worker died"), "its task's time is over");
         ask(s, "GET /who", "X-Time-Left: 3600000\r\n"); /* longer than it may take anyway */

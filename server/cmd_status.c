@@ -91,7 +91,8 @@ static void print_breaker(const struct view_breaker *breaker)
     char failures[PLAIN_MAX], age[PLAIN_MAX];
     (void)printf("breaker  %s: %s", breaker->route, breaker->state);
     if (breaker->failures > 0)
-        (void)printf(", %s failures in a row", plain_count(failures, breaker->failures));
+        (void)printf(", %s failure%s in a row", plain_count(failures, breaker->failures),
+                     breaker->failures == 1 ? "" : "s");
     if (breaker->open_ms > 0)
         (void)printf(" for %s", plain_age(age, breaker->open_ms));
     (void)putchar('\n');

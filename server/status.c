@@ -27,11 +27,27 @@ static uint64_t read_u64(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+/* A worker that has named all routes. Returns false: there is none */
+static bool find_named(const struct herd *herd, struct scoreboard_part *out)
+{
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (seat->role != ROLE_WEB || seat->phase != SEAT_READY ||
+            seat->generation != herd->current->number)
+            continue;
+        *out = scoreboard_peek(&herd->board, i);
+        return true;
+    }
+    return false;
+}
+
 /* What all workers, living and dead, have counted, into herd->sums. Returns connections open now */
 static uint64_t add_up(const struct herd *herd)
 {
     uint64_t connections = 0;
-    totals_clear(herd->sums);
+    struct scoreboard_part named;
+    bool is_named = find_named(herd, &named);
+    totals_clear(herd->sums, is_named ? &named : NULL, herd->board.n_routes);
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
         if (seat->phase == SEAT_FREE || seat->phase == SEAT_BURIED)
@@ -323,13 +339,14 @@ static void tell_routes(const struct totals *sums, struct json_out *out)
     json_out_open(out, "routes", '[');
     for (uint32_t i = 0; i < sums->n_routes; i++) {
         const struct totals_route *route = &sums->routes[i];
-        if (!route->name[0])
-            continue; /* the last one, before there are so many */
+        bool has_tasks = account_tasks(&route->account) > 0;
+        if (route->requests == 0 && route->errors == 0 && !has_tasks)
+            continue;
         json_out_open(out, NULL, '{');
         json_out_text(out, "route", str_of(route->name));
         json_out_u64(out, "requests", route->requests);
         json_out_u64(out, "errors", route->errors);
-        if (account_tasks(&route->account) > 0)
+        if (has_tasks)
             tell_account(&route->account, out);
         json_out_close(out, '}');
     }
@@ -366,15 +383,12 @@ static void tell_pools(const struct pools *pools, const struct totals *sums, str
 /* As a web worker of the generation names it; "" when there is none. */
 static void name_route(const struct herd *herd, uint32_t index, char out[ROUTE_NAME_BYTES])
 {
+    struct scoreboard_part named;
     out[0] = '\0';
-    for (uint32_t i = 0; out[0] == '\0' && i < herd->slots.n_used; i++) {
-        const struct seat *seat = &herd->slots.seats[i];
-        if (seat->role != ROLE_WEB || seat->phase != SEAT_READY ||
-            seat->generation != herd->current->number)
-            continue;
-        memcpy(out, scoreboard_peek(&herd->board, i).routes[index].name, ROUTE_NAME_BYTES - 1);
-        out[ROUTE_NAME_BYTES - 1] = '\0';
-    }
+    if (!find_named(herd, &named))
+        return;
+    memcpy(out, named.routes[index].name, ROUTE_NAME_BYTES - 1);
+    out[ROUTE_NAME_BYTES - 1] = '\0';
 }
 
 static void tell_breaker(const struct herd *herd, uint32_t index, uint64_t word,

@@ -1,5 +1,5 @@
 /* Totals by name. Process: master. Names, not indexes: two generations may number their routes and
- * pools differently. Tables are searched in order, beginning where the next name mostly is. */
+ * pools differently. A route is mostly found where it has its index, else tables are searched. */
 #include "server/totals.h"
 
 #include <errno.h>
@@ -20,13 +20,6 @@ void totals_fini(struct totals *totals)
 {
     free(totals->routes);
     *totals = (struct totals){0};
-}
-
-void totals_clear(struct totals *totals)
-{
-    struct totals_route *routes = totals->routes;
-    memset(routes, 0, totals->cap * sizeof *routes);
-    *totals = (struct totals){.routes = routes, .cap = totals->cap};
 }
 
 static uint64_t read_u64(const _Atomic uint64_t *counter)
@@ -56,17 +49,13 @@ static struct totals_route *add_route(struct totals *totals, const char *name)
     return route;
 }
 
-static struct totals_route *find_or_add(struct totals *totals, const char *name)
+/* index  where it is, most likely */
+static struct totals_route *find_or_add(struct totals *totals, const char *name, uint32_t index)
 {
-    struct totals_route *route = NULL;
-    if (totals->hint < totals->n_routes && strcmp(totals->routes[totals->hint].name, name) == 0)
-        route = &totals->routes[totals->hint];
-    if (!route)
-        route = find(totals, name);
-    if (!route)
-        route = add_route(totals, name);
-    totals->hint = (uint32_t)(route - totals->routes) + 1;
-    return route;
+    if (index < totals->n_routes && strcmp(totals->routes[index].name, name) == 0)
+        return &totals->routes[index];
+    struct totals_route *route = find(totals, name);
+    return route ? route : add_route(totals, name);
 }
 
 static struct totals_pool *find_or_add_pool(struct totals *totals, const char *name)
@@ -91,6 +80,18 @@ static void read_name(const struct route_stats *stats, char out[NAME_BYTES])
     out[NAME_BYTES - 1] = '\0';
 }
 
+void totals_clear(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes)
+{
+    struct totals_route *routes = totals->routes;
+    char name[NAME_BYTES];
+    memset(routes, 0, totals->cap * sizeof *routes);
+    *totals = (struct totals){.routes = routes, .cap = totals->cap};
+    for (uint32_t i = 0; part && i < n_routes && part->routes[i].name[0]; i++) {
+        read_name(&part->routes[i], name);
+        (void)find_or_add(totals, name, i);
+    }
+}
+
 void totals_add(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes)
 {
     const struct seat_head *head = part->head;
@@ -102,7 +103,6 @@ void totals_add(struct totals *totals, const struct scoreboard_part *part, uint3
     totals->bytes_out += read_u64(&head->bytes_out);
     totals->log_dropped += read_u64(&head->log_dropped);
     totals->copied += read_u64(&head->copied);
-    totals->hint = 0;
     for (uint32_t i = 0; i < n_routes && part->routes[i].name[0]; i++) {
         char name[NAME_BYTES];
         uint64_t requests = read_u64(&part->routes[i].requests);
@@ -110,7 +110,7 @@ void totals_add(struct totals *totals, const struct scoreboard_part *part, uint3
         if (requests == 0 && errors == 0)
             continue;
         read_name(&part->routes[i], name);
-        struct totals_route *route = find_or_add(totals, name);
+        struct totals_route *route = find_or_add(totals, name, i);
         route->requests += requests;
         route->errors += errors;
     }
@@ -124,12 +124,11 @@ void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part,
     totals->tasks += read_u64(&head->tasks);
     totals->copied += read_u64(&head->copied);
     account_add(&find_or_add_pool(totals, pool)->account, &head->account);
-    totals->hint = 0;
     for (uint32_t i = 0; i < n && i < n_routes; i++) {
         char name[NAME_BYTES];
         read_name(&part->routes[i], name);
         if (name[0])
-            account_add(&find_or_add(totals, name)->account, &part->routes[i].account);
+            account_add(&find_or_add(totals, name, i)->account, &part->routes[i].account);
     }
 }
 
@@ -138,7 +137,7 @@ void totals_count_lost(struct totals *totals, const char *route, const char *poo
 {
     account_count(&find_or_add_pool(totals, pool)->account, end, used);
     if (route[0])
-        account_count(&find_or_add(totals, route)->account, end, used);
+        account_count(&find_or_add(totals, route, 0)->account, end, used);
 }
 
 void totals_add_totals(struct totals *totals, const struct totals *others)
@@ -152,9 +151,8 @@ void totals_add_totals(struct totals *totals, const struct totals *others)
     totals->log_dropped += others->log_dropped;
     totals->tasks += others->tasks;
     totals->copied += others->copied;
-    totals->hint = 0;
     for (uint32_t i = 0; i < others->n_routes; i++) {
-        struct totals_route *route = find_or_add(totals, others->routes[i].name);
+        struct totals_route *route = find_or_add(totals, others->routes[i].name, i);
         route->requests += others->routes[i].requests;
         route->errors += others->routes[i].errors;
         account_merge(&route->account, &others->routes[i].account);

@@ -25,7 +25,6 @@ struct totals {
     struct totals_route *routes; /* cap; the last one takes what has no room: "other" */
     uint32_t n_routes;
     uint32_t cap;
-    uint32_t hint; /* route that is looked for next, most likely */
     uint32_t n_pools;
     struct totals_pool pools[TOTALS_POOLS]; /* n_pools; likewise */
     uint64_t accepted;
@@ -54,8 +53,10 @@ void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part,
 void totals_count_lost(struct totals *totals, const char *route, const char *pool,
                        enum account_number end, const struct account_used *used);
 
-/* Begins anew; adds others. */
-void totals_clear(struct totals *totals);
+/* Begins anew, with the routes of a web worker in their order, so that those of others are mostly
+ * found where they have their index; adds others.
+ * part  NULL: with none */
+void totals_clear(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes);
 void totals_add_totals(struct totals *totals, const struct totals *others);
 
 /* The entry of a route, of a pool, by name; NULL: nothing was counted for it. */

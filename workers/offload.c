@@ -180,7 +180,8 @@ static int put_payload(struct desk *d, struct offload *call, struct task *task,
         segment_give(slice, &put->run);
     if (rc == 0) {
         memcpy(segment_own(slice, &put->run), call->payload, call->len);
-        web_count(&d->web->part.head->copied, call->len);
+        /* Its caller may have copied it, too. */
+        web_count(&d->web->part.head->copied, call->len * (call->is_payload_ours ? 2 : 1));
         task->body = TASK_BODY_SLICE;
         task->body_at = put->run.at;
         return 0;
@@ -326,8 +327,10 @@ static int take_result(struct desk_slot *slot, int fd)
     }
     if (!(call->result = malloc(len)))
         return -ENOMEM;
-    if (reply->data_len > 0)
+    if (reply->data_len > 0) {
+        web_count(&d->web->part.head->copied, len); /* once more, into memory of the request */
         return segment_copy(&d->segment, ref, call->result);
+    }
     memcpy(call->result, d->frame.octets, len);
     return 0;
 }

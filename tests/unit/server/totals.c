@@ -134,7 +134,7 @@ static void tasks_add_up_by_route_and_pool(void **state)
     totals_count_lost(&totals, "GET /heavy", "default", ACCOUNT_CRASH, &used);
     totals_count_lost(&totals, "", "other", ACCOUNT_MEMORY, &used);
     for (int round = 0; round < 2; round++) { /* room for status is used again and again */
-        totals_clear(&sums);
+        totals_clear(&sums, round == 0 ? NULL : &corpse.part, N_ROUTES);
         totals_add_tasks(&sums, &corpse.part, N_ROUTES, "default");
         totals_add_totals(&sums, &totals);
     }

@@ -295,6 +295,17 @@ static int loop_in_task(rmd_call *call, rmd_slice payload)
     return 0;
 }
 
+/* Into whatever file it has. */
+static int scribble(rmd_call *call, rmd_slice payload)
+{
+    (void)call, (void)payload;
+    for (int fd = 3; fd < 256; fd++) {
+        (void)!pwrite(fd, "?", 1, 0);
+        (void)!ftruncate(fd, 0);
+    }
+    return 0;
+}
+
 static int hang_in_task(rmd_call *call, rmd_slice payload)
 {
     (void)call, (void)payload;
@@ -334,6 +345,12 @@ static void offload_wait(rmd_request *req, rmd_response *res)
     (void)rmd_query_int(req, "ms", 1, 3600000, &ms);
     int rc =
         rmd_offload_wait(req, rmd_param(req, "task"), body.data, body.len, (unsigned)ms, &result);
+    char good[24];
+    size_t i = 0; /* is the body still what it was? */
+    while (i < body.len && body.data[i] == octet(i))
+        i++;
+    (void)snprintf(good, sizeof good, "%zu", i);
+    (void)rmd_set_header(res, "X-Good", good);
     (void)rmd_set_header(res, "X-Arg", "arg");
     if (rc != 0)
         rmd_text(res, 500, "%s %d\n",
@@ -396,6 +413,7 @@ static const rmd_task tasks[] = {
     {"crash", crash_in_task},
     {"loop", loop_in_task, .timeout_ms = 200},
     {"hang", hang_in_task},
+    {"scribble", scribble},
     {0},
 };
 

@@ -210,6 +210,21 @@ static void nobody_waits_past_the_time_of_a_call(void **state)
     check_late("sync", "/wait");
 }
 
+/* A body in a spool file goes to the task as it is, and its handler goes on reading it. */
+static void tasks_cannot_spoil_the_body_of_their_handler(void **state)
+{
+    (void)state;
+    struct server *s = start("event");
+    char *body = malloc(BODY_BYTES);
+    CHECK(body != NULL);
+    for (size_t i = 0; i < BODY_BYTES; i++)
+        body[i] = (char)('a' + i % 23);
+    post(s, "/wait-io/scribble", body, BODY_BYTES);
+    CHECK_EQ(r.status, 200);
+    CHECK_EQ(atoi(reply_field(&r, "X-Good")), BODY_BYTES);
+    free(body);
+}
+
 /* What waits in the queue of a pool whose worker dies in the stop, nobody is going to read. */
 static void stop_waits_for_nothing_that_nobody_reads(void **state)
 {
@@ -293,6 +308,7 @@ SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_w
             SERVER_TEST(large_ones_arrive_by_whatever_way),
             SERVER_TEST(many_payloads_come_back_in_order),
             SERVER_TEST(nobody_waits_past_the_time_of_a_call),
+            SERVER_TEST(tasks_cannot_spoil_the_body_of_their_handler),
             SERVER_TEST(stop_waits_for_nothing_that_nobody_reads),
             SERVER_TEST(thread_does_not_wait_for_a_client_that_has_left),
             SERVER_TEST(task_that_fails_again_and_again_is_left_alone),

@@ -9,6 +9,7 @@
 
 #include "tests/harness/client.h"
 #include "tests/harness/control.h"
+#include "tests/harness/load.h"
 #include "tests/harness/procs.h"
 #include "tests/harness/server.h"
 
@@ -32,6 +33,14 @@ static void expect(struct client *c, int status)
     client_read(c, &r, false);
     CHECK_EQ(r.status, status);
     client_close(c);
+}
+
+/* Fault points are compiled in with REMUDA_DEBUG only. */
+static void skip_without_faults(void)
+{
+#ifndef REMUDA_DEBUG
+    skip();
+#endif
 }
 
 /* ---- workers that can't start ---- */
@@ -125,6 +134,7 @@ static void without_room_for_any_segment_nothing_is_served(void **state)
 static void who_can_not_map_the_segment_does_not_start(void **state)
 {
     (void)state;
+    skip_without_faults();
     const char *args[] = {"run", INIT_SO, "--bind", "127.0.0.1:0", NULL};
     const char *env[] = {"REMUDA_FAULT=segment_map:ENOMEM", NULL};
     struct server *s = server_start(&(struct server_options){.args = args, .env = env});
@@ -198,6 +208,7 @@ static void one_that_is_replaced_finishes_its_task(void **state)
 static void where_memory_has_no_room_for_two_the_worn_one_goes_first(void **state)
 {
     (void)state;
+    skip_without_faults();
     const char *args[] = {"run",    HEAVY_SO,
                           "--bind", "127.0.0.1:0",
                           "--set",  "compute.workers=1",
@@ -217,6 +228,43 @@ static void where_memory_has_no_room_for_two_the_worn_one_goes_first(void **stat
     CHECK_EQ(lines_count(&s->log, "compute worker died"), 0);
 }
 
+/* ---- all of it at once ---- */
+
+static void scale(struct server *s, const char *workers)
+{
+    char request[96];
+    (void)snprintf(request, sizeof request,
+                   "{\"request\":\"scale\",\"pool\":\"default\",\"workers\":\"%s\"}", workers);
+    char *answer = control_ask(s, request);
+    CHECK_HAS(answer, "\"outcome\":\"done\"");
+    free(answer);
+}
+
+/* More workers and fewer, worn ones, reloads: no task is lost or refused. */
+static void a_pool_that_changes_all_the_time_loses_nothing(void **state)
+{
+    (void)state;
+    static const char *const wishes[] = {"4", "1", "+2", "-1", "5", "1"};
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, "--set", "compute.workers=2", "--set",
+                         "compute.max_tasks=15", "--set", "routes.GET /sleep.lane=compute", NULL);
+    struct load *l = load_start(server_address(s, 0), 8, "/sleep?ms=2", "slept 2\n");
+    load_wait_answers(l, 50);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
+            scale(s, wishes[i]);
+            load_wait_answers(l, 60);
+        }
+        server_signal(s, SIGHUP);
+        (void)server_wait_log(s, "reloaded");
+        load_wait_answers(l, 60);
+    }
+    struct load_result result = load_finish(l);
+    load_check(&result, 0);
+    CHECK_EQ(lines_count(&s->log, "compute worker died"), 0);
+    CHECK_EQ(lines_count(&s->log, "compute worker killed"), 0);
+}
+
 /* ---- pools that grow ---- */
 
 static struct server *start_growing(const char *fault)
@@ -234,6 +282,7 @@ static struct server *start_growing(const char *fault)
 static void where_memory_has_no_room_a_pool_does_not_grow(void **state)
 {
     (void)state;
+    skip_without_faults();
     struct server *s = start_growing("REMUDA_FAULT=growth.room:ENOMEM");
     struct client *first = ask(s, "/sleep?ms=2000");
     struct client *second = ask(s, "/sleep?ms=1");
@@ -267,5 +316,6 @@ SERVER_MAIN(SERVER_TEST(init_that_fails_ends_the_first_start),
             SERVER_TEST(queue_shut_by_one_who_goes_on_loses_nothing),
             SERVER_TEST(one_that_is_replaced_finishes_its_task),
             SERVER_TEST(where_memory_has_no_room_for_two_the_worn_one_goes_first),
+            SERVER_TEST(a_pool_that_changes_all_the_time_loses_nothing),
             SERVER_TEST(where_memory_has_no_room_a_pool_does_not_grow),
             SERVER_TEST(a_reload_does_not_make_a_busy_pool_small_again))

@@ -15,12 +15,14 @@
 
 #define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
 #define CLIENTS 8
+#define DOOMED_MS 20 /* that /loop-at-once has */
 
 static struct reply r;
 
 static struct {
     unsigned long tasks, answered, lost, overdue, kills;
-    unsigned long doomed; /* that were never to end by themselves */
+    unsigned long refused; /* since they would have waited past their time */
+    unsigned long limited; /* that had a deadline of their own */
 } counts;
 
 static uint64_t dice(void)
@@ -46,33 +48,47 @@ static void kill_someone(const struct server *s)
     }
 }
 
-static void send_one(struct client *c, bool *out_is_doomed)
+struct asked {
+    bool is_doomed;    /* it never ends by itself */
+    unsigned limit_ms; /* it has so long; 0: much longer */
+};
+
+/* One of fifty never ends, one of four says for how long its client waits. */
+static struct asked send_one(struct client *c)
 {
-    char request[100];
-    *out_is_doomed = dice() % 50 == 0;
-    if (*out_is_doomed)
-        (void)snprintf(request, sizeof request, "GET /loop-at-once HTTP/1.1\r\nHost: a\r\n\r\n");
-    else
-        (void)snprintf(request, sizeof request, "GET /work?n=%u HTTP/1.1\r\nHost: a\r\n\r\n",
-                       (unsigned)(dice() % 1000));
+    char request[128], limit[48] = "";
+    struct asked asked = {.is_doomed = dice() % 50 == 0};
+    if (asked.is_doomed)
+        asked.limit_ms = DOOMED_MS;
+    else if (dice() % 4 == 0)
+        asked.limit_ms = 1 + (unsigned)(dice() % DOOMED_MS);
+    if (!asked.is_doomed && asked.limit_ms > 0)
+        (void)snprintf(limit, sizeof limit, "X-Deadline-Ms: %u\r\n", asked.limit_ms);
+    (void)snprintf(request, sizeof request, "GET %s?n=%u HTTP/1.1\r\nHost: a\r\n%s\r\n",
+                   asked.is_doomed ? "/loop-at-once" : "/work", (unsigned)(dice() % 1000), limit);
     client_send_text(c, request);
     counts.tasks++;
-    counts.doomed += *out_is_doomed;
+    counts.limited += asked.limit_ms > 0;
+    return asked;
 }
 
-static void take_one(struct client *c, bool is_doomed)
+/* Only what has a deadline of its own may miss it. */
+static void take_one(struct client *c, const struct asked *asked)
 {
     client_read(c, &r, false);
-    if (r.status == 200)
+    if (r.status == 200) {
         CHECK_HAS(r.body.data, "worked");
-    else if (r.status == 500)
+        CHECK_SAYING(!asked->is_doomed, "a task that never ends has ended");
+        counts.answered++;
+    } else if (r.status == 500) {
         counts.lost++;
-    else
+    } else if (r.status == 503 && reply_field(&r, "Retry-After")) {
+        counts.refused++;
+    } else {
         CHECK_EQ(r.status, 504);
-    CHECK_SAYING(r.status != 504 || is_doomed, "the deadline of another has hit a task");
-    CHECK_SAYING(r.status != 200 || !is_doomed, "a task that never ends has ended");
-    counts.answered += r.status == 200;
-    counts.overdue += r.status == 504;
+        CHECK_SAYING(asked->limit_ms > 0, "the deadline of another has hit a task");
+        counts.overdue++;
+    }
 }
 
 static void no_task_vanishes_and_no_kill_goes_astray(void **state)
@@ -81,29 +97,32 @@ static void no_task_vanishes_and_no_kill_goes_astray(void **state)
     const char *wanted = getenv("REMUDA_TEST_TASKS");
     unsigned long n = wanted ? strtoul(wanted, NULL, 10) : patience_times(2000, 100000);
     struct client *clients[CLIENTS];
-    bool is_doomed[CLIENTS];
+    struct asked asked[CLIENTS];
     server_let_crash();
     struct server *s =
         server_start_app(HEAVY_SO, "--workers", "2", "--set", "compute.workers=3", "--set",
-                         "compute.breaker.failures=0", "--set", "pools.other.workers=1", NULL);
+                         "compute.breaker.failures=0", "--set", "deadline_header=X-Deadline-Ms",
+                         "--set", "pools.other.workers=1", NULL);
     s->is_violent = true;
     for (int i = 0; i < CLIENTS; i++)
         clients[i] = client_to(s);
     while (counts.tasks < n) {
         for (int i = 0; i < CLIENTS; i++)
-            send_one(clients[i], &is_doomed[i]);
+            asked[i] = send_one(clients[i]);
         if (dice() % 2 == 0) {
             /* Somewhere in the middle of them, each time elsewhere. */
             (void)nanosleep(&(struct timespec){.tv_nsec = (long)(dice() % 1000000)}, NULL);
             kill_someone(s);
         }
         for (int i = 0; i < CLIENTS; i++)
-            take_one(clients[i], is_doomed[i]);
+            take_one(clients[i], &asked[i]);
+        (void)lines_take(&s->log); /* it is long */
     }
-    (void)printf("> tasks %lu, answered %lu, overdue %lu of %lu, lost %lu to %lu kills\n",
-                 counts.tasks, counts.answered, counts.overdue, counts.doomed, counts.lost,
-                 counts.kills);
-    CHECK_EQ(counts.answered + counts.overdue + counts.lost, counts.tasks);
+    (void)printf("> tasks %lu, answered %lu, overdue %lu of %lu with a deadline, refused %lu, lost "
+                 "%lu to %lu kills\n",
+                 counts.tasks, counts.answered, counts.overdue, counts.limited, counts.refused,
+                 counts.lost, counts.kills);
+    CHECK_EQ(counts.answered + counts.overdue + counts.refused + counts.lost, counts.tasks);
     CHECK(counts.lost <= counts.kills); /* each takes one at most */
     CHECK(counts.lost > 0 && counts.overdue > 0);
 }

@@ -155,52 +155,56 @@ bool graves_hear(struct herd *herd, const struct seat *web, const struct msg *ms
 
 /* ---- how many there may be ---- */
 
-/* Who has not let go of one of this pool's, for the log; NULL: it is being emptied. */
-static const struct seat *find_holder(const struct herd *herd, const struct seat *dead)
+static bool is_one_of(const struct seat *seat, const struct generation *g, int pool)
 {
-    for (uint32_t w = 0; w < herd->slots.n_used; w++)
-        if (has(&herd->graves, herd->graves.awaits, dead->number, w))
-            return &herd->slots.seats[w];
-    return NULL;
+    return seat->phase == SEAT_BURIED && seat->role == ROLE_COMPUTE &&
+           seat->generation == g->number && seat->pool == pool;
 }
 
-static void tell_full(struct graves *graves, const struct herd *herd, const struct seat *dead,
-                      uint32_t n)
+/* Who has not let go of most of them, for the log. Returns its pid; 0: they are being emptied */
+static pid_t find_holder(const struct herd *herd, const struct generation *g, int pool)
 {
-    const struct seat *holder = find_holder(herd, dead);
-    const struct generation *g = herd_generation(herd, dead);
-    if (graves->told_full >> dead->pool & 1U)
+    pid_t pid = 0;
+    uint32_t most = 0;
+    for (uint32_t w = 0; w < herd->slots.n_used; w++) {
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < herd->slots.n_used; i++)
+            n += is_one_of(&herd->slots.seats[i], g, pool) &&
+                 has(&herd->graves, herd->graves.awaits, i, w);
+        if (n > most)
+            pid = herd->slots.seats[w].pid;
+        most = n > most ? n : most;
+    }
+    return pid;
+}
+
+static void tell_full(struct herd *herd, const struct generation *g, int pool, uint32_t n)
+{
+    if (herd->graves.told_full >> pool & 1U)
         return;
-    graves->told_full |= UINT32_C(1) << dead->pool;
+    herd->graves.told_full |= UINT32_C(1) << pool;
     log_warn("compute worker not hired",
              "pool=%s why=\"web workers still hold answers of %" PRIu32
              " dead ones\" one_of_them=%d does=\"wait until they have let go\"",
-             pools_name(&g->pools, dead->pool), n, holder ? (int)holder->pid : 0);
+             pools_name(&g->pools, pool), n, (int)find_holder(herd, g, pool));
 }
 
 bool graves_are_full(struct herd *herd, const struct generation *g, int pool)
 {
     struct graves *graves = &herd->graves;
-    const struct seat *dead = NULL;
+    uint32_t n_workers = g->pools.items[pool].n_workers;
     uint32_t n = 0;
     uint32_t n_all = 0;
     for (uint32_t i = 0; graves->n_open > 0 && i < herd->slots.n_used; i++) {
         const struct seat *seat = &herd->slots.seats[i];
-        if (seat->phase != SEAT_BURIED || seat->role != ROLE_COMPUTE)
-            continue;
-        n_all++;
-        if (seat->generation != g->number || seat->pool != pool)
-            continue;
-        n++;
-        dead = seat;
+        n_all += seat->phase == SEAT_BURIED && seat->role == ROLE_COMPUTE;
+        n += is_one_of(seat, g, pool);
     }
-    uint32_t n_workers = g->pools.items[pool].n_workers;
     if (n <= n_workers)
         graves->told_full &= ~(UINT32_C(1) << pool);
     if (n < 2 * n_workers + SPARE_GRAVES && n_all < POOLS_WORKERS_MAX)
         return false;
-    if (dead)
-        tell_full(graves, herd, dead, n);
+    tell_full(herd, g, pool, n);
     return true;
 }
 

@@ -186,6 +186,31 @@ static void or_are_finished_where_the_pool_says_so(void **state)
     kill_the_asker(start("compute.on_disconnect=finish"), NULL);
 }
 
+/* Each may have left an answer that a web worker still sends; who is stopped lets go of none. */
+static void dead_that_nobody_lets_go_of_have_a_bound(void **state)
+{
+    (void)state;
+    char path[32];
+    server_let_crash();
+    struct server *s = server_start_app(REMUDA_DEMO_SO, "--set", "compute.workers=1", "--set",
+                                        "compute.breaker.failures=0", NULL);
+    s->is_violent = true;
+    char *answer = control_ask(s, "{\"request\":\"status\"}");
+    pid_t holder = (pid_t)control_number(answer, "workers.1.pid");
+    free(answer);
+    CHECK(holder > 0);
+    CHECK_EQ(kill(holder, SIGSTOP), 0);
+    for (int i = 0; i < 8 + 2; i++) {
+        (void)snprintf(path, sizeof path, "/crash?n=%d", i);
+        free(client_get(s, path, 500));
+    }
+    CHECK_EQ(lines_number(server_wait_log(s, "compute worker not hired"), "one_of_them"), holder);
+    struct client *c = send_burn(s, 1);
+    free(client_get(s, "/", 200));
+    CHECK_EQ(kill(holder, SIGCONT), 0);
+    expect(c, 200);
+}
+
 static void one_that_is_stopped_while_idle_is_found(void **state)
 {
     (void)state;
@@ -303,6 +328,7 @@ SERVER_MAIN(SERVER_TEST(tasks_that_wait_are_finished_by_their_own_generation),
             SERVER_TEST(tasks_of_a_web_worker_that_is_killed_end_with_it),
             SERVER_TEST(or_wait_for_a_worker_and_nobody_waits_for_them),
             SERVER_TEST(or_are_finished_where_the_pool_says_so),
+            SERVER_TEST(dead_that_nobody_lets_go_of_have_a_bound),
             SERVER_TEST(one_that_is_stopped_while_idle_is_found),
             SERVER_TEST(stream_of_a_generation_that_leaves_is_whole),
             SERVER_TEST(stream_whose_worker_dies_never_looks_whole),

@@ -31,6 +31,8 @@ static void take_segment(struct commands *c, const struct msg *msg, const int *f
 {
     struct err err = {0};
     uint32_t n_slices = msg->about > 0 ? (uint32_t)msg->about : 0;
+    if (c->web->compute)
+        return; /* it was sent again, and this one serves */
     if (web_compute_open(c->web, c->heritage, fds[0], n_slices, (uint64_t)msg->value, &err) < 0)
         boot_fail(c->heritage, err.text);
     else if (n_fds > 1 && web_compute_add_breakers(c->web, fds[1], &err) < 0)

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "workers/web_compute.h"
 
 /* First the watch ends: a process that the app has forked may have a copy of the descriptor. */
 static void close_pair(const struct desk *d, int *read_fd, int *write_fd)
@@ -91,6 +92,7 @@ void desk_inbox_fail(struct desk *d, bool is_left)
             continue;
         task_cancel(desk_record(slot)); /* its payload may be read all the same, */
         desk_tell_overdue(slot, TASK_LOSS_KILLED);
-        desk_give_up(slot, 500, NULL); /* which spoils what nobody gets */
+        if (!web_compute_go_again(slot, TASK_LOSS_KILLED))
+            desk_give_up(slot, 500, NULL); /* which spoils what nobody gets */
     }
 }

@@ -438,9 +438,10 @@ static bool may_go_again(const struct desk_slot *slot, enum task_loss loss)
            ex->req.match.route->decl->idempotent && slot->deadline_us > slot->desk->web->env.now_us;
 }
 
-/* Once more, within the same deadline. */
-static void go_again(struct desk_slot *slot)
+bool web_compute_go_again(struct desk_slot *slot, enum task_loss loss)
 {
+    if (!may_go_again(slot, loss))
+        return false;
     struct desk *d = slot->desk;
     struct exchange *ex = slot->ex;
     log_info("task goes to another worker", "task=%016" PRIx64 " route=\"%s\" trace=%s", slot->id,
@@ -452,6 +453,7 @@ static void go_again(struct desk_slot *slot)
     desk_end_task(slot);
     desk_free_slot(slot);
     hand_over(d, ex);
+    return true;
 }
 
 /* What it had used by then, as the master found out. */
@@ -478,10 +480,8 @@ void web_compute_on_lost(struct web *web, const struct msg *msg)
     }
     note_lost(slot, msg);
     report_deadly(slot, (enum task_loss)msg->about);
-    if (may_go_again(slot, (enum task_loss)msg->about)) {
-        go_again(slot);
+    if (web_compute_go_again(slot, (enum task_loss)msg->about))
         return;
-    }
     int status = judge_loss(slot->desk, slot->pool, slot->ex, (enum task_loss)msg->about, &why);
     desk_give_up(slot, status, why);
 }

@@ -14,6 +14,7 @@
 #include "workers/web.h"
 
 struct err;
+struct desk_slot;
 
 /* ---- what the master hands over; before, and without it, there is no compute lane here ---- */
 
@@ -55,6 +56,11 @@ void web_compute_on_due(struct web *web);
 /* MSG_TASK_LOST, MSG_GONE. */
 void web_compute_on_lost(struct web *web, const struct msg *msg);
 void web_compute_on_gone(struct web *web, const struct heritage *heritage, const struct msg *msg);
+
+/* A task that is out is lost: it goes to another worker, within the same deadline, where its route
+ * is idempotent, nothing of an answer was sent, and it is the first time. Returns whether it does;
+ * then the slot is free */
+bool web_compute_go_again(struct desk_slot *slot, enum task_loss loss);
 
 /* Now and then (half a second). */
 void web_compute_on_tick(struct web *web);

@@ -1722,6 +1722,23 @@ static void inbox_that_is_shut_is_replaced(void **state)
     CHECK_HAS(got(2), "again\n");
 }
 
+static void idempotent_request_outlives_its_inbox(void **state)
+{
+    struct msg msg;
+    (void)state;
+    ask(0, GET("/again"));
+    must_take();
+    uint64_t first = room.task.id;
+    CHECK_EQ(shutdown(room.fds[0], SHUT_RDWR), 0);
+    hear();
+    CHECK(hear_master(MSG_OVERDUE, &msg) && (uint64_t)msg.value == first);
+    must_take();
+    CHECK(room.task.id != first && task_is_wanted(record(), room.task.id));
+    reply_text("after all\n");
+    hear();
+    CHECK_HAS(got(0), "after all\n");
+}
+
 /* What takes the place of those that are lost goes out with the new one. */
 static void calls_that_follow_go_out_with_another_inbox(void **state)
 {
@@ -1925,6 +1942,7 @@ int main(void)
         TEST(stream_that_begins_twice_is_cut),
         TEST(garbage_in_the_inbox_costs_its_writer_its_life),
         TEST(inbox_that_is_shut_is_replaced),
+        TEST(idempotent_request_outlives_its_inbox),
         TEST(calls_that_follow_go_out_with_another_inbox),
         TEST(inbox_that_could_not_be_replaced_is_later),
         TEST(garbage_by_who_has_nothing_to_say_ends_with_another_inbox),

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "http/exchange.h"
 #include "workers/crash.h"
 
 static struct {
@@ -83,8 +84,10 @@ void overtime_begin(struct rmd_request *req, int fd)
     if (!overtime.web)
         return;
     uint64_t limit_us = limit_of(req);
-    if (limit_us > 0)
-        req->deadline_us = clock_now_us() + limit_us;
+    uint64_t until_us = limit_us > 0 ? clock_now_us() + limit_us : 0;
+    uint64_t client_us = exchange_of(req)->deadline_us; /* its own deadline */
+    req->deadline_us =
+        client_us > 0 && (until_us == 0 || client_us < until_us) ? client_us : until_us;
     prepare_farewell(req, fd);
     set_timer(limit_us);
 }

@@ -46,13 +46,21 @@ static void task_ends_at_its_clients_deadline(void **state)
 static void task_of_a_handler_sees_it(void **state)
 {
     (void)state;
-    struct server *s = start(HEAVY_SO, "event", "strict=no");
-    ask(s, "POST /offload/time", "X-Time-Left: 9000\r\n");
-    CHECK_EQ(r.status, 200);
-    long left_ms = strtol(r.body.data, NULL, 10);
-    CHECK_SAYING(left_ms > 0 && left_ms <= 9000, "%ld", left_ms);
-    ask(s, "POST /offload/time", "");
-    CHECK_SAYING(strtol(r.body.data, NULL, 10) > 9000, "%s", r.body.data);
+    static const char *const rows[][2] = {{"event", "POST /offload/time"},
+                                          {"event", "POST /wait-io/time"},
+                                          {"sync", "POST /offload/time"},
+                                          {"sync", "POST /wait/time"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct server *s = start(HEAVY_SO, rows[i][0], "strict=no");
+        check_context("%s %s", rows[i][0], rows[i][1]);
+        ask(s, rows[i][1], "X-Time-Left: 9000\r\n");
+        CHECK_EQ(r.status, 200);
+        long left_ms = strtol(r.body.data, NULL, 10);
+        CHECK_SAYING(left_ms > 0 && left_ms <= 9000, "%ld", left_ms);
+        ask(s, rows[i][1], "");
+        CHECK_SAYING(strtol(r.body.data, NULL, 10) > 9000, "%s", r.body.data);
+    }
+    check_context("%s", "");
 }
 
 static void handler_of_the_io_lane_is_not_waited_for(void **state)

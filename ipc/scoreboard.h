@@ -111,12 +111,12 @@ struct seat_head {
     _Atomic uint64_t responses[6]; /* by class: [0] cut off without an answer, [1] … [5] */
     _Atomic uint64_t bytes_in;
     _Atomic uint64_t bytes_out;
-    _Atomic uint64_t log_dropped;      /* access-log bytes that did not fit */
-    _Atomic uint64_t slow;             /* handlers that held the loop for slow_callback */
-    _Atomic uint64_t refused;          /* requests answered 503 since the io queue was full */
-    _Atomic uint64_t overdue;          /* threads left behind by request_timeout */
-    _Atomic uint64_t tasks;            /* of compute workers: run */
-    struct account account;            /* likewise: what they used */
+    _Atomic uint64_t log_dropped; /* access-log bytes that did not fit */
+    _Atomic uint64_t slow;        /* handlers that held the loop for slow_callback */
+    _Atomic uint64_t refused;     /* requests answered 503 since the io queue was full */
+    _Atomic uint64_t overdue;     /* handlers and tasks that were not waited for to their end */
+    _Atomic uint64_t tasks;       /* of compute workers: run */
+    struct account account;       /* likewise: what they used */
     _Atomic uint32_t n_account_routes; /* likewise: no route from here on has any */
     _Atomic uint64_t copied;           /* octets of tasks' payloads copied in user space */
     /* Answers by the time from their request's first byte to the end of the loop's turn. */

@@ -115,6 +115,9 @@ static void tell_server(const struct status_about *about, struct json_out *out)
     json_out_u64(out, "bytes_in", sums->bytes_in);
     json_out_u64(out, "bytes_out", sums->bytes_out);
     json_out_u64(out, "log_dropped_bytes", sums->log_dropped);
+    json_out_u64(out, "refused", sums->refused);
+    json_out_u64(out, "overdue", sums->overdue);
+    json_out_u64(out, "slow", sums->slow);
     json_out_u64(out, "tasks", sums->tasks);
     json_out_u64(out, "copied_bytes", sums->copied);
 }

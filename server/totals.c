@@ -102,6 +102,9 @@ void totals_add(struct totals *totals, const struct scoreboard_part *part, uint3
     totals->bytes_in += read_u64(&head->bytes_in);
     totals->bytes_out += read_u64(&head->bytes_out);
     totals->log_dropped += read_u64(&head->log_dropped);
+    totals->refused += read_u64(&head->refused);
+    totals->overdue += read_u64(&head->overdue);
+    totals->slow += read_u64(&head->slow);
     totals->copied += read_u64(&head->copied);
     for (uint32_t i = 0; i < n_routes && part->routes[i].name[0]; i++) {
         char name[NAME_BYTES];
@@ -149,6 +152,9 @@ void totals_add_totals(struct totals *totals, const struct totals *others)
     totals->bytes_in += others->bytes_in;
     totals->bytes_out += others->bytes_out;
     totals->log_dropped += others->log_dropped;
+    totals->refused += others->refused;
+    totals->overdue += others->overdue;
+    totals->slow += others->slow;
     totals->tasks += others->tasks;
     totals->copied += others->copied;
     for (uint32_t i = 0; i < others->n_routes; i++) {

@@ -33,6 +33,9 @@ struct totals {
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t log_dropped;
+    uint64_t refused; /* as in struct seat_head, these three */
+    uint64_t overdue;
+    uint64_t slow;
     uint64_t tasks;  /* run by compute workers */
     uint64_t copied; /* octets of their payloads, in user space */
 };

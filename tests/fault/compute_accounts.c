@@ -148,6 +148,8 @@ static void sums_hold_those_that_were_killed(void **state)
     CHECK_EQ(control_number(answer, "pools.0.tasks.killed"), 0);
     CHECK(control_number(answer, "pools.0.tasks.wall_us") >= 3000);
     CHECK(control_number(answer, "pools.0.tasks.peak_bytes") > 100000);
+    CHECK_EQ(control_number(answer, "overdue"), 1);
+    CHECK_EQ(control_number(answer, "refused"), 0);
     CHECK_EQ(of_route(answer, "GET /work", "answered"), 2);
     CHECK_EQ(of_route(answer, "GET /crash", "crash"), 2);
     CHECK_EQ(of_route(answer, "GET /loop-briefly", "timeout"), 1);

@@ -47,6 +47,9 @@ static void counters_add_up_over_deaths(void **state)
     corpse.head.bytes_in = 5;
     corpse.head.bytes_out = 6;
     corpse.head.log_dropped = 7;
+    corpse.head.refused = 8;
+    corpse.head.overdue = 9;
+    corpse.head.slow = 10;
     totals_add(&totals, &corpse.part, N_ROUTES);
     totals_add(&totals, &corpse.part, N_ROUTES);
     assert_int_equal(totals.accepted, 2);
@@ -56,6 +59,9 @@ static void counters_add_up_over_deaths(void **state)
     assert_int_equal(totals.bytes_in, 10);
     assert_int_equal(totals.bytes_out, 12);
     assert_int_equal(totals.log_dropped, 14);
+    assert_int_equal(totals.refused, 16);
+    assert_int_equal(totals.overdue, 18);
+    assert_int_equal(totals.slow, 20);
     totals_fini(&totals);
 }
 

@@ -51,6 +51,14 @@ int fd_write_all(int fd, const void *data, size_t len)
     return 0;
 }
 
+int fd_reopen_to_read(int fd)
+{
+    char path[32];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int read_fd = open(path, O_RDONLY | O_CLOEXEC);
+    return read_fd >= 0 ? read_fd : -errno;
+}
+
 static int read_open_file(int fd, size_t max_bytes, char **out_text, size_t *out_len)
 {
     size_t cap = 4096;

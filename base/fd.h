@@ -20,6 +20,11 @@ int fd_set_nonblock(int fd, bool is_on) __attribute__((warn_unused_result));
  * Returns 0; -errno */
 int fd_write_all(int fd, const void *data, size_t len) __attribute__((warn_unused_result));
 
+/* Opens the same file once more, for reading alone: whoever gets that descriptor, or a mapping by
+ * it, can't change what is in it. Takes /proc.
+ * Returns  the descriptor; -errno */
+int fd_reopen_to_read(int fd) __attribute__((warn_unused_result));
+
 /* Reads a whole file of at most max_bytes into a NUL-terminated heap string, to be freed.
  * Returns 0; -errno; -EFBIG when it is larger */
 int fd_read_file(const char *path, size_t max_bytes, char **out_text, size_t *out_len)

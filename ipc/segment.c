@@ -124,9 +124,7 @@ static void *map(int fd, uint64_t bytes, int protection, off_t at)
  * of the mapping either, whoever calls it. Without /proc it is the one that can. */
 static void *map_all(int fd, uint64_t bytes)
 {
-    char path[32];
-    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int read_fd = open(path, O_RDONLY | O_CLOEXEC);
+    int read_fd = fd_reopen_to_read(fd);
     void *base = map(read_fd >= 0 ? read_fd : fd, bytes, PROT_READ, 0);
     fd_close(&read_fd);
     return base;

@@ -108,6 +108,8 @@ static int put_spooled(struct segment_slice *slice, const struct exchange *ex, s
     int rc = take(slice, image_request_bytes(req, 0), &put->run);
     if (rc == 0 && ex->body.fd < 0)
         rc = spool(req->body, &put->spool_fd);
+    else if (rc == 0) /* who comes after a worker that died of it gets what the client has sent */
+        put->spool_fd = fd_reopen_to_read(ex->body.fd);
     if (rc < 0) {
         segment_give(slice, &put->run);
         return rc;

@@ -11,7 +11,8 @@
 struct handover {
     struct segment_run run; /* image, and what follows it; may be empty */
     struct block *block;    /* held: in which the body was received; NULL: it was not */
-    int spool_fd;           /* a body that found no room; -1: none. Only until it was sent */
+    int spool_fd;           /* a body that found no room, or its file for reading; below 0: none.
+                             * Only until it was sent */
 };
 
 /* Puts the request of an exchange. The body stays the exchange's where it is in a spool file.

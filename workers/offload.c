@@ -11,7 +11,6 @@
 #include "workers/offload.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -444,21 +443,12 @@ int offload_fill(struct offload *call, rmd_request *req, const char *task, unsig
     return 0;
 }
 
-/* Once more, for reading: whoever gets it can't change what is mapped here. -1: it is not to be
- * had */
-static int reopen(int fd)
-{
-    char path[32];
-    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
-
 /* The file that holds the octets, or will. -1: there is none, and none can be made */
 static int file_of(const rmd_request *req, const void *payload, size_t len)
 {
     const struct exchange *ex = exchange_of(req);
     bool is_body = ex->body.fd >= 0 && payload == req->body.p && len == req->body.len;
-    int fd = is_body ? reopen(ex->body.fd) : -1;
+    int fd = is_body ? fd_reopen_to_read(ex->body.fd) : -1;
     if (fd >= 0)
         return fd;
     fd = memfd_create("remuda-payload", MFD_CLOEXEC);

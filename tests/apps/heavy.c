@@ -445,6 +445,17 @@ static void crash_often(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "fine\n");
 }
 
+/* The first worker writes into every file it has, and dies. The others give back what they got. */
+static void scribble_once(rmd_request *req, rmd_response *res)
+{
+    if (atomic_fetch_add(crashes, 1) == 0) {
+        (void)scribble(NULL, (rmd_slice){0});
+        (void)raise(SIGSEGV);
+    }
+    rmd_slice body = rmd_body(req);
+    rmd_send(res, 200, "text/plain", body.data, body.len);
+}
+
 /* Fills what it may write of the shared table, but for the first page, and crashes. It should be
  * one place. */
 static void write_seat(rmd_request *req, rmd_response *res)
@@ -475,6 +486,7 @@ static void write_seat(rmd_request *req, rmd_response *res)
 static const rmd_route routes[] = {
     {"GET", "/crash-often", crash_often, .lane = RMD_COMPUTE},
     {"GET", "/crash-often-idempotent", crash_often, .lane = RMD_COMPUTE, .idempotent = true},
+    {"PUT", "/scribble-once", scribble_once, .lane = RMD_COMPUTE, .idempotent = true},
     {"GET", "/moody", moody, .lane = RMD_COMPUTE},
     {"GET", "/moody-with-fallback", moody, .lane = RMD_COMPUTE, .fallback = instead},
     {"POST", "/offload/:task", offload, .body_limit = 64 << 20},

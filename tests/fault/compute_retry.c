@@ -8,6 +8,8 @@
 
 #define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
 
+enum { SPOOLED_BYTES = 20 * 1000 };
+
 static struct reply r;
 
 static struct server *start(void)
@@ -36,6 +38,36 @@ static void idempotent_request_survives_its_worker(void **state)
     CHECK_EQ(ask(s, "/crash-often-idempotent?n=1"), 200);
     CHECK_TEXT(r.body.data, "fine\n");
     (void)server_wait_log(s, "compute worker died");
+    (void)server_wait_log(s, "task goes to another worker");
+}
+
+/* In a spool file, since it is chunked and not small. */
+static void second_worker_gets_the_body_as_it_was_sent(void **state)
+{
+    (void)state;
+    server_let_crash();
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
+                         "pools.other.workers=1", "--set", "body_buffer_size=8KiB", NULL);
+    s->is_violent = true;
+    struct client *c = client_to(s);
+    client_send_text(c, "PUT /scribble-once HTTP/1.1\r\nHost: a\r\n"
+                        "Transfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < SPOOLED_BYTES / 10; i++) {
+        char chunk[32];
+        (void)snprintf(chunk, sizeof chunk, "a\r\n%010d\r\n", i);
+        client_send_text(c, chunk);
+    }
+    client_send_text(c, "0\r\n\r\n");
+    client_read(c, &r, false);
+    CHECK_EQ(r.status, 200);
+    CHECK_EQ(r.body.len, SPOOLED_BYTES);
+    for (int i = 0; i < SPOOLED_BYTES / 10; i++) {
+        char expected[16];
+        (void)snprintf(expected, sizeof expected, "%010d", i);
+        CHECK_BYTES(r.body.data + (ptrdiff_t)i * 10, 10, expected, 10);
+    }
+    client_close(c);
     (void)server_wait_log(s, "task goes to another worker");
 }
 
@@ -73,5 +105,6 @@ static void request_that_killed_two_is_refused(void **state)
 }
 
 SERVER_MAIN(SERVER_TEST(idempotent_request_survives_its_worker),
+            SERVER_TEST(second_worker_gets_the_body_as_it_was_sent),
             SERVER_TEST(it_does_not_take_three_with_it), SERVER_TEST(others_are_not_tried_again),
             SERVER_TEST(request_that_killed_two_is_refused))

@@ -40,7 +40,7 @@ enum msg_type {
                      it may have; fd = where to write. compute: fd = where to read */
     MSG_GONE, /* web: seat, epoch: a compute worker that died. Say LET_GO when you hold none of
                      its answers. about = 1: it had a task of slot = pool in hand, nobody knows
-                     which; value = seats to look for it in, from the first */
+                     which */
     MSG_TASK_LOST, /* web: value = task id, about = enum task_loss, pid, text, used: who had it is
                      dead; sent when all that it had replied can be read in the inbox */
     MSG_FORK,      /* loader: role, seat, epoch, slot, value = pool; fd = the child's end of its

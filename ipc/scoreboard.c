@@ -217,6 +217,20 @@ enum board_stage scoreboard_stage(const struct scoreboard *board)
     return (enum board_stage)atomic_load_explicit(&head->stage, memory_order_relaxed);
 }
 
+int scoreboard_tell_used(int fd, uint32_t n_seats)
+{
+    ssize_t n = pwrite(fd, &n_seats, sizeof n_seats, offsetof(struct scoreboard_head, n_used));
+    return n == (ssize_t)sizeof n_seats ? 0 : n < 0 ? -errno : -EIO;
+}
+
+/* acquire: who sees what somebody in a seat has done, sees the seat */
+uint32_t scoreboard_used(const struct scoreboard *board)
+{
+    const struct scoreboard_head *head = (const void *)board->base;
+    uint32_t n = atomic_load_explicit(&head->n_used, memory_order_acquire);
+    return n < board->n_seats ? n : board->n_seats;
+}
+
 int scoreboard_tell_poison(int fd, uint32_t index, const struct scoreboard_poison *poison)
 {
     ssize_t n = pwrite(fd, poison, sizeof *poison,

@@ -19,7 +19,7 @@ struct err;
 struct remains;   /* ipc/remains.h */
 struct task_seat; /* ipc/task.h */
 
-#define SCOREBOARD_LAYOUT 10U
+#define SCOREBOARD_LAYOUT 11U
 #define SCOREBOARD_TARGET_MAX 200
 #define SCOREBOARD_TRACE_MAX 128
 #define SCOREBOARD_BATCH_BYTES (64U * 1024U)
@@ -41,8 +41,9 @@ struct scoreboard_head {
     uint32_t n_routes;   /* statistics blocks in each part */
     uint64_t started_us;
     int32_t master_pid;
-    _Atomic uint32_t stage; /* enum board_stage */
-    uint64_t key[2];        /* random, for hashes that clients shall not find collisions of */
+    _Atomic uint32_t stage;  /* enum board_stage */
+    _Atomic uint32_t n_used; /* all seats that are taken are below */
+    uint64_t key[2];         /* random, for hashes that clients shall not find collisions of */
     struct scoreboard_poison poisons[SCOREBOARD_POISONS];
 };
 
@@ -185,6 +186,14 @@ struct scoreboard_part scoreboard_peek(const struct scoreboard *board, uint32_t 
 int scoreboard_tell_stage(int fd, enum board_stage stage) __attribute__((warn_unused_result));
 
 enum board_stage scoreboard_stage(const struct scoreboard *board);
+
+/* Master: all seats that are taken are below this; told before anybody is born into one. fd: the
+ * table. Returns 0; -errno */
+int scoreboard_tell_used(int fd, uint32_t n_seats) __attribute__((warn_unused_result));
+
+/* Where who looks for somebody in all seats may end: those behind have no memory yet, and would get
+ * it by being looked at. Returns 0 … n_seats */
+uint32_t scoreboard_used(const struct scoreboard *board);
 
 /* Master: changes one of the poisons. index below SCOREBOARD_POISONS. Returns 0; -errno */
 int scoreboard_tell_poison(int fd, uint32_t index, const struct scoreboard_poison *poison)

@@ -121,10 +121,11 @@ static int prepare_seat(struct generation *g, struct post *post,
     if (!seat)
         return err_set(err, ENOSPC, "all %u seats are taken", means->slots->n_seats);
     int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
-        int code = errno;
+    int rc = scoreboard_tell_used(means->board_fd, means->slots->n_used);
+    if (rc < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
+        int code = rc < 0 ? -rc : errno;
         slots_release(means->slots, seat);
-        return err_set(err, code, "socketpair: %s", strerror(code));
+        return err_set(err, code, "%s: %s", rc < 0 ? "shared table" : "socketpair", strerror(code));
     }
     seat->channel_fd = ends[0];
     seat->generation = g->number;

@@ -238,7 +238,6 @@ static bool tell_gone(const struct herd *herd, const struct seat *web, const str
     if (herd->graves.items[dead->number].is_garbled) {
         msg.about = 1;
         msg.slot = dead->pool;
-        msg.value = herd->slots.n_used;
     }
     return web->channel_fd < 0 || is_settled(msg_send(web->channel_fd, &msg, NULL, 0));
 }

@@ -323,6 +323,8 @@ void herd_release(struct herd *herd, struct seat *seat)
     if (rc < 0) /* its next occupant starts with counts that are not its own */
         log_warn("seat not cleared", "seat=%" PRIu32 " why=\"%s\"", seat->number, strerror(-rc));
     slots_release(&herd->slots, seat);
+    rc = scoreboard_tell_used(herd->board_fd, herd->slots.n_used);
+    (void)rc; /* then some that are free are looked at, too */
     herd->is_changed = true;
 }
 

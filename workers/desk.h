@@ -89,7 +89,6 @@ struct desk {
     struct admission *times;    /* and how long it takes */
     struct desk_seat *seats;    /* n_seats of the segment */
     uint64_t turned_us;         /* the slice's last period began */
-    uint32_t seek_seats;        /* of the shared table: how many are looked through */
     bool is_seeking;            /* some of the slots are sought */
     uint64_t due_us;            /* for when due_fd is set; TASK_NEVER_US: it is not */
     int due_fd;                 /* a timer; -1: nothing has its time looked at but by the tick */

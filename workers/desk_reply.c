@@ -283,12 +283,13 @@ static bool is_from(const struct desk *d, uint32_t seat, pid_t pid)
     return pid > 0 && head->pid == pid && head->role == ROLE_COMPUTE;
 }
 
-/* Where a process sits, by what seats say of themselves. Returns n_seats when it sits nowhere */
+/* Where a process sits, by what seats say of themselves. Returns
+ * DESK_NO_SEAT when it sits nowhere */
 static uint32_t find_seat(const struct desk *d, pid_t pid)
 {
-    const uint32_t n = d->heritage->board.n_seats;
-    uint32_t found = n;
-    for (uint32_t i = 0; pid > 0 && found == n && i < n; i++) {
+    const uint32_t n = scoreboard_used(&d->heritage->board);
+    uint32_t found = DESK_NO_SEAT;
+    for (uint32_t i = 0; pid > 0 && found == DESK_NO_SEAT && i < n; i++) {
         uint32_t seat = (d->liar_seat + i) % n; /* mostly the one of before */
         const struct seat_head *head = scoreboard_peek(&d->heritage->board, seat).head;
         if (head->pid == pid && head->role == ROLE_COMPUTE)
@@ -305,7 +306,7 @@ static void judge_liar(struct desk *d, pid_t pid, const char *what)
     struct task task;
     struct desk_slot *slot = NULL;
     uint32_t seat = find_seat(d, pid);
-    if (seat < d->heritage->board.n_seats) {
+    if (seat != DESK_NO_SEAT) {
         d->liar_seat = seat;
         if (task_peek(scoreboard_peek(&d->heritage->board, seat).task, &task) != TASK_NONE)
             slot = desk_find(d, task.id);

@@ -8,6 +8,9 @@
  * in the queue it can't be told; in a queue that is never empty the task's deadline ends it. */
 #include "workers/desk_seek.h"
 
+#include <inttypes.h>
+
+#include "base/log.h"
 #include "ipc/scoreboard.h"
 #include "ipc/task.h"
 #include "workers/desk_reply.h"
@@ -15,21 +18,20 @@
 
 void desk_seek_begin(struct desk *d, const struct msg *gone)
 {
-    const struct scoreboard *board = &d->heritage->board;
-    uint64_t n_seats = gone->value > 0 ? (uint64_t)gone->value : 0;
-    d->seek_seats = n_seats < board->n_seats ? (uint32_t)n_seats : board->n_seats;
     for (uint32_t i = 0; i < d->n_slots; i++)
         d->slots[i].is_sought |= d->slots[i].is_out && d->slots[i].pool == gone->slot;
     d->is_seeking = true;
     desk_seek_turn(d);
 }
 
-/* One in the seat of a dead one is told by the master by itself. */
+/* One in the seat of a dead one is told by the master by itself. Who was hired since that death
+ * counts, too: it has the task that waited. */
 static bool is_in_a_seat(const struct desk *d, uint64_t id)
 {
     const struct scoreboard *board = &d->heritage->board;
     struct task task;
-    for (uint32_t i = 0; i < d->seek_seats; i++)
+    const uint32_t n = scoreboard_used(board);
+    for (uint32_t i = 0; i < n; i++)
         if (task_peek(scoreboard_peek(board, i).task, &task) != TASK_NONE && task.id == id)
             return true;
     return false;
@@ -41,6 +43,7 @@ static void seek(struct desk *d, struct desk_slot *slot)
     if (task_count_queued(&d->pools[slot->pool].queue) != 0)
         return;
     if (is_in_a_seat(d, id)) {
+        log_debug("task that was sought is in hand", "task=%016" PRIx64, id);
         slot->is_sought = false;
         return;
     }

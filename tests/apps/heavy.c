@@ -35,6 +35,16 @@ static void who(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "%s %d\n", rmd_role(), (int)getpid());
 }
 
+/* Until a file is there. */
+static void until(rmd_request *req, rmd_response *res)
+{
+    const char *file = rmd_query(req, "file");
+    rmd_log(RMD_LOG_NOTICE, "heavy waits");
+    while (file && access(file, F_OK) != 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    rmd_text(res, 200, "it came\n");
+}
+
 static void crash(rmd_request *req, rmd_response *res)
 {
     (void)req, (void)res;
@@ -501,6 +511,7 @@ static const rmd_route routes[] = {
     {"GET", "/hooks/other", hooks, .lane = RMD_COMPUTE, .pool = "other"},
     {"GET", "/", hello},
     {"GET", "/who", who, .lane = RMD_COMPUTE},
+    {"GET", "/until", until, .lane = RMD_COMPUTE},
     {"GET", "/crash", crash, .lane = RMD_COMPUTE},
     {"GET", "/loop", loop, .lane = RMD_COMPUTE},
     {"GET", "/loop-briefly", loop, .lane = RMD_COMPUTE, .timeout_ms = 300},

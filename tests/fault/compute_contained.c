@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tests/harness/client.h"
+#include "tests/harness/control.h"
 #include "tests/harness/load.h"
 #include "tests/harness/patience.h"
 #include "tests/harness/procs.h"
@@ -136,6 +137,44 @@ static void a_seat_that_was_written_over_hides_no_task(void **state)
     (void)who(s);
 }
 
+static struct client *wait_until(struct server *s, const char *name)
+{
+    char request[512];
+    struct client *c = client_to(s);
+    (void)snprintf(request, sizeof request, "GET /until?file=%s HTTP/1.1\r\nHost: a\r\n\r\n",
+                   server_path(s, name));
+    client_send_text(c, request);
+    return c;
+}
+
+/* It is run by who was hired after that death, perhaps into a seat that nobody had before. */
+static void task_that_waits_behind_it_is_not_taken_for_lost(void **state)
+{
+    (void)state;
+    struct server *s = start("compute.workers=1", "loglevel=debug");
+    struct client *first = wait_until(s, "first");
+    (void)server_wait_log(s, "heavy waits");
+    struct client *writer = client_to(s);
+    client_send_text(writer, "GET /write-seat HTTP/1.1\r\nHost: a\r\n\r\n");
+    control_wait_member(s, "pools.0.queued", "1");
+    struct client *last = wait_until(s, "last");
+    control_wait_member(s, "pools.0.queued", "2");
+    (void)server_write_file(s, "first", "");
+    client_read(first, &r, false);
+    CHECK_EQ(r.status, 200);
+    client_read(writer, &r, false);
+    CHECK_EQ(r.status, 500);
+    (void)server_wait_log(s, "heavy waits");
+    (void)server_wait_log(s, "task that was sought is in hand");
+    (void)server_write_file(s, "last", "");
+    client_read(last, &r, false);
+    CHECK_TEXT(r.body.data, "it came\n");
+    CHECK_EQ(lines_count(&s->log, "task lost: its worker had written over what it had in hand"), 1);
+    client_close(first);
+    client_close(writer);
+    client_close(last);
+}
+
 /* Also where the kernel's limit on processes holds nobody back: as root, with all that root may. */
 static void no_process_is_made(void **state)
 {
@@ -218,6 +257,7 @@ SERVER_MAIN(SERVER_TEST(each_end_is_told_to_its_own_client),
             SERVER_TEST(a_crash_is_logged_with_its_route),
             SERVER_TEST(garbage_in_every_socket_hurts_only_its_writer),
             SERVER_TEST(a_seat_that_was_written_over_hides_no_task),
+            SERVER_TEST(task_that_waits_behind_it_is_not_taken_for_lost),
             SERVER_TEST(no_process_is_made), SERVER_TEST(leaked_descriptors_cost_nobody_a_request),
             SERVER_TEST(cpu_time_is_limited), SERVER_TEST(hooks_are_called_where_they_belong),
             SERVER_TEST(children_of_a_handler_end_with_its_worker))

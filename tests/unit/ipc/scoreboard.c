@@ -269,6 +269,17 @@ static void stage_is_told_to_all_readers(void **state)
     CHECK_EQ(scoreboard_stage(&board), BOARD_LEAVING);
 }
 
+static void seats_in_use_are_told_to_all_readers(void **state)
+{
+    (void)state;
+    CHECK_EQ(scoreboard_used(&board), 0);
+    CHECK_EQ(scoreboard_tell_used(board_fd, 2), 0);
+    CHECK_EQ(scoreboard_used(&board), 2);
+    CHECK_EQ(scoreboard_tell_used(board_fd, 1000000), 0);
+    CHECK_EQ(scoreboard_used(&board), board.n_seats);
+    CHECK_EQ(scoreboard_tell_used(-1, 2), -EBADF);
+}
+
 static void states_and_phases_have_names(void **state)
 {
     (void)state;
@@ -296,6 +307,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_can_change_the_size_of_the_table, setup, teardown),
         cmocka_unit_test_setup_teardown(peers_are_written_out_whatever_lies_there, setup, teardown),
         cmocka_unit_test_setup_teardown(stage_is_told_to_all_readers, setup, teardown),
+        cmocka_unit_test_setup_teardown(seats_in_use_are_told_to_all_readers, setup, teardown),
         cmocka_unit_test_setup_teardown(states_and_phases_have_names, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,6 +136,7 @@ static void open_web(void)
     int channel[2];
     (void)no_queue;
     CHECK(scoreboard_create(SEATS, INFLIGHT, 8, &room.board_fd, &room.board, &err) == 0);
+    CHECK(scoreboard_tell_used(room.board_fd, SEATS) == 0);
     CHECK(scoreboard_map_part(&room.board, room.board_fd, ME, &room.part, &err) == 0);
     CHECK(scoreboard_map_part(&room.board, room.board_fd, WORKER, &room.other, &err) == 0);
     room.other.head->pid = getpid();
@@ -1061,13 +1062,14 @@ static void task_of_a_worker_that_wrote_over_it_is_missed(void **state)
     must_take();
     ask(1, GET("/c"));
     memset(room.other.task, 0xff, sizeof *room.other.task);
-    msg.seat = WORKER;
+    CHECK_EQ(scoreboard_tell_used(room.board_fd, WORKER), 0); /* nobody is hired in its place yet */
+    msg.seat = WORKER - 1;
     msg.epoch = 3;
     msg.about = 1;
-    msg.value = SEATS;
     web_compute_on_gone(&room.web, &room.heritage, &msg);
     take_box();
     CHECK_TEXT(got(0), ""); /* it may be the one that waits */
+    CHECK_EQ(scoreboard_tell_used(room.board_fd, SEATS), 0);
     must_take();
     web_compute_on_tick(&room.web);
     take_box();

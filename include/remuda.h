@@ -562,7 +562,8 @@ RMD_API long long rmd_deadline_ms(const rmd_request *req);
  * error   0: result is what the task gave; 1 …: the task's own; negative: -EAGAIN the queue is
  *         full, or it would wait there past its time; -ECONNREFUSED its circuit breaker is open;
  *         -ETIMEDOUT its time was over; -ENOMEM its worker was refused memory; -ETIME it used too
- *         much CPU time; -EIO its worker died; another -errno
+ *         much CPU time; -ECANCELED the server stops, or nobody waits any more; -EIO its worker
+ *         died; another -errno
  * result  as memory of the request (rmd_alloc()), so rmd_send_ref() may send it from there */
 typedef void (*rmd_offloaded)(rmd_request *req, rmd_response *res, int error, rmd_slice result,
                               void *arg);
@@ -584,7 +585,7 @@ RMD_API int rmd_offload(rmd_request *req, const char *task, const void *payload,
 
 /* Likewise, but waits for the result and puts nothing off: for handlers that may block, those of
  * the lane io and all of sync workers. It also comes back when nobody waits for the answer any
- * more.
+ * more; a client that ends its side of the connection is taken to have left.
  * payload     not copied, where that is not needed
  * out_result  as memory of the request; untouched on failure. NULL: nobody wants it
  * Returns     0; as error of rmd_offloaded: 1 …: the task's own, a negative one; also -ENOENT there
@@ -595,9 +596,10 @@ RMD_API int rmd_offload(rmd_request *req, const char *task, const void *payload,
 RMD_API int rmd_offload_wait(rmd_request *req, const char *task, const void *payload, size_t len,
                              unsigned timeout_ms, rmd_slice *out_result);
 
-/* Answers the error page that a failed call calls for, as the server does for a request of the lane
- * compute: 503 with Retry-After where another try may help (full, refused, too much memory or CPU
- * time), 504 for one whose time was over, else 500, also for a task's own error.
+/* Answers the error page that a failed call calls for, with the status of a request of the lane
+ * compute that ends so: 503 where another try may help (full, refused, cancelled, too much memory
+ * or CPU time), 504 for one whose time was over, else 500, also for a task's own error. Retry-After
+ * is a second: the handler may know better, and say so after this call.
  * error  as of rmd_offloaded or rmd_offload_wait(), not 0
  * Safe   lanes: all · threads: the one that runs the handler */
 RMD_API void rmd_offload_error(rmd_response *res, int error);

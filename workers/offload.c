@@ -105,8 +105,10 @@ static int read_file(int fd, char *out, size_t len)
 {
     for (size_t at = 0; at < len;) {
         ssize_t n = pread(fd, out + at, len - at, (off_t)at);
-        if (n <= 0 && errno != EINTR)
-            return n < 0 ? -errno : -EPROTO;
+        if (n == 0)
+            return -EPROTO; /* its maker has cut it off */
+        if (n < 0 && errno != EINTR)
+            return -errno;
         at += n > 0 ? (size_t)n : 0;
     }
     return 0;
@@ -289,13 +291,15 @@ static int keep_result(struct offload *call)
     return rc;
 }
 
-/* One in a file. Returns 0; -errno */
-static int take_file(struct offload *call, int fd)
+/* One in a file, which costs its maker nothing if it is a hole. Returns 0; -errno */
+static int take_file(struct offload *call, int fd, uint64_t most)
 {
     struct stat info;
     if (fd < 0)
         return -EMFILE; /* it came, and there was no descriptor for it */
     call->result_fd = fd;
+    if (call->result_len > most) /* nor does who keeps to the rules send one: compute_reply.c */
+        return -EPROTO;
     if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode) || (uint64_t)info.st_size < call->result_len)
         return -EPROTO;
     return call->map ? keep_result(call) : 0; /* one of many keeps no descriptor */
@@ -312,7 +316,7 @@ static int take_result(struct desk_slot *slot, int fd)
     size_t len = reply->data_len > 0 ? (size_t)reply->data_len : reply->inline_len;
     call->result_len = reply->error == 0 ? len : 0;
     if (call->result_len > 0 && reply->data_len > 0 && reply->data_at == TASK_AT_FILE)
-        return take_file(call, fd);
+        return take_file(call, fd, d->segment.slice_bytes);
     fd_close(&fd);
     if (call->result_len == 0)
         return reply->error;
@@ -372,7 +376,7 @@ int offload_judge(enum task_loss loss)
     static const int errors[TASK_LOSSES] = {
         [TASK_LOSS_MEMORY] = -ENOMEM,       [TASK_LOSS_STARVED] = -ENOMEM,
         [TASK_LOSS_TIMEOUT] = -ETIMEDOUT,   [TASK_LOSS_CPU] = -ETIME,
-        [TASK_LOSS_CANCELLED] = -ECANCELED,
+        [TASK_LOSS_CANCELLED] = -ECANCELED, [TASK_LOSS_STOPPED] = -ECANCELED,
     };
     return (unsigned)loss < TASK_LOSSES && errors[loss] ? errors[loss] : -EIO;
 }

@@ -31,6 +31,7 @@
 #define QUEUE 4U
 #define S CLOCK_US_PER_S
 #define CLIENTS 128U
+#define ROUTES 16U /* at most */
 #define N_WORDS 8U /* of breakers, at least */
 
 #define GET(target) "GET " target " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -102,10 +103,26 @@ static void map_ten(rmd_request *req, rmd_response *res)
     CHECK_EQ(rmd_offload_map(req, "task", payloads, 10, 0, on_mapped, NULL), 0);
 }
 
+static void on_result(rmd_request *req, rmd_response *res, int error, rmd_slice result, void *arg)
+{
+    (void)req, (void)arg;
+    if (error < 0)
+        rmd_offload_error(res, error);
+    else
+        rmd_text(res, 200, "%zu octets\n", result.len);
+}
+
+static void hand_one(rmd_request *req, rmd_response *res)
+{
+    (void)res;
+    CHECK_EQ(rmd_offload(req, "task", "a", 1, 0, on_result, NULL), 0);
+}
+
 static const rmd_task tasks[] = {{.name = "task", .run = never_here}, {0}};
 
 static const rmd_route routes[] = {
     {.method = "GET", .pattern = "/map", .handler = map_ten},
+    {.method = "GET", .pattern = "/one", .handler = hand_one},
     {.method = "GET", .pattern = "/", .handler = inline_one},
     {.method = "POST", .pattern = "/here", .handler = inline_one},
     {.method = "GET", .pattern = "/f", .handler = never, .lane = RMD_COMPUTE, .fallback = instead},
@@ -135,7 +152,7 @@ static void open_web(void)
     struct task_queue no_queue = {.fd = -1};
     int channel[2];
     (void)no_queue;
-    CHECK(scoreboard_create(SEATS, INFLIGHT, 8, &room.board_fd, &room.board, &err) == 0);
+    CHECK(scoreboard_create(SEATS, INFLIGHT, ROUTES, &room.board_fd, &room.board, &err) == 0);
     CHECK(scoreboard_tell_used(room.board_fd, SEATS) == 0);
     CHECK(scoreboard_map_part(&room.board, room.board_fd, ME, &room.part, &err) == 0);
     CHECK(scoreboard_map_part(&room.board, room.board_fd, WORKER, &room.other, &err) == 0);
@@ -151,7 +168,8 @@ static void open_web(void)
                                       .channel_fd = channel[1],
                                       .board = room.board,
                                       .settings = room.settings};
-    CHECK(web_init(&room.web, room.settings, &room.app, &room.part, INFLIGHT, 8, -1, &err) == 0);
+    CHECK(web_init(&room.web, room.settings, &room.app, &room.part, INFLIGHT, ROUTES, -1, &err) ==
+          0);
     CHECK(segment_create(SEATS, SLICE_BYTES, &room.segment_fd, &err) == 0);
     CHECK(web_compute_open(&room.web, &room.heritage, room.segment_fd, SEATS, SLICE_BYTES, &err) ==
           0);
@@ -174,7 +192,7 @@ static int setup(void **state)
     room.log_fd = memfd_create("log", MFD_CLOEXEC);
     log_init(room.log_fd, LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT);
     room.settings = settings_new();
-    CHECK(room.settings && chain_open(&room.app, &decl, 8, "the test's app", &err) == 0);
+    CHECK(room.settings && chain_open(&room.app, &decl, ROUTES, "the test's app", &err) == 0);
     room.pool = (struct setting_pool){.name = "default",
                                       .timeout_us = 30 * S,
                                       .memory_limit_bytes = UINT64_C(64) << 20,
@@ -1403,6 +1421,48 @@ static void task_that_was_not_run_is_answered(void **state)
     }
 }
 
+static void begin_call(void)
+{
+    ask(0, GET("/one"));
+    take_box();
+    CHECK_EQ(take(), 1);
+    CHECK_EQ(room.task.kind, TASK_CALL);
+}
+
+/* A hole in a file has any size and costs nothing; its octets would. */
+static void result_that_no_slice_could_hold_is_refused(void **state)
+{
+    static const struct {
+        uint64_t len;
+        const char *answer;
+    } rows[] = {{SLICE_BYTES, "4194304 octets\n"}, {SLICE_BYTES + 1, " 500 "}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        begin_call();
+        struct task_frame frame = make_frame(TASK_RESULT);
+        frame.reply.data_at = TASK_AT_FILE;
+        frame.reply.data_len = rows[i].len;
+        int fd = memfd_create("result", MFD_CLOEXEC);
+        CHECK(ftruncate(fd, (off_t)rows[i].len) == 0);
+        reply(&frame, fd);
+        fd_close(&fd);
+        hear();
+        take_box();
+        CHECK_HAS(got(0), rows[i].answer);
+        close_client(0);
+    }
+}
+
+/* As for a route of the lane. */
+static void call_that_a_stop_has_ended_may_be_tried_again(void **state)
+{
+    (void)state;
+    begin_call();
+    tell_lost(TASK_LOSS_STOPPED);
+    take_box();
+    CHECK_HAS(got(0), "HTTP/1.1 503 ");
+}
+
 /* ---- time ---- */
 
 static void late_task_is_a_504_and_its_worker_is_to_be_killed(void **state)
@@ -1926,6 +1986,8 @@ int main(void)
         TEST(probe_that_was_not_run_leaves_it_to_the_next),
         TEST(probe_whose_sender_died_has_failed),
         TEST(answer_counts_that_was_given_before_the_death),
+        TEST(result_that_no_slice_could_hold_is_refused),
+        TEST(call_that_a_stop_has_ended_may_be_tried_again),
         TEST(task_that_was_not_run_is_answered),
         TEST(late_task_is_a_504_and_its_worker_is_to_be_killed),
         TEST(answer_that_has_come_in_time_is_given),

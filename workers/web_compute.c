@@ -536,7 +536,7 @@ void web_compute_on_due(struct web *web)
     d->due_us = TASK_NEVER_US;
     for (uint32_t i = 0; d->n_out > 0 && i < d->n_slots; i++) {
         struct desk_slot *slot = &d->slots[i];
-        if (slot->is_out && slot->call && slot->deadline_us <= web->env.now_us)
+        if (slot->is_out)
             look_after(slot, web->env.now_us);
         if (slot->call && slot->deadline_us < next_us)
             next_us = slot->deadline_us;

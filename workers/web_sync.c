@@ -376,15 +376,16 @@ static void on_error(void *owner, struct rmd_request *req, struct rmd_response *
     judge_keep_alive();
 }
 
-/* A handler waits for a task: only what may tell it something is heard meanwhile. The rest of a
- * tick is not for the middle of a request. */
+/* A handler waits for a task: only what may tell it something is heard meanwhile, also that its
+ * client has left. The rest of a tick is not for the middle of a request. */
 static bool await(void)
 {
     struct pollfd polls[] = {{.fd = room.signal_fd, .events = POLLIN},
                              {.fd = room.channel_fd, .events = POLLIN},
                              {.fd = web_compute_inbox(&room.web), .events = POLLIN},
-                             {.fd = web_compute_due_fd(&room.web), .events = POLLIN}};
-    int n = poll(polls, 4, TICK_US / CLOCK_US_PER_MS);
+                             {.fd = web_compute_due_fd(&room.web), .events = POLLIN},
+                             {.fd = room.client.transfer.fd, .events = POLLRDHUP}};
+    int n = poll(polls, 5, TICK_US / CLOCK_US_PER_MS);
     web_on_turn(&room.web, clock_now_us());
     if (n > 0 && polls[0].revents)
         commands_on_signal(&room.commands, room.is_draining);
@@ -394,7 +395,7 @@ static bool await(void)
         web_compute_on_inbox(&room.web);
     if (n <= 0 || polls[3].revents)
         web_compute_on_due(&room.web);
-    return !room.is_over;
+    return !room.is_over && (n <= 0 || !polls[4].revents);
 }
 
 static void wrap_hooks(void)

@@ -242,19 +242,28 @@ static void stop_waits_for_nothing_that_nobody_reads(void **state)
     CHECK_EQ(server_wait_exit(s), 0);
 }
 
-/* The only thread has a task that does not end, and is free again when nobody wants that. */
-static void thread_does_not_wait_for_a_client_that_has_left(void **state)
+/* The only thread, or a worker that has one client at a time, has a task that does not end, and is
+ * free again when nobody wants that. */
+static void nobody_waits_for_a_client_that_has_left(void **state)
 {
     (void)state;
-    struct server *s =
-        server_start_app(HEAVY_SO, "--workers", "1", "--threads", "1", "--set", "compute.workers=1",
-                         "--set", "pools.other.workers=1", NULL);
-    s->is_violent = true;
-    struct client *c = client_to(s);
-    client_send_text(c, "POST /wait-io/hang HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-    (void)server_wait_log_text(s, "heavy loops");
-    client_close(c);
-    check_answer(s, "/wait-io/reverse", 200, "cba");
+    for (int is_sync = 0; is_sync < 2; is_sync++) {
+        const char *prefix = is_sync ? "/wait" : "/wait-io";
+        char text[100];
+        struct server *s = server_start_app(HEAVY_SO, "--workers", "1", "--worker-class",
+                                            is_sync ? "sync" : "event", "--threads", "1", "--set",
+                                            "compute.workers=1", "--set", "compute.timeout=50s",
+                                            "--set", "pools.other.workers=1", NULL);
+        s->is_violent = true;
+        struct client *c = client_to(s);
+        (void)snprintf(text, sizeof text,
+                       "POST %s/hang HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", prefix);
+        client_send_text(c, text);
+        (void)server_wait_log_text(s, "heavy loops");
+        client_close(c);
+        (void)snprintf(text, sizeof text, "%s/reverse", prefix);
+        check_answer(s, text, 200, "cba");
+    }
 }
 
 static void task_that_fails_again_and_again_is_left_alone(void **state)
@@ -310,7 +319,7 @@ SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_w
             SERVER_TEST(nobody_waits_past_the_time_of_a_call),
             SERVER_TEST(tasks_cannot_spoil_the_body_of_their_handler),
             SERVER_TEST(stop_waits_for_nothing_that_nobody_reads),
-            SERVER_TEST(thread_does_not_wait_for_a_client_that_has_left),
+            SERVER_TEST(nobody_waits_for_a_client_that_has_left),
             SERVER_TEST(task_that_fails_again_and_again_is_left_alone),
             SERVER_TEST(what_no_slice_has_room_for_comes_all_the_same),
             SERVER_TEST(where_there_is_one_process_it_runs_there))

@@ -116,8 +116,12 @@ struct seat_head {
     _Atomic uint64_t slow;        /* handlers that held the loop for slow_callback */
     _Atomic uint64_t refused;     /* requests answered 503 since the io queue was full */
     _Atomic uint64_t overdue;     /* handlers and tasks that were not waited for to their end */
-    _Atomic uint64_t tasks;       /* of compute workers: run */
-    struct account account;       /* likewise: what they used */
+    /* Of web workers: tasks that are out, and answers that lie in slices of others. Raised before a
+     * task is sent, so who finds 0 when a compute worker is dead knows that nothing of it is held
+     * here, then and ever. Sequentially consistent. */
+    _Atomic uint64_t held;
+    _Atomic uint64_t tasks;            /* of compute workers: run */
+    struct account account;            /* likewise: what they used */
     _Atomic uint32_t n_account_routes; /* likewise: no route from here on has any */
     _Atomic uint64_t copied;           /* octets of tasks' payloads copied in user space */
     /* Answers by the time from their request's first byte to the end of the loop's turn. */

@@ -1,9 +1,10 @@
 /* Graves. Process: master.
  *
  * What a web worker is told about a death it may find out long before: it reads its inbox empty
- * first, and sends what it has of the dead one's answers. A web worker that died itself holds
- * nothing. Of its own slice only compute workers read, and only while they have a task of it in
- * hand. So when none has, its records are emptied, and then it is looked again: who took such a
+ * first, and sends what it has of the dead one's answers. One that has neither a task out nor an
+ * answer lent, or died itself, holds nothing, and is not waited for: the handler that it is in may
+ * take a minute. Of its own slice only compute workers read, and only while they have a task of it
+ * in hand. So when none has, its records are emptied, and then it is looked again: who took such a
  * task before is seen now, in its seat, and who takes one later finds no record, and drops it
  * unrun. Only then the rest is emptied, so that no handler ever reads a body while it vanishes.
  *
@@ -80,11 +81,28 @@ static bool is_awaiting(const struct graves *graves, uint32_t seat)
 
 /* ---- who may hold something ---- */
 
+/* By what it says: one that says too little only spoils its own answers. */
+static bool has_something(const struct herd *herd, uint32_t web)
+{
+    return atomic_load(&scoreboard_peek(&herd->board, web).head->held) != 0;
+}
+
 /* One that has never been ready has asked for nothing. */
-static bool may_hold(const struct seat *web, const struct seat *dead)
+static bool may_hold(const struct herd *herd, const struct seat *web, const struct seat *dead)
 {
     return web->role == ROLE_WEB && web->generation == dead->generation && web->ready_us != 0 &&
-           web->phase < SEAT_LOST;
+           web->phase < SEAT_LOST && has_something(herd, web->number);
+}
+
+/* Is anybody still waited for? Who has come to hold nothing is not, though it has not said so: it
+ * may be in a handler for long. */
+static bool look_at_holders(const struct herd *herd, uint32_t seat)
+{
+    const struct graves *graves = &herd->graves;
+    for (uint32_t w = 0; is_awaiting(graves, seat) && w < herd->slots.n_used; w++)
+        if (has(graves, graves->awaits, seat, w) && !has_something(herd, w))
+            put(graves, graves->awaits, seat, w, false);
+    return is_awaiting(graves, seat);
 }
 
 /* Has a compute worker a task of this web worker in hand? */
@@ -123,7 +141,7 @@ bool graves_open(struct herd *herd, struct seat *seat, const struct msg *lost)
     memset(row(graves, graves->told, seat->number), 0, graves->n_words * sizeof(uint64_t));
     memset(row(graves, graves->awaits, seat->number), 0, graves->n_words * sizeof(uint64_t));
     for (uint32_t i = 0; seat->role == ROLE_COMPUTE && i < herd->slots.n_used; i++)
-        if (may_hold(&herd->slots.seats[i], seat))
+        if (may_hold(herd, &herd->slots.seats[i], seat))
             put(graves, graves->awaits, seat->number, i, true);
     if (lost) {
         grave->asker = task_seat_of((uint64_t)lost->value);
@@ -146,7 +164,9 @@ bool graves_hear(struct herd *herd, const struct seat *web, const struct msg *ms
     if (web->role != ROLE_WEB || msg->seat >= graves->n_seats)
         return false;
     const struct seat *dead = slots_find_occupant(&herd->slots, msg->seat, msg->epoch);
-    if (!dead || dead->phase != SEAT_BURIED || !has(graves, graves->told, msg->seat, web->number))
+    if (!dead) /* it was not waited for any more */
+        return msg->epoch <= herd->slots.seats[msg->seat].epoch;
+    if (dead->phase != SEAT_BURIED || !has(graves, graves->told, msg->seat, web->number))
         return false;
     put(graves, graves->awaits, msg->seat, web->number, false);
     graves->due_us = herd->now_us;
@@ -306,8 +326,8 @@ static uint64_t tend(struct herd *herd, struct seat *seat)
     struct grave *grave = &herd->graves.items[seat->number];
     if (!tell_lost(herd, grave) || !tell_all(herd, seat))
         return herd->now_us + LOOK_AGAIN_US;
-    if (is_awaiting(&herd->graves, seat->number))
-        return SEAT_NEVER; /* LET_GO, or a death, will be heard */
+    if (look_at_holders(herd, seat->number))
+        return look_later(herd, grave); /* LET_GO, or a death, will be heard sooner */
     if (seat->role == ROLE_WEB) {
         tasks_abandon(herd, seat); /* one may have been taken just before it died */
         if (is_read(herd, seat))

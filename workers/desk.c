@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/timerfd.h>
 
@@ -43,12 +44,27 @@ void desk_free_slot(struct desk_slot *slot)
     d->free[d->n_free++] = (uint32_t)(slot - d->slots);
 }
 
+static void count_held(struct desk *d, uint64_t n)
+{
+    (void)atomic_fetch_add(&d->web->part.head->held, n); /* UINT64_MAX: one less */
+}
+
+void desk_begin_task(struct desk_slot *slot)
+{
+    struct desk *d = slot->desk;
+    task_begin(desk_record(slot), slot->id);
+    slot->is_out = true;
+    d->n_out++;
+    count_held(d, 1);
+}
+
 void desk_end_task(struct desk_slot *slot)
 {
     struct desk *d = slot->desk;
     RMD_ASSERT(slot->is_out);
     slot->is_out = false;
     d->n_out--;
+    count_held(d, UINT64_MAX);
     d->n_left -= slot->is_left;
     slot->is_left = false;
     handover_end(&d->segment.slice, &slot->put);
@@ -61,6 +77,7 @@ void desk_lend(struct desk_slot *slot, uint32_t seat)
     slot->is_lent = true;
     slot->seat = seat;
     slot->desk->seats[seat].n_held++;
+    count_held(slot->desk, 1);
 }
 
 void desk_take_back(struct desk_slot *slot)
@@ -69,6 +86,7 @@ void desk_take_back(struct desk_slot *slot)
     slot->is_lent = false;
     task_end(desk_record(slot));
     d->seats[slot->seat].n_held--;
+    count_held(d, UINT64_MAX);
     desk_let_go(d, slot->seat);
     desk_free_slot(slot);
 }

@@ -110,6 +110,9 @@ void desk_free_slot(struct desk_slot *slot);
 /* The task with this identity, whose last word is to come. NULL: there is none */
 struct desk_slot *desk_find(struct desk *d, uint64_t id);
 
+/* It is about to be sent: its record is in use, its last word is to come. */
+void desk_begin_task(struct desk_slot *slot);
+
 /* Its last word has come, or none will: what it was given is not read any more. */
 void desk_end_task(struct desk_slot *slot);
 

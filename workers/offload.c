@@ -205,12 +205,10 @@ static int send_call(struct desk *d, struct offload *call, struct desk_slot *slo
     task.queued_us = clock_now_us();
     task.usual_us = admission_usual_us(&d->times[slot->subject], task.queued_us);
     int rc = put_payload(d, call, &task, &slot->put);
-    task_begin(desk_record(slot), slot->id);
+    desk_begin_task(slot);
     if (rc == 0)
         rc = task_send(&d->pools[call->pool].queue, &task, d->reply_fd, slot->put.spool_fd);
     handover_sent(&slot->put);
-    slot->is_out = true;
-    d->n_out++;
     if (rc < 0)
         desk_end_task(slot);
     return rc;

@@ -265,12 +265,10 @@ static int send_task(struct desk_slot *slot, const struct exchange *ex)
         return rc;
     web_count(&d->web->part.head->copied, copied);
     desk_count_copied(d);
-    task_begin(desk_record(slot), slot->id);
+    desk_begin_task(slot);
     rc = task_send(&d->pools[slot->pool].queue, &task, d->reply_fd,
                    task.body == TASK_BODY_SPOOL ? handover_fd(&slot->put, ex) : -1);
     handover_sent(&slot->put);
-    slot->is_out = true;
-    d->n_out++;
     if (rc < 0)
         desk_end_task(slot);
     return rc;

@@ -186,29 +186,59 @@ static void or_are_finished_where_the_pool_says_so(void **state)
     kill_the_asker(start("compute.on_disconnect=finish"), NULL);
 }
 
-/* Each may have left an answer that a web worker still sends; who is stopped lets go of none. */
-static void dead_that_nobody_lets_go_of_have_a_bound(void **state)
+static struct server *start_crashing(void)
 {
-    (void)state;
-    char path[32];
     server_let_crash();
-    struct server *s = server_start_app(REMUDA_DEMO_SO, "--set", "compute.workers=1", "--set",
-                                        "compute.breaker.failures=0", NULL);
+    struct server *s = server_start_app(
+        REMUDA_DEMO_SO, "--set", "compute.workers=1", "--set", "compute.breaker.failures=0",
+        "--set", "pools.other.workers=1", "--set", "routes.GET /auto.lane=compute", "--set",
+        "routes.GET /auto.pool=other", "--set", "pools.other.timeout=10m", NULL);
     s->is_violent = true;
-    char *answer = control_ask(s, "{\"request\":\"status\"}");
-    pid_t holder = (pid_t)control_number(answer, "workers.1.pid");
-    free(answer);
-    CHECK(holder > 0);
-    CHECK_EQ(kill(holder, SIGSTOP), 0);
+    return s;
+}
+
+static void crash_ten_times(struct server *s)
+{
+    char path[32];
     for (int i = 0; i < 8 + 2; i++) {
         (void)snprintf(path, sizeof path, "/crash?n=%d", i);
         free(client_get(s, path, 500));
     }
+}
+
+/* Each may have left an answer that a web worker still sends; who is stopped lets go of none. */
+static void dead_that_nobody_lets_go_of_have_a_bound(void **state)
+{
+    (void)state;
+    struct server *s = start_crashing();
+    struct client *held = client_to(s);
+    client_send_text(held, "GET /auto?wait=100000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    control_wait_member(s, "compute_workers.1.state", "busy");
+    pid_t holder = asker_pid(s);
+    CHECK_EQ(kill(holder, SIGSTOP), 0);
+    crash_ten_times(s);
     CHECK_EQ(lines_number(server_wait_log(s, "compute worker not hired"), "one_of_them"), holder);
     struct client *c = send_burn(s, 1);
     free(client_get(s, "/", 200));
     CHECK_EQ(kill(holder, SIGCONT), 0);
     expect(c, 200);
+    client_close(held);
+}
+
+/* So no web worker that is in a handler for long keeps a pool waiting that it has nothing of. */
+static void who_is_stopped_and_holds_nothing_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct server *s = start_crashing();
+    char *answer = control_ask(s, "{\"request\":\"status\"}");
+    pid_t idle = (pid_t)control_number(answer, "workers.1.pid");
+    free(answer);
+    CHECK(idle > 0);
+    CHECK_EQ(kill(idle, SIGSTOP), 0);
+    crash_ten_times(s);
+    ask_again(s);
+    CHECK_EQ(kill(idle, SIGCONT), 0);
+    CHECK_EQ(lines_count(&s->log, "compute worker not hired"), 0);
 }
 
 static void one_that_is_stopped_while_idle_is_found(void **state)
@@ -329,6 +359,7 @@ SERVER_MAIN(SERVER_TEST(tasks_that_wait_are_finished_by_their_own_generation),
             SERVER_TEST(or_wait_for_a_worker_and_nobody_waits_for_them),
             SERVER_TEST(or_are_finished_where_the_pool_says_so),
             SERVER_TEST(dead_that_nobody_lets_go_of_have_a_bound),
+            SERVER_TEST(who_is_stopped_and_holds_nothing_is_not_waited_for),
             SERVER_TEST(one_that_is_stopped_while_idle_is_found),
             SERVER_TEST(stream_of_a_generation_that_leaves_is_whole),
             SERVER_TEST(stream_whose_worker_dies_never_looks_whole),

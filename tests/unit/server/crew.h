@@ -1,6 +1,6 @@
 /* A herd with a compute pool in use, for tests of what becomes of tasks and of those who die with
- * them: two web workers and a compute worker with channels that can be read, and real processes
- * behind them. Included once by a test, after its loader_main(). */
+ * them: two web workers, each with a task out, and a compute worker with channels that can be read,
+ * and real processes behind them. Included once by a test, after its loader_main(). */
 #ifndef REMUDA_TESTS_UNIT_SERVER_CREW_H
 #define REMUDA_TESTS_UNIT_SERVER_CREW_H
 
@@ -34,6 +34,17 @@ static void crew_sleep(const struct heritage *heritage)
     (void)heritage;
     for (;;)
         (void)pause();
+}
+
+/* Tasks that a web worker says are out. */
+static inline void crew_set_held(struct crew *crew, const struct seat *web, uint64_t n)
+{
+    struct err err;
+    struct scoreboard_part part;
+    assert_int_equal(
+        scoreboard_map_part(&crew->herd.board, crew->herd.board_fd, web->number, &part, &err), 0);
+    atomic_store(&part.head->held, n);
+    (void)munmap(part.head, crew->herd.board.part_bytes);
 }
 
 static inline struct seat *crew_add(struct crew *crew, enum role role, int slot)
@@ -84,6 +95,8 @@ static inline int crew_open(void **state)
         crew.ends[i] = -1;
     for (int i = 0; i < 2; i++)
         crew.web[i] = crew_add(&crew, ROLE_WEB, i);
+    for (int i = 0; i < 2; i++)
+        crew_set_held(&crew, crew.web[i], 1);
     crew.compute = crew_add(&crew, ROLE_COMPUTE, 0);
     *state = &crew;
     return scoreboard_map_task(&crew.herd.board, crew.herd.board_fd, crew.compute->number,

@@ -119,6 +119,27 @@ static void one_that_is_not_ready_is_not_waited_for(void **state)
     crew->web[1]->phase = SEAT_READY;
 }
 
+/* Its handler may take a minute, in which it hears nothing. */
+static void who_holds_nothing_is_not_waited_for(void **state)
+{
+    struct crew *crew = *state;
+    struct msg msg;
+    uint32_t number = crew->compute->number;
+    uint32_t epoch = crew->compute->epoch;
+    crew_set_held(crew, crew->web[0], 0);
+    crew_kill(crew, crew->compute);
+    turn(crew);
+    assert_int_equal(crew_hear(crew, crew->web[0], &msg), 0);
+    assert_int_equal(crew_hear(crew, crew->web[1], &msg), MSG_GONE);
+    assert_int_equal(crew->compute->phase, SEAT_BURIED);
+    assert_true(crew->herd.graves.due_us <= NOW + S); /* nothing may be heard of it */
+    crew_set_held(crew, crew->web[1], 0);
+    turns(crew);
+    assert_int_equal(crew->compute->phase, SEAT_FREE);
+    assert_true(let_go(crew, crew->web[1], number, epoch)); /* late, and no offence */
+    assert_false(let_go(crew, crew->web[1], number, epoch + 1));
+}
+
 static void who_asked_hears_of_the_loss_first_also_when_its_channel_was_full(void **state)
 {
     struct crew *crew = *state;
@@ -372,6 +393,7 @@ int main(void)
         TEST(who_dies_holds_nothing),
         TEST(nobody_lets_go_of_what_it_was_not_told_of),
         TEST(one_that_is_not_ready_is_not_waited_for),
+        TEST(who_holds_nothing_is_not_waited_for),
         TEST(who_asked_hears_of_the_loss_first_also_when_its_channel_was_full),
         TEST(one_that_wrote_over_its_task_is_told_as_such),
         TEST(a_web_workers_slice_stays_while_its_task_is_in_hand),

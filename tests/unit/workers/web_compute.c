@@ -21,6 +21,7 @@
 #include "http/image.h"
 #include "ipc/breaker.h"
 #include "tests/harness/check.h"
+#include "workers/desk.h"
 #include "workers/transfer.h"
 
 #define SEATS 4U
@@ -216,9 +217,20 @@ static void close_client(unsigned i)
     fd_close(&room.client_fd[i]);
 }
 
+/* What the master is told, whatever became of them. */
+static void check_held(void)
+{
+    const struct desk *d = room.web.compute;
+    uint64_t n = d ? d->n_out : 0;
+    for (uint32_t i = 0; d && i < d->segment.n_seats; i++)
+        n += d->seats[i].n_held;
+    CHECK_EQ(atomic_load(&room.part.head->held), n);
+}
+
 static int teardown(void **state)
 {
     (void)state;
+    check_held();
     for (unsigned i = 0; i < CLIENTS; i++)
         if (room.client_fd[i] >= 0)
             close_client(i);

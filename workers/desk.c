@@ -29,6 +29,7 @@ struct desk_slot *desk_take_slot(struct desk *d)
     do
         slot->id = task_make_id(d->heritage->seat, index, ++d->count);
     while (slot->id == 0 || (d->count & ((UINT64_C(1) << TASK_COUNT_BITS) - 1)) == 0);
+    slot->sent_us = d->web->env.now_us;
     return slot;
 }
 

@@ -29,6 +29,7 @@ struct desk_slot {
     struct exchange *streams; /* whose stream it is, while that is lent; NULL */
     struct offload *call; /* of a handler's (workers/offload.h), while it is out; NULL: a request */
     struct handover put;
+    uint64_t sent_us; /* when its task was made */
     uint64_t deadline_us;
     uint64_t cancelled_us; /* when its client left; 0: it has not */
     struct buf parts;      /* of a stream: came, and not yet taken for the client */
@@ -82,6 +83,7 @@ struct desk {
     uint32_t n_strays;  /* replies to tasks that are not out, since the last tick */
     pid_t liar_pid;     /* told in the log */
     uint32_t liar_seat; /* where it was found */
+    pid_t nowhere_pid;  /* was found nowhere since the last tick; 0 */
     struct desk_pool pools[SETTINGS_POOLS_MAX];
     uint16_t n_routes; /* of the app; its subjects are these, and behind them its tasks */
     uint16_t n_subjects;

@@ -244,8 +244,11 @@ static void take_last_word(struct desk_slot *slot, int fd)
     const struct task_reply *reply = &slot->desk->frame.reply;
     struct desk *d = slot->desk;
     if (reply->kind == TASK_ANSWER || reply->kind == TASK_END || reply->kind == TASK_RESULT) {
-        admission_note(&d->pools[slot->pool].admission, reply->wall_us, d->web->env.now_us);
-        admission_note(&d->times[slot->subject], reply->wall_us, d->web->env.now_us);
+        uint64_t now_us = d->web->env.now_us;
+        uint64_t since_us = now_us - slot->sent_us; /* others' waits are reckoned by it: no lies */
+        uint64_t wall_us = reply->wall_us < since_us ? reply->wall_us : since_us;
+        admission_note(&d->pools[slot->pool].admission, wall_us, now_us);
+        admission_note(&d->times[slot->subject], wall_us, now_us);
     }
     breakers_hear_reply(slot, reply);
     note_used(slot, reply);
@@ -283,18 +286,21 @@ static bool is_from(const struct desk *d, uint32_t seat, pid_t pid)
     return pid > 0 && head->pid == pid && head->role == ROLE_COMPUTE;
 }
 
-/* Where a process sits, by what seats say of themselves. Returns
- * DESK_NO_SEAT when it sits nowhere */
-static uint32_t find_seat(const struct desk *d, pid_t pid)
+/* Where a process sits, by what seats say of themselves. Returns DESK_NO_SEAT when nowhere */
+static uint32_t find_seat(struct desk *d, pid_t pid)
 {
     const uint32_t n = scoreboard_used(&d->heritage->board);
     uint32_t found = DESK_NO_SEAT;
-    for (uint32_t i = 0; pid > 0 && found == DESK_NO_SEAT && i < n; i++) {
+    if (pid <= 0 || pid == d->nowhere_pid)
+        return DESK_NO_SEAT; /* it may have sent thousands */
+    for (uint32_t i = 0; found == DESK_NO_SEAT && i < n; i++) {
         uint32_t seat = (d->liar_seat + i) % n; /* mostly the one of before */
         const struct seat_head *head = scoreboard_peek(&d->heritage->board, seat).head;
         if (head->pid == pid && head->role == ROLE_COMPUTE)
             found = seat;
     }
+    if (found == DESK_NO_SEAT)
+        d->nowhere_pid = pid;
     return found;
 }
 

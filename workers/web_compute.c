@@ -548,6 +548,7 @@ void web_compute_on_tick(struct web *web)
     if (!d)
         return;
     d->n_strays = 0;
+    d->nowhere_pid = 0;
     if (d->inbox_fd < 0)
         (void)desk_inbox_renew(d); /* it has been told */
     web_compute_on_inbox(web);

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -992,7 +993,7 @@ static void full_queue_is_answered_at_once(void **state)
     CHECK_TEXT(got(QUEUE), "");
 }
 
-/* So many tasks, each of which took that long. */
+/* So many tasks, each of which took that long. Some answers say that it was much longer. */
 static void measure(unsigned n, uint64_t wall_us)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -1001,8 +1002,9 @@ static void measure(unsigned n, uint64_t wall_us)
         struct rmd_response res = {.kind = RESPONSE_EMPTY, .status = 204};
         struct task_frame frame = make_frame(TASK_ANSWER);
         put_image(&frame, &res, false);
-        frame.reply.wall_us = wall_us;
+        frame.reply.wall_us = i % 2 ? 3600 * S : wall_us;
         reply(&frame, -1);
+        turn_clock(wall_us);
         hear();
         CHECK_HAS(got(0), " 204 ");
         close_client(0);
@@ -1892,6 +1894,26 @@ static void garbage_by_who_has_nothing_to_say_ends_with_another_inbox(void **sta
     fd_close(&kept_fd);
 }
 
+/* What nobody has looked at in the shared table has no memory yet. */
+static void who_sits_nowhere_is_looked_for_in_seats_in_use(void **state)
+{
+    struct stat before, after;
+    (void)state;
+    ask(0, GET("/c"));
+    must_take();
+    room.other.head->pid = 0;
+    CHECK_EQ(scoreboard_tell_used(room.board_fd, WORKER + 1), 0);
+    CHECK_EQ(scoreboard_peek(&room.board, WORKER - 1).head->pid, 0);
+    CHECK_EQ(fstat(room.board_fd, &before), 0);
+    for (int i = 0; i < 10; i++)
+        CHECK(send(room.fds[0], "garbage", 7, MSG_DONTWAIT) > 0);
+    for (int i = 0; i < 10; i++)
+        hear();
+    CHECK_HAS(logged(), "take replies elsewhere");
+    CHECK_EQ(fstat(room.board_fd, &after), 0);
+    CHECK_EQ(after.st_blocks, before.st_blocks);
+}
+
 static void garbage_does_not_hold_the_loop(void **state)
 {
     (void)state;
@@ -2022,6 +2044,7 @@ int main(void)
         TEST(calls_that_follow_go_out_with_another_inbox),
         TEST(inbox_that_could_not_be_replaced_is_later),
         TEST(garbage_by_who_has_nothing_to_say_ends_with_another_inbox),
+        TEST(who_sits_nowhere_is_looked_for_in_seats_in_use),
         TEST(garbage_does_not_hold_the_loop),
         TEST(stream_that_was_refused_is_not_looked_at),
         TEST(frames_without_a_lane_harm_nothing),

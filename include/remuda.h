@@ -615,7 +615,8 @@ typedef void (*rmd_mapped)(rmd_request *req, rmd_response *res, const rmd_outcom
                            size_t n, void *arg);
 
 /* As rmd_offload(), with many payloads for one task. No more are out at a time than keep the pool
- * busy (twice its workers, a quarter of its queue), so that others get their turn.
+ * busy (twice its workers, a quarter of its queue), so that others get their turn; where the queue
+ * is full, they wait for room.
  * n           1 … 100000
  * timeout_ms  for all of it
  * Returns     as rmd_offload(); -EINVAL another n

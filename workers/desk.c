@@ -234,6 +234,12 @@ bool desk_admit(struct desk *d, int index, int n, uint64_t deadline_us, uint64_t
     return !why;
 }
 
+bool desk_has_room(const struct desk *d, int index, int n, uint64_t deadline_us)
+{
+    uint64_t wait_us;
+    return !judge_queue(d, index, n, deadline_us, &wait_us);
+}
+
 void desk_count_copied(struct desk *d)
 {
     uint64_t copied = __atomic_load_n(&d->segment.copied, __ATOMIC_RELAXED) + d->web->env.moved;

@@ -153,6 +153,9 @@ void desk_expect(struct desk *d, uint64_t at_us);
  * out_wait_us  how long it would wait, as far as is known */
 bool desk_admit(struct desk *d, int pool, int n, uint64_t deadline_us, uint64_t *out_wait_us);
 
+/* Likewise, for one that comes again where there is none: nothing is said, or counted. */
+bool desk_has_room(const struct desk *d, int pool, int n, uint64_t deadline_us);
+
 /* One was not let in after all. why: for the log */
 void desk_tell_full(struct desk *d, int pool, const char *why);
 

@@ -223,7 +223,10 @@ int offload_hand_over(struct offload *call)
     if (call->task.deadline_us <= d->web->env.now_us)
         return -ETIMEDOUT;
     int n = task_count_queued(&d->pools[call->pool].queue);
-    if (!desk_admit(d, call->pool, n, call->task.deadline_us, &wait_us))
+    bool is_in = call->map /* which comes again */
+                     ? desk_has_room(d, call->pool, n, call->task.deadline_us)
+                     : desk_admit(d, call->pool, n, call->task.deadline_us, &wait_us);
+    if (!is_in)
         return n < 0 ? n : -EAGAIN;
     struct desk_slot *slot = desk_take_slot(d);
     if (!slot)
@@ -459,12 +462,18 @@ static int file_of(const rmd_request *req, const void *payload, size_t len)
     return fd;
 }
 
+bool offload_is_too_large(size_t len)
+{
+    const struct desk *d = home ? home->compute : NULL;
+    return d && len > d->segment.slice_bytes; /* compute_task_open() */
+}
+
 int offload_pack(struct offload *call, const rmd_request *req, const void *payload, size_t len,
                  bool stays)
 {
     const struct desk *d = home ? home->compute : NULL;
-    if (d && len > d->segment.slice_bytes)
-        return -EMSGSIZE; /* what a compute worker has addresses for: compute_task_open() */
+    if (offload_is_too_large(len))
+        return -EMSGSIZE;
     call->len = len;
     call->payload_fd = d && len > LARGE_BYTES ? file_of(req, payload, len) : -1;
     call->payload = payload;

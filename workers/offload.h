@@ -24,6 +24,9 @@ void offload_give_up(struct desk_slot *slot, int error);
 /* What became of a call whose compute worker is dead. Returns a negative errno */
 int offload_judge(enum task_loss loss);
 
+/* Queues may have room: for calls with many payloads, none of which is out. */
+void offload_map_turn(void);
+
 /* Does its request still wait? */
 bool offload_is_wanted(const struct offload *call);
 

@@ -47,6 +47,9 @@ bool offload_is_alone(void);
 int offload_fill(struct offload *call, rmd_request *req, const char *task, unsigned timeout_ms,
                  uint64_t patience_us) __attribute__((warn_unused_result));
 
+/* Have compute workers no addresses for so many octets? */
+bool offload_is_too_large(size_t len);
+
 /* Takes the payload, on the caller's thread: what is large into a file, if it is in none.
  * stays    it is there until the call is over, or left
  * Returns  0; -ENOMEM; -EMSGSIZE */

@@ -1,17 +1,21 @@
 /* rmd_offload_map(): several payloads for one task. See offload.h. Reading order:
- * rmd_offload_map() → start_map() → launch() → launch_one(); offload_map_on_part(); give_all().
+ * rmd_offload_map() → start_map() → go_on() → launch() → launch_one(); offload_map_on_part();
+ * offload_map_turn(); give_all().
  * Process: web workers; rmd_offload_map() and give_all() on whatever thread has the request, all
  * else on the loop's. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "workers/offload_call.h"
 
-#define MAP_MAX 100000U /* a guess */
+#define MAP_MAX 100000U                /* a guess */
+#define RETRY_US (CLOCK_US_PER_S / 50) /* of those that wait for room: what a short task takes */
 
 /* The calls that are out, and what became of the others. */
 struct offload_map {
+    struct offload_map *next_waiting;
     struct offload *lead; /* stands for all of them: ticket, task, payloads behind each other */
     rmd_mapped done;
     size_t n, next, n_out, window;
@@ -20,6 +24,9 @@ struct offload_map {
     struct offload **calls; /* n of them, until the end; NULL: memory was refused */
     rmd_outcome *outcomes;
 };
+
+/* Those that have nothing out, since others fill the queue, in the order in which they came. */
+static struct offload_map *waiting;
 
 static void free_map(struct offload_map *map)
 {
@@ -60,7 +67,7 @@ static struct offload *make_part(struct offload_map *map)
     return call;
 }
 
-/* Returns 0; -EAGAIN: there is no room in the queue, but there will be when another part is back */
+/* Returns 0; -EAGAIN: there is no room in the queue, but there will be */
 static int launch_one(struct offload_map *map)
 {
     size_t i = map->next;
@@ -70,7 +77,7 @@ static int launch_one(struct offload_map *map)
         call = map->calls[i] = make_part(map);
     if (call)
         call->error = is_alone ? offload_run_here(call) : offload_hand_over(call);
-    if (call && call->error == -EAGAIN && map->n_out > 0)
+    if (call && call->error == -EAGAIN && !is_alone)
         return -EAGAIN;
     map->n_out += call && call->error == 0 && !is_alone;
     map->at += map->lens[i];
@@ -78,21 +85,71 @@ static int launch_one(struct offload_map *map)
     return 0;
 }
 
-/* As many as may be out; those that fail at once make room for the next. */
-static void launch(struct offload_map *map)
+/* As many as may be out; those that fail at once make room for the next. Returns false: all that
+ * are left wait for room in the queue, and none is out whose end would say that there is some */
+static bool launch(struct offload_map *map)
 {
     if (!rmd_is_wanted(map->lead->ticket))
         map->next = map->n;
     while (map->next < map->n && map->n_out < map->window && launch_one(map) == 0)
         continue;
-    if (map->n_out == 0)
-        rmd_complete(map->lead->ticket, give_all, map);
+    if (map->n_out > 0)
+        return true;
+    if (map->next < map->n)
+        return false;
+    rmd_complete(map->lead->ticket, give_all, map);
+    return true;
+}
+
+static void look_again_soon(void)
+{
+    struct web *web = offload_home();
+    if (web && web->compute)
+        desk_expect(web->compute, web->env.now_us + RETRY_US);
+}
+
+static void go_on(struct offload_map *map)
+{
+    struct offload_map **last = &waiting;
+    if (launch(map))
+        return;
+    while (*last)
+        last = &(*last)->next_waiting;
+    map->next_waiting = NULL;
+    *last = map;
+    look_again_soon();
+}
+
+/* Has it time, and anybody who waits for it? */
+static bool is_to_wait(const struct offload_map *map)
+{
+    const struct web *web = offload_home();
+    return web && map->lead->task.deadline_us > web->env.now_us && rmd_is_wanted(map->lead->ticket);
+}
+
+/* Who came first goes first, as long as its pool has room for any. */
+void offload_map_turn(void)
+{
+    uint64_t full = 0; /* pools, a bit each */
+    struct offload_map *next;
+    for (struct offload_map **at = &waiting, *map = waiting; map; map = next) {
+        uint64_t pool = UINT64_C(1) << map->lead->pool;
+        next = map->next_waiting;
+        if ((!(full & pool) || !is_to_wait(map)) && launch(map)) {
+            *at = next;
+        } else {
+            full |= pool;
+            at = &map->next_waiting;
+        }
+    }
+    if (waiting)
+        look_again_soon();
 }
 
 void offload_map_on_part(struct offload_map *map)
 {
     map->n_out--;
-    launch(map);
+    go_on(map);
 }
 
 static void start_map(rmd_request *req, rmd_response *res, void *arg)
@@ -100,7 +157,7 @@ static void start_map(rmd_request *req, rmd_response *res, void *arg)
     (void)req, (void)res;
     struct offload_map *map = arg;
     map->window = offload_window(map->lead);
-    launch(map);
+    go_on(map);
 }
 
 static struct offload_map *new_map(const rmd_slice *payloads, size_t n)
@@ -144,6 +201,8 @@ int rmd_offload_map(rmd_request *req, const char *task, const rmd_slice *payload
     map->done = done;
     map->lead->arg = arg;
     int rc = offload_fill(map->lead, req, task, timeout_ms, offload_patience_us(req));
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = offload_is_too_large(payloads[i].len) ? -EMSGSIZE : 0;
     if (rc == 0)
         rc = offload_put_off(map->lead, req, start_map, map);
     if (rc < 0)

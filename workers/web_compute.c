@@ -187,6 +187,7 @@ void web_compute_close(struct web *web)
     for (uint32_t i = 0; i < web->compute->n_slots; i++)
         if (web->compute->slots[i].call)
             offload_give_up(&web->compute->slots[i], -ECANCELED);
+    offload_map_turn();
     close_desk(web->compute);
     web->compute = NULL;
 }
@@ -411,6 +412,7 @@ void web_compute_on_inbox(struct web *web)
     if (!web->compute)
         return;
     desk_reply_take(web->compute);
+    offload_map_turn();
     desk_count_copied(web->compute);
 }
 
@@ -540,6 +542,7 @@ void web_compute_on_due(struct web *web)
             next_us = slot->deadline_us;
     }
     desk_expect(d, next_us);
+    offload_map_turn();
 }
 
 void web_compute_on_tick(struct web *web)

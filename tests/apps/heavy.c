@@ -398,7 +398,7 @@ static void map(rmd_request *req, rmd_response *res)
 {
     rmd_slice body = rmd_body(req);
     long long size = 1;
-    (void)rmd_query_int(req, "n", 1, 1000000, &size);
+    (void)rmd_query_int(req, "n", 1, 100000000, &size);
     size_t n = (body.len + (size_t)size - 1) / (size_t)size;
     rmd_slice *pieces = rmd_alloc(req, n * sizeof(*pieces));
     for (size_t i = 0; i < n; i++) {

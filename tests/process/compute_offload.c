@@ -105,6 +105,33 @@ static void many_payloads_come_back_in_order(void **state)
     check_map(s, "/map/reverse?n=5");
 }
 
+/* Six at a time, for a queue of four: each of them gets its turn, and none is refused. A payload
+ * that no slice could hold is refused at once. */
+static void many_payloads_share_a_queue_that_is_full(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 6 };
+    static char body[BODY_BYTES];
+    struct client *clients[CLIENTS];
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
+                         "compute.queue=4", "--set", "compute.segment=1MiB", "--set",
+                         "pools.other.workers=1", "--set", "pools.other.segment=1MiB", NULL);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        clients[i] = client_to(s);
+        client_send_text(clients[i], "POST /map/reverse?n=1 HTTP/1.1\r\nHost: a\r\n"
+                                     "Content-Length: 40\r\n\r\n"
+                                     "abcdefghijabcdefghijabcdefghijabcdefghij");
+    }
+    for (size_t i = 0; i < CLIENTS; i++) {
+        client_read(clients[i], &r, false);
+        CHECK_TEXT(r.body.data, "abcdefghijabcdefghijabcdefghijabcdefghij");
+        client_close(clients[i]);
+    }
+    post(s, "/map/reverse?n=2000000", body, sizeof body);
+    CHECK_TEXT(r.body.data, "refused -90\n");
+}
+
 static struct server *start(const char *class)
 {
     server_let_crash();
@@ -316,6 +343,7 @@ SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_w
             SERVER_TEST(handlers_that_may_block_wait),
             SERVER_TEST(large_ones_arrive_by_whatever_way),
             SERVER_TEST(many_payloads_come_back_in_order),
+            SERVER_TEST(many_payloads_share_a_queue_that_is_full),
             SERVER_TEST(nobody_waits_past_the_time_of_a_call),
             SERVER_TEST(tasks_cannot_spoil_the_body_of_their_handler),
             SERVER_TEST(stop_waits_for_nothing_that_nobody_reads),

@@ -91,11 +91,12 @@ static int never_here(rmd_call *call, rmd_slice payload)
 static void on_mapped(rmd_request *req, rmd_response *res, const rmd_outcome *outcomes, size_t n,
                       void *arg)
 {
-    (void)req, (void)arg;
+    (void)arg;
     unsigned failed = 0;
     for (size_t i = 0; i < n; i++)
-        failed += outcomes[i].error == -EIO;
-    rmd_text(res, 200, "%u of %zu failed\n", failed, n);
+        failed += outcomes[i].error != 0;
+    if (req)
+        rmd_text(res, 200, "%u of %zu failed\n", failed, n);
 }
 
 static void map_ten(rmd_request *req, rmd_response *res)
@@ -1467,6 +1468,61 @@ static void result_that_no_slice_could_hold_is_refused(void **state)
     }
 }
 
+static void fill_queue(void)
+{
+    room.pool.workers_max = 1;
+    room.pool.queue = 8;
+    for (unsigned i = 1; i <= QUEUE; i++)
+        ask(i, GET("/c"));
+    ask(0, GET("/map"));
+    take_box();
+}
+
+/* None of them is out, and others have all of the queue: they are not lost for that. */
+static void payloads_wait_for_room_in_the_queue(void **state)
+{
+    (void)state;
+    fill_queue();
+    CHECK_TEXT(got(0), "");
+    must_take(); /* by another worker, say, so that nothing here tells */
+    turn_clock(S);
+    web_compute_on_due(&room.web);
+    for (unsigned i = 1; i < QUEUE; i++)
+        must_take();
+    for (int i = 0; i < 10; i++) {
+        CHECK_EQ(take(), 1);
+        CHECK_EQ(room.task.kind, TASK_CALL);
+        reply_word(TASK_RESULT, 0);
+        hear();
+    }
+    CHECK_HAS(got(0), "0 of 10 failed\n");
+    CHECK(!strstr(logged(), "takes no more"));
+    CHECK_EQ(atomic_load(&room.part.head->refused), 0);
+}
+
+static void payloads_do_not_wait_past_their_time(void **state)
+{
+    (void)state;
+    fill_queue();
+    turn_clock(31 * S);
+    web_compute_on_due(&room.web);
+    take_box();
+    CHECK_HAS(got(0), "10 of 10 failed\n");
+}
+
+static void payloads_do_not_wait_for_a_client_that_has_left(void **state)
+{
+    (void)state;
+    fill_queue();
+    close_client(0);
+    must_take();
+    web_compute_on_due(&room.web);
+    take_box();
+    for (unsigned i = 1; i < QUEUE; i++)
+        must_take();
+    CHECK_EQ(take(), -EAGAIN);
+}
+
 /* As for a route of the lane. */
 static void call_that_a_stop_has_ended_may_be_tried_again(void **state)
 {
@@ -2021,6 +2077,9 @@ int main(void)
         TEST(probe_whose_sender_died_has_failed),
         TEST(answer_counts_that_was_given_before_the_death),
         TEST(result_that_no_slice_could_hold_is_refused),
+        TEST(payloads_wait_for_room_in_the_queue),
+        TEST(payloads_do_not_wait_past_their_time),
+        TEST(payloads_do_not_wait_for_a_client_that_has_left),
         TEST(call_that_a_stop_has_ended_may_be_tried_again),
         TEST(task_that_was_not_run_is_answered),
         TEST(late_task_is_a_504_and_its_worker_is_to_be_killed),

@@ -545,7 +545,7 @@ void web_compute_on_due(struct web *web)
     offload_map_turn();
 }
 
-void web_compute_on_tick(struct web *web)
+void web_compute_look(struct web *web)
 {
     struct desk *d = web->compute;
     if (!d)
@@ -559,6 +559,14 @@ void web_compute_on_tick(struct web *web)
     for (uint32_t i = 0; d->n_out > 0 && i < d->n_slots; i++)
         if (d->slots[i].is_out)
             look_after(&d->slots[i], web->env.now_us);
+}
+
+void web_compute_on_tick(struct web *web)
+{
+    struct desk *d = web->compute;
+    if (!d)
+        return;
+    web_compute_look(web);
     if (web->env.now_us >= d->turned_us + PERIOD_US) {
         d->turned_us = web->env.now_us;
         segment_turn(&d->segment.slice);

@@ -65,6 +65,9 @@ bool web_compute_go_again(struct desk_slot *slot, enum task_loss loss);
 /* Now and then (half a second). */
 void web_compute_on_tick(struct web *web);
 
+/* Of that, what may be done in the middle of a request: looks after the tasks that are out. */
+void web_compute_look(struct web *web);
+
 /* Tasks that are to be finished although their client has left, and those that somebody waits
  * for. */
 uint32_t web_compute_count(const struct web *web);

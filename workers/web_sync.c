@@ -52,6 +52,7 @@ static struct {
     struct sockets sockets;
     bool is_retiring; /* one of them */
     uint64_t ticked_us;
+    uint64_t looked_us;      /* at the tasks that are out, while a handler waits for one */
     unsigned n_turns;        /* of wait_for_clients() */
     uint64_t pause_until_us; /* 0: none; else nothing is accepted before */
     bool is_short;           /* may open no more descriptors; the master knows */
@@ -393,8 +394,12 @@ static bool await(void)
         commands_on_channel(&room.commands);
     if (n > 0 && polls[2].revents)
         web_compute_on_inbox(&room.web);
-    if (n <= 0 || polls[3].revents)
+    if (n > 0 && polls[3].revents)
         web_compute_on_due(&room.web);
+    if (room.web.env.now_us >= room.looked_us + TICK_US) {
+        room.looked_us = room.web.env.now_us;
+        web_compute_look(&room.web);
+    }
     return !room.is_over && (n <= 0 || !polls[4].revents);
 }
 

@@ -414,6 +414,15 @@ static void map(rmd_request *req, rmd_response *res)
         rmd_text(res, 500, "refused %d\n", rc);
 }
 
+static void write_seat(rmd_request *req, rmd_response *res);
+
+static int write_seat_in_task(rmd_call *call, rmd_slice payload)
+{
+    (void)call, (void)payload;
+    write_seat(NULL, NULL);
+    return 0;
+}
+
 static const rmd_task tasks[] = {
     {"reverse", reverse},
     {"grow", grow},
@@ -424,6 +433,7 @@ static const rmd_task tasks[] = {
     {"loop", loop_in_task, .timeout_ms = 200},
     {"hang", hang_in_task},
     {"scribble", scribble},
+    {"write-seat", write_seat_in_task},
     {0},
 };
 

@@ -175,6 +175,37 @@ static void task_that_waits_behind_it_is_not_taken_for_lost(void **state)
     client_close(last);
 }
 
+/* Who waits hears of it although others wait in the queue as that worker dies. */
+static void sync_worker_that_waits_misses_its_task(void **state)
+{
+    (void)state;
+    server_let_crash();
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "3", "--set", "worker_class=sync", "--set",
+                         "compute.workers=1", "--set", "pools.other.workers=1", NULL);
+    s->is_violent = true;
+    struct client *first = wait_until(s, "first");
+    (void)server_wait_log(s, "heavy waits");
+    struct client *writer = client_to(s);
+    client_send_text(writer, "POST /wait/write-seat HTTP/1.1\r\nHost: a\r\n"
+                             "Content-Length: 0\r\n\r\n");
+    control_wait_member(s, "pools.0.queued", "1");
+    struct client *last = wait_until(s, "last");
+    control_wait_member(s, "pools.0.queued", "2");
+    (void)server_write_file(s, "first", "");
+    client_read(first, &r, false);
+    CHECK_EQ(r.status, 200);
+    client_read(writer, &r, false);
+    CHECK_TEXT(r.body.data, "error -5\n"); /* EIO, and not ETIMEDOUT at the end of its time */
+    CHECK(client_is_quiet(last));
+    (void)server_write_file(s, "last", "");
+    client_read(last, &r, false);
+    CHECK_TEXT(r.body.data, "it came\n");
+    client_close(first);
+    client_close(writer);
+    client_close(last);
+}
+
 /* Also where the kernel's limit on processes holds nobody back: as root, with all that root may. */
 static void no_process_is_made(void **state)
 {
@@ -258,6 +289,7 @@ SERVER_MAIN(SERVER_TEST(each_end_is_told_to_its_own_client),
             SERVER_TEST(garbage_in_every_socket_hurts_only_its_writer),
             SERVER_TEST(a_seat_that_was_written_over_hides_no_task),
             SERVER_TEST(task_that_waits_behind_it_is_not_taken_for_lost),
-            SERVER_TEST(no_process_is_made), SERVER_TEST(leaked_descriptors_cost_nobody_a_request),
-            SERVER_TEST(cpu_time_is_limited), SERVER_TEST(hooks_are_called_where_they_belong),
+            SERVER_TEST(sync_worker_that_waits_misses_its_task), SERVER_TEST(no_process_is_made),
+            SERVER_TEST(leaked_descriptors_cost_nobody_a_request), SERVER_TEST(cpu_time_is_limited),
+            SERVER_TEST(hooks_are_called_where_they_belong),
             SERVER_TEST(children_of_a_handler_end_with_its_worker))

@@ -37,7 +37,7 @@ enum msg_type {
     MSG_SEGMENT, /* web, compute: fds = the payload segment and, for web, the breakers' page
                     (ipc/breaker.h); value = bytes of a slice, about = how many slices */
     MSG_POOL, /* web: slot = pool, value = charge << 32 | limit of its queue, about = workers that
-                     it may have; fd = where to write. compute: fd = where to read */
+                     it has; fd = where to write. compute: fd = where to read */
     MSG_GONE, /* web: seat, epoch: a compute worker that died. Say LET_GO when you hold none of
                      its answers. about = 1: it had a task of slot = pool in hand, nobody knows
                      which */

@@ -137,6 +137,7 @@ void growth_resize(struct herd *herd, struct pool *pool, uint32_t n, const char 
             herd_dismiss(herd, post->seat, why);
     }
     pool->n_workers = n;
+    herd_owe_queues(herd, herd->current); /* who asks reckons with it */
 }
 
 static void change(struct herd *herd, struct pool *pool, const struct growth_case *c, bool is_more)

@@ -200,6 +200,15 @@ void herd_owe_pools(struct herd *herd, struct seat *web, bool is_all, uint64_t a
     herd->due_us = at_us < herd->due_us ? at_us : herd->due_us;
 }
 
+void herd_owe_queues(struct herd *herd, const struct generation *g)
+{
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        struct seat *web = &herd->slots.seats[i];
+        if (web->role == ROLE_WEB && web->generation == g->number && web->channel_fd >= 0)
+            herd_owe_pools(herd, web, false, herd->now_us);
+    }
+}
+
 static void send_pools(struct herd *herd, struct seat *seat)
 {
     const struct pools *pools = &herd_generation(herd, seat)->pools;

@@ -104,6 +104,9 @@ void herd_release(struct herd *herd, struct seat *seat);
  * is_all  and the segment */
 void herd_owe_pools(struct herd *herd, struct seat *web, bool is_all, uint64_t at_us);
 
+/* All web workers of a generation are to: its queues, or the numbers of their workers, are new. */
+void herd_owe_queues(struct herd *herd, const struct generation *g);
+
 /* Tells a worker to give up a socket whose address is given up (MSG_RETIRE): at once, or when its
  * channel has room, before whatever it is told next. */
 void herd_retire(struct herd *herd, struct seat *seat, uint32_t listener);

@@ -49,15 +49,6 @@ static void replace_workers(struct herd *herd, struct pool *pool)
     }
 }
 
-static void tell_web_workers(struct herd *herd, const struct generation *g)
-{
-    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
-        struct seat *web = &herd->slots.seats[i];
-        if (web->role == ROLE_WEB && web->generation == g->number && web->channel_fd >= 0)
-            herd_owe_pools(herd, web, false, herd->now_us);
-    }
-}
-
 static void mend(struct herd *herd, struct generation *g, uint32_t number)
 {
     struct err err;
@@ -77,7 +68,7 @@ static void mend(struct herd *herd, struct generation *g, uint32_t number)
              "pool=%s generation=%d why=\"somebody who had an end of it called shutdown(2)\" "
              "moved=%" PRIu32 " lost=%" PRIu32 " does=\"another queue, other workers\"",
              pool->settings->name, g->number, mended.moved, mended.lost);
-    tell_web_workers(herd, g);
+    herd_owe_queues(herd, g);
     replace_workers(herd, pool);
 }
 

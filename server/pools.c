@@ -180,7 +180,7 @@ static int send_queue(const struct pool *pool, int channel_fd, enum role role, i
 {
     struct msg msg = msg_make(MSG_POOL);
     msg.slot = number;
-    msg.about = (int32_t)pool->n_max;
+    msg.about = (int32_t)pool->n_workers;
     msg.value = (int64_t)((uint64_t)pool->queue.charge << 32 | pool->queue.limit);
     const int *fd = role == ROLE_COMPUTE ? &pool->read_fd : &pool->queue.fd;
     return msg_send(channel_fd, &msg, fd, 1);

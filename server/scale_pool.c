@@ -51,12 +51,6 @@ static void set_number(struct herd *herd, struct pool *pool, uint32_t n, const c
                pool->settings->name, n, pool->n_workers, who);
     pool->n_min = pool->n_max = n;
     growth_resize(herd, pool, n, "fewer workers are wanted");
-    for (uint32_t i = 0; i < herd->slots.n_used; i++) { /* they reckon with it */
-        struct seat *web = &herd->slots.seats[i];
-        if (web->role == ROLE_WEB && web->generation == herd->current->number &&
-            web->channel_fd >= 0)
-            herd_owe_pools(herd, web, false, herd->now_us);
-    }
 }
 
 static void remember(struct scale *scale, const struct pool *pool, uint32_t n)

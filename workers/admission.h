@@ -1,8 +1,8 @@
 /* How long a task would wait in a pool's queue, by how long those before it took: so that one which
  * would wait past its time is refused at once, with a word when it is worth another try. A guess
  * that errs towards letting in: it takes all tasks of a pool for alike, and all workers that the
- * pool may have for there; it knows nothing before enough tasks were measured, nor when none was
- * for a while. */
+ * pool is to have at the moment for there; it knows nothing before enough tasks were measured, nor
+ * when none was for a while. */
 #ifndef REMUDA_WORKERS_ADMISSION_H
 #define REMUDA_WORKERS_ADMISSION_H
 

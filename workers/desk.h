@@ -51,7 +51,7 @@ struct desk_slot {
 
 struct desk_pool {
     struct task_queue queue; /* fd -1: not handed over */
-    uint32_t n_workers;      /* that it may have */
+    uint32_t n_workers;      /* that it has, or gets at once */
     bool is_full;            /* told in the log */
     struct admission admission;
 };

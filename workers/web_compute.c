@@ -168,7 +168,6 @@ void web_compute_add_pool(struct web *web, uint32_t pool, uint32_t n_workers,
     }
     fd_close(&d->pools[pool].queue.fd);
     d->pools[pool].queue = queue; /* what was measured there still holds */
-    d->pools[pool].is_full = false;
     d->pools[pool].n_workers =
         n_workers > 0 ? n_workers : (uint32_t)web->settings->compute_pools.items[pool].workers_max;
 }

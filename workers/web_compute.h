@@ -31,7 +31,7 @@ int web_compute_add_breakers(struct web *web, int fd, struct err *err)
 
 /* The queue of a pool, or another one in its place.
  * pool       index in settings->compute_pools
- * n_workers  that it may have; 0: as its settings say
+ * n_workers  that it has; 0: as many as its settings allow
  * queue      queue.fd is owned from now on, also where it is of no use */
 void web_compute_add_pool(struct web *web, uint32_t pool, uint32_t n_workers,
                           struct task_queue queue);

@@ -62,6 +62,8 @@ static void posts_come_and_go_at_the_end(void **state)
     assert_int_equal(pool->n_workers, 1);
     turn(crew, NOW + GROWTH_WAIT_US);
     assert_int_equal(pool->n_workers, 2);
+    for (int i = 0; i < 2; i++) /* who asks is to know */
+        assert_int_equal(crew->web[i]->owes_pools, 1);
     assert_null(pool->workers[1].seat);
     assert_int_equal(pool->workers[1].slot, 1);
     assert_true(pool->workers[1].due_us == NOW + GROWTH_WAIT_US);

@@ -157,8 +157,10 @@ static void everybody_gets_what_it_needs_and_no_more(void **state)
     assert_int_equal(hear(scene, &msg), MSG_POOL);
     assert_int_equal(msg.slot, 2);
     assert_int_equal(hear(scene, &msg), 0);
+    scene->pools.items[0].n_workers = 7; /* it has grown */
     assert_int_equal(pools_send_again(&scene->pools, scene->channel[0], false), 0);
     assert_int_equal(hear(scene, &msg), MSG_POOL);
+    assert_int_equal(msg.about, 7);
     assert_int_equal(hear(scene, &msg), MSG_POOL);
     assert_int_equal(hear(scene, &msg), 0);
 }

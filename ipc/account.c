@@ -72,6 +72,9 @@ static struct account_sums read_all(const struct account *account)
 void account_add(struct account_sums *sums, const struct account *account)
 {
     struct account_sums others = read_all(account);
+    for (size_t i = 0; i < ACCOUNT_NUMBERS; i++)
+        if (others.numbers[i] > ACCOUNT_BELIEVABLE_MAX)
+            return;
     account_merge(sums, &others);
 }
 

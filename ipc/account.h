@@ -70,7 +70,9 @@ void account_note(struct account *account, enum account_number end,
 void account_count(struct account_sums *sums, enum account_number end,
                    const struct account_used *used);
 
-/* Adds what another process noted, and what was added up elsewhere. */
+#define ACCOUNT_BELIEVABLE_MAX (UINT64_C(1) << 48) /* of one worker's life: 8 years in µs */
+
+/* Adds what another process noted, where that can be, and what was added up elsewhere. */
 void account_add(struct account_sums *sums, const struct account *account);
 void account_merge(struct account_sums *sums, const struct account_sums *others);
 

@@ -21,34 +21,58 @@ bool accounts_of(const struct herd *herd, const struct seat *seat, struct accoun
     return true;
 }
 
-/* As the worker has named it, else, of a request, as who asked has. "": neither */
+const struct route_stats *accounts_names(const struct herd *herd, int generation)
+{
+    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
+        const struct seat *seat = &herd->slots.seats[i];
+        if (seat->role == ROLE_WEB && seat->phase != SEAT_FREE && seat->ready_us != 0 &&
+            seat->generation == generation)
+            return scoreboard_peek(&herd->board, i).routes;
+    }
+    return NULL;
+}
+
+static const char *name_pool(const struct herd *herd, const struct seat *seat)
+{
+    const char *name = pools_name(&herd_generation(herd, seat)->pools, seat->pool);
+    return name ? name : "";
+}
+
+void accounts_close(struct herd *herd, const struct seat *seat)
+{
+    static const struct account_used unknown;
+    const struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
+    if (tasks_is_garbled(herd, seat))
+        totals_count_lost(&herd->totals, "", name_pool(herd, seat), ACCOUNT_CRASH, &unknown);
+    else
+        totals_add_tasks(&herd->totals, &part, accounts_names(herd, seat->generation),
+                         herd->board.n_routes, name_pool(herd, seat));
+}
+
+/* By the block in which the worker counts it, else, of a request, by its route. "": neither */
 static void name_route(const struct herd *herd, const struct seat *seat, const struct task *task,
                        char out[sizeof(((struct route_stats *)0)->name)])
 {
     const struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
-    const struct route_stats *stats = NULL;
+    const struct route_stats *names = accounts_names(herd, seat->generation);
     int64_t block = account_block(&part.task->mark, task->id, herd->board.n_routes);
-    if (block >= 0)
-        stats = &part.routes[block];
-    else if (task->kind == TASK_REQUEST && task->route < herd->board.n_routes &&
-             task_seat_of(task->id) < herd->board.n_seats)
-        stats = &scoreboard_peek(&herd->board, task_seat_of(task->id)).routes[task->route];
+    if (block < 0 && task->kind == TASK_REQUEST && task->route < herd->board.n_routes)
+        block = task->route;
     out[0] = '\0';
-    if (!stats)
+    if (!names || block < 0)
         return;
-    memcpy(out, stats->name, sizeof stats->name);
-    out[sizeof stats->name - 1] = '\0';
+    memcpy(out, names[block].name, sizeof names->name);
+    out[sizeof names->name - 1] = '\0';
 }
 
 void accounts_bury(struct herd *herd, const struct seat *seat, struct msg *lost)
 {
     struct task task;
     char route[sizeof(((struct route_stats *)0)->name)];
-    const char *pool = pools_name(&herd_generation(herd, seat)->pools, seat->pool);
     if (!accounts_of(herd, seat, &lost->used) || tasks_peek(herd, seat, &task) == TASK_NONE)
         return;
     name_route(herd, seat, &task, route);
-    totals_count_lost(&herd->totals, route, pool ? pool : "",
+    totals_count_lost(&herd->totals, route, name_pool(herd, seat),
                       (enum account_number)(ACCOUNT_CRASH + lost->about - TASK_LOSS_CRASH),
                       &lost->used);
 }

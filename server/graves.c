@@ -137,7 +137,7 @@ bool graves_open(struct herd *herd, struct seat *seat, const struct msg *lost)
         graves_forget(herd, seat);
     if (!pools_are_used(&g->pools) || (seat->role != ROLE_WEB && seat->role != ROLE_COMPUTE))
         return false;
-    *grave = (struct grave){.wait_us = LOOK_AGAIN_US, .is_garbled = tasks_is_garbled(herd, seat)};
+    *grave = (struct grave){.wait_us = LOOK_AGAIN_US, .is_sought = tasks_may_be_hidden(herd, seat)};
     memset(row(graves, graves->told, seat->number), 0, graves->n_words * sizeof(uint64_t));
     memset(row(graves, graves->awaits, seat->number), 0, graves->n_words * sizeof(uint64_t));
     for (uint32_t i = 0; seat->role == ROLE_COMPUTE && i < herd->slots.n_used; i++)
@@ -255,7 +255,7 @@ static bool tell_gone(const struct herd *herd, const struct seat *web, const str
     struct msg msg = msg_make(MSG_GONE);
     msg.seat = dead->number;
     msg.epoch = dead->epoch;
-    if (herd->graves.items[dead->number].is_garbled) {
+    if (herd->graves.items[dead->number].is_sought) {
         msg.about = 1;
         msg.slot = dead->pool;
     }

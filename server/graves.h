@@ -18,7 +18,8 @@ struct grave {
     uint32_t asker;    /* seat of that, */
     uint32_t epoch;    /* and its occupant */
     uint64_t wait_us;  /* until it is looked again whether a task of its is in hand */
-    bool is_garbled;   /* nobody knows which task it had in hand: those who ask look for theirs */
+    bool is_sought;    /* it may have had a task in hand of which nobody knows: those who ask look
+                          for theirs */
     bool is_forgotten; /* a web worker's: its records are gone */
     bool is_cleared;   /* and all else */
 };

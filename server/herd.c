@@ -415,7 +415,8 @@ void herd_bury(struct herd *herd, struct seat *seat)
     uint64_t ms;
     struct generation *g = herd_generation(herd, seat);
     struct post *post = generation_find_post(g, seat);
-    seat->has_task = tasks_peek(herd, seat, &(struct task){0}) != TASK_NONE;
+    seat->has_task =
+        tasks_peek(herd, seat, &(struct task){0}) != TASK_NONE || tasks_is_garbled(herd, seat);
     enum decide_fate fate = posts_vacate(herd, g, post, seat, false, &ms);
     struct obituary obituary;
     obituary_open(&obituary, herd, seat);

@@ -47,7 +47,7 @@ const char *last_words_request(const struct scoreboard *board, uint32_t seat, ui
 const char *last_words_target(const struct scoreboard *board, uint32_t seat, uint64_t now_us,
                               char out[LAST_WORDS_REQUEST_BYTES]);
 
-/* What a failed assertion left, NUL-terminated. Returns out; "" for none */
+/* What a failed assertion left, NUL-terminated. Returns out; "" for none, or nonsense */
 const char *last_words_panic(const struct scoreboard *board, uint32_t seat,
                              char out[LAST_WORDS_BYTES]);
 

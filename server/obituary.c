@@ -238,8 +238,7 @@ static void write_last_words(const struct obituary *obituary, struct herd *herd,
     const struct generation *g = herd_generation(herd, seat);
     struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
     if (seat->role == ROLE_COMPUTE) {
-        const char *pool = pools_name(&g->pools, seat->pool);
-        totals_add_tasks(&herd->totals, &part, herd->board.n_routes, pool ? pool : "");
+        accounts_close(herd, seat);
         return;
     }
     print_note(note, obituary, seat);

@@ -74,7 +74,7 @@ struct seat {
     bool is_started;          /* MSG_START is on its way or was received */
     bool is_leaving;          /* was told to go, or goes of its own accord: exit 0 is in order */
     bool was_aborted;         /* it was sent SIGABRT */
-    bool has_task;            /* a compute worker that died: it had a task in hand */
+    bool has_task;            /* a compute worker that died: it had a task in hand, known or not */
     bool is_dead;             /* was reaped in this turn, to be buried at its end */
     int status;               /* with is_dead: of wait4(2), */
     struct account_used life; /* and what it had used in all; of wait and wall nothing */

@@ -14,6 +14,7 @@
 #include "base/json_out.h"
 #include "config/settings.h"
 #include "ipc/breaker.h"
+#include "server/accounts.h"
 #include "server/listen.h"
 #include "server/reload.h"
 #include "server/tasks.h"
@@ -55,7 +56,8 @@ static uint64_t add_up(const struct herd *herd)
         const struct scoreboard_part part = scoreboard_peek(&herd->board, i);
         if (seat->role == ROLE_COMPUTE) {
             const char *pool = pools_name(&herd_generation(herd, seat)->pools, seat->pool);
-            totals_add_tasks(herd->sums, &part, herd->board.n_routes, pool ? pool : "");
+            totals_add_tasks(herd->sums, &part, accounts_names(herd, seat->generation),
+                             herd->board.n_routes, pool ? pool : "");
         } else if (seat->role == ROLE_WEB) {
             totals_add(herd->sums, &part, herd->board.n_routes);
             connections += read_u64(&part.head->connections);

@@ -207,15 +207,31 @@ enum task_loss tasks_loss_of(enum task_loss condemned, enum cause cause)
     return condemned != 0 ? condemned : losses[cause];
 }
 
-/* What it ran stands in two places, each a page of its own. */
-bool tasks_is_garbled(const struct herd *herd, const struct seat *seat)
+static bool is_without_task(const struct herd *herd, const struct seat *seat)
 {
     struct task task;
+    return seat->role == ROLE_COMPUTE && seat->ready_us != 0 &&
+           tasks_peek(herd, seat, &task) == TASK_NONE;
+}
+
+/* What it ran stands in two places, each a page of its own, and who it is where the first of them
+ * begins: zeros in all of them are not what an idle worker leaves. */
+bool tasks_is_garbled(const struct herd *herd, const struct seat *seat)
+{
     struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
-    if (seat->role != ROLE_COMPUTE || tasks_peek(herd, seat, &task) != TASK_NONE)
+    const struct seat_head *head = part.head;
+    if (!is_without_task(herd, seat))
         return false;
-    return part.task->task.id != 0 ||
-           atomic_load_explicit(&part.head->current.phase, memory_order_relaxed) != ENTRY_FREE;
+    bool is_itself = head->layout == SCOREBOARD_LAYOUT && head->epoch == seat->epoch &&
+                     head->pid == seat->pid && head->role == ROLE_COMPUTE;
+    return !is_itself || part.task->task.id != 0 ||
+           atomic_load_explicit(&head->current.phase, memory_order_relaxed) != ENTRY_FREE;
+}
+
+bool tasks_may_be_hidden(const struct herd *herd, const struct seat *seat)
+{
+    bool is_in_order = seat->is_leaving && seat->status == 0;
+    return tasks_is_garbled(herd, seat) || (is_without_task(herd, seat) && !is_in_order);
 }
 
 /* What the master did about it as a whole, and which limit it was, the cause does not say. */

@@ -34,6 +34,10 @@ enum task_state tasks_peek(const struct herd *herd, const struct seat *seat, str
  * written to by a handler. */
 bool tasks_is_garbled(const struct herd *herd, const struct seat *seat);
 
+/* Could it have had one, though nothing says so? Also zeros in the right places say nothing: only
+ * who ended in order certainly had none. */
+bool tasks_may_be_hidden(const struct herd *herd, const struct seat *seat);
+
 /* For the log, what it has in hand, with a blank in front: ` task=1f00… route="GET /burn" trace=…
  * since_ms=12`; "" for nothing. Returns out */
 #define TASKS_TEXT_MAX (LOG_QUOTE_MAX + 320)

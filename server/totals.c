@@ -119,18 +119,35 @@ void totals_add(struct totals *totals, const struct scoreboard_part *part, uint3
     }
 }
 
-void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes,
-                      const char *pool)
+static uint64_t read_believable(const _Atomic uint64_t *counter)
+{
+    uint64_t n = read_u64(counter);
+    return n <= ACCOUNT_BELIEVABLE_MAX ? n : 0;
+}
+
+/* All workers of a generation number their blocks alike. */
+static bool is_name(const char *name, const struct route_stats *names, uint32_t index)
+{
+    if (names)
+        return name[0] && strncmp(name, names[index].name, NAME_BYTES - 1) == 0;
+    for (const char *p = name; *p; p++)
+        if (*p < 0x20 || *p > 0x7e)
+            return false;
+    return name[0] != '\0';
+}
+
+void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part,
+                      const struct route_stats *names, uint32_t n_routes, const char *pool)
 {
     const struct seat_head *head = part->head;
     uint32_t n = atomic_load_explicit(&head->n_account_routes, memory_order_relaxed);
-    totals->tasks += read_u64(&head->tasks);
-    totals->copied += read_u64(&head->copied);
+    totals->tasks += read_believable(&head->tasks);
+    totals->copied += read_believable(&head->copied);
     account_add(&find_or_add_pool(totals, pool)->account, &head->account);
     for (uint32_t i = 0; i < n && i < n_routes; i++) {
         char name[NAME_BYTES];
         read_name(&part->routes[i], name);
-        if (name[0])
+        if (is_name(name, names, i))
             account_add(&find_or_add(totals, name, i)->account, &part->routes[i].account);
     }
 }

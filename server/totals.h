@@ -48,9 +48,12 @@ void totals_fini(struct totals *totals);
  * are no routes behind one without a name. */
 void totals_add(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes);
 
-/* Adds what a compute worker of a pool has counted: its requests are a web worker's. */
-void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part, uint32_t n_routes,
-                      const char *pool);
+/* Adds what a compute worker of a pool has counted: its requests are a web worker's. Its handlers
+ * may have written to its part: what has another name than it should have, or numbers that can't
+ * be, is left out.
+ * names  the blocks of a web worker of its generation, n_routes; NULL: there is none left */
+void totals_add_tasks(struct totals *totals, const struct scoreboard_part *part,
+                      const struct route_stats *names, uint32_t n_routes, const char *pool);
 
 /* A task that its worker died of. route: "" none */
 void totals_count_lost(struct totals *totals, const char *route, const char *pool,

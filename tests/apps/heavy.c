@@ -476,16 +476,19 @@ static void scribble_once(rmd_request *req, rmd_response *res)
     rmd_send(res, 200, "text/plain", body.data, body.len);
 }
 
-/* Fills what it may write of the shared table, but for the first page, and crashes. It should be
- * one place. */
+/* ?octet=255&from=4096. Fills what it may write of the shared table, but for what comes before, and
+ * crashes. It should be one place. */
 static void write_seat(rmd_request *req, rmd_response *res)
 {
     char line[512];
     char *place = NULL;
     size_t len = 0;
     int n = 0;
+    long long octet = 255;
+    long long from_at = 4096;
     FILE *maps = fopen("/proc/self/maps", "re");
-    (void)req;
+    (void)rmd_query_int(req, "octet", 0, 255, &octet);
+    (void)rmd_query_int(req, "from", 0, 8192, &from_at);
     while (maps && fgets(line, sizeof line, maps)) {
         unsigned long from, to;
         if (!strstr(line, "remuda-scoreboard") || !strstr(line, " rw-s ") ||
@@ -499,7 +502,7 @@ static void write_seat(rmd_request *req, rmd_response *res)
         rmd_text(res, 200, "%d places\n", n);
         return;
     }
-    memset(place + 4096, 0xff, len - 4096);
+    memset(place + from_at, (int)octet, len - (size_t)from_at);
     abort();
 }
 

@@ -36,15 +36,37 @@ static void crew_sleep(const struct heritage *heritage)
         (void)pause();
 }
 
-/* Tasks that a web worker says are out. */
-static inline void crew_set_held(struct crew *crew, const struct seat *web, uint64_t n)
+/* A worker's part of the shared table, as it writes to it. */
+static inline struct scoreboard_part crew_map(struct crew *crew, const struct seat *seat)
 {
     struct err err;
     struct scoreboard_part part;
     assert_int_equal(
-        scoreboard_map_part(&crew->herd.board, crew->herd.board_fd, web->number, &part, &err), 0);
+        scoreboard_map_part(&crew->herd.board, crew->herd.board_fd, seat->number, &part, &err), 0);
+    return part;
+}
+
+static inline void crew_unmap(struct crew *crew, struct scoreboard_part *part)
+{
+    assert_int_equal(munmap(part->head, crew->herd.board.part_bytes), 0);
+}
+
+/* Tasks that a web worker says are out. */
+static inline void crew_set_held(struct crew *crew, const struct seat *web, uint64_t n)
+{
+    struct scoreboard_part part = crew_map(crew, web);
     atomic_store(&part.head->held, n);
-    (void)munmap(part.head, crew->herd.board.part_bytes);
+    crew_unmap(crew, &part);
+}
+
+static inline void crew_sit_down(struct crew *crew, const struct seat *seat)
+{
+    struct scoreboard_part part = crew_map(crew, seat);
+    part.head->layout = SCOREBOARD_LAYOUT;
+    part.head->epoch = seat->epoch;
+    part.head->role = (int32_t)seat->role;
+    part.head->pid = seat->pid;
+    crew_unmap(crew, &part);
 }
 
 static inline struct seat *crew_add(struct crew *crew, enum role role, int slot)
@@ -69,6 +91,7 @@ static inline struct seat *crew_add(struct crew *crew, enum role role, int slot)
                                              : &crew->herd.current->workers[slot];
     post->seat = seat;
     assert_true(herd_name(&crew->herd, seat, pid));
+    crew_sit_down(crew, seat);
     herd_happen(&crew->herd, seat, DECIDE_READY);
     assert_int_equal(seat->phase, SEAT_READY);
     return seat;

@@ -164,25 +164,57 @@ static void who_asked_hears_of_the_loss_first_also_when_its_channel_was_full(voi
     assert_int_equal(crew_hear(crew, crew->web[1], &msg), MSG_GONE); /* the loss is not its */
 }
 
+static void expect_gone(struct crew *crew, const struct seat *dead, int about)
+{
+    struct msg msg;
+    turn(crew);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(crew_hear(crew, crew->web[i], &msg), MSG_GONE);
+        assert_int_equal(msg.seat, dead->number);
+        assert_int_equal(msg.about, about);
+        assert_true(about == 0 || msg.slot == 0); /* its pool */
+    }
+}
+
 /* Its seat is its own to write, so what stands there may be anything. */
 static void one_that_wrote_over_its_task_is_told_as_such(void **state)
 {
     struct crew *crew = *state;
-    struct msg msg;
-    struct seat *idle = crew_add(crew, ROLE_COMPUTE, 1);
     (void)crew_give_task(crew, crew->web[0], TASK_NEVER_US);
     memset(crew->place, 0xff, sizeof *crew->place);
     crew_kill(crew, crew->compute);
     assert_non_null(strstr(stage_log(), "task=\"unknown: its seat was written to\""));
-    crew_kill(crew, idle);
-    turn(crew);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(crew_hear(crew, crew->web[i], &msg), MSG_GONE);
-        assert_int_equal(msg.about, 1);
-        assert_int_equal(msg.slot, 0); /* its pool */
-        assert_int_equal(crew_hear(crew, crew->web[i], &msg), MSG_GONE);
-        assert_int_equal(msg.about, 0);
-    }
+    assert_true(crew->compute->has_task);
+    expect_gone(crew, crew->compute, 1);
+}
+
+static void zeros_in_a_seat_are_not_what_an_idle_worker_leaves(void **state)
+{
+    struct crew *crew = *state;
+    struct scoreboard_part part = crew_map(crew, crew->compute);
+    memset(part.head, 0, crew->herd.board.part_bytes);
+    crew_unmap(crew, &part);
+    crew_kill(crew, crew->compute);
+    assert_non_null(strstr(stage_log(), "task=\"unknown: its seat was written to\""));
+    assert_true(crew->compute->has_task);
+    expect_gone(crew, crew->compute, 1);
+}
+
+/* Zeros in just the right places are. */
+static void who_ends_in_order_had_no_task_and_of_others_nobody_knows(void **state)
+{
+    struct crew *crew = *state;
+    struct seat *leaves = crew_add(crew, ROLE_COMPUTE, 1);
+    crew_kill(crew, crew->compute);
+    assert_null(strstr(stage_log(), "task="));
+    assert_false(crew->compute->has_task);
+    expect_gone(crew, crew->compute, 1);
+    assert_int_equal(kill(leaves->pid, SIGKILL), 0);
+    crew_reap(leaves);
+    leaves->status = 0;
+    leaves->is_leaving = true;
+    herd_bury(&crew->herd, leaves);
+    expect_gone(crew, leaves, 0);
 }
 
 /* A compute worker reads the request where its asker had put it. */
@@ -396,6 +428,8 @@ int main(void)
         TEST(who_holds_nothing_is_not_waited_for),
         TEST(who_asked_hears_of_the_loss_first_also_when_its_channel_was_full),
         TEST(one_that_wrote_over_its_task_is_told_as_such),
+        TEST(zeros_in_a_seat_are_not_what_an_idle_worker_leaves),
+        TEST(who_ends_in_order_had_no_task_and_of_others_nobody_knows),
         TEST(a_web_workers_slice_stays_while_its_task_is_in_hand),
         TEST(a_task_taken_in_the_last_moment_keeps_its_body),
         TEST(a_task_taken_after_its_askers_death_ends_all_the_same),

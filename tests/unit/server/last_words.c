@@ -196,7 +196,7 @@ static void nonsense_is_read_without_harm(void **state)
     memset(scene->part.batch, 0xff, SCOREBOARD_BATCH_BYTES);
     assert_int_equal(last_words_write(&scene->about), 1 + N_INFLIGHT);
     char words[LAST_WORDS_BYTES];
-    assert_int_equal(strlen(last_words_panic(&scene->board, 1, words)), LAST_WORDS_BYTES - 1);
+    assert_string_equal(last_words_panic(&scene->board, 1, words), ""); /* it has no end */
     char request[LAST_WORDS_REQUEST_BYTES];
     assert_true(strlen(last_words_request(&scene->board, 1, NOW_US, request)) > 0);
     read_back(scene);

@@ -136,12 +136,12 @@ static void tasks_add_up_by_route_and_pool(void **state)
     corpse.head.n_account_routes = UINT32_MAX; /* which is not believed */
     account_note(&corpse.head.account, ACCOUNT_ANSWERED, &used);
     account_note(&corpse.routes[1].account, ACCOUNT_ANSWERED, &used);
-    totals_add_tasks(&totals, &corpse.part, N_ROUTES, "default");
+    totals_add_tasks(&totals, &corpse.part, NULL, N_ROUTES, "default");
     totals_count_lost(&totals, "GET /heavy", "default", ACCOUNT_CRASH, &used);
     totals_count_lost(&totals, "", "other", ACCOUNT_MEMORY, &used);
     for (int round = 0; round < 2; round++) { /* room for status is used again and again */
         totals_clear(&sums, round == 0 ? NULL : &corpse.part, N_ROUTES);
-        totals_add_tasks(&sums, &corpse.part, N_ROUTES, "default");
+        totals_add_tasks(&sums, &corpse.part, corpse.routes, N_ROUTES, "default");
         totals_add_totals(&sums, &totals);
     }
     assert_int_equal(sums.tasks, 6);
@@ -166,6 +166,40 @@ static void tasks_add_up_by_route_and_pool(void **state)
     totals_fini(&sums);
 }
 
+/* A handler may have written there. */
+static void what_can_not_be_is_not_added(void **state)
+{
+    (void)state;
+    static const struct account_used used = {.cpu_us = 5}, nonsense = {.cpu_us = UINT64_MAX - 3};
+    struct totals totals;
+    struct corpse corpse, web;
+    assert_int_equal(totals_init(&totals, 4), 0);
+    corpse_make(&corpse);
+    corpse_make(&web);
+    for (int i = 0; i < N_ROUTES; i++) {
+        corpse_count(&web, i, i == 0 ? "GET /a" : i == 1 ? "GET /b" : "GET /c", 0, 0);
+        memcpy(corpse.routes[i].name, web.routes[i].name, sizeof web.routes[i].name);
+        account_note(&corpse.routes[i].account, ACCOUNT_ANSWERED, i == 1 ? &nonsense : &used);
+    }
+    memcpy(corpse.routes[2].name, "GET /d", 7);
+    corpse.head.n_account_routes = N_ROUTES;
+    corpse.head.tasks = corpse.head.copied = UINT64_MAX;
+    account_note(&corpse.head.account, ACCOUNT_ANSWERED, &nonsense);
+    totals_add_tasks(&totals, &corpse.part, web.routes, N_ROUTES, "default");
+    assert_int_equal(totals.tasks, 0);
+    assert_int_equal(totals.copied, 0);
+    assert_int_equal(account_tasks(&totals_find_pool(&totals, "default")->account), 0);
+    assert_int_equal(account_tasks(&totals_find(&totals, "GET /a")->account), 1);
+    assert_int_equal(account_tasks(&totals_find(&totals, "GET /b")->account), 0);
+    assert_null(totals_find(&totals, "GET /c"));
+    assert_null(totals_find(&totals, "GET /d"));
+    memcpy(corpse.routes[2].name, "\xff\xfe", 3);
+    totals_add_tasks(&totals, &corpse.part, NULL, N_ROUTES, "default");
+    assert_int_equal(account_tasks(&totals_find(&totals, "GET /a")->account), 2);
+    assert_int_equal(totals.n_routes, 2);
+    totals_fini(&totals);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +208,7 @@ int main(void)
         cmocka_unit_test(names_without_room_are_counted_together),
         cmocka_unit_test(a_name_without_an_end_is_cut),
         cmocka_unit_test(tasks_add_up_by_route_and_pool),
+        cmocka_unit_test(what_can_not_be_is_not_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

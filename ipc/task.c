@@ -100,7 +100,8 @@ static bool is_sound(const struct task *task)
     if (task->magic != TASK_MAGIC || task->version != VERSION || task->id == 0 ||
         (task->id & TASK_DONE))
         return false;
-    if (task->kind == 0 || task->kind >= TASK_KINDS || task->body >= TASK_BODIES)
+    if (task->kind == 0 || task->kind >= TASK_KINDS || task->body >= TASK_BODIES ||
+        task->by_file > (task->kind == TASK_CALL))
         return false;
     if ((task->kind == TASK_REQUEST) != (task->image_len > 0))
         return false;

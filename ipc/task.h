@@ -84,7 +84,8 @@ struct task {
     uint32_t image_len;
     uint16_t route;
     uint8_t trace_len;
-    uint8_t reserved[41]; /* zero */
+    uint8_t by_file;      /* TASK_CALL: 1: a result that is large comes in a file */
+    uint8_t reserved[40]; /* zero */
     char trace[TASK_TRACE_MAX];
 };
 
@@ -206,6 +207,7 @@ enum task_loss {
     (1U << 18)                  /* of parts of one stream that may be on their way: what was sent
                                         and is not done with. Who sends more is cut off */
 #define TASK_AT_FILE UINT64_MAX /* data_at of a result that is in the file which comes with it */
+#define TASK_LARGE_BYTES 65536U /* more is not copied on a loop, which takes 10 µs for so much */
 #define TASK_INLINE_MAX 4096U   /* octets that go with a frame; what is larger stays in the slice */
 
 enum task_reply_kind {

@@ -333,12 +333,25 @@ int compute_reply_make(struct compute_reply *r, const struct compute_asker *aske
 
 /* ---- a result ---- */
 
+static int spool_result(const struct compute_reply *r, struct str result,
+                        struct compute_answer *out)
+{
+    int rc = result.len <= r->segment->slice_bytes ? spool(result, out) : -EMSGSIZE;
+    if (rc < 0)
+        fd_close(&out->file_fd);
+    out->frame.reply.data_at = rc < 0 ? 0 : TASK_AT_FILE;
+    out->frame.reply.data_len = rc < 0 ? 0 : result.len;
+    return rc;
+}
+
 int compute_reply_result(struct compute_reply *r, const struct compute_asker *asker, int error,
                          struct str result, struct compute_answer *out)
 {
     *out = begin(r, TASK_RESULT, asker->task->id);
     out->frame.reply.error = error;
     if (error != 0 || result.len == 0)
+        return 0;
+    if (asker->task->by_file && result.len > TASK_LARGE_BYTES && spool_result(r, result, out) == 0)
         return 0;
     if (result.len > inline_max(asker->inbox_fd) && put_octets(r, result, 0, out))
         return 0;
@@ -347,9 +360,7 @@ int compute_reply_result(struct compute_reply *r, const struct compute_asker *as
         out->frame.reply.inline_len = (uint32_t)result.len;
         return 0;
     }
-    int rc = result.len <= r->segment->slice_bytes ? spool(result, out) : -EMSGSIZE;
-    out->frame.reply.data_at = TASK_AT_FILE;
-    out->frame.reply.data_len = result.len;
+    int rc = spool_result(r, result, out);
     return rc < 0 ? give_up(r, asker->task->id, rc, out) : 0;
 }
 

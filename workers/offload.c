@@ -4,10 +4,10 @@
  * Process: web workers; rmd_offload() on whatever thread has the request, all else on the loop's,
  * which a call reaches by the box, like a ticket of a request that has ended.
  *
- * What is large is not copied on the loop: a payload goes by a file that the caller's thread has
- * written, or that holds the request's body already; a result stays where the compute worker left
- * it until the thread that wants it has copied it from there. It is copied once, since whoever made
- * it has run app code and may write to it for as long as it lies there. */
+ * What is large is not copied on the loop for who has a thread: a payload goes by a file that the
+ * caller's thread has written, or that holds the request's body already; a result stays where the
+ * compute worker left it until the thread that wants it has copied it from there. It is copied
+ * once, since whoever made it has run app code and may write to it for as long as it lies there. */
 #include "workers/offload.h"
 
 #include <errno.h>
@@ -27,7 +27,6 @@
 #include "workers/pool_map.h"
 
 #define SPARE_US (CLOCK_US_PER_S / 10) /* of a request's time, for what follows a call: a guess */
-#define LARGE_BYTES 65536U /* more is not copied on the loop, which takes 10 µs for so much */
 
 static struct web *_Atomic home; /* whose desk it is; NULL: there is none */
 
@@ -208,6 +207,10 @@ static int send_call(struct desk *d, struct offload *call, struct desk_slot *slo
     desk_begin_task(slot);
     if (rc == 0)
         rc = task_send(&d->pools[call->pool].queue, &task, d->reply_fd, slot->put.spool_fd);
+    if (rc == -EAGAIN && call->map) { /* which comes again */
+        call->payload_fd = slot->put.spool_fd;
+        slot->put.spool_fd = -1;
+    }
     handover_sent(&slot->put);
     if (rc < 0)
         desk_end_task(slot);
@@ -303,7 +306,7 @@ static int take_file(struct offload *call, int fd, uint64_t most)
         return -EPROTO;
     if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode) || (uint64_t)info.st_size < call->result_len)
         return -EPROTO;
-    return call->map ? keep_result(call) : 0; /* one of many keeps no descriptor */
+    return call->map && !offload_map_may_keep(call) ? keep_result(call) : 0;
 }
 
 /* What lies over there is copied before anybody looks at it. Owns fd. Returns 0; -errno */
@@ -324,7 +327,7 @@ static int take_result(struct desk_slot *slot, int fd)
     if (reply->data_len > 0 && !segment_at(&d->segment, ref))
         return -EPROTO;
     call->ref = ref;
-    if (reply->data_len > LARGE_BYTES && !call->map) {
+    if (reply->data_len > TASK_LARGE_BYTES && !call->map) {
         desk_lend(slot, reply->seat);
         call->lent = slot;
         return 0;
@@ -475,7 +478,7 @@ int offload_pack(struct offload *call, const rmd_request *req, const void *paylo
     if (offload_is_too_large(len))
         return -EMSGSIZE;
     call->len = len;
-    call->payload_fd = d && len > LARGE_BYTES ? file_of(req, payload, len) : -1;
+    call->payload_fd = d && len > TASK_LARGE_BYTES ? file_of(req, payload, len) : -1;
     call->payload = payload;
     if (call->payload_fd >= 0 || stays || len == 0)
         return 0;

@@ -93,6 +93,9 @@ int offload_run_here(struct offload *call);
 
 /* ---- workers/offload_map.c ---- */
 
+/* The result of a part is in a file: may it stay there, so that another thread reads it? */
+bool offload_map_may_keep(const struct offload *call);
+
 /* A part is back. */
 void offload_map_on_part(struct offload_map *map);
 

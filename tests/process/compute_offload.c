@@ -132,6 +132,33 @@ static void many_payloads_share_a_queue_that_is_full(void **state)
     CHECK_TEXT(r.body.data, "refused -90\n");
 }
 
+/* More of them than may go, and come, by files. */
+static void check_large_pieces(struct server *s, const char *target)
+{
+    enum { PIECE = 66000, PIECES = 75 };
+    char *body = malloc((size_t)PIECE * PIECES), text[100];
+    CHECK(body != NULL);
+    for (size_t i = 0; i < (size_t)PIECE * PIECES; i++)
+        body[i] = (char)('a' + i % 23);
+    (void)snprintf(text, sizeof text, "%s?n=%d", target, PIECE);
+    post(s, text, body, (size_t)PIECE * PIECES);
+    CHECK_EQ(r.status, 200);
+    CHECK_EQ(r.body.len, (size_t)PIECE * PIECES);
+    for (size_t i = 0; i < r.body.len; i++)
+        if (r.body.data[i] != body[i - i % PIECE + PIECE - 1 - i % PIECE])
+            CHECK_FAIL("octet %zu is wrong", i);
+    free(body);
+}
+
+static void large_payloads_come_back_in_order(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1",
+                                        "--set", "pools.other.workers=1", NULL);
+    check_large_pieces(s, "/map/reverse");
+    check_large_pieces(s, "/map-io/reverse");
+}
+
 static struct server *start(const char *class)
 {
     server_let_crash();
@@ -343,6 +370,7 @@ SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_w
             SERVER_TEST(handlers_that_may_block_wait),
             SERVER_TEST(large_ones_arrive_by_whatever_way),
             SERVER_TEST(many_payloads_come_back_in_order),
+            SERVER_TEST(large_payloads_come_back_in_order),
             SERVER_TEST(many_payloads_share_a_queue_that_is_full),
             SERVER_TEST(nobody_waits_past_the_time_of_a_call),
             SERVER_TEST(tasks_cannot_spoil_the_body_of_their_handler),

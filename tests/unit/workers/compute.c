@@ -580,6 +580,22 @@ static void a_result_without_room_goes_by_a_file(void **state)
     check_filled(sizeof payload);
 }
 
+/* So that the asker's loop need not copy it; what is small comes as ever. */
+static void large_results_come_by_a_file_where_that_is_asked(void **state)
+{
+    (void)state;
+    static char payload[TASK_LARGE_BYTES + 1];
+    fill(payload, sizeof payload);
+    world.by_file = true;
+    for (size_t n = TASK_LARGE_BYTES; n <= sizeof payload; n++) {
+        call(CALL_GIVE_BACK, str_make(payload, n));
+        await_answer();
+        CHECK_EQ(got.has_file, n > TASK_LARGE_BYTES);
+        check_filled(n);
+    }
+    world.by_file = false;
+}
+
 static void tasks_fail_in_their_own_words(void **state)
 {
     (void)state;
@@ -677,6 +693,7 @@ int main(void)
         TEST(cpu_time_is_limited),
         TEST(tasks_are_called_with_their_payload),
         TEST(a_result_without_room_goes_by_a_file),
+        TEST(large_results_come_by_a_file_where_that_is_asked),
         TEST(tasks_fail_in_their_own_words),
         TEST(whoever_is_condemned_does_not_answer),
         TEST(is_worn_by_tasks),

@@ -45,6 +45,7 @@ static struct {
     struct conn_env env;
     pid_t pid;         /* of the worker; 0: none */
     uint32_t record;   /* for the next task */
+    bool by_file;      /* asked for with calls */
     uint64_t count;    /* of tasks */
     uint64_t usual_us; /* told with requests */
     bool is_common;    /* the next worker has no capabilities */
@@ -331,6 +332,7 @@ static void call(unsigned number, struct str payload)
     uint64_t id = task_make_id(0, world.record, ++world.count);
     struct task task = task_make(TASK_CALL, id);
     task.route = (uint16_t)number;
+    task.by_file = world.by_file;
     task.deadline_us = clock_now_us() + 60 * CLOCK_US_PER_S;
     if (payload.len > 0) {
         memcpy(slice_room(payload.len, &run), payload.p, payload.len);

@@ -444,6 +444,7 @@ static void use_cpu(const rmd_request *req, long long ms)
     while (thread_cpu_us() < until_us && !rmd_cancelled(req))
         for (unsigned i = 0; i < 5000; i++)
             sum += i * i;
+    (void)sum;
 }
 
 static void burn(rmd_request *req, rmd_response *res)

@@ -101,7 +101,7 @@ static void what_comes_late_changes_nothing_but_by_the_probe(void **state)
 {
     (void)state;
     uint64_t open = open_at(NOW), probing = breaker_begin_probe(7, 9);
-    for (int event = BREAKER_ANSWERED; event <= BREAKER_UNTRIED; event++) {
+    for (unsigned event = BREAKER_ANSWERED; event <= BREAKER_UNTRIED; event++) {
         CHECK_EQ(breaker_after(open, event, false, &rules, NOW + S), open);
         CHECK_EQ(breaker_after(probing, event, false, &rules, NOW + S), probing);
         CHECK_EQ(breaker_after(open, event, true, &rules, NOW + S), open);

@@ -26,7 +26,22 @@ static void take_logs(struct commands *c, const struct msg *msg, const int *fds,
 }
 
 /* Without it routes of the compute lane have no process to run in, and here they would run without
- * limits. It comes before any socket does, so nobody is served yet. */
+ * limits. Who has not served yet ends for that. Who serves has missed it when it was sent before,
+ * for want of descriptors: it goes on without, and asks for it again. */
+static void miss_segment(struct commands *c, const struct msg *msg, const char *why)
+{
+    char quoted[LOG_QUOTE_MAX + 8];
+    const struct seat_head *head = c->web->part.head;
+    if (atomic_load_explicit(&head->state, memory_order_relaxed) == SEAT_STATE_BOOTING)
+        boot_fail(c->heritage, why);
+    if (!c->is_without_lane)
+        log_error("no compute lane in this worker",
+                  "reason=%s does=\"answer 503 there, try again\"",
+                  log_quote(quoted, why, strlen(why)));
+    c->is_without_lane = true;
+    channel_tell_lost(c->heritage, msg);
+}
+
 static void take_segment(struct commands *c, const struct msg *msg, const int *fds, size_t n_fds)
 {
     struct err err = {0};
@@ -34,7 +49,7 @@ static void take_segment(struct commands *c, const struct msg *msg, const int *f
     if (c->web->compute)
         return; /* it was sent again, and this one serves */
     if (web_compute_open(c->web, c->heritage, fds[0], n_slices, (uint64_t)msg->value, &err) < 0)
-        boot_fail(c->heritage, err.text);
+        miss_segment(c, msg, err.text);
     else if (n_fds > 1 && web_compute_add_breakers(c->web, fds[1], &err) < 0)
         log_error("no circuit breakers in this worker", "reason=\"%s\" does=\"go on without\"",
                   err.text);
@@ -42,6 +57,10 @@ static void take_segment(struct commands *c, const struct msg *msg, const int *f
 
 static void take_pool(struct commands *c, const struct msg *msg, int fd)
 {
+    if (!c->web->compute) { /* it comes again, behind the segment */
+        fd_close(&fd);
+        return;
+    }
     struct task_queue queue = {
         .fd = fd, .charge = (uint32_t)((uint64_t)msg->value >> 32), .limit = (uint32_t)msg->value};
     web_compute_add_pool(c->web, (uint32_t)msg->slot, msg->about > 0 ? (uint32_t)msg->about : 0,

@@ -11,6 +11,7 @@ struct commands {
     struct web *web;
     const struct heritage *heritage; /* NULL in single mode */
     void (*reopen_logs)(void);       /* single mode: at USR1 */
+    bool is_without_lane;            /* told in the log */
     /* what each class does in its own way */
     void (*listen)(int fd, int64_t id); /* takes over a listening socket, or closes it when
                                            it drains; id: the master's name */

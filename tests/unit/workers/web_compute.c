@@ -5,6 +5,7 @@
 #include "workers/web_compute.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include "http/image.h"
 #include "ipc/breaker.h"
 #include "tests/harness/check.h"
+#include "workers/commands.h"
 #include "workers/desk.h"
 #include "workers/transfer.h"
 
@@ -1114,6 +1116,50 @@ static void task_of_a_worker_that_wrote_over_it_is_missed(void **state)
     CHECK_EQ(web_compute_count(&room.web), 0);
 }
 
+/* ---- the segment comes late ---- */
+
+static void send_segment(int fd)
+{
+    struct msg msg = msg_make(MSG_SEGMENT);
+    msg.value = SLICE_BYTES;
+    msg.about = SEATS;
+    CHECK_EQ(msg_send(room.master_fd, &msg, &fd, 1), 0);
+}
+
+static void who_serves_goes_on_without_a_segment_and_asks_again(void **state)
+{
+    struct commands commands = {.web = &room.web, .heritage = &room.heritage};
+    struct msg msg;
+    int bad_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    (void)state;
+    web_compute_close(&room.web);
+    CHECK_EQ(fcntl(room.heritage.channel_fd, F_SETFL, O_NONBLOCK), 0);
+    atomic_store(&room.part.head->state, SEAT_STATE_READY);
+    room.web.has_pools = true;
+    for (int i = 0; i < 2; i++) {
+        send_segment(bad_fd);
+        commands_on_channel(&commands);
+        CHECK(hear_master(MSG_LOST, &msg));
+        CHECK_EQ(msg.about, MSG_SEGMENT);
+        ask(0, GET("/c"));
+        take_box();
+        CHECK_HAS(got(0), "HTTP/1.1 503 ");
+        close_client(0);
+    }
+    CHECK(!strstr(strstr(logged(), "no compute lane") + 1, "no compute lane")); /* once */
+    send_segment(room.segment_fd);
+    commands_on_channel(&commands);
+    CHECK(!hear_master(MSG_LOST, &msg));
+    fd_close(&room.queue_fd);
+    open_pool();
+    ask(0, GET("/c"));
+    must_take();
+    reply_text("at last\n");
+    hear();
+    CHECK_HAS(got(0), "at last\n");
+    fd_close(&bad_fd);
+}
+
 /* ---- once more ---- */
 
 static void idempotent_request_goes_to_another_worker(void **state)
@@ -2064,6 +2110,7 @@ int main(void)
         TEST(queue_that_nobody_reads_is_a_503),
         TEST(each_loss_has_its_status),
         TEST(task_of_a_worker_that_wrote_over_it_is_missed),
+        TEST(who_serves_goes_on_without_a_segment_and_asks_again),
         TEST(idempotent_request_goes_to_another_worker),
         TEST(only_once),
         TEST(its_body_goes_with_it),

@@ -414,13 +414,36 @@ static void map(rmd_request *req, rmd_response *res)
         rmd_text(res, 500, "refused %d\n", rc);
 }
 
-static void write_seat(rmd_request *req, rmd_response *res);
+/* Fills what it may write of the shared table, but for what comes before, and crashes. It should be
+ * one place: else it returns how many there are. */
+static int fill_seat(int octet, size_t from)
+{
+    char line[512];
+    char *place = NULL;
+    size_t len = 0;
+    int n = 0;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    while (maps && fgets(line, sizeof line, maps)) {
+        unsigned long begin, end;
+        if (!strstr(line, "remuda-scoreboard") || !strstr(line, " rw-s ") ||
+            sscanf(line, "%lx-%lx", &begin, &end) != 2)
+            continue;
+        place = (char *)begin;
+        len = end - begin;
+        n++;
+    }
+    if (maps)
+        (void)fclose(maps);
+    if (n != 1)
+        return n;
+    memset(place + from, octet, len - from);
+    abort();
+}
 
 static int write_seat_in_task(rmd_call *call, rmd_slice payload)
 {
     (void)call, (void)payload;
-    write_seat(NULL, NULL);
-    return 0;
+    return fill_seat(255, 4096);
 }
 
 static const rmd_task tasks[] = {
@@ -476,34 +499,14 @@ static void scribble_once(rmd_request *req, rmd_response *res)
     rmd_send(res, 200, "text/plain", body.data, body.len);
 }
 
-/* ?octet=255&from=4096. Fills what it may write of the shared table, but for what comes before, and
- * crashes. It should be one place. */
+/* ?octet=255&from=4096 */
 static void write_seat(rmd_request *req, rmd_response *res)
 {
-    char line[512];
-    char *place = NULL;
-    size_t len = 0;
-    int n = 0;
     long long octet = 255;
-    long long from_at = 4096;
-    FILE *maps = fopen("/proc/self/maps", "re");
+    long long from = 4096;
     (void)rmd_query_int(req, "octet", 0, 255, &octet);
-    (void)rmd_query_int(req, "from", 0, 8192, &from_at);
-    while (maps && fgets(line, sizeof line, maps)) {
-        unsigned long from, to;
-        if (!strstr(line, "remuda-scoreboard") || !strstr(line, " rw-s ") ||
-            sscanf(line, "%lx-%lx", &from, &to) != 2)
-            continue;
-        place = (char *)from;
-        len = to - from;
-        n++;
-    }
-    if (n != 1) {
-        rmd_text(res, 200, "%d places\n", n);
-        return;
-    }
-    memset(place + from_at, (int)octet, len - (size_t)from_at);
-    abort();
+    (void)rmd_query_int(req, "from", 0, 8192, &from);
+    rmd_text(res, 200, "%d places\n", fill_seat((int)octet, (size_t)from));
 }
 
 static const rmd_route routes[] = {

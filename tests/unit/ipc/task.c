@@ -334,7 +334,7 @@ static void tasks_that_nobody_may_send_are_refused(void **state)
     BAD(bad.trace_len = TASK_TRACE_MAX + 1);
     BAD(bad.trace[3] = '\n');
     BAD(bad.trace[3] = '\0');
-    BAD(bad.reserved[40] = 1);
+    BAD(bad.reserved[sizeof bad.reserved - 1] = 1);
     check_context("nothing");
     struct task task;
     CHECK_EQ(send_task(ID), 0);

@@ -25,18 +25,18 @@ static void hello(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "hello\n");
 }
 
-static void who(rmd_request *req, rmd_response *res)
-{
-    (void)req;
-    rmd_text(res, 200, "%s %d\n", rmd_role(), (int)getpid());
-}
-
 /* Until the file ?file= is there. */
 static void wait_for_file(rmd_request *req)
 {
     const char *file = rmd_query(req, "file");
     while (file && access(file, F_OK) != 0)
         (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void who(rmd_request *req, rmd_response *res)
+{
+    wait_for_file(req);
+    rmd_text(res, 200, "%s %d\n", rmd_role(), (int)getpid());
 }
 
 /* Its answer has ?n= octets. */

@@ -10,11 +10,13 @@
 #include "tests/harness/client.h"
 #include "tests/harness/control.h"
 #include "tests/harness/load.h"
+#include "tests/harness/patience.h"
 #include "tests/harness/procs.h"
 #include "tests/harness/server.h"
 
 #define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
 #define SHUTS_SO REMUDA_TEST_APPS_DIR "/shuts_queue.so"
+#define WILD_SO REMUDA_TEST_APPS_DIR "/wild.so"
 #define INIT_SO REMUDA_TEST_APPS_DIR "/compute_init_fails.so"
 
 static struct reply r;
@@ -26,6 +28,14 @@ static struct client *ask(struct server *s, const char *target)
     (void)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
     client_send_text(c, request);
     return c;
+}
+
+/* Its handler runs until the file is written. */
+static struct client *ask_until(struct server *s, const char *path, const char *file)
+{
+    char target[128];
+    (void)snprintf(target, sizeof target, "%s?file=%s", path, server_path(s, file));
+    return ask(s, target);
 }
 
 static void expect(struct client *c, int status)
@@ -190,18 +200,61 @@ static void queue_shut_by_one_who_goes_on_loses_nothing(void **state)
 
 /* ---- workers that are worn ---- */
 
-/* The second task comes to it before it is replaced, and takes longer than a drain may. */
+/* How long the only request that is in hand has been there. */
+static uint64_t age_ms(struct server *s)
+{
+    char *answer = control_ask(s, "{\"request\":\"status\"}");
+    const char *at = strstr(answer, "\"elapsed_ms\":");
+    CHECK_SAYING(at, "no request in %s", answer);
+    uint64_t ms = strtoull(at + strlen("\"elapsed_ms\":"), NULL, 10);
+    free(answer);
+    return ms;
+}
+
+static pid_t expect_pid(struct client *c)
+{
+    int pid = 0;
+    client_read(c, &r, false);
+    CHECK_EQ(r.status, 200);
+    CHECK_EQ(sscanf(r.body.data, "compute %d", &pid), 1);
+    client_close(c);
+    return pid;
+}
+
+/* The second task waits while the worker has its last one in hand, and is held for longer than a
+ * drain may take. Returns whether the worn one had it, and not the one that replaces it */
+static bool replace_with_a_task_in_hand(struct server *s, int round)
+{
+    char files[2][24];
+    for (int i = 0; i < 2; i++)
+        (void)snprintf(files[i], sizeof files[i], "go-%d-%d", round, i);
+    server_skip_log(s);
+    struct client *first = ask_until(s, "/who", files[0]);
+    control_wait_member(s, "compute_workers.0.state", "busy");
+    struct client *second = ask_until(s, "/who", files[1]);
+    control_wait_member(s, "pools.0.queued", "1");
+    (void)server_write_file(s, files[0], "");
+    pid_t worn = expect_pid(first);
+    const char *leaves = server_wait_log(s, "compute worker leaves");
+    CHECK_EQ(lines_number(leaves, "pid"), worn);
+    CHECK_HAS(leaves, "why=\"worn, and replaced\"");
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    for (uint64_t since_ms = age_ms(s); age_ms(s) < since_ms + 500;)
+        CHECK(patience_turn(deadline));
+    (void)server_write_file(s, files[1], "");
+    return expect_pid(second) == worn;
+}
+
 static void one_that_is_replaced_finishes_its_task(void **state)
 {
     (void)state;
-    struct server *s = server_start_app(REMUDA_DEMO_SO, "--set", "compute.workers=1", "--set",
-                                        "compute.max_tasks=1", "--set", "graceful_timeout=1s",
-                                        "--set", "routes.GET /sleep.lane=compute", NULL);
-    struct client *first = ask(s, "/sleep?ms=10");
-    struct client *second = ask(s, "/sleep?ms=2000");
-    expect(first, 200);
-    expect(second, 200);
-    (void)server_wait_log_text(s, "why=\"worn, and replaced\"");
+    struct server *s =
+        server_start_app(WILD_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
+                         "compute.max_tasks=1", "--set", "graceful_timeout=300ms", NULL);
+    int round = 0;
+    while (!replace_with_a_task_in_hand(s, round)) /* the next one was there before it could */
+        CHECK(++round < 10);
+    (void)server_wait_log(s, "compute worker ended");
     CHECK_EQ(lines_count(&s->log, "compute worker killed"), 0);
 }
 
@@ -218,9 +271,9 @@ static void where_memory_has_no_room_for_two_the_worn_one_goes_first(void **stat
     const char *env[] = {"REMUDA_FAULT=renew.room:ENOMEM", NULL};
     struct server *s = server_start(&(struct server_options){.args = args, .env = env});
     server_wait_ready(s);
-    for (int i = 0; i < 6; i++)
-        free(client_get(s, "/who", 200));
     for (int i = 0; i < 2; i++) {
+        for (int n = 0; n < 3; n++) /* the third by the next one, or by the worn one yet */
+            free(client_get(s, "/who", 200));
         CHECK_HAS(server_wait_log(s, "compute worker leaves"), "no room for another beside it");
         (void)server_wait_log(s, "compute worker ended");
         (void)server_wait_log(s, "compute worker ready");
@@ -269,10 +322,8 @@ static void a_pool_that_changes_all_the_time_loses_nothing(void **state)
 
 static struct server *start_growing(const char *fault)
 {
-    const char *args[] = {
-        "run",   REMUDA_DEMO_SO,          "--bind", "127.0.0.1:0",
-        "--set", "compute.workers.max=2", "--set",  "routes.GET /sleep.lane=compute",
-        NULL};
+    const char *args[] = {"run", WILD_SO, "--bind", "127.0.0.1:0", "--set", "compute.workers.max=2",
+                          NULL};
     const char *env[] = {fault, NULL};
     struct server *s = server_start(&(struct server_options){.args = args, .env = env});
     server_wait_ready(s);
@@ -284,9 +335,10 @@ static void where_memory_has_no_room_a_pool_does_not_grow(void **state)
     (void)state;
     skip_without_faults();
     struct server *s = start_growing("REMUDA_FAULT=growth.room:ENOMEM");
-    struct client *first = ask(s, "/sleep?ms=2000");
-    struct client *second = ask(s, "/sleep?ms=1");
+    struct client *first = ask_until(s, "/who", "go");
+    struct client *second = ask_until(s, "/who", "go");
     CHECK_HAS(server_wait_log(s, "compute pool does not grow"), "memory has no room");
+    (void)server_write_file(s, "go", "");
     expect(first, 200);
     expect(second, 200);
     CHECK_EQ(lines_count(&s->log, "compute pool grows"), 0);
@@ -296,12 +348,13 @@ static void a_reload_does_not_make_a_busy_pool_small_again(void **state)
 {
     (void)state;
     struct server *s = start_growing("REMUDA_FAULT=");
-    struct client *first = ask(s, "/sleep?ms=2000");
-    struct client *second = ask(s, "/sleep?ms=2000");
+    struct client *first = ask_until(s, "/who", "go");
+    struct client *second = ask_until(s, "/who", "go");
     (void)server_wait_log(s, "compute pool grows");
     server_signal(s, SIGHUP);
     (void)server_wait_log(s, "reloaded");
     control_wait_member(s, "pools.0.workers_wanted", "2");
+    (void)server_write_file(s, "go", "");
     expect(first, 200);
     expect(second, 200);
 }

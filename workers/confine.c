@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "config/settings.h"
 
+#define NICEST 19 /* setpriority(2) */
 #define OOM_SCORE_ADJ                                                                              \
     500 /* of at most 1000, where 0 is usual: as if it had half of all memory more */
 #define STACK_BYTES (1024U * 1024U) /* of threads: eight times as much is usual, and counts */
@@ -208,20 +209,24 @@ int confine_forbid_fork(void)
 static void volunteer(void)
 {
     char text[16] = "";
+    bool was_dumpable = prctl(PR_GET_DUMPABLE) == 1;
+    (void)prctl(PR_SET_DUMPABLE, 1); /* else who has changed its user owns nothing in /proc/self */
     int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
     if (fd >= 0 && read(fd, text, sizeof text - 1) > 0 && atoi(text) < OOM_SCORE_ADJ) {
         int n = snprintf(text, sizeof text, "%d", OOM_SCORE_ADJ);
         (void)!pwrite(fd, text, (size_t)n, 0);
     }
     fd_close(&fd);
+    if (!was_dumpable)
+        (void)prctl(PR_SET_DUMPABLE, 0);
 }
 
-/* One that is nicer already stays so: to be less nice takes a privilege. */
-static int be_nice(const struct setting_pool *pool, struct err *err)
+/* Than web workers, whose niceness is what the server was started with. */
+static int be_nicer(const struct setting_pool *pool, struct err *err)
 {
-    int wanted = (int)pool->nice;
-    if (getpriority(PRIO_PROCESS, 0) >= wanted)
-        return 0;
+    int wanted = getpriority(PRIO_PROCESS, 0) + (int)pool->nice;
+    if (wanted > NICEST)
+        wanted = NICEST;
     if (setpriority(PRIO_PROCESS, 0, wanted) < 0)
         return err_set(err, errno, "can't be nice %d: %s", wanted, strerror(errno));
     return 0;
@@ -232,7 +237,7 @@ int confine_worker(const struct setting_pool *pool, struct err *err)
     if (setpgid(0, 0) < 0)
         return err_set(err, errno, "no process group of its own: %s", strerror(errno));
     volunteer();
-    int rc = be_nice(pool, err);
+    int rc = be_nicer(pool, err);
     if (rc == 0)
         rc = set_limit(RLIMIT_CORE, "core dumps", 0, err);
     if (rc == 0)

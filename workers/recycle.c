@@ -82,14 +82,14 @@ bool recycle_give_up_rss(struct recycle *r, uint64_t rss_bytes)
 uint64_t recycle_read_rss(void)
 {
     char text[128];
-    unsigned long long pages = 0;
+    unsigned long long pages = 0, shared = 0;
     int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     fd_close(&fd);
     if (n <= 0)
         return 0;
     text[n] = '\0';
-    if (sscanf(text, "%*u %llu", &pages) != 1)
+    if (sscanf(text, "%*u %llu %llu", &pages, &shared) != 2 || shared > pages)
         return 0;
-    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return (pages - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
 }

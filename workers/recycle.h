@@ -45,7 +45,8 @@ bool recycle_judge(struct recycle *r, uint64_t requests, uint64_t rss_bytes, uin
  * Returns  whether it was */
 bool recycle_give_up_rss(struct recycle *r, uint64_t rss_bytes);
 
-/* Resident memory of this process, shared pages included (proc(5), statm). 0: not known */
+/* Resident memory of this process but for files and what processes have in common, payloads of
+ * compute pools above all; pages of the loader count in full (proc(5), statm). 0: not known */
 uint64_t recycle_read_rss(void);
 
 #endif

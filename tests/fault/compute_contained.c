@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "tests/harness/client.h"
 #include "tests/harness/control.h"
 #include "tests/harness/load.h"
@@ -241,6 +242,26 @@ static void no_process_is_made(void **state)
     check_context("%s", "");
 }
 
+/* Also of a server that has given up being root: what is in /proc then belongs to root still. */
+static void kernel_that_is_out_of_memory_takes_it_first(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {"strict=no", "user=nobody"};
+    for (size_t i = 0; i < (geteuid() == 0 ? sizeof rows / sizeof rows[0] : 1); i++) {
+        check_context("%s", rows[i]);
+        struct server *s = start("compute.workers=1", rows[i]);
+        char path[64];
+        char *text = NULL;
+        size_t len;
+        (void)snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)who(s));
+        CHECK_EQ(fd_read_file(path, 64, &text, &len), 0);
+        CHECK(atoi(text) >= 500);
+        free(text);
+        s->is_violent = false;
+    }
+    check_context("%s", "");
+}
+
 /* They are the worker's, not the handler's, and the next one would need some. */
 static void leaked_descriptors_cost_nobody_a_request(void **state)
 {
@@ -307,6 +328,7 @@ SERVER_MAIN(SERVER_TEST(each_end_is_told_to_its_own_client),
             SERVER_TEST(a_seat_that_was_written_over_hides_no_task),
             SERVER_TEST(task_that_waits_behind_it_is_not_taken_for_lost),
             SERVER_TEST(sync_worker_that_waits_misses_its_task), SERVER_TEST(no_process_is_made),
+            SERVER_TEST(kernel_that_is_out_of_memory_takes_it_first),
             SERVER_TEST(leaked_descriptors_cost_nobody_a_request), SERVER_TEST(cpu_time_is_limited),
             SERVER_TEST(hooks_are_called_where_they_belong),
             SERVER_TEST(children_of_a_handler_end_with_its_worker))

@@ -1,10 +1,13 @@
 /* Bodies and answers of the compute lane, of all sizes: they are right, and nobody copies those
  * over 4 KiB in user space. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/harness/client.h"
 #include "tests/harness/control.h"
+#include "tests/harness/patience.h"
 #include "tests/harness/server.h"
 
 #define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
@@ -103,6 +106,34 @@ static void check_answers(const char *class)
     check_context("%s", "");
 }
 
+/* It does not wear a worker out that others' memory passes through it. */
+static void payloads_are_no_part_of_max_rss(void **state)
+{
+    (void)state;
+    struct server *s =
+        server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
+                         "compute.max_rss=24MiB", NULL);
+    struct client *c = client_to(s);
+    size_t len = 48 * MIB;
+    char *body = calloc(1, len);
+    char text[128];
+    CHECK(body != NULL);
+    for (int i = 0; i < 2; i++) {
+        (void)snprintf(text, sizeof text,
+                       "POST /digest HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", len);
+        client_send_text(c, text);
+        CHECK(client_send(c, body, len));
+        client_read(c, &r, false);
+        CHECK_EQ(r.status, 200);
+    }
+    free(body);
+    client_close(c);
+    server_signal(s, SIGTERM);
+    CHECK_EQ(server_wait_exit(s), 0);
+    CHECK(lines_finish(&s->log, patience_until(PATIENCE_MS)));
+    CHECK(!strstr(lines_text(&s->log), "worn"));
+}
+
 static void answers_leave_uncopied_event(void **state)
 {
     (void)state;
@@ -178,6 +209,6 @@ static void a_small_segment_is_enough(void **state)
 
 SERVER_MAIN(SERVER_TEST(bodies_arrive_uncopied_event), SERVER_TEST(bodies_arrive_uncopied_sync),
             SERVER_TEST(answers_leave_uncopied_event), SERVER_TEST(answers_leave_uncopied_sync),
-            SERVER_TEST(what_is_copied_is_counted),
+            SERVER_TEST(payloads_are_no_part_of_max_rss), SERVER_TEST(what_is_copied_is_counted),
             SERVER_TEST(a_digest_is_made_of_what_nobody_has_copied),
             SERVER_TEST(a_small_segment_is_enough))

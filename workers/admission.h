@@ -18,6 +18,13 @@ struct admission {
 /* A task was run. wall_us  as a compute worker says; what can't be is cut to an hour */
 void admission_note(struct admission *a, uint64_t wall_us, uint64_t now_us);
 
+/* One was killed at its deadline: it would have taken longer than it ran, nobody knows by how much.
+ * It counts as twice that, up to what it was allowed, and makes the average no smaller.
+ * ran_us      as the master says
+ * allowed_us  from when it was sent to its deadline */
+void admission_note_killed(struct admission *a, uint64_t ran_us, uint64_t allowed_us,
+                           uint64_t now_us);
+
 /* Returns µs that a task takes; 0: nothing is known */
 uint64_t admission_usual_us(const struct admission *a, uint64_t now_us);
 

@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "http/router.h"
 
+#define FAULT_SHARE 10U /* one in so many parts of its time may have been waiting: a guess */
+
 int breakers_open(struct desk *d, int fd, struct err *err)
 {
     if (d->n_subjects == 0 || d->breakers)
@@ -174,6 +176,13 @@ void breakers_note(struct desk_slot *slot, enum breaker_event event, const char 
     slot->is_probe = false;
 }
 
+/* Does the queue bear a part in that its time was over? Where a pool has too much to do, tasks of
+ * healthy handlers are begun late, and all at about the same moment of their time. */
+static bool has_waited(uint64_t wait_us, uint64_t wall_us)
+{
+    return wait_us > wall_us / (FAULT_SHARE - 1);
+}
+
 void breakers_hear_reply(struct desk_slot *slot, const struct task_reply *reply)
 {
     bool is_late = slot->deadline_us <= slot->desk->web->env.now_us;
@@ -182,7 +191,7 @@ void breakers_hear_reply(struct desk_slot *slot, const struct task_reply *reply)
     else if (reply->kind == TASK_DROPPED || reply->kind == TASK_FAILED)
         breakers_note(slot, BREAKER_UNTRIED, "it was not run");
     else if (is_late && (reply->kind == TASK_ANSWER || reply->kind == TASK_RESULT) &&
-             reply->wall_us > reply->wait_us)
+             !has_waited(reply->wait_us, reply->wall_us))
         breakers_note(slot, BREAKER_FAILED, "timeout");
     else if (is_late || slot->cancelled_us > 0)
         breakers_note(slot, BREAKER_UNTRIED, "nobody waited for it");
@@ -190,7 +199,8 @@ void breakers_hear_reply(struct desk_slot *slot, const struct task_reply *reply)
         breakers_note(slot, BREAKER_ANSWERED, "it was answered");
 }
 
-void breakers_hear_loss(struct desk_slot *slot, enum task_loss loss)
+void breakers_hear_loss(struct desk_slot *slot, enum task_loss loss,
+                        const struct account_used *used)
 {
     static const char *const causes[TASK_LOSSES] = {[TASK_LOSS_CRASH] = "crash",
                                                     [TASK_LOSS_MEMORY] = "memory",
@@ -198,7 +208,9 @@ void breakers_hear_loss(struct desk_slot *slot, enum task_loss loss)
                                                     [TASK_LOSS_TIMEOUT] = "timeout",
                                                     [TASK_LOSS_CPU] = "cpu_limit"};
     const char *cause = loss > 0 && loss < TASK_LOSSES ? causes[loss] : NULL;
-    if (cause)
+    if (loss == TASK_LOSS_TIMEOUT && used->wall_us > 0 && has_waited(used->wait_us, used->wall_us))
+        breakers_note(slot, BREAKER_UNTRIED, "it had waited for too long");
+    else if (cause)
         breakers_note(slot, BREAKER_FAILED, cause);
     else
         breakers_note(slot, BREAKER_UNTRIED, "its worker was ended from outside");

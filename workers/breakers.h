@@ -30,8 +30,10 @@ bool breakers_enter(struct desk_slot *slot, uint64_t *out_wait_us);
 /* What became of it. cause: of BREAKER_FAILED, a word for the log */
 void breakers_note(struct desk_slot *slot, enum breaker_event event, const char *cause);
 
-/* Likewise: the word of a final reply, or the beginning of a stream; the master's word. */
+/* Likewise: the word of a final reply, or the beginning of a stream; the master's word, with what
+ * it had used. Who ran out of time after more than a tenth of it in the queue has not failed. */
 void breakers_hear_reply(struct desk_slot *slot, const struct task_reply *reply);
-void breakers_hear_loss(struct desk_slot *slot, enum task_loss loss);
+void breakers_hear_loss(struct desk_slot *slot, enum task_loss loss,
+                        const struct account_used *used);
 
 #endif

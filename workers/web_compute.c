@@ -464,6 +464,20 @@ static void note_lost(const struct desk_slot *slot, const struct msg *msg)
         desk_account(ex, account_names[ACCOUNT_CRASH + msg->about - TASK_LOSS_CRASH], &msg->used);
 }
 
+/* How long tasks take is known also from those that never got to their end. */
+static void note_killed(const struct desk_slot *slot, const struct msg *msg)
+{
+    struct desk *d = slot->desk;
+    uint64_t now_us = d->web->env.now_us, since_us = now_us - slot->sent_us;
+    uint64_t allowed_us = slot->deadline_us - slot->sent_us;
+    bool is_known = msg->used.wall_us > 0 && msg->used.wall_us < since_us;
+    uint64_t ran_us = is_known ? msg->used.wall_us : since_us;
+    if (msg->about != TASK_LOSS_TIMEOUT)
+        return;
+    admission_note_killed(&d->pools[slot->pool].admission, ran_us, allowed_us, now_us);
+    admission_note_killed(&d->times[slot->subject], ran_us, allowed_us, now_us);
+}
+
 void web_compute_on_lost(struct web *web, const struct msg *msg)
 {
     const char *why = NULL;
@@ -472,7 +486,8 @@ void web_compute_on_lost(struct web *web, const struct msg *msg)
     struct desk_slot *slot = web->compute ? desk_find(web->compute, (uint64_t)msg->value) : NULL;
     if (!slot)
         return;
-    breakers_hear_loss(slot, (enum task_loss)msg->about);
+    breakers_hear_loss(slot, (enum task_loss)msg->about, &msg->used);
+    note_killed(slot, msg);
     if (slot->call) {
         offload_give_up(slot, offload_judge((enum task_loss)msg->about));
         return;

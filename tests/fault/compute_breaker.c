@@ -140,8 +140,38 @@ static void web_worker_that_dies_with_the_probe_does_not_keep_it(void **state)
     (void)server_wait_log_text(s, "the worker that let a request try is gone");
 }
 
+/* A healthy handler, and from the first moment on more of it than there is time for. What is not
+ * yet known is learnt by killing; then nobody is killed. It takes more than half of its time, so
+ * that those who are killed ran for longer than they had waited. */
+static void cold_pool_with_too_much_to_do_recovers(void **state)
+{
+    enum { CLIENTS = 8, ANSWERS = 20, KILLS_MAX = 40 };
+    (void)state;
+    struct server *s = server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.workers=1",
+                                        "--set", "compute.timeout=250ms", "--set",
+                                        "compute.queue=10", "--set", "pools.other.workers=1", NULL);
+    s->is_violent = true;
+    struct client *clients[CLIENTS];
+    uint64_t until = patience_until(PATIENCE_MS);
+    unsigned n_answers = 0;
+    for (unsigned i = 0; i < CLIENTS; i++)
+        clients[i] = send(s, "/work?n=150000");
+    for (unsigned i = 0; n_answers < ANSWERS; i = (i + 1) % CLIENTS) {
+        client_read(clients[i], &r, false);
+        CHECK(r.status == 200 || r.status == 503 || r.status == 504);
+        n_answers += r.status == 200;
+        client_close(clients[i]);
+        CHECK_SAYING(patience_turn(until), "%u answers", n_answers);
+        (void)lines_take(&s->log);
+        CHECK_EQ(lines_count(&s->log, "circuit breaker opened"), 0);
+        clients[i] = send(s, "/work?n=150000");
+    }
+    CHECK(lines_count(&s->log, "compute worker died") <= KILLS_MAX);
+}
+
 SERVER_MAIN(SERVER_TEST(failures_open_it_for_all_workers_and_for_no_other_route),
             SERVER_TEST(fallback_answers_in_the_web_worker),
             SERVER_TEST(it_closes_when_a_request_that_tries_is_answered),
+            SERVER_TEST(cold_pool_with_too_much_to_do_recovers),
             SERVER_TEST(it_opens_again_when_that_one_fails),
             SERVER_TEST(web_worker_that_dies_with_the_probe_does_not_keep_it))

@@ -36,10 +36,10 @@ static void what_is_old_is_forgotten(void **state)
 {
     (void)state;
     struct admission a = note(20, S);
-    CHECK_EQ(admission_wait_us(&a, 1, 1, 130 * S), S);
-    CHECK_EQ(admission_wait_us(&a, 1, 1, 131 * S), 0);
-    CHECK_EQ(admission_usual_us(&a, 131 * S), 0);
-    admission_note(&a, 5 * S, 131 * S);
+    CHECK_EQ(admission_wait_us(&a, 1, 1, 220 * S), S);
+    CHECK_EQ(admission_wait_us(&a, 1, 1, 221 * S), 0);
+    CHECK_EQ(admission_usual_us(&a, 221 * S), 0);
+    admission_note(&a, 5 * S, 221 * S);
     CHECK_EQ(a.n, 1); /* it begins anew */
     CHECK_EQ(a.average_us, 5 * S);
 }
@@ -56,12 +56,30 @@ static void the_newest_counts_most_and_nonsense_little(void **state)
     CHECK(a.average_us <= 3600 * S);
 }
 
+static void killed_ones_count_as_at_least_what_they_ran(void **state)
+{
+    (void)state;
+    struct admission a = {0};
+    for (int i = 0; i < 20; i++) /* of tasks that need 300 ms: what was left of 500 */
+        admission_note_killed(&a, 150000, 500000, 100 * S);
+    CHECK_EQ(admission_usual_us(&a, 100 * S), 300000);
+    admission_note_killed(&a, 10000, 500000, 100 * S); /* which says nothing */
+    CHECK_EQ(admission_usual_us(&a, 100 * S), 300000);
+    for (int i = 0; i < 100; i++)
+        admission_note_killed(&a, UINT64_MAX, 500000, 100 * S);
+    CHECK(admission_usual_us(&a, 100 * S) > 490000 && admission_usual_us(&a, 100 * S) <= 500000);
+    admission_note_killed(&a, S, 4 * S, 300 * S); /* the others are forgotten */
+    CHECK_EQ(a.n, 1);
+    CHECK_EQ(a.average_us, 2 * S);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_concluded_from_few),
         cmocka_unit_test(many_workers_share_the_queue),
         cmocka_unit_test(what_is_old_is_forgotten),
+        cmocka_unit_test(killed_ones_count_as_at_least_what_they_ran),
         cmocka_unit_test(the_newest_counts_most_and_nonsense_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

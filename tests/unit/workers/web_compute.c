@@ -1368,6 +1368,30 @@ static void failures_in_a_row_open_the_breaker_of_their_route(void **state)
     must_take();
 }
 
+/* The queue was at fault, not the handler. */
+static void who_had_waited_has_not_failed(void **state)
+{
+    (void)state;
+    use_breakers();
+    for (int i = 0; i < 25; i++) {
+        ask(0, GET("/c"));
+        must_take();
+        turn_clock(30 * S);
+        struct msg msg = msg_make(MSG_TASK_LOST);
+        msg.value = (int64_t)room.task.id;
+        msg.about = TASK_LOSS_TIMEOUT;
+        msg.used = (struct account_used){.wait_us = 4 * S, .wall_us = 26 * S};
+        web_compute_on_lost(&room.web, &msg);
+        take_box();
+        CHECK_HAS(got(0), "HTTP/1.1 504 ");
+        close_client(0);
+    }
+    CHECK_EQ(word_of("/c"), 0);
+    ask(0, GET("/c")); /* but how long tasks take is known from it */
+    must_take();
+    CHECK_EQ(room.task.usual_us, 30 * S);
+}
+
 static void open_fallback(void)
 {
     use_breakers();
@@ -2118,6 +2142,7 @@ int main(void)
         TEST(request_that_kills_is_told_and_known_again),
         TEST(poison_is_refused_as_its_victims_were),
         TEST(failures_in_a_row_open_the_breaker_of_their_route),
+        TEST(who_had_waited_has_not_failed),
         TEST(fallback_answers_while_it_is_open),
         TEST(one_request_tries_and_its_end_decides),
         TEST(probe_that_was_not_run_leaves_it_to_the_next),

@@ -1,8 +1,8 @@
 /* See breaker.h. Two bits of a word are its state; what the others mean depends on it:
  *
  *     CLOSED   failures: 20 bits
- *     OPEN     since_ms: 62 bits
- *     PROBING  seat: 11 bits, epoch: 32 bits */
+ *     OPEN     failures: 20 bits, since_ms: 42 bits
+ *     PROBING  failures: 19 bits, epoch: 32 bits, seat: 11 bits */
 #include "ipc/breaker.h"
 
 #include <errno.h>
@@ -20,6 +20,9 @@
 #define REST_MASK ((UINT64_C(1) << STATE_SHIFT) - 1)
 #define SEAT_BITS 11U
 #define SEAT_MASK ((1U << SEAT_BITS) - 1)
+#define EPOCH_BITS 32U
+#define SINCE_BITS 42U /* of ms: 139 years */
+#define SINCE_MASK ((UINT64_C(1) << SINCE_BITS) - 1)
 #define BYTES(n) ((size_t)(n) * sizeof(uint64_t))
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "words that processes share have no lock");
@@ -28,15 +31,22 @@ const char *const breaker_state_names[BREAKER_STATES] = {"closed", "open", "prob
 
 /* ---- words ---- */
 
+static uint64_t at_most(uint64_t n, uint64_t most)
+{
+    return n < most ? n : most;
+}
+
 uint64_t breaker_pack(const struct breaker *b)
 {
     uint64_t rest = 0;
     if (b->state == BREAKER_CLOSED)
-        rest = b->failures < BREAKER_FAILURES_MAX ? b->failures : BREAKER_FAILURES_MAX;
+        rest = at_most(b->failures, BREAKER_FAILURES_MAX);
     else if (b->state == BREAKER_OPEN)
-        rest = b->since_ms & REST_MASK;
+        rest =
+            at_most(b->failures, BREAKER_FAILURES_MAX) << SINCE_BITS | (b->since_ms & SINCE_MASK);
     else
-        rest = (uint64_t)b->epoch << SEAT_BITS | (b->seat & SEAT_MASK);
+        rest = at_most(b->failures, BREAKER_PROBING_MAX) << (SEAT_BITS + EPOCH_BITS) |
+               (uint64_t)b->epoch << SEAT_BITS | (b->seat & SEAT_MASK);
     return (uint64_t)b->state << STATE_SHIFT | rest;
 }
 
@@ -47,9 +57,12 @@ struct breaker breaker_unpack(uint64_t word)
     case BREAKER_CLOSED:
         return (struct breaker){.failures = (uint32_t)(rest & BREAKER_FAILURES_MAX)};
     case BREAKER_OPEN:
-        return (struct breaker){.state = BREAKER_OPEN, .since_ms = rest};
+        return (struct breaker){.state = BREAKER_OPEN,
+                                .failures = (uint32_t)(rest >> SINCE_BITS),
+                                .since_ms = rest & SINCE_MASK};
     case BREAKER_PROBING:
         return (struct breaker){.state = BREAKER_PROBING,
+                                .failures = (uint32_t)(rest >> (SEAT_BITS + EPOCH_BITS)),
                                 .seat = (uint32_t)(rest & SEAT_MASK),
                                 .epoch = (uint32_t)(rest >> SEAT_BITS)};
     default:
@@ -79,25 +92,29 @@ enum breaker_verdict breaker_judge(uint64_t word, const struct breaker_rules *ru
     return BREAKER_REFUSES;
 }
 
-uint64_t breaker_begin_probe(uint32_t seat, uint32_t epoch)
+uint64_t breaker_begin_probe(uint64_t word, uint32_t seat, uint32_t epoch)
 {
-    return breaker_pack(&(struct breaker){.state = BREAKER_PROBING, .seat = seat, .epoch = epoch});
+    return breaker_pack(&(struct breaker){.state = BREAKER_PROBING,
+                                          .failures = breaker_unpack(word).failures,
+                                          .seat = seat,
+                                          .epoch = epoch});
 }
 
-static uint64_t open_word(uint64_t now_us)
+static uint64_t open_word(uint32_t failures, uint64_t now_us)
 {
-    return breaker_pack(
-        &(struct breaker){.state = BREAKER_OPEN, .since_ms = now_us / CLOCK_US_PER_MS});
+    return breaker_pack(&(struct breaker){
+        .state = BREAKER_OPEN, .failures = failures, .since_ms = now_us / CLOCK_US_PER_MS});
 }
 
-static uint64_t after_probe(enum breaker_event event, const struct breaker_rules *rules,
-                            uint64_t now_us)
+static uint64_t after_probe(uint32_t failures, enum breaker_event event,
+                            const struct breaker_rules *rules, uint64_t now_us)
 {
     if (event == BREAKER_ANSWERED)
         return 0;
     if (event == BREAKER_FAILED)
-        return open_word(now_us);
-    return open_word(now_us > rules->reset_us ? now_us - rules->reset_us : 0); /* the next tries */
+        return open_word(failures + 1, now_us);
+    /* The next tries. */
+    return open_word(failures, now_us > rules->reset_us ? now_us - rules->reset_us : 0);
 }
 
 uint64_t breaker_after(uint64_t word, enum breaker_event event, bool is_probe,
@@ -105,13 +122,13 @@ uint64_t breaker_after(uint64_t word, enum breaker_event event, bool is_probe,
 {
     struct breaker b = breaker_unpack(word);
     if (is_probe)
-        return b.state == BREAKER_PROBING ? after_probe(event, rules, now_us) : word;
+        return b.state == BREAKER_PROBING ? after_probe(b.failures, event, rules, now_us) : word;
     if (b.state != BREAKER_CLOSED || event == BREAKER_UNTRIED || rules->failures == 0)
         return word;
     if (event == BREAKER_ANSWERED)
         return 0;
     b.failures++;
-    return b.failures >= rules->failures ? open_word(now_us) : breaker_pack(&b);
+    return b.failures >= rules->failures ? open_word(b.failures, now_us) : breaker_pack(&b);
 }
 
 /* ---- the page ---- */

@@ -20,6 +20,7 @@ struct err;
 
 #define BREAKER_WORDS_MAX 65536U
 #define BREAKER_FAILURES_MAX ((1U << 20) - 1)
+#define BREAKER_PROBING_MAX ((1U << 19) - 1)
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_PROBING, BREAKER_STATES };
 extern const char *const breaker_state_names[BREAKER_STATES];
@@ -27,8 +28,9 @@ extern const char *const breaker_state_names[BREAKER_STATES];
 /* A word, read. What its state has no use for is 0. */
 struct breaker {
     enum breaker_state state;
-    uint32_t failures; /* CLOSED: in a row, up to BREAKER_FAILURES_MAX */
-    uint64_t since_ms; /* OPEN: by base/clock.h; below 2^62 */
+    uint32_t
+        failures; /* in a row, up to BREAKER_FAILURES_MAX; PROBING: up to BREAKER_PROBING_MAX */
+    uint64_t since_ms; /* OPEN: by base/clock.h; below 2^42 */
     uint32_t seat;     /* PROBING: of the web worker that sent the probe, below 2048, */
     uint32_t epoch;    /* and its occupant */
 };
@@ -55,8 +57,8 @@ enum breaker_verdict {
 enum breaker_verdict breaker_judge(uint64_t word, const struct breaker_rules *rules,
                                    uint64_t now_us, uint64_t *out_wait_us);
 
-/* The word while this occupant's probe is out. */
-uint64_t breaker_begin_probe(uint32_t seat, uint32_t epoch);
+/* The word while this occupant's probe is out. word: of before */
+uint64_t breaker_begin_probe(uint64_t word, uint32_t seat, uint32_t epoch);
 
 /* ---- what became of it ---- */
 

@@ -90,11 +90,11 @@ static void print_breaker(const struct view_breaker *breaker)
 {
     char failures[PLAIN_MAX], age[PLAIN_MAX];
     (void)printf("breaker  %s: %s", breaker->route, breaker->state);
+    if (breaker->open_ms > 0)
+        (void)printf(" for %s", plain_age(age, breaker->open_ms));
     if (breaker->failures > 0)
         (void)printf(", %s failure%s in a row", plain_count(failures, breaker->failures),
                      breaker->failures == 1 ? "" : "s");
-    if (breaker->open_ms > 0)
-        (void)printf(" for %s", plain_age(age, breaker->open_ms));
     (void)putchar('\n');
 }
 

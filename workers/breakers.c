@@ -66,14 +66,15 @@ static struct breaker_rules rules_of(const struct desk *d, uint16_t subject)
     return (struct breaker_rules){pool->breaker_failures, pool->breaker_reset_us};
 }
 
-static void tell_open(const struct desk *d, uint16_t index, bool was_probing, const char *cause)
+static void tell_open(const struct desk *d, uint16_t index, bool was_probing, uint32_t failures,
+                      const char *cause)
 {
     const struct setting_pool *pool = pool_of(d, index);
     char name[NAME_BYTES];
     log_warn(was_probing ? "circuit breaker opened again" : "circuit breaker opened",
-             "route=\"%s\" pool=%s cause=\"%s\" failures=%" PRIu64 " reset_ms=%" PRIu64
+             "route=\"%s\" pool=%s cause=\"%s\" failures=%" PRIu32 " reset_ms=%" PRIu64
              " does=\"%s\"",
-             name_of(d, index, name), pool->name, cause, was_probing ? 1 : pool->breaker_failures,
+             name_of(d, index, name), pool->name, cause, failures,
              pool->breaker_reset_us / CLOCK_US_PER_MS, effect_of(d, index));
 }
 
@@ -85,7 +86,7 @@ static void tell(const struct desk *d, uint16_t index, uint64_t from, uint64_t t
     if (was == is)
         return;
     if (is == BREAKER_OPEN && event == BREAKER_FAILED)
-        tell_open(d, index, was == BREAKER_PROBING, cause);
+        tell_open(d, index, was == BREAKER_PROBING, breaker_unpack(to).failures, cause);
     else
         log_info(is == BREAKER_CLOSED    ? "circuit breaker closed"
                  : is == BREAKER_PROBING ? "circuit breaker lets a request try"
@@ -159,7 +160,7 @@ bool breakers_enter(struct desk_slot *slot, uint64_t *out_wait_us)
         enum breaker_verdict verdict = judge(d, slot->subject, &word, out_wait_us);
         if (verdict != BREAKER_TRIES)
             return verdict == BREAKER_PASSES;
-        uint64_t next = breaker_begin_probe(d->heritage->seat, d->heritage->epoch);
+        uint64_t next = breaker_begin_probe(word, d->heritage->seat, d->heritage->epoch);
         if (!swap(d, slot->subject, &word, next))
             continue;
         slot->is_probe = true;

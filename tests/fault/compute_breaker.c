@@ -71,6 +71,7 @@ static void failures_open_it_for_all_workers_and_for_no_other_route(void **state
     char *status = control_ask(s, "{\"request\":\"status\"}");
     CHECK_TEXT(control_member(status, "breakers.0.route"), "GET /moody");
     CHECK_TEXT(control_member(status, "breakers.0.state"), "open");
+    CHECK_EQ(control_number(status, "breakers.0.failures"), 3);
     free(status);
 }
 

@@ -39,9 +39,11 @@ static void word_holds_what_was_packed(void **state)
     static const struct breaker rows[] = {
         {.state = BREAKER_CLOSED},
         {.state = BREAKER_CLOSED, .failures = BREAKER_FAILURES_MAX},
-        {.state = BREAKER_OPEN, .since_ms = (UINT64_C(1) << 62) - 1},
+        {.state = BREAKER_OPEN, .since_ms = (UINT64_C(1) << 42) - 1},
+        {.state = BREAKER_OPEN, .failures = BREAKER_FAILURES_MAX},
         {.state = BREAKER_PROBING, .seat = 2047, .epoch = UINT32_MAX},
         {.state = BREAKER_PROBING, .seat = 1},
+        {.state = BREAKER_PROBING, .failures = BREAKER_PROBING_MAX},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -65,7 +67,13 @@ static void failures_in_a_row_open_it(void **state)
     CHECK_EQ(judge(word, NOW), BREAKER_PASSES);
     CHECK_EQ(breaker_after(word, BREAKER_ANSWERED, false, &rules, NOW), 0); /* not in a row */
     CHECK_EQ(breaker_after(word, BREAKER_UNTRIED, false, &rules, NOW), word);
-    CHECK_EQ(state_of(miss(word, NOW)), BREAKER_OPEN);
+    word = miss(word, NOW);
+    CHECK_EQ(state_of(word), BREAKER_OPEN);
+    CHECK_EQ(breaker_unpack(word).failures, 3); /* which it keeps, */
+    word = breaker_begin_probe(word, 7, 9);
+    CHECK_EQ(breaker_unpack(word).failures, 3);
+    word = breaker_after(word, BREAKER_FAILED, true, &rules, NOW);
+    CHECK_EQ(breaker_unpack(word).failures, 4); /* and counts on */
 }
 
 static void breaker_without_a_number_never_opens(void **state)
@@ -100,7 +108,7 @@ static void open_one_refuses_until_its_time_is_over(void **state)
 static void what_comes_late_changes_nothing_but_by_the_probe(void **state)
 {
     (void)state;
-    uint64_t open = open_at(NOW), probing = breaker_begin_probe(7, 9);
+    uint64_t open = open_at(NOW), probing = breaker_begin_probe(0, 7, 9);
     for (unsigned event = BREAKER_ANSWERED; event <= BREAKER_UNTRIED; event++) {
         CHECK_EQ(breaker_after(open, event, false, &rules, NOW + S), open);
         CHECK_EQ(breaker_after(probing, event, false, &rules, NOW + S), probing);
@@ -112,7 +120,7 @@ static void what_comes_late_changes_nothing_but_by_the_probe(void **state)
 static void one_probe_decides(void **state)
 {
     (void)state;
-    uint64_t word = breaker_begin_probe(7, 9);
+    uint64_t word = breaker_begin_probe(0, 7, 9);
     CHECK_EQ(breaker_unpack(word).seat, 7);
     CHECK_EQ(breaker_unpack(word).epoch, 9);
     CHECK_EQ(judge(word, NOW + 1000 * S), BREAKER_REFUSES); /* all others */
@@ -125,11 +133,11 @@ static void one_probe_decides(void **state)
 static void probe_that_tried_nothing_lets_the_next_one_try(void **state)
 {
     (void)state;
-    uint64_t word = breaker_begin_probe(7, 9);
+    uint64_t word = breaker_begin_probe(0, 7, 9);
     word = breaker_after(word, BREAKER_UNTRIED, true, &rules, NOW + 1);
     CHECK_EQ(state_of(word), BREAKER_OPEN);
     CHECK_EQ(judge(word, NOW + 1), BREAKER_TRIES);
-    word = breaker_after(breaker_begin_probe(7, 9), BREAKER_UNTRIED, true, &rules, S);
+    word = breaker_after(breaker_begin_probe(0, 7, 9), BREAKER_UNTRIED, true, &rules, S);
     CHECK_EQ(judge(word, 30 * S), BREAKER_TRIES); /* also soon after the machine's start */
 }
 

@@ -1457,7 +1457,7 @@ static void probe_whose_sender_died_has_failed(void **state)
 {
     (void)state;
     open_fallback();
-    uint64_t word = breaker_begin_probe(1, 7); /* another web worker's */
+    uint64_t word = breaker_begin_probe(0, 1, 7); /* another web worker's */
     struct scoreboard_part part;
     struct err err;
     CHECK_EQ(scoreboard_map_part(&room.board, room.board_fd, 1, &part, &err), 0);

@@ -279,9 +279,16 @@ static int apply_path(struct merge *m, const struct argument *a, struct setting_
     int rc = tree_set(&m->s->arena, *tree, a->path, a->value, &err);
     if (rc == -EINVAL)
         mistakes_add(&m->out->mistakes, "command line: %s: %s", a->flag, err.text);
-    if (rc == 0 && m->s->sources[schema_id(a->spec)].origin == SETTING_FROM_DEFAULT)
-        m->s->sources[schema_id(a->spec)] = source;
-    return rc == -ENOMEM ? rc : 0;
+    if (rc < 0)
+        return rc == -ENOMEM ? rc : 0;
+    struct setting_source *kept = &m->s->sources[schema_id(a->spec)];
+    if (kept->origin == SETTING_FROM_DEFAULT) {
+        *kept = source;
+        return 0;
+    }
+    kept->also = kept->also ? arena_printf(&m->s->arena, NULL, "%s, %s", kept->also, source.where)
+                            : source.where;
+    return kept->also ? 0 : -ENOMEM;
 }
 
 /* One argument; of a list all at its first one. */

@@ -212,6 +212,10 @@ static void put_source(struct page *page, const struct settings *s, const struct
         put(page, "  # default");
         break;
     }
+    if (source->also && source->origin == SETTING_FROM_COMMAND_LINE)
+        put(page, ", %s", source->also);
+    else if (source->also)
+        put(page, "; command line: %s", source->also);
 }
 
 /* How auto came to its number, and what would change it. */

@@ -198,6 +198,7 @@ struct setting_source {
     unsigned line;       /* files: from 1, else 0 */
     unsigned column;     /* files: from 1, else 0 */
     const char *derived; /* how `auto` came to its number, NULL when it was not auto */
+    const char *also;    /* flags that have put single values into a map; NULL: none */
     bool is_bad;         /* its value was refused, so the field still has the one before */
 };
 

@@ -599,7 +599,8 @@ RMD_API int rmd_offload_wait(rmd_request *req, const char *task, const void *pay
 /* Answers the error page that a failed call calls for, with the status of a request of the lane
  * compute that ends so: 503 where another try may help (full, refused, cancelled, too much memory
  * or CPU time), 504 for one whose time was over, else 500, also for a task's own error. Retry-After
- * is a second: the handler may know better, and say so after this call.
+ * is a second: the handler may know better, and say so after this call. A mistake of the app (no
+ * such task, say, or a payload that is too large) is logged.
  * error  as of rmd_offloaded or rmd_offload_wait(), not 0
  * Safe   lanes: all · threads: the one that runs the handler */
 RMD_API void rmd_offload_error(rmd_response *res, int error);

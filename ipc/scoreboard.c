@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -132,6 +133,17 @@ static int write_head(int fd, const struct scoreboard *board)
     return n == (ssize_t)sizeof head ? 0 : n < 0 ? -errno : -EIO;
 }
 
+/* What its operator can do about it. */
+static const char *why_refused(int error)
+{
+    struct rlimit limit;
+    if (error == EFBIG)
+        return ": larger than a file may be; raise the limit on it (ulimit -f)";
+    if (error == ENOMEM && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        return ": no address space for it; raise the limit on it (ulimit -v)";
+    return "";
+}
+
 int scoreboard_create(uint32_t n_seats, uint32_t n_inflight, uint32_t n_routes, int *out_fd,
                       struct scoreboard *out_board, struct err *err)
 {
@@ -151,7 +163,8 @@ int scoreboard_create(uint32_t n_seats, uint32_t n_inflight, uint32_t n_routes, 
     }
     if (rc < 0) {
         fd_close(&fd);
-        return err_set(err, -rc, "shared table of %zu bytes: %s", board.bytes, strerror(-rc));
+        return err_set(err, -rc, "shared table of %zu bytes: %s%s", board.bytes, strerror(-rc),
+                       why_refused(-rc));
     }
     board.base = base;
     *out_fd = fd;

@@ -46,7 +46,10 @@ static const struct command commands[] = {
      "Exit codes: 0 answered below 400, 1 answered 400 or above, or the app can't be loaded.\n",
      true},
     {"check", cmd_check, "[-c FILE] [--set KEY=VALUE]... [APP.so]",
-     "tell every mistake in the configuration, start nothing", "", true},
+     "tell every mistake in the configuration, start nothing",
+     "The app is not loaded, only looked for: what its own tables say of lanes, pools and\n"
+     "tasks, `remuda routes` and `remuda run` tell.\n",
+     true},
     {"config", cmd_config, "[--why | --defaults | --reference] [-c FILE] [--set KEY=VALUE]...",
      "show the settings in effect",
      "  --why            also where each comes from, and how `auto` came to its number\n"
@@ -67,7 +70,7 @@ static const struct command commands[] = {
     {"reload", cmd_reload, "[--no-wait] [-c FILE]",
      "configuration and app anew, beside the running ones, which go on if that fails",
      "  --no-wait        come back when it has begun, not when it has ended\n\n" FINDING, true},
-    {"scale", cmd_scale, "[-c FILE] [pool NAME] workers=N|+N|-N",
+    {"scale", cmd_scale, "[-c FILE] workers=N|+N|-N | pool NAME N|+N|-N",
      "more or fewer workers, until the next reload",
      "  remuda scale workers=4      so many web workers\n"
      "  remuda scale +1             one more\n"

@@ -347,7 +347,8 @@ bool herd_use_pools(struct herd *herd, struct seat *loader, uint32_t used)
             log_warn("segment smaller than configured",
                      "segment_bytes=%" PRIu64 " configured_bytes=%" PRIu64
                      " why=\"no address space for %" PRIu32 " slices: ulimit -v, or the kernel's\" "
-                     "does=\"larger payloads go by files\"",
+                     "does=\"larger bodies and answers go by files, larger payloads of "
+                     "rmd_offload() are refused\"",
                      g->pools.slice_bytes, g->pools.wanted_bytes, g->pools.n_seats);
         return true;
     }

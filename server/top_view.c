@@ -10,8 +10,10 @@
 #include "server/plain.h"
 
 #define CELL_MAX (4 * TOP_VIEW_COLUMNS_MAX) /* bytes of a line */
-#define HEAD_LINES 4   /* title, two of numbers, table's head; breakers have one more */
+#define HEAD_LINES                                                                                 \
+    4 /* title, two of numbers, table's head; pools and breakers have one more each */
 #define REQUEST_MIN 12 /* columns below which a request says nothing */
+#define POOL_COLUMNS 8 /* a longer name is cut */
 
 struct line {
     char text[CELL_MAX + 1];
@@ -146,12 +148,6 @@ static int render_means(const struct view *v, unsigned width, struct top_view_pa
                        threads);
         put_segment(&line, text);
     }
-    for (size_t i = 0; i < v->n_pools; i++) {
-        const struct view_pool *pool = &v->pools[i];
-        (void)snprintf(text, sizeof text, "pool %s %" PRIu64 "/%" PRIu64 ", %" PRIu64 " queued",
-                       pool->name, pool->workers_ready, pool->workers_wanted, pool->queued);
-        put_segment(&line, text);
-    }
     if (v->has_reload) {
         (void)snprintf(text, sizeof text, "reload %s %s ago", v->reload_outcome,
                        plain_age(a, v->reload_age_ms));
@@ -159,6 +155,37 @@ static int render_means(const struct view *v, unsigned width, struct top_view_pa
     }
     return end_line(page, &line,
                     v->workers_ready < v->workers_wanted ? TOP_VIEW_WARN : TOP_VIEW_PLAIN);
+}
+
+static void put_pool(struct line *line, const struct view_pool *pool, const char *before)
+{
+    char text[160];
+    (void)snprintf(text, sizeof text, "%s%s %" PRIu64 "/%" PRIu64 ", %" PRIu64 " queued", before,
+                   pool->name, pool->workers_ready, pool->workers_wanted, pool->queued);
+    put_segment(line, text);
+}
+
+static bool is_short(const struct view_pool *pool)
+{
+    return pool->queued > 0 || pool->workers_ready < pool->workers_wanted;
+}
+
+/* Those that lack something first; what has no room is left out. */
+static int render_pools(const struct view *v, unsigned width, struct top_view_page *page)
+{
+    struct line line = new_line(width);
+    bool is_warning = false;
+    const char *before = v->n_pools == 1 ? "pool " : "pools ";
+    for (int wanted = 1; wanted >= 0; wanted--)
+        for (size_t i = 0; i < v->n_pools; i++) {
+            const struct view_pool *pool = &v->pools[i];
+            if (is_short(pool) != wanted)
+                continue;
+            is_warning |= pool->workers_ready < pool->workers_wanted;
+            put_pool(&line, pool, before);
+            before = "";
+        }
+    return end_line(page, &line, is_warning ? TOP_VIEW_WARN : TOP_VIEW_PLAIN);
 }
 
 /* Those that let nobody through first; what has no room is left out. */
@@ -192,6 +219,7 @@ static int render_breakers(const struct view *v, unsigned width, struct top_view
 
 enum column {
     COLUMN_SLOT,
+    COLUMN_POOL,
     COLUMN_PID,
     COLUMN_GEN,
     COLUMN_STATE,
@@ -214,21 +242,29 @@ static const struct {
     unsigned width;
     bool is_left;
 } columns[COLUMNS] = {
-    [COLUMN_SLOT] = {"SLOT", 4, false}, [COLUMN_PID] = {"PID", 7, false},
-    [COLUMN_GEN] = {"GEN", 4, false},   [COLUMN_STATE] = {"STATE", 8, true},
-    [COLUMN_CONN] = {"CONN", 5, false}, [COLUMN_WAIT] = {"WAIT", 5, false},
-    [COLUMN_RPS] = {"REQ/S", 6, false}, [COLUMN_P50] = {"P50", 6, false},
-    [COLUMN_P99] = {"P99", 6, false},   [COLUMN_LAG] = {"LAG", 6, false},
-    [COLUMN_CPU] = {"CPU", 4, false},   [COLUMN_MEM] = {"MEM", 5, false},
-    [COLUMN_IO] = {"IO", 7, false},     [COLUMN_REQUESTS] = {"REQUESTS", 11, false},
+    [COLUMN_SLOT] = {"SLOT", 4, false},
+    [COLUMN_POOL] = {"POOL", POOL_COLUMNS, true},
+    [COLUMN_PID] = {"PID", 7, false},
+    [COLUMN_GEN] = {"GEN", 4, false},
+    [COLUMN_STATE] = {"STATE", 8, true},
+    [COLUMN_CONN] = {"CONN", 5, false},
+    [COLUMN_WAIT] = {"WAIT", 5, false},
+    [COLUMN_RPS] = {"REQ/S", 6, false},
+    [COLUMN_P50] = {"P50", 6, false},
+    [COLUMN_P99] = {"P99", 6, false},
+    [COLUMN_LAG] = {"LAG", 6, false},
+    [COLUMN_CPU] = {"CPU", 4, false},
+    [COLUMN_MEM] = {"MEM", 5, false},
+    [COLUMN_IO] = {"IO", 7, false},
+    [COLUMN_REQUESTS] = {"REQUESTS", 11, false},
     [COLUMN_UP] = {"UP", 6, false},
 };
 
 /* Most important first; shown they are in the order of the enum. */
 static const enum column importance[COLUMNS] = {
-    COLUMN_SLOT, COLUMN_STATE, COLUMN_RPS,      COLUMN_CPU, COLUMN_P99,
-    COLUMN_LAG,  COLUMN_MEM,   COLUMN_CONN,     COLUMN_PID, COLUMN_IO,
-    COLUMN_P50,  COLUMN_WAIT,  COLUMN_REQUESTS, COLUMN_GEN, COLUMN_UP};
+    COLUMN_SLOT, COLUMN_STATE,    COLUMN_POOL, COLUMN_RPS, COLUMN_CPU, COLUMN_P99,
+    COLUMN_LAG,  COLUMN_MEM,      COLUMN_CONN, COLUMN_PID, COLUMN_IO,  COLUMN_P50,
+    COLUMN_WAIT, COLUMN_REQUESTS, COLUMN_GEN,  COLUMN_UP};
 
 static bool has_many_generations(const struct view *v)
 {
@@ -257,7 +293,7 @@ static void choose_columns(const struct view *v, unsigned width, bool out_chosen
     }
     for (size_t i = 0; i < COLUMNS; i++) {
         enum column c = importance[i];
-        if (out_chosen[c] || (c == COLUMN_IO && !has_io(v)))
+        if (out_chosen[c] || (c == COLUMN_IO && !has_io(v)) || (c == COLUMN_POOL && v->n_pools < 2))
             continue;
         if (columns[c].width + 1 > left)
             return;
@@ -287,6 +323,9 @@ static void print_cell(char out[PLAIN_MAX], enum column c, const struct view_wor
     switch (c) {
     case COLUMN_SLOT:
         (void)snprintf(out, PLAIN_MAX, "%s%" PRIu64, w->pool[0] ? "c" : "", w->slot);
+        break;
+    case COLUMN_POOL:
+        (void)snprintf(out, PLAIN_MAX, "%.*s", POOL_COLUMNS, w->pool);
         break;
     case COLUMN_PID:
         (void)snprintf(out, PLAIN_MAX, "%" PRIu64, w->pid);
@@ -466,7 +505,8 @@ static bool has_message(const struct top_view *m)
 
 size_t top_view_rows(const struct top_view *m, unsigned height)
 {
-    size_t others = HEAD_LINES + 1U + has_message(m) + (m->view && m->view->n_breakers > 0);
+    size_t others = HEAD_LINES + 1U + has_message(m) + (m->view && m->view->n_breakers > 0) +
+                    (m->view && m->view->n_pools > 0);
     return height > others + 1 ? height - others : 1;
 }
 
@@ -496,6 +536,8 @@ static int render_server(const struct top_view *m, unsigned width, size_t rows,
     int rc = render_traffic(m->view, width, page);
     if (rc == 0)
         rc = render_means(m->view, width, page);
+    if (rc == 0 && m->view->n_pools > 0)
+        rc = render_pools(m->view, width, page);
     if (rc == 0 && m->view->n_breakers > 0)
         rc = render_breakers(m->view, width, page);
     return rc == 0 ? render_table(m, width, rows, page) : rc;

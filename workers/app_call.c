@@ -2,6 +2,8 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "http/exchange.h"
 #include "workers/call.h"
 
 void *rmd_call_alloc(rmd_call *call, size_t bytes)
@@ -29,6 +31,35 @@ long long rmd_call_deadline_ms(const rmd_call *call)
                : 0;
 }
 
+/* What only the app's author can mend. NULL: it is nothing of that kind */
+static const char *mistake_of(int error)
+{
+    static const struct {
+        int error;
+        const char *is;
+    } rows[] = {
+        {-ENOENT, "no task of the app's table has that name"},
+        {-EOPNOTSUPP, "compute workers can't hand on work"},
+        {-EMSGSIZE, "payload or result is larger than its pool's segment"},
+        {-EDEADLK, "rmd_offload_wait() is for the lane io and sync workers; here: rmd_offload()"},
+        {-EINVAL, "rmd_offload_map() has no payloads, or too many"},
+        {-EBUSY, "the answer was given or put off before"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].error == error)
+            return rows[i].is;
+    return NULL;
+}
+
+static void tell_mistake(struct rmd_request *req, const char *mistake)
+{
+    const struct route *route = req->match.route;
+    struct str trace = request_trace_id(req);
+    log_error("mistake of the app: its work can't be handed on",
+              "why=\"%s\" route=\"%s %s\" trace=%.*s does=\"answer 500\"", mistake,
+              route ? route->method : "", route ? route->pattern : "", STR_ARG(trace));
+}
+
 void rmd_offload_error(rmd_response *res, int error)
 {
     int status = 500;
@@ -46,6 +77,8 @@ void rmd_offload_error(rmd_response *res, int error)
         (void)rmd_set_header(res, "Retry-After", "1");
         break;
     default:
+        if (mistake_of(error))
+            tell_mistake(res->req, mistake_of(error));
         break;
     }
     rmd_error(res, status);

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "http/deferred.h"
+#include "http/router_build.h"
 #include "workers/mounts.h"
 
 #define TASKS_MAX 1000 /* a guess, far above any: they are told apart by 16 bits */
@@ -38,6 +39,11 @@ static int check_tasks(struct app *app, struct err *err)
             return err_set(err, EINVAL, "more than %d tasks", TASKS_MAX);
         if (!task->run)
             return err_set(err, EINVAL, "task \"%.80s\" has no function", task->name);
+        if (task->timeout_ms > ROUTER_TIMEOUT_MAX_MS)
+            return err_set(
+                err, EINVAL,
+                "task \"%.80s\": timeout_ms %u; allowed are 0 (the pool's setting) to %u",
+                task->name, task->timeout_ms, ROUTER_TIMEOUT_MAX_MS);
         for (size_t i = 0; i < app->n_tasks; i++)
             if (strcmp(tasks[i].name, task->name) == 0)
                 return err_set(err, EINVAL, "two tasks are called \"%.80s\"", task->name);

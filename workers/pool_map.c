@@ -110,12 +110,30 @@ uint32_t pool_map_in_use(const struct settings *settings, const struct app *app)
     return bits;
 }
 
+/* What a route says that means something to the lane compute alone. */
+static void tell_ignored(const struct route *route)
+{
+    const struct {
+        const char *field;
+        bool is_said;
+    } fields[] = {{"fallback", route->decl->fallback != NULL},
+                  {"idempotent", route->decl->idempotent}};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        if (fields[i].is_said)
+            log_warn("field of a route has no effect",
+                     "route=\"%s %s\" field=%s why=\"it is of another lane\" "
+                     "does=\"say lane: compute\"",
+                     route->method, route->pattern, fields[i].field);
+}
+
 void pool_map_tell_unused(const struct settings *settings, const struct app *app)
 {
     uint32_t bits = pool_map_in_use(settings, app);
     for (size_t i = 0; i < router_count(app->router); i++) {
         const struct route *route = router_route(app->router, i);
         bool is_of_auto = route->lane == RMD_AUTO;
+        if (route->lane != RMD_COMPUTE && !is_of_auto)
+            tell_ignored(route);
         if (route->decl->pool && route->lane != RMD_COMPUTE && !is_of_auto)
             log_warn("pool of a route has no effect",
                      "route=\"%s %s\" pool=%s why=\"it is of another lane\" "

@@ -29,8 +29,8 @@ int pool_map_check(const struct settings *settings, const struct app *app, struc
  * worker. */
 uint32_t pool_map_in_use(const struct settings *settings, const struct app *app);
 
-/* Logs which routes name a pool that they don't run in, and which pools nobody runs in but for the
- * default one. */
+/* Logs which routes name a pool that they don't run in, or say what means nothing outside of one,
+ * and which pools nobody runs in but for the default one. */
 void pool_map_tell_unused(const struct settings *settings, const struct app *app);
 
 /* Calls a hook of the app with the name of each pool that some route or task is of, once.

@@ -346,7 +346,16 @@ static void offload(rmd_request *req, rmd_response *res)
         rmd_text(res, 500, "refused %d\n", rc);
 }
 
-/* Likewise, and waits. */
+/* A handler that leaves what went wrong to the server. */
+static void offload_or_error(rmd_request *req, rmd_response *res)
+{
+    rmd_slice body = rmd_body(req);
+    int rc = rmd_offload(req, rmd_param(req, "task"), body.data, body.len, 0, on_result, "arg");
+    if (rc < 0)
+        rmd_offload_error(res, rc);
+}
+
+/* As offload(), and waits. */
 static void offload_wait(rmd_request *req, rmd_response *res)
 {
     rmd_slice body = rmd_body(req);
@@ -517,6 +526,7 @@ static const rmd_route routes[] = {
     {"GET", "/moody-with-fallback", moody, .lane = RMD_COMPUTE, .fallback = instead},
     {"POST", "/offload/:task", offload, .body_limit = 64 << 20},
     {"POST", "/offload-io/:task", offload, .lane = RMD_IO, .body_limit = 64 << 20},
+    {"POST", "/offload-or-error/:task", offload_or_error, .body_limit = 64 << 20},
     {"POST", "/wait/:task", offload_wait, .body_limit = 64 << 20},
     {"POST", "/wait-io/:task", offload_wait, .lane = RMD_IO, .body_limit = 64 << 20},
     {"POST", "/map/:task", map, .body_limit = 64 << 20},

@@ -89,6 +89,13 @@ static void what_nobody_uses_is_told(void **state)
                                         "routes.GET /.pool=idle", NULL);
     CHECK_HAS(lines_find_last(&s->log, "pool of a route has no effect"), "route=\"GET /\"");
     CHECK_HAS(lines_find_last(&s->log, "compute pool is not used"), "pool=idle");
+    CHECK_EQ(lines_count(&s->log, "field of a route has no effect"), 0);
+    s = server_start_app(HEAVY_SO, "--set", "pools.other.workers=1", "--set",
+                         "routes.GET /crash-often-idempotent.lane=io", "--set",
+                         "routes.GET /moody-with-fallback.lane=inline", NULL);
+    CHECK_EQ(lines_count(&s->log, "field of a route has no effect"), 2);
+    CHECK_HAS(lines_text(&s->log), "route=\"GET /moody-with-fallback\" field=fallback");
+    CHECK_HAS(lines_text(&s->log), "route=\"GET /crash-often-idempotent\" field=idempotent");
 }
 
 /* ---- addresses ---- */
@@ -138,6 +145,32 @@ static void without_room_for_any_segment_nothing_is_served(void **state)
     CHECK_EQ(server_wait_exit(s), 1);
     CHECK_HAS(lines_find_last(&s->log, "cannot start"), "raise the limit on it (ulimit -v)");
     server_check_gone(s, true);
+}
+
+static void limit_files(void *bytes)
+{
+    const struct rlimit limit = {*(const rlim_t *)bytes, *(const rlim_t *)bytes};
+    if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
+        _exit(99);
+}
+
+/* What every server needs, whatever its app: it is told which limit is in its way. */
+static void without_room_for_the_table_the_limit_is_named(void **state)
+{
+    (void)state;
+    rlim_t bytes = (rlim_t)1 << 30;
+    const char *args[] = {"run", INIT_SO, "--bind", "127.0.0.1:0", NULL};
+    struct server *s = server_start(
+        &(struct server_options){.args = args, .prepare = limit_files, .prepare_arg = &bytes});
+    s->is_violent = true;
+    CHECK_EQ(server_wait_exit(s), 4);
+    CHECK_HAS(lines_find_last(&s->log, "cannot start"), "raise the limit on it (ulimit -f)");
+    if (IS_SANITIZED)
+        return;
+    s = start_within(&bytes);
+    s->is_violent = true;
+    CHECK_EQ(server_wait_exit(s), 4);
+    CHECK_HAS(lines_find_last(&s->log, "cannot start"), "raise the limit on it (ulimit -v)");
 }
 
 /* Once in each process: whatever becomes of it, no heavy handler runs in a web worker. */
@@ -364,6 +397,7 @@ SERVER_MAIN(SERVER_TEST(init_that_fails_ends_the_first_start),
             SERVER_TEST(what_nobody_uses_is_told),
             SERVER_TEST(a_segment_is_as_large_as_addresses_allow),
             SERVER_TEST(without_room_for_any_segment_nothing_is_served),
+            SERVER_TEST(without_room_for_the_table_the_limit_is_named),
             SERVER_TEST(who_can_not_map_the_segment_does_not_start),
             SERVER_TEST(queue_shut_by_one_who_leaves_loses_nothing),
             SERVER_TEST(queue_shut_by_one_who_goes_on_loses_nothing),

@@ -132,6 +132,27 @@ static void many_payloads_share_a_queue_that_is_full(void **state)
     CHECK_TEXT(r.body.data, "refused -90\n");
 }
 
+/* Its client gets no more than 500: who wrote it is to know why. */
+static void mistakes_of_the_app_are_told(void **state)
+{
+    (void)state;
+    static char body[BODY_BYTES];
+    struct server *s =
+        server_start_app(HEAVY_SO, "--workers", "1", "--set", "compute.segment=1MiB", "--set",
+                         "pools.other.workers=1", "--set", "pools.other.segment=1MiB", NULL);
+    static const char line[] = "mistake of the app: its work can't be handed on";
+    post(s, "/offload-or-error/nothing", "abc", 3);
+    CHECK_EQ(r.status, 500);
+    CHECK_HAS(server_wait_log(s, line), "no task of the app's table has that name");
+    CHECK_HAS(lines_find_last(&s->log, line), "route=\"POST /offload-or-error/:task\" trace=");
+    post(s, "/offload-or-error/reverse", body, sizeof body);
+    CHECK_EQ(r.status, 500);
+    CHECK_HAS(server_wait_log(s, line), "payload or result is larger");
+    post(s, "/offload-or-error/reverse", "abc", 3);
+    CHECK_EQ(r.status, 200);
+    CHECK_EQ(lines_count(&s->log, line), 2);
+}
+
 /* More of them than may go, and come, by files. */
 static void check_large_pieces(struct server *s, const char *target)
 {
@@ -372,6 +393,7 @@ SERVER_MAIN(SERVER_TEST(from_the_loop_and_from_threads), SERVER_TEST(from_sync_w
             SERVER_TEST(many_payloads_come_back_in_order),
             SERVER_TEST(large_payloads_come_back_in_order),
             SERVER_TEST(many_payloads_share_a_queue_that_is_full),
+            SERVER_TEST(mistakes_of_the_app_are_told),
             SERVER_TEST(nobody_waits_past_the_time_of_a_call),
             SERVER_TEST(tasks_cannot_spoil_the_body_of_their_handler),
             SERVER_TEST(stop_waits_for_nothing_that_nobody_reads),

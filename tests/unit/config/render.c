@@ -164,6 +164,25 @@ static void why_names_sources_and_derivations(void **state)
     merge_fini(&r);
 }
 
+/* Of a map that the command line has added to, both are named. */
+static void why_names_flags_that_add_to_a_map(void **state)
+{
+    (void)state;
+    tool_write("remuda.yaml", "compute: {queue: 9}\npools:\n  models: {queue: 8}\n");
+    struct merge_result r;
+    assert_int_equal(tool_merge(&r, NULL, "--set", "compute.workers=7", "--set",
+                                "pools.models.queue=5", "--set", "pools.models.nice=3"),
+                     0);
+    struct buf page = {0};
+    assert_int_equal(render_settings(&page, r.settings, true), 0);
+    expect_has(&page,
+               "\ncompute:  # remuda.yaml:1; command line: --set compute.workers\n  workers: 7\n");
+    expect_has(&page, "\npools:  # remuda.yaml:3; command line: --set pools.models.queue, "
+                      "--set pools.models.nice\n");
+    buf_fini(&page);
+    merge_fini(&r);
+}
+
 static void the_defaults_file_is_all_comments_and_loads_when_uncommented(void **state)
 {
     (void)state;
@@ -237,6 +256,7 @@ int main(void)
         IN_FOLDER(trees_go_around),
         IN_FOLDER(secrets_are_not_shown),
         IN_FOLDER(why_names_sources_and_derivations),
+        IN_FOLDER(why_names_flags_that_add_to_a_map),
         IN_FOLDER(the_defaults_file_is_all_comments_and_loads_when_uncommented),
         cmocka_unit_test(scalars_are_quoted_where_they_must_be),
     };

@@ -105,6 +105,39 @@ static void compute_workers_are_shown_with_their_tasks(void **state)
     view_fini(&view);
 }
 
+#define POOL(name, wanted, ready, queued)                                                          \
+    "{\"name\":\"" name "\",\"workers_wanted\":" wanted ",\"workers_ready\":" ready                \
+    ",\"queued\":" queued ",\"queue\":100}"
+#define MATE(pool, slot)                                                                           \
+    "{\"pool\":\"" pool "\",\"slot\":" slot ",\"pid\":47" slot ",\"generation\":1,\"epoch\":1,"    \
+    "\"state\":\"idle\",\"tasks\":7,\"task\":null,\"request\":null}"
+
+/* Who is of which is to be seen, and the one where tasks wait is never dropped for another. */
+static void several_pools_are_told_apart(void **state)
+{
+    (void)state;
+    static const char pools[] =
+        "\"pools\":[" POOL("default", "2", "2", "0") "," POOL("images", "2", "2", "0") "," POOL(
+            "models-of-speech", "2", "2",
+            "10") "],\"compute_workers\":[" MATE("default", "0") "," MATE("models-of-speech",
+                                                                          "0") "]";
+    struct top_view_page page = {0};
+    char answer[8192];
+    (void)snprintf(answer, sizeof answer, "%.*s,%s}", (int)strlen(TWO) - 1, TWO, pools);
+    struct view view = read_view(answer);
+    struct top_view model = {.view = &view, .name = "", .clock = "", .message = ""};
+    const char *text = render(&model, 80, 24, &page);
+    assert_non_null(
+        strstr(text, "\npools models-of-speech 2/2, 10 queued  default 2/2, 0 queued\nSLOT POOL"));
+    assert_non_null(strstr(text, "\n  c0 default  "));
+    assert_non_null(strstr(text, "\n  c0 models-o "));
+    assert_non_null(strstr(render(&model, 140, 40, &page), "\n  c0 models-o "));
+    for (unsigned height = 1; height < 12; height++)
+        (void)render(&model, 60, height, &page);
+    top_view_fini(&page);
+    view_fini(&view);
+}
+
 /* A line of their own, only where there is anything to tell. */
 static void breakers_are_shown(void **state)
 {
@@ -285,6 +318,7 @@ int main(void)
         cmocka_unit_test(rates_are_of_the_interval),
         cmocka_unit_test(breakers_are_shown),
         cmocka_unit_test(compute_workers_are_shown_with_their_tasks),
+        cmocka_unit_test(several_pools_are_told_apart),
         cmocka_unit_test(what_cannot_be_compared_has_no_rates),
         cmocka_unit_test(a_usual_window_has_it_all),
         cmocka_unit_test(a_long_route_is_cut_and_its_time_is_not),

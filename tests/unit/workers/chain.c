@@ -552,6 +552,25 @@ static const char *refusal(const rmd_app *decl)
     return err.text;
 }
 
+static int run_task(rmd_call *call, rmd_slice payload)
+{
+    (void)call, (void)payload;
+    return 0;
+}
+
+static void tasks_whose_time_is_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    rmd_task tasks[] = {{"resize", run_task, .timeout_ms = 3600000}, {0}};
+    rmd_app app = CALLS_APP(.routes = routes, .tasks = tasks);
+    struct err err;
+    struct app opened;
+    CHECK_EQ(chain_open(&opened, &app, 512, "./x.so", &err), 0);
+    chain_close(&opened);
+    tasks[0].timeout_ms = 3600001;
+    CHECK_HAS(refusal(&app), "task \"resize\": timeout_ms 3600001; allowed are 0");
+}
+
 static void apps_of_another_interface_are_refused(void **state)
 {
     (void)state;
@@ -613,6 +632,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_mounts_the_app_has_the_path, setup_mounted,
                                         teardown_mounted),
         cmocka_unit_test_setup_teardown(apps_of_another_interface_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(tasks_whose_time_is_out_of_range_are_refused, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

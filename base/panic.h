@@ -18,7 +18,11 @@
 /* Writes the place to standard error and to the area given to panic_set_area(), then aborts. */
 _Noreturn void panic_assert(const char *condition, const char *file, int line);
 
-/* Text area (in the shared table) where a failed assertion leaves its words for the master.
+/* Not a mistake of ours, but this process is of no more use: leaves words there, exits with 1.
+ * words  why; has been logged */
+_Noreturn void panic_leave(const char *words);
+
+/* Text area (in the shared table) where both leave their words for the master.
  * bytes  ≥ 64; NULL switches it off */
 void panic_set_area(char *area, unsigned bytes);
 

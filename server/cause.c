@@ -23,6 +23,7 @@ static const struct {
     {CAUSE_SIGNAL | CAUSE_LIMIT, CAUSE_IS_LIMIT, "a resource limit was reached"},
     {CAUSE_SIGNAL, CAUSE_IS_OUTSIDE, "killed from outside"},
     {CAUSE_SAID_WHY, CAUSE_IS_FAILED, ""},
+    {CAUSE_PANIC, CAUSE_IS_EXIT, "it could not go on, and ended itself"},
     {CAUSE_LEFT_EXIT | CAUSE_ENOMEM, CAUSE_IS_REFUSED, "it was refused memory, and called exit"},
     {CAUSE_LEFT_EXIT, CAUSE_IS_EXIT, "the app called exit"},
     {0, CAUSE_IS_EXIT, "the app or a library called _exit"},
@@ -63,7 +64,7 @@ uint32_t cause_facts_of(int status)
 const char *cause_print(enum cause cause, uint32_t facts, int status, char out[CAUSE_TEXT_MAX])
 {
     const char *text = table[find_row(facts)].text;
-    if (cause == CAUSE_IS_EXIT)
+    if (cause == CAUSE_IS_EXIT && !(facts & CAUSE_PANIC))
         (void)snprintf(out, CAUSE_TEXT_MAX, "%s(%d)", text, WEXITSTATUS(status));
     else
         (void)snprintf(out, CAUSE_TEXT_MAX, "%s", text);

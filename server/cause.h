@@ -10,7 +10,8 @@ enum cause_fact {
     CAUSE_LEAVING = 1U << 0,    /* it was told to end, or had said that it would */
     CAUSE_DOOMED = 1U << 1,     /* the master had sent it a signal to end it */
     CAUSE_SAID_WHY = 1U << 2,   /* it had said what failed */
-    CAUSE_PANIC = 1U << 3,      /* an assertion of ours had failed in it */
+    CAUSE_PANIC = 1U << 3,      /* it had left words: an assertion of ours had failed in
+                                   it, or it could not go on */
     CAUSE_SIGNAL = 1U << 4,     /* a signal ended it; else it exited */
     CAUSE_KILL = 1U << 5,       /* … SIGKILL */
     CAUSE_FAULT = 1U << 6,      /* … one that what a process executes can cause */

@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/panic.h"
 #include "base/title.h"
 #include "config/settings.h"
 #include "ipc/msg.h"
@@ -214,7 +215,7 @@ static void run_loop(void)
         uint64_t now_us = clock_now_us();
         if (n < 0 && errno != EINTR) {
             log_error("nothing can be waited for, ending", "reason=\"%s\"", strerror(errno));
-            _exit(EXIT_FAILURE); /* the app has closed what is not its own */
+            panic_leave("nothing can be waited for: has the app closed what is not its own?");
         }
         atomic_store_explicit(&room.compute.part.head->heartbeat_us, now_us, memory_order_relaxed);
         for (int i = 0; i < n; i++) {

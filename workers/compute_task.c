@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/panic.h"
 #include "base/title.h"
 #include "config/settings.h"
 #include "http/conn.h"
@@ -326,7 +327,7 @@ static void finish(struct hand *h, struct compute_answer *answer)
          * asked. */
         log_error("task can't be answered, ending", "reason=\"%s\" task=%016llx", strerror(-rc),
                   (unsigned long long)h->task->id);
-        _exit(EXIT_FAILURE);
+        panic_leave("its task could not be answered: has the app closed what is not its own?");
     }
     task_rest(c->part.task);
     compute_spool_unmap(&c->spool); /* what was sent of it is a copy */

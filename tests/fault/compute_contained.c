@@ -65,7 +65,7 @@ static void each_end_is_told_to_its_own_client(void **state)
     } rows[] = {
         {"/crash", 500, "500", "why=\"crashed\"", false},
         {"/leave", 500, "500", "why=\"the app called exit(0)\"", false},
-        {"/close-all", 500, "500", "exit=1", false},
+        {"/close-all", 500, "500", "why=\"it could not go on, and ended itself\"", false},
         {"/loop-briefly", 504, "504", "why=\"its task's time is over\"", false},
         {"/stop-briefly", 504, "504", "why=\"its task's time is over\"", false},
         {"/ignore-refusal", 503, "memory_limit (64 MiB)", "why=\"it was refused memory\"", true},

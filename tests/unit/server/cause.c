@@ -23,6 +23,7 @@ static const struct {
     {EXITED(1), CAUSE_SAID_WHY | CAUSE_LEFT_EXIT, CAUSE_IS_FAILED, ""},
     {EXITED(3), CAUSE_LEFT_EXIT, CAUSE_IS_EXIT, "the app called exit(3)"},
     {EXITED(0), CAUSE_LEFT_EXIT, CAUSE_IS_EXIT, "the app called exit(0)"},
+    {EXITED(1), CAUSE_PANIC, CAUSE_IS_EXIT, "it could not go on, and ended itself"},
     {EXITED(9), 0, CAUSE_IS_EXIT, "the app or a library called _exit(9)"},
     {EXITED(3), CAUSE_LEAVING | CAUSE_LEFT_EXIT, CAUSE_IS_EXIT, "the app called exit(3)"},
     {SIGKILL, 0, CAUSE_IS_OUTSIDE, "killed from outside"},

@@ -42,10 +42,11 @@ bool confine_has_memory_limit(void)
 
 /* ---- limits ---- */
 
-/* Both limits, so that the app can't raise it again, and read back. Returns 0; -errno, *err */
-static int set_limit(__rlimit_resource_t which, const char *name, uint64_t value, struct err *err)
+/* And read back. hard: so that the app can't raise it again. Returns 0; -errno, *err */
+static int set_limit(__rlimit_resource_t which, const char *name, uint64_t value, uint64_t hard,
+                     struct err *err)
 {
-    struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
+    struct rlimit limit = {.rlim_cur = value, .rlim_max = hard};
     struct rlimit seen = {0};
     if (setrlimit(which, &limit) < 0)
         return err_set(err, errno, "can't limit %s to %llu: %s", name, (unsigned long long)value,
@@ -91,8 +92,8 @@ static int limit_memory(const struct setting_pool *pool, struct err *err)
                        "can't set memory_limit of pool %s: /proc/self/statm can't be read; mount "
                        "/proc, or say memory_limit: 0 for no limit",
                        pool->name);
-    return set_limit(RLIMIT_AS, "address space", mapped + pool->memory_limit_bytes - OWN_BYTES,
-                     err);
+    uint64_t limit = mapped + pool->memory_limit_bytes - OWN_BYTES;
+    return set_limit(RLIMIT_AS, "address space", limit, limit, err);
 }
 
 static int limit_descriptors(const struct setting_pool *pool, struct err *err)
@@ -106,7 +107,10 @@ static int limit_descriptors(const struct setting_pool *pool, struct err *err)
                  pool->name, (unsigned long long)n, (unsigned long long)now.rlim_max);
         n = now.rlim_max;
     }
-    return set_limit(RLIMIT_NOFILE, "descriptors", n, err);
+    int rc = set_limit(RLIMIT_NOFILE, "descriptors", n, n, err);
+    if (rc == -EPERM) /* valgrind lets nobody lower the hard one; the kernel does */
+        rc = set_limit(RLIMIT_NOFILE, "descriptors", n, now.rlim_max, err);
+    return rc;
 }
 
 void confine_task(const struct setting_pool *pool)
@@ -239,7 +243,7 @@ int confine_worker(const struct setting_pool *pool, struct err *err)
     volunteer();
     int rc = be_nicer(pool, err);
     if (rc == 0)
-        rc = set_limit(RLIMIT_CORE, "core dumps", 0, err);
+        rc = set_limit(RLIMIT_CORE, "core dumps", 0, 0, err);
     if (rc == 0)
         rc = limit_descriptors(pool, err);
     if (rc == 0 && pool->fork == 0 && confine_forbid_fork() < 0)

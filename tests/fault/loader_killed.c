@@ -75,7 +75,7 @@ static void again_and_again(void **state)
     for (int i = 0; i < 4; i++)
         kill_loader(s);
     kill_worker(s, 0);
-    CHECK_EQ(server_count_processes(s->pid), 2);
+    server_wait_processes(s, 2);
 }
 
 static void stop_while_there_is_no_loader(void **state)

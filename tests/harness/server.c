@@ -309,10 +309,10 @@ pid_t server_worker_pid(struct server *s, int slot)
 size_t server_count_processes(pid_t master)
 {
     pid_t below[PROCS_MAX];
-    char command[256];
+    char name[32];
     size_t n = 0;
     for (size_t i = procs_below(master, below); i > 0; i--)
-        n += !strstr(procs_command(below[i - 1], command, sizeof command), "compute worker");
+        n += strcmp(procs_name(below[i - 1], name, sizeof name), "remuda-compute") != 0;
     return n;
 }
 

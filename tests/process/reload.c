@@ -83,7 +83,7 @@ static void reloads_under_load_lose_nothing(void **state)
     struct load_result result = load_finish(l);
     load_check(&result, 0);
     CHECK_EQ(procs_fd_count(s->pid), fds);
-    CHECK_EQ(server_count_processes(s->pid), 3);
+    server_wait_processes(s, 3);
 }
 
 static void new_settings_hold_for_new_requests(void **state)
@@ -131,7 +131,7 @@ static void more_and_fewer_workers(void **state)
         configure(s, steps[i].yaml);
         (void)reload(s);
         load_wait_answers(l, 100);
-        CHECK_EQ(server_count_processes(s->pid), (size_t)steps[i].workers + 1);
+        server_wait_processes(s, (size_t)steps[i].workers + 1);
         for (int k = 0; k < 20; k++) /* wherever the kernel puts them */
             free(client_get(s, "/", 200));
     }

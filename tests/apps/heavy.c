@@ -41,7 +41,7 @@ static void until(rmd_request *req, rmd_response *res)
     const char *file = rmd_query(req, "file");
     rmd_log(RMD_LOG_NOTICE, "heavy waits");
     while (file && access(file, F_OK) != 0)
-        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        wait_a_little();
     rmd_text(res, 200, "it came\n");
 }
 

@@ -26,7 +26,7 @@ static struct reply r;
 static struct server *start(const char *app, const char *workers)
 {
     if (!HAS_MEMORY_LIMIT)
-        skip();
+        skip(); /* sanitizers map terabytes: confine_has_memory_limit() */
     server_let_crash();
     struct server *s =
         server_start_app(app, "--workers", "1", "--set", workers, "--set",

@@ -31,7 +31,7 @@ static void serves_without_proc(void **state)
 {
     (void)state;
     if (NEEDS_PROC)
-        skip();
+        skip(); /* the sanitizer does, to begin with */
     const char *const args[] = {"run",   REMUDA_DEMO_SO,           "-b", "127.0.0.1:0", "-w", "2",
                                 "--set", "compute.memory_limit=0", NULL};
     struct server *s = server_start(&(struct server_options){.args = args, .prepare = hide_proc});
@@ -56,13 +56,13 @@ static void memory_can_not_be_limited_without_proc(void **state)
 {
     (void)state;
     if (NEEDS_PROC)
-        skip();
+        skip(); /* the sanitizer does, to begin with */
     const char *const args[] = {"run", REMUDA_DEMO_SO, "-b", "127.0.0.1:0", "-w", "1", NULL};
     struct server *s = server_start(&(struct server_options){.args = args, .prepare = hide_proc});
     s->is_violent = true;
     int code = server_wait_exit(s);
     if (code == CANNOT)
-        skip();
+        skip(); /* no mount namespace can be made here */
     CHECK_EQ(code, 4);
     CHECK_HAS(lines_text(&s->log), "mount /proc, or say memory_limit: 0");
 }

@@ -234,7 +234,7 @@ static void hash_that_takes_more_than_the_pool_may_have(void **state)
 #else
     (void)state;
     if (EXAMPLE_MISSING[0] != '\0')
-        skip();
+        skip(); /* start_with() says what it was not built without */
     struct server *s = server_start_args("run", EXAMPLE_SO, "-c", EXAMPLE_YAML, "--bind",
                                          "127.0.0.1:0", "--set", "app_config.memory=128MiB", NULL);
     s->is_violent = true;

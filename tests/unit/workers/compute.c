@@ -101,7 +101,7 @@ static void whoever_has_no_memory_left_makes_room_for_another(void **state)
 {
     (void)state;
     if (!confine_has_memory_limit() || is_in_valgrind)
-        skip();
+        skip(); /* there is no limit of memory there */
     get("/leak");
     char head[8000] = "GET /hello/ann?";
     memset(head + strlen(head), 'x', sizeof head - strlen(head) - 1);
@@ -416,7 +416,7 @@ static void memory_is_refused_beyond_the_limit(void **state)
 {
     (void)state;
     if (!confine_has_memory_limit() || is_in_valgrind)
-        skip();
+        skip(); /* there is no limit of memory there */
     get("/hog?n=20000000");
     check_text_answer(200, "had");
     post("GET /hog?n=80000000", STR(""));
@@ -430,7 +430,7 @@ static void whoever_has_no_descriptors_left_makes_room_for_another(void **state)
 {
     (void)state;
     if (is_in_valgrind)
-        skip();
+        skip();                     /* it has limits of its own */
     (void)kill(world.pid, SIGSTOP); /* so that the second is there when the first is done */
     post("GET /open?n=1000000", STR(""));
     uint64_t first = got.id;
@@ -456,7 +456,7 @@ static void is_worn_by_descriptors_that_are_left_open(void **state)
 {
     (void)state;
     if (is_in_valgrind)
-        skip();
+        skip(); /* it has limits of its own */
     struct pollfd told = {.fd = world.channel_fd, .events = POLLIN};
     for (int i = 0; poll(&told, 1, 0) == 0; i++) {
         CHECK(i < 20);
@@ -467,33 +467,12 @@ static void is_worn_by_descriptors_that_are_left_open(void **state)
     check_text_answer(200, "hello, ann, 2\n");
 }
 
-/* Descriptors on their way, of the worker's user: more than nofile. */
-static void flood(int ends[2])
-{
-    const int fds[FD_PASS_MAX] = {0, 0, 0, 0};
-    const size_t n = pool.nofile / FD_PASS_MAX + 1;
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        become_common();
-        for (size_t i = 0; i < n; i++) {
-            if (fd_send(ends[0], "x", 1, fds, FD_PASS_MAX) < 0)
-                _exit(1);
-        }
-        _exit(0);
-    }
-    int status = 0;
-    CHECK_EQ(waitpid(pid, &status, 0), pid);
-    CHECK_EQ(status, 0);
-}
-
 static void a_file_that_can_not_be_sent_is_an_answer_all_the_same(void **state)
 {
     (void)stop(state);
     int ends[2];
     if (is_in_valgrind)
-        skip();
+        skip();             /* it has limits of its own */
     world.is_common = true; /* root may send as many as it likes */
     start_worker();
     world.is_common = false;
@@ -515,7 +494,7 @@ static void idle_workers_have_all_the_cpu_time(void **state)
     (void)state;
     struct rlimit limit;
     if (is_in_valgrind)
-        skip();
+        skip(); /* it has limits of its own */
     get("/limits");
     CHECK_EQ(prlimit(world.pid, RLIMIT_CPU, NULL, &limit), 0);
     CHECK_EQ(limit.rlim_cur, limit.rlim_max);
@@ -529,7 +508,7 @@ static void cpu_time_is_limited(void **state)
 {
     (void)state;
     if (is_in_valgrind)
-        skip();
+        skip(); /* it has limits of its own */
     get("/hello/ann");
     post("GET /spin", STR(""));
     int status = await_end();

@@ -100,6 +100,27 @@ static void become_common(void)
         _exit(99);
 }
 
+/* Descriptors on their way, of the worker's user: more than nofile. */
+static void flood(int ends[2])
+{
+    const int fds[FD_PASS_MAX] = {0, 0, 0, 0};
+    const size_t n = pool.nofile / FD_PASS_MAX + 1;
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        become_common();
+        for (size_t i = 0; i < n; i++) {
+            if (fd_send(ends[0], "x", 1, fds, FD_PASS_MAX) < 0)
+                _exit(1);
+        }
+        _exit(0);
+    }
+    int status = 0;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+}
+
 static void start_worker(void)
 {
     int ends[2];

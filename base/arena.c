@@ -9,10 +9,12 @@
 #include <string.h>
 
 #if defined(__SANITIZE_ADDRESS__)
+#define HAS_POISON true
 #include <sanitizer/asan_interface.h>
 #define POISON(p, n) __asan_poison_memory_region((p), (n))
 #define UNPOISON(p, n) __asan_unpoison_memory_region((p), (n))
 #else
+#define HAS_POISON false
 #define POISON(p, n) ((void)(p), (void)(n))
 #define UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
@@ -53,6 +55,12 @@ static void give_block(const struct arena *a, struct arena_block *block)
         free(block);
 }
 
+/* How much the block that is kept may have: a source rounds up. */
+static bool is_kept(const struct arena *a, const struct arena_block *block)
+{
+    return a->source ? block->bytes < 2 * a->first_bytes : block->bytes <= a->first_bytes;
+}
+
 static bool add_block(struct arena *a, size_t need)
 {
     size_t bytes = a->first_bytes;
@@ -69,6 +77,7 @@ static bool add_block(struct arena *a, size_t need)
     a->block = block;
     a->at = block->data;
     a->end = block->data + block->bytes;
+    a->begin = !HAS_POISON && !block->older && is_kept(a, block) ? block->data : NULL;
     POISON(block->data, block->bytes);
     return true;
 }
@@ -135,13 +144,7 @@ char *arena_printf(struct arena *a, size_t *out_len, const char *format, ...)
     return text;
 }
 
-/* How much the block that is kept may have: a source rounds up. */
-static bool is_kept(const struct arena *a, const struct arena_block *block)
-{
-    return a->source ? block->bytes < 2 * a->first_bytes : block->bytes <= a->first_bytes;
-}
-
-void arena_reset(struct arena *a)
+void arena_reset_blocks(struct arena *a)
 {
     while (a->block && (a->block->older || !is_kept(a, a->block))) {
         struct arena_block *older = a->block->older;
@@ -150,13 +153,14 @@ void arena_reset(struct arena *a)
     }
     a->at = a->block ? a->block->data : NULL;
     a->end = a->block ? a->block->data + a->block->bytes : NULL;
+    a->begin = HAS_POISON ? NULL : a->at;
     if (a->block)
         POISON(a->block->data, a->block->bytes);
 }
 
 void arena_fini(struct arena *a)
 {
-    arena_reset(a);
+    arena_reset_blocks(a);
     if (a->block)
         give_block(a, a->block);
     *a = (struct arena){.first_bytes = a->first_bytes, .source = a->source};

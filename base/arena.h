@@ -22,6 +22,7 @@ struct arena {
     char *at;                          /* next free byte of the current block */
     char *end;                         /* its end */
     struct arena_block *block;         /* current block, newest first */
+    char *begin;                       /* of its data, when a reset keeps it as it is; else NULL */
     size_t first_bytes;                /* size of the block that a reset keeps */
     const struct arena_source *source; /* outlives the arena; NULL: the heap */
 };
@@ -50,7 +51,14 @@ char *arena_vprintf(struct arena *a, size_t *out_len, const char *format, va_lis
     __attribute__((format(printf, 3, 0), warn_unused_result));
 
 /* Forgets every allocation. Keeps the first block, frees the others. */
-void arena_reset(struct arena *a);
+void arena_reset_blocks(struct arena *a);
+static inline void arena_reset(struct arena *a)
+{
+    if (__builtin_expect(a->begin != NULL, 1))
+        a->at = a->begin;
+    else
+        arena_reset_blocks(a);
+}
 
 /* Frees everything; the arena is as after arena_init(). */
 void arena_fini(struct arena *a);

@@ -7,6 +7,8 @@
 
 #define CLOCK_US_PER_MS UINT64_C(1000)
 #define CLOCK_US_PER_S UINT64_C(1000000)
+#define CLOCK_NS_PER_US UINT64_C(1000)
+#define CLOCK_NS_PER_S UINT64_C(1000000000)
 
 /* Microseconds since boot, never going back. No system call (vDSO). Safe in signal handlers. */
 static inline uint64_t clock_now_us(void)
@@ -14,6 +16,23 @@ static inline uint64_t clock_now_us(void)
     struct timespec t;
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_nsec / 1000U;
+}
+
+/* The same in nanoseconds. */
+static inline uint64_t clock_now_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * CLOCK_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/* What a thread has computed, in nanoseconds, by its clock: CLOCK_THREAD_CPUTIME_ID for one's own.
+ * A system call, half a microsecond and more. 0 when there is no such thread any more. */
+static inline uint64_t clock_cpu_ns(clockid_t clock)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * CLOCK_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
 /* The processor's own count of time, in units of its own: for a stopwatch that costs next to

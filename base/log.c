@@ -175,6 +175,17 @@ static bool is_own_name(const char *key, size_t len)
     return false;
 }
 
+/* The identity of a request has in JSON the name that OpenTelemetry gives it in logs which are not
+ * its own ("Trace Context in non-OTLP Log Formats"), as in the access log: collectors look for it.
+ */
+static void put_key(struct line *line, const char *key, size_t len)
+{
+    bool is_trace = len == strlen("trace") && memcmp(key, "trace", len) == 0;
+    put_text(line, is_own_name(key, len) ? ",\"child_" : ",\"");
+    put_json_text(line, key, len); /* words of a value that nobody quoted are names too */
+    put_text(line, is_trace ? "_id\":" : "\":");
+}
+
 /* Turns `key=value key2="quoted value"` into JSON members. Words without "=" are kept as text. */
 static void put_json_pairs(struct line *line, const char *pairs)
 {
@@ -203,9 +214,7 @@ static void put_json_pairs(struct line *line, const char *pairs)
         }
         if (line->len + key_len + n + 64 > LINE_ROOM)
             return; /* the line must stay valid JSON */
-        put_text(line, is_own_name(key, key_len) ? ",\"child_" : ",\"");
-        put_json_text(line, key, key_len); /* words of a value that nobody quoted are names too */
-        put_text(line, "\":");
+        put_key(line, key, key_len);
         if (!is_quoted && is_json_number(value, n))
             put(line, value, n);
         else

@@ -4,7 +4,17 @@
 #ifndef REMUDA_BASE_METER_H
 #define REMUDA_BASE_METER_H
 
+#include <stdatomic.h>
 #include <stdint.h>
+
+/* Adds to a counter in shared memory that one thread writes and other processes read: one
+ * instruction, where a load and a store of an atomic are three, of which every request would pay
+ * for a dozen. Readers may see it before or after, and never half of it, since it is aligned and of
+ * the machine's word. */
+static inline void meter_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    *(uint64_t *)counter += n;
+}
 
 #define METER_BUCKETS 28U /* the last begins at 2^26 µs, 67 s */
 

@@ -2,8 +2,9 @@
  *
  * bench/instructions and bench/rss need exact counts, which a load generator that runs for a time
  * cannot give. Requests go out in batches over one or more connections (write to each, then read
- * from each), or one by one on a connection each with --close. Every answer must have status 200,
- * the length of the first answer and its body. Blocking sockets with a deadline; no threads.
+ * from each), or one by one on a connection each with --close. They are GETs, with --body POSTs of
+ * so many octets. Every answer must have status 200, the length of the first answer and its body.
+ * Blocking sockets with a deadline; no threads.
  * It prints one line: requests=N answer_bytes=N body_bytes=N body_hash=H. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,6 +23,7 @@
 #define DEADLINE_S 60 /* for one answer; generous, since the server may run under valgrind */
 #define IN_BYTES ((size_t)4 << 20) /* an answer must be smaller */
 #define BATCH_MAX 256
+#define BODY_MAX (64 << 20)
 #define CONNECTIONS_MAX 1024
 
 static struct {
@@ -29,6 +31,7 @@ static struct {
     unsigned long requests;
     unsigned long batch;
     unsigned long connections;
+    unsigned long body; /* octets; 0: GET */
     bool close;
     const char *target;
 } opt = {.requests = 1, .batch = 1, .connections = 1, .target = "/"};
@@ -92,6 +95,8 @@ static size_t check_answer(const char *p, size_t len)
         fail("an answer other than 200");
     head = (size_t)(end - p) + 4;
     field = memmem(p, head, "\r\nContent-Length: ", 18);
+    if (!field) /* names have no case (RFC 9110 §5.1), and h2o writes small letters */
+        field = memmem(p, head, "\r\ncontent-length: ", 18);
     if (!field)
         fail("an answer without Content-Length");
     body = strtoul(field + 18, NULL, 10);
@@ -107,22 +112,37 @@ static size_t check_answer(const char *p, size_t len)
     return head + body;
 }
 
+static void send_all(int fd, const char *p, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+
+        if (n < 0)
+            fail(strerror(errno));
+        p += n;
+        len -= (size_t)n;
+    }
+}
+
 static void send_batch(int fd, const char *request, size_t len, unsigned long count)
 {
     static char out[65536];
-    size_t filled = 0, at = 0;
+    static const char zeros[65536];
+    size_t filled = 0;
 
     for (unsigned long i = 0; i < count; i++) {
         memcpy(out + filled, request, len);
         filled += len;
+        if (opt.body == 0)
+            continue;
+        send_all(fd, out, filled);
+        for (size_t left = opt.body; left > 0; left -= filled) {
+            filled = left < sizeof(zeros) ? left : sizeof(zeros);
+            send_all(fd, zeros, filled);
+        }
+        filled = 0;
     }
-    while (at < filled) {
-        ssize_t n = send(fd, out + at, filled - at, MSG_NOSIGNAL);
-
-        if (n < 0)
-            fail(strerror(errno));
-        at += (size_t)n;
-    }
+    send_all(fd, out, filled);
 }
 
 /* Reads exactly count answers; a byte more is an error. */
@@ -213,16 +233,22 @@ static unsigned long parse_number(const char *text, unsigned long min, unsigned 
     return n;
 }
 
+static _Noreturn void usage(const char *name)
+{
+    fprintf(stderr,
+            "usage: %s --port PORT [--requests N] [--batch N] [--connections N] [--body OCTETS] "
+            "[--close] [--target T]\n",
+            name);
+    exit(2);
+}
+
 static void parse_options(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"port", required_argument, NULL, 'p'},
-        {"requests", required_argument, NULL, 'n'},
-        {"batch", required_argument, NULL, 'b'},
-        {"connections", required_argument, NULL, 'c'},
-        {"close", no_argument, NULL, 'x'},
-        {"target", required_argument, NULL, 't'},
-        {NULL, 0, NULL, 0},
+        {"port", required_argument, NULL, 'p'},   {"requests", required_argument, NULL, 'n'},
+        {"batch", required_argument, NULL, 'b'},  {"connections", required_argument, NULL, 'c'},
+        {"body", required_argument, NULL, 'o'},   {"close", no_argument, NULL, 'x'},
+        {"target", required_argument, NULL, 't'}, {NULL, 0, NULL, 0},
     };
     int o;
 
@@ -240,35 +266,34 @@ static void parse_options(int argc, char **argv)
         case 'c':
             opt.connections = parse_number(optarg, 1, CONNECTIONS_MAX);
             break;
+        case 'o':
+            opt.body = parse_number(optarg, 0, BODY_MAX);
+            break;
         case 'x':
             opt.close = true;
             break;
         case 't':
             opt.target = optarg;
             break;
-        default:
-            opt.port = 0;
-            optind = argc + 1;
-            break;
+        default: /* not by optind: getopt_long() would read on behind argv, and never end */
+            usage(argv[0]);
         }
     }
-    if (opt.port == 0 || optind != argc) {
-        fprintf(stderr,
-                "usage: %s --port PORT [--requests N] [--batch N] [--connections N] "
-                "[--close] [--target T]\n",
-                argv[0]);
-        exit(2);
-    }
+    if (opt.port == 0 || optind != argc)
+        usage(argv[0]);
 }
 
 int main(int argc, char **argv)
 {
-    char request[256];
+    char request[256], length[48] = "";
     int len;
 
     parse_options(argc, argv);
-    len = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n",
-                   opt.target, opt.close ? "Connection: close\r\n" : "");
+    if (opt.body > 0)
+        (void)snprintf(length, sizeof(length), "Content-Length: %lu\r\n", opt.body);
+    len = snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s\r\n",
+                   opt.body > 0 ? "POST" : "GET", opt.target, length,
+                   opt.close ? "Connection: close\r\n" : "");
     if (len < 0 || (size_t)len >= sizeof(request))
         fail("target too long");
     if (opt.close)

@@ -312,12 +312,14 @@ static uint64_t read_options(int argc, char **argv)
         {"both", no_argument, NULL, 'b'},         {"blind", no_argument, NULL, 'n'},
         {"one-cpu", no_argument, NULL, '1'},      {0}};
     uint64_t largest = 0;
+    bool is_wrong = false;
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (c == 'r')
             opt.rounds = (unsigned)strtoul(optarg, NULL, 10);
         else if (c == 'p')
             opt.pause_us = (unsigned)strtoul(optarg, NULL, 10);
+        is_wrong = is_wrong || c == '?';
         opt.is_both = opt.is_both || c == 'b';
         opt.is_blind = opt.is_blind || c == 'n';
         opt.is_one_cpu = opt.is_one_cpu || c == '1';
@@ -325,10 +327,11 @@ static uint64_t read_options(int argc, char **argv)
     for (int i = optind; i < argc; i++) {
         uint64_t size = strtoull(argv[i], NULL, 10);
         if (size == 0 || size > SLICE_BYTES / 2)
-            optind = argc;
+            is_wrong = true;
         largest = size > largest ? size : largest;
     }
-    if (optind >= argc || opt.rounds == 0 || opt.rounds > ROUNDS_MAX || opt.pause_us > 999999) {
+    if (is_wrong || optind >= argc || opt.rounds == 0 || opt.rounds > ROUNDS_MAX ||
+        opt.pause_us > 999999) {
         fprintf(stderr, "Usage: handoff [--rounds N] [--pause-us N] [--both] [--blind] [--one-cpu] "
                         "OCTETS…\n");
         exit(2);

@@ -14,7 +14,7 @@ me=bench/$(basename "$0")
 
 declare -A server_pid=()    # name -> the process to stop
 declare -A server_port=()   # name -> its port on 127.0.0.1
-declare -A server_worker=() # name -> the process that answers
+declare -A server_worker=() # name -> the process that answers; several: words
 prefix=()                   # put before a server's command: taskset, valgrind
 start_seconds=20            # a server that does not answer by then has failed
 
@@ -55,8 +55,8 @@ bench_build() {
 
 # The targets that a list of contenders needs.
 targets_for() {
-    local targets=(bench_references) name
-    for name; do [ "$name" != remuda ] || targets+=(remuda example_demo); done
+    local targets=(bench_references)
+    case " $* " in *' remuda'*) targets+=(remuda example_demo bench_app) ;; esac
     echo "${targets[@]}"
 }
 
@@ -65,6 +65,13 @@ targets_for() {
 # cpu_ns PID: nanoseconds on a CPU, user and kernel, of all its threads. In base 10 whatever zeros
 # it begins with.
 cpu_ns() { echo $((10#$("$build/bench/cpu_ns" "$1"))); }
+
+# workers_ns NAME: of all that answer for a server.
+workers_ns() {
+    local pid sum=0
+    for pid in ${server_worker[$1]}; do sum=$((sum + $(cpu_ns "$pid"))); done
+    echo "$sum"
+}
 
 # descends_from PID ANCESTOR
 descends_from() {
@@ -125,18 +132,45 @@ http_get() {
     exec {fd}>&-
 }
 
-# answer_of NAME TARGET [--close]: "answer_bytes body_hash" of one answer.
+# answer_of NAME OPTION…: "answer_bytes body_hash" of one answer to what was set.
 answer_of() {
-    "$build/bench/bench_client" --port "${server_port[$1]}" --target "$2" ${3:+"$3"} |
+    "$build/bench/bench_client" --port "${server_port[$1]}" --target "$answer_target" "${@:2}" |
         sed -n 's/.*answer_bytes=\([0-9]*\).*body_hash=\(.*\)/\1 \2/p'
 }
 
-# ---- Starting one: start_<contender>; each sets server_port and server_worker.
-# answer_type and answer_body are what those servers say that cannot know it by themselves; \n and
-# its like in the body are written as in C.
+# ---- What is answered
 
-answer_type='text/plain; charset=utf-8'
-answer_body='hello\n'
+# set_answer TARGET TYPE BODY: what servers say to TARGET that cannot know it by themselves. \n and
+# its like in the body are written as in C; @65536 is so many zeros, @json 1 KiB of JSON. Servers
+# take it as text (answer_body, but for zeros), or from the file whose path below $tmp/www is the
+# target's.
+set_answer() {
+    local path=${1%%\?*}
+    [ "$path" != / ] || path=/index
+    answer_target=$1 answer_type=$2 answer_body=$3 answer_file=$tmp/www$path
+    mkdir -p "${answer_file%/*}"
+    case $3 in
+    @json) answer_body=$(json_1k) && printf %s "$answer_body" ;;
+    @*) head -c "${3#@}" /dev/zero ;;
+    *) printf '%b' "$3" ;;
+    esac >"$answer_file"
+}
+
+json_1k() {
+    awk 'BEGIN {
+        text = "{\"users\":["
+        user = "{\"id\":%d,\"name\":\"user %02d\",\"mail\":\"user%02d@example.org\",\"score\":%d}"
+        for (i = 1; i <= 12; i++)
+            text = text (i > 1 ? "," : "") sprintf(user, 1000 + i, i, i, 17 * i + 100)
+        text = text "],\"note\":\""
+        while (length(text) < 1022) text = text "."
+        printf "%s\"}", text
+    }'
+}
+
+# ---- Starting one: start_<contender>, with _ for each -; each sets server_port and server_worker.
+# Those of others are in peers.sh.
+
 single=   # not empty: one process, no fork
 connections_max=4096 # that a worker of remuda or nginx holds
 remuda_options=()    # more of remuda's command line
@@ -170,33 +204,44 @@ port_from() {
 }
 
 start_reference() {
-    local body
-    printf -v body '%b' "$answer_body"
-    spawn "$1" "$build/bench/$1" 0 "$answer_type" "$body"
+    spawn "$1" "$build/bench/$1" 0 "$answer_type" "@$answer_file"
     port_from "$1" 's/^\([0-9][0-9]*\)$/\1/p'
 }
 start_raw_epoll() { start_reference raw_epoll; }
 start_libev_llhttp() { start_reference libev_llhttp; }
 
+# start_remuda [NAME OPTION…]: with the demo, where it has what is asked for.
 start_remuda() {
-    local how=(--workers 1) pid
+    local name=${1:-remuda} how=(--workers 1) app=examples/demo/demo.so pid
     [ -z "$single" ] || how=(--single)
-    how+=(--worker-connections "$connections_max" "${remuda_options[@]}")
+    case $answer_target in
+    /files/*) how+=(--static "/files/=$tmp/www/files") ;;
+    /body) app=bench/bench.so how+=(--set "app_config.body=$answer_file") ;;
+    /res* | /upload | /io) app=bench/bench.so ;;
+    esac
+    how+=(--worker-connections "$connections_max" "${remuda_options[@]}" "${@:2}")
     # From an empty folder, so that no remuda.yaml of the caller's is read.
     mkdir -p "$tmp/empty"
     pushd "$tmp/empty" >/dev/null
-    spawn remuda "$build/remuda" run "${how[@]}" --bind 127.0.0.1:0 "$build/examples/demo/demo.so"
+    spawn "$name" "$build/remuda" run "${how[@]}" --bind 127.0.0.1:0 "$build/$app"
     popd >/dev/null
-    port_from remuda 's/.*listening.*http:\/\/127\.0\.0\.1:\([0-9][0-9]*\).*/\1/p'
+    port_from "$name" 's/.*listening.*http:\/\/127\.0\.0\.1:\([0-9][0-9]*\).*/\1/p'
     [ -z "$single" ] || return 0
-    pid=$(http_get "${server_port[remuda]}" /info | sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p')
-    [ -n "$pid" ] || die "GET /info of the demo names no pid"
-    descends_from "$pid" "${server_pid[remuda]}" || die "the worker $pid is not a child of our remuda"
-    server_worker[remuda]=$pid
+    pid=$(http_get "${server_port[$name]}" /info | sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p')
+    [ -n "$pid" ] || die "GET /info of $app names no pid"
+    descends_from "$pid" "${server_pid[$name]}" || die "the worker $pid is not a child of our $name"
+    server_worker[$name]=$pid
 }
 
-# A port that was free a moment ago. nginx cannot be told to choose, so start_nginx tries again when
-# somebody else was faster.
+start_remuda_sync() { start_remuda remuda-sync --worker-class sync; }
+
+# The control of the scenario io: the same route, on the loop.
+start_remuda_inline() {
+    printf 'routes: {"GET /io": {lane: inline}}\n' >"$tmp/io-inline.yaml"
+    start_remuda remuda-inline -c "$tmp/io-inline.yaml"
+}
+
+# A port that was free a moment ago.
 free_port() {
     local out=$tmp/port pid
     : >"$out" # emptied here: the last call's port would look like an answer, and TERM be too early
@@ -208,71 +253,21 @@ free_port() {
     cat "$out"
 }
 
-nginx_config() {
-    cat <<END
-daemon off;
-master_process $([ -z "$single" ] && echo on || echo off);
-worker_processes 1;
-pid $tmp/nginx.pid;
-error_log stderr warn;
-events { worker_connections $connections_max; }
-http {
-    access_log off;
-    server_tokens off;
-    keepalive_requests 2000000000;
-    client_body_temp_path $tmp/nginx-body;
-    proxy_temp_path $tmp/nginx-proxy;
-    fastcgi_temp_path $tmp/nginx-fastcgi;
-    uwsgi_temp_path $tmp/nginx-uwsgi;
-    scgi_temp_path $tmp/nginx-scgi;
-    default_type "$answer_type";
-    server {
-        listen 127.0.0.1:$1 backlog=4096;
-        location / { add_header X-Request-ID \$request_id; return 200 '$answer_body'; }
-    }
-}
-END
-}
-
-start_nginx() {
-    local port try
-    for try in 1 2 3; do
-        port=$(free_port)
-        nginx_config "$port" >"$tmp/nginx.conf"
-        spawn nginx "$(nginx_binary)" -p "$tmp" -e stderr -c "$tmp/nginx.conf"
-        server_port[nginx]=$port
-        wait_until "$start_seconds" nginx_settled "$port" || failed_to_start nginx
-        is_alive "${server_pid[nginx]}" && break
-        [ "$try" -lt 3 ] || failed_to_start nginx
-    done
-    [ -z "$single" ] || return 0
-    server_worker[nginx]=$(cat "/proc/${server_pid[nginx]}/task/${server_pid[nginx]}/children")
-    server_worker[nginx]=${server_worker[nginx]// /}
-}
-nginx_settled() { is_answering "$1" || is_gone "${server_pid[nginx]}"; }
-nginx_binary() { PATH=$PATH:/usr/sbin command -v nginx; }
-
-# match_nginx BYTES TARGET [--close]: nginx says `Connection: keep-alive` and its own name; a shorter
-# or longer Content-Type makes its answer as long as the others'. False when that cannot be.
-match_nginx() {
-    local want=$1 got type_len
-    shift
-    got=$(answer_of nginx "$@")
-    type_len=$((${#answer_type} + want - ${got% *}))
+# match NAME BYTES OPTION…: heads differ in fields that we can't choose; a shorter or longer
+# Content-Type makes a server's answer as long as the others'. False when that cannot be.
+match() {
+    local got type_len answer_type=$answer_type
+    got=$(answer_of "$1" "${@:3}")
+    type_len=$((${#answer_type} + $2 - ${got% *}))
     [ "$type_len" -gt 0 ] || return 1
-    local answer_type=$answer_type
     while [ "${#answer_type}" -lt "$type_len" ]; do answer_type+=x; done
     answer_type=${answer_type:0:type_len}
-    server_stop nginx
-    start_nginx
+    server_stop "$1"
+    start_server "$1"
 }
 
-is_installed() {
-    case $1 in
-    nginx) nginx_binary >/dev/null ;;
-    *) return 0 ;;
-    esac
-}
+start_server() { "start_${1//-/_}"; }
+is_server() { declare -F "start_${1//-/_}" >/dev/null; }
 
 # ---- About the machine, for the line above a table
 
@@ -284,3 +279,6 @@ about() {
     printf '%s, %s CPUs, Linux %s, commit %s, %s\n' "${cpu:-$(uname -m)}" "$(nproc)" "$(uname -r)" \
         "$commit" "$(date -u +%Y-%m-%d)"
 }
+
+. "$root/bench/peers.sh"
+set_answer / 'text/plain; charset=utf-8' 'hello\n'

@@ -2,43 +2,37 @@
  *
  * What it costs over raw_epoll.c is the price of a real parser and a portable loop; what remuda
  * costs over this one is remuda's own. The answer is always the same bytes; all requests of a read
- * are answered by one write. llhttp has one callback here, so header fields are parsed and thrown
- * away. No limits, no timeouts: the guards of http/guard.c are what it lacks on purpose. */
+ * are answered by one write. llhttp has one callback here, so header fields and bodies are parsed
+ * and thrown away. No limits, no timeouts: the guards of http/guard.c are what it lacks on
+ * purpose. */
 #include "bench/reference.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <ev.h>
 #include <llhttp.h>
 
-#define IN_BYTES 16384
-#define OUT_BYTES 65536
+#define IN_BYTES 65536
 
 struct conn {
     ev_io io; /* io.data is the conn */
     llhttp_t parser;
+    struct reference_out out;
     bool closing; /* write what is owed, then close */
-    char *owed;   /* heap: what the socket did not take, from owed_at; NULL nearly always */
-    size_t owed_len;
-    size_t owed_at;
 };
 
-/* One of each is enough: nothing is kept between two reads but the parser's state. */
+/* One is enough: nothing is kept between two reads but the parser's state. */
 static char in[IN_BYTES];
-static char out[OUT_BYTES];
-static size_t out_len;
 static llhttp_settings_t settings;
 
 static void conn_free(struct ev_loop *loop, struct conn *c)
 {
     ev_io_stop(loop, &c->io);
-    close(c->io.fd);
-    free(c->owed);
+    reference_end(&c->out);
     free(c);
 }
 
@@ -49,50 +43,17 @@ static void conn_watch(struct ev_loop *loop, struct conn *c, int events)
     ev_io_start(loop, &c->io);
 }
 
-/* False when the connection is of no more use. */
-static bool conn_flush(struct ev_loop *loop, struct conn *c)
-{
-    ssize_t n = 0;
-
-    if (out_len == 0)
-        return true;
-    if (!c->owed) {
-        n = send(c->io.fd, out, out_len, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN)
-            return false;
-        if (n < 0)
-            n = 0;
-    }
-    if ((size_t)n < out_len) {
-        char *more = realloc(c->owed, c->owed_len + out_len - (size_t)n);
-
-        if (!more)
-            return false;
-        memcpy(more + c->owed_len, out + n, out_len - (size_t)n);
-        c->owed = more;
-        c->owed_len += out_len - (size_t)n;
-        conn_watch(loop, c, EV_WRITE);
-    }
-    out_len = 0;
-    return true;
-}
-
 static int on_message_complete(llhttp_t *parser)
 {
     struct conn *c = parser->data;
-    const struct reference_answer *a;
 
     if (c->closing)
         return HPE_OK;
     c->closing = !llhttp_should_keep_alive(parser);
-    a = reference_answer(c->closing);
-    if (out_len + a->len > sizeof(out))
-        return HPE_USER; /* 64 KiB of answers to 16 KiB of requests: none of our loads does that */
-    memcpy(out + out_len, a->bytes, a->len);
-    out_len += a->len;
-    return HPE_OK;
+    return reference_put(&c->out, c->closing) ? HPE_OK : HPE_USER;
 }
 
+/* False when the connection is of no more use. */
 static bool conn_on_readable(struct ev_loop *loop, struct conn *c)
 {
     ssize_t n = read(c->io.fd, in, sizeof(in));
@@ -101,21 +62,19 @@ static bool conn_on_readable(struct ev_loop *loop, struct conn *c)
         return n < 0 && errno == EAGAIN;
     if (llhttp_execute(&c->parser, in, (size_t)n) != HPE_OK)
         c->closing = true;
-    return conn_flush(loop, c) && !(c->closing && !c->owed);
+    if (!reference_flush(&c->out))
+        return false;
+    if (c->out.owed)
+        conn_watch(loop, c, EV_WRITE);
+    return !c->closing || c->out.owed;
 }
 
 static bool conn_on_writable(struct ev_loop *loop, struct conn *c)
 {
-    ssize_t n = send(c->io.fd, c->owed + c->owed_at, c->owed_len - c->owed_at, MSG_NOSIGNAL);
-
-    if (n < 0)
-        return errno == EAGAIN;
-    c->owed_at += (size_t)n;
-    if (c->owed_at < c->owed_len)
+    if (!reference_resume(&c->out))
+        return false;
+    if (c->out.owed)
         return true;
-    free(c->owed);
-    c->owed = NULL;
-    c->owed_len = c->owed_at = 0;
     conn_watch(loop, c, EV_READ);
     return !c->closing;
 }
@@ -144,6 +103,7 @@ static void on_listener(struct ev_loop *loop, ev_io *io, int events)
         }
         llhttp_init(&c->parser, HTTP_REQUEST, &settings);
         c->parser.data = c;
+        c->out.fd = fd;
         ev_io_init(&c->io, on_conn, fd, EV_READ);
         c->io.data = c;
         ev_io_start(loop, &c->io);

@@ -2,8 +2,9 @@
  *
  * One process, one level-triggered epoll. A request ends at CRLF CRLF, found by memmem; the answer
  * is always the same bytes, those that remuda sends. All complete requests of a read are answered
- * by one write, which is what makes pipelining cheap. A request body would be taken for the next
- * request's head; no load sends one. What it costs more to serve than this is the price of HTTP. */
+ * by one write, which is what makes pipelining cheap. A body is read and thrown away where the
+ * method begins with P, as those do that have one. What it costs more to serve than this is the
+ * price of HTTP. */
 #include "bench/reference.h"
 
 #include <errno.h>
@@ -15,29 +16,24 @@
 #include <unistd.h>
 
 #define EVENTS_MAX 256
-#define IN_BYTES 16384  /* a read takes no more; a head over this ends the connection */
-#define OUT_BYTES 65536 /* answers of one write; more requests in one read take a second write */
+#define IN_BYTES 65536 /* a read takes no more; a head over this ends the connection */
 
 struct conn {
-    int fd;
-    bool closing;    /* write what is owed, then close */
-    char *part;      /* heap: the start of a request whose end has not come; NULL nearly always */
-    size_t part_len; /* always < IN_BYTES */
-    char *owed; /* heap: bytes that the socket did not take, from owed_at; NULL nearly always */
-    size_t owed_len;
-    size_t owed_at;
+    struct reference_out out;
+    bool closing;     /* write what is owed, then close */
+    size_t body_left; /* octets of a body that have not come */
+    char *part;       /* heap: the start of a request whose end has not come; NULL nearly always */
+    size_t part_len;  /* always < IN_BYTES */
 };
 
-/* One of each is enough, and stays in the cache: nothing complete outlives a turn. */
+/* One is enough, and stays in the cache: nothing complete outlives a turn. */
 static char in[IN_BYTES];
-static char out[OUT_BYTES];
 static int epoll_fd;
 
 static void conn_free(struct conn *c)
 {
-    close(c->fd);
+    reference_end(&c->out);
     free(c->part);
-    free(c->owed);
     free(c);
 }
 
@@ -45,37 +41,7 @@ static bool conn_watch(struct conn *c, int op, uint32_t events)
 {
     struct epoll_event ev = {.events = events, .data.ptr = c};
 
-    return epoll_ctl(epoll_fd, op, c->fd, &ev) == 0;
-}
-
-/* Keeps what the socket would not take and waits until it does. */
-static bool conn_owe(struct conn *c, const char *bytes, size_t len)
-{
-    char *more = realloc(c->owed, c->owed_len + len);
-
-    if (!more)
-        return false;
-    memcpy(more + c->owed_len, bytes, len);
-    c->owed = more;
-    c->owed_len += len;
-    return conn_watch(c, EPOLL_CTL_MOD, EPOLLOUT);
-}
-
-/* False when the connection is of no more use. */
-static bool conn_write(struct conn *c, const char *bytes, size_t len)
-{
-    ssize_t n = 0;
-
-    if (len == 0)
-        return true;
-    if (!c->owed) {
-        n = send(c->fd, bytes, len, MSG_NOSIGNAL);
-        if (n < 0 && errno != EAGAIN)
-            return false;
-        if (n < 0)
-            n = 0;
-    }
-    return (size_t)n == len || conn_owe(c, bytes + n, len - (size_t)n);
+    return epoll_ctl(epoll_fd, op, c->out.fd, &ev) == 0;
 }
 
 /* True when a head asks for the connection to end; the last two bytes of CRLF CRLF excluded.
@@ -85,6 +51,15 @@ static bool head_is_last(const char *head, size_t len)
     static const char field[] = "\r\nConnection: close\r\n";
 
     return memmem(head, len - 2, field, sizeof(field) - 1) != NULL;
+}
+
+/* How long the body behind a head is. Heads of GET are not searched: our loads send none then. */
+static size_t body_length(const char *head, size_t len)
+{
+    static const char field[] = "\r\nContent-Length: ";
+    const char *at = head[0] == 'P' ? memmem(head, len, field, sizeof(field) - 1) : NULL;
+
+    return at ? strtoul(at + sizeof(field) - 1, NULL, 10) : 0;
 }
 
 /* Keeps the len bytes at p for the next read; 0 forgets what was kept. */
@@ -102,31 +77,45 @@ static bool conn_keep(struct conn *c, const char *p, size_t len)
     return true;
 }
 
+/* Writes what the turn has made; false when the connection is of no more use. */
+static bool conn_flush(struct conn *c)
+{
+    if (!reference_flush(&c->out))
+        return false;
+    if (c->out.owed)
+        return conn_watch(c, EPOLL_CTL_MOD, EPOLLOUT);
+    return !c->closing || c->body_left > 0;
+}
+
 /* Answers every complete request of the len bytes in `in` and keeps the rest. */
 static bool conn_answer(struct conn *c, size_t len)
 {
-    size_t at = 0, filled = 0;
+    size_t at = 0;
 
-    while (!c->closing) {
-        char *end = memmem(in + at, len - at, "\r\n\r\n", 4);
-        const struct reference_answer *a;
+    for (;;) {
+        if (c->body_left == 0) {
+            char *end = c->closing ? NULL : memmem(in + at, len - at, "\r\n\r\n", 4);
+            size_t head_len;
 
-        if (!end)
-            break;
-        end += 4;
-        c->closing = head_is_last(in + at, (size_t)(end - in) - at);
-        a = reference_answer(c->closing);
-        if (filled + a->len > sizeof(out)) {
-            if (!conn_write(c, out, filled))
-                return false;
-            filled = 0;
+            if (!end)
+                break;
+            head_len = (size_t)(end - in) + 4 - at;
+            c->closing = head_is_last(in + at, head_len);
+            c->body_left = body_length(in + at, head_len);
+            at += head_len;
         }
-        memcpy(out + filled, a->bytes, a->len);
-        filled += a->len;
-        at = (size_t)(end - in);
+        if (c->body_left > 0) {
+            size_t came = len - at < c->body_left ? len - at : c->body_left;
+
+            at += came;
+            c->body_left -= came;
+            if (c->body_left > 0)
+                break;
+        }
+        if (!reference_put(&c->out, c->closing))
+            return false;
     }
-    return ((len == at && !c->part) || conn_keep(c, in + at, len - at)) &&
-           conn_write(c, out, filled) && !(c->closing && !c->owed);
+    return ((len == at && !c->part) || conn_keep(c, in + at, len - at)) && conn_flush(c);
 }
 
 static bool conn_on_readable(struct conn *c)
@@ -135,7 +124,7 @@ static bool conn_on_readable(struct conn *c)
 
     if (c->part_len > 0)
         memcpy(in, c->part, c->part_len);
-    n = read(c->fd, in + c->part_len, sizeof(in) - c->part_len);
+    n = read(c->out.fd, in + c->part_len, sizeof(in) - c->part_len);
     if (n <= 0)
         return n < 0 && errno == EAGAIN;
     return conn_answer(c, c->part_len + (size_t)n) && c->part_len < sizeof(in);
@@ -143,17 +132,9 @@ static bool conn_on_readable(struct conn *c)
 
 static bool conn_on_writable(struct conn *c)
 {
-    ssize_t n = send(c->fd, c->owed + c->owed_at, c->owed_len - c->owed_at, MSG_NOSIGNAL);
-
-    if (n < 0)
-        return errno == EAGAIN;
-    c->owed_at += (size_t)n;
-    if (c->owed_at < c->owed_len)
-        return true;
-    free(c->owed);
-    c->owed = NULL;
-    c->owed_len = c->owed_at = 0;
-    return !c->closing && conn_watch(c, EPOLL_CTL_MOD, EPOLLIN);
+    if (!reference_resume(&c->out))
+        return false;
+    return c->out.owed || (!c->closing && conn_watch(c, EPOLL_CTL_MOD, EPOLLIN));
 }
 
 static void on_connections(int listen_fd)
@@ -167,7 +148,7 @@ static void on_connections(int listen_fd)
             close(fd);
             continue;
         }
-        c->fd = fd;
+        c->out.fd = fd;
         if (!conn_watch(c, EPOLL_CTL_ADD, EPOLLIN) || !conn_on_readable(c))
             conn_free(c);
     }
@@ -195,7 +176,7 @@ int main(int argc, char **argv)
 
             if (!c)
                 on_connections(listen_fd);
-            else if (!(c->owed ? conn_on_writable(c) : conn_on_readable(c)))
+            else if (!(c->out.owed ? conn_on_writable(c) : conn_on_readable(c)))
                 conn_free(c);
         }
     }

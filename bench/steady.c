@@ -230,6 +230,15 @@ static unsigned long parse_number(const char *text, unsigned long min, unsigned 
     return n;
 }
 
+static _Noreturn void usage(const char *name)
+{
+    fprintf(stderr,
+            "usage: %s --port PORT [--rate PER-SECOND] [--connections N] [--seconds N] "
+            "[--target T]\n",
+            name);
+    exit(2);
+}
+
 static void parse_options(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -256,19 +265,12 @@ static void parse_options(int argc, char **argv)
         case 't':
             opt.target = optarg;
             break;
-        default:
-            opt.port = 0;
-            optind = argc + 1;
-            break;
+        default: /* not by optind: getopt_long() would read on behind argv, and never end */
+            usage(argv[0]);
         }
     }
-    if (opt.port == 0 || optind != argc) {
-        fprintf(stderr,
-                "usage: %s --port PORT [--rate PER-SECOND] [--connections N] [--seconds N] "
-                "[--target T]\n",
-                argv[0]);
-        exit(2);
-    }
+    if (opt.port == 0 || optind != argc)
+        usage(argv[0]);
 }
 
 int main(int argc, char **argv)

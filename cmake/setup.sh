@@ -24,6 +24,7 @@ setup_table_wished_tests='
 header:gd.h                     libgd-dev     gd-devel         gd         gd-dev        examples/thumbnail
 header:argon2.h                 libargon2-dev libargon2-devel  argon2     argon2-dev    examples/password
 header:sqlite3.h                libsqlite3-dev sqlite-devel    sqlite     sqlite-dev    examples/password
+command:promtool                prometheus    -                prometheus prometheus    checks /metrics, and scrapes it
 '
 setup_table_tests='
 header:cmocka.h                 libcmocka-dev libcmocka-devel  cmocka     cmocka-dev    unit tests
@@ -139,6 +140,16 @@ setup_apt_install() {
         setup_apt_get install -y --no-install-recommends "${setup_packages[@]}" > /dev/null ||
             setup_die "apt-get could not install: ${setup_packages[*]}"
     fi
+    # The package begins to serve on port 9090; only its programs are wanted.
+    case " ${setup_packages[*]} " in
+    *" prometheus "*)
+        if [ "$(id -u)" -eq 0 ]; then
+            systemctl disable --now prometheus > /dev/null 2>&1 || true
+        else
+            sudo systemctl disable --now prometheus > /dev/null 2>&1 || true
+        fi
+        ;;
+    esac
 }
 
 # No apt-get: says what to install, by the names of the package manager that is there, and ends.

@@ -122,6 +122,24 @@ static void check_binds(const struct settings *s, struct mistakes *m)
     }
 }
 
+/* Two sockets of one server can't share an address; the kernel would say so of a server that is
+ * only starting. */
+static void check_admin(const struct settings *s, struct mistakes *m)
+{
+    const struct setting_bind *admin = s->admin_bind;
+    for (size_t i = 0; admin && i < s->bind.n; i++) {
+        const struct setting_bind *bind = &s->bind.items[i];
+        char text[sizeof((struct err *)0)->text];
+        if (strcmp(bind->text, admin->text) != 0 ||
+            (bind->kind == SETTING_BIND_TCP && bind->port == 0))
+            continue;
+        (void)snprintf(text, sizeof text,
+                       "its bind is %s, which bind has too; allowed: one of its own", admin->text);
+        complain_at(s, SETTING_ID_admin, admin->line, admin->column, m, text);
+        return;
+    }
+}
+
 /* What is wrong with a member of secure_scheme_headers. NULL: nothing */
 static const char *check_scheme(const struct settings_node *first, const struct settings_node *node)
 {
@@ -234,6 +252,7 @@ void check_settings(const struct settings *s, struct mistakes *mistakes, struct 
     check_schemes(s, mistakes);
     check_user(s, mistakes);
     check_binds(s, mistakes);
+    check_admin(s, mistakes);
     check_mounts(s, mistakes);
     pool_check(s, warnings);
     check_part(s, SETTING_ID_limit_request_line, SETTING_ID_limit_request_head, mistakes);
@@ -368,7 +387,8 @@ void check_files(const struct settings *s, struct mistakes *mistakes)
         check_complain(s, SETTING_ID_spool_dir, mistakes,
                        "no folder %s; allowed: a folder that exists",
                        value_quote(quoted, str_of(folder)));
-    static const enum setting_id logs[] = {SETTING_ID_errorlog, SETTING_ID_accesslog};
+    static const enum setting_id logs[] = {SETTING_ID_errorlog, SETTING_ID_accesslog,
+                                           SETTING_ID_slowlog};
     check_app(s, mistakes);
     check_pidfile(s, mistakes);
     check_crash_dir(s, mistakes);

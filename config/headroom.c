@@ -39,31 +39,43 @@ static uint64_t read_kib(const char *path, const char *word)
 }
 
 /* Both versions of cgroups keep usage and statistics beside the limit. */
-static uint64_t read_cgroup(const struct machine *m)
+static const struct {
+    const char *limit, *usage, *inactive;
+} names[] = {{"memory.max", "memory.current", "inactive_file "},
+             {"memory.high", "memory.current", "inactive_file "},
+             {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "}};
+
+/* What is left below one limit. */
+static uint64_t read_left(const struct machine_limit *limit, size_t name)
 {
-    static const struct {
-        const char *limit, *usage, *inactive;
-    } names[] = {{"memory.max", "memory.current", "inactive_file "},
-                 {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "}};
     char path[MACHINE_PATH_MAX + 32];
-    const char *slash = strrchr(m->cgroup_path, '/');
-    if (m->cgroup_bytes == 0 || !slash)
+    int folder_len = (int)(strrchr(limit->path, '/') - limit->path);
+    (void)snprintf(path, sizeof path, "%.*s/%s", folder_len, limit->path, names[name].usage);
+    uint64_t usage = read_line(path, "");
+    (void)snprintf(path, sizeof path, "%.*s/memory.stat", folder_len, limit->path);
+    uint64_t inactive = read_line(path, names[name].inactive);
+    if (usage == HEADROOM_UNKNOWN)
         return HEADROOM_UNKNOWN;
-    int folder_len = (int)(slash - m->cgroup_path);
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(slash + 1, names[i].limit) != 0)
-            continue;
-        (void)snprintf(path, sizeof path, "%.*s/%s", folder_len, m->cgroup_path, names[i].usage);
-        uint64_t usage = read_line(path, "");
-        (void)snprintf(path, sizeof path, "%.*s/memory.stat", folder_len, m->cgroup_path);
-        uint64_t inactive = read_line(path, names[i].inactive);
-        if (usage == HEADROOM_UNKNOWN)
-            return HEADROOM_UNKNOWN;
-        if (inactive != HEADROOM_UNKNOWN)
-            usage -= inactive < usage ? inactive : usage;
-        return usage < m->cgroup_bytes ? m->cgroup_bytes - usage : 0;
+    if (inactive != HEADROOM_UNKNOWN)
+        usage -= inactive < usage ? inactive : usage;
+    return usage < limit->bytes ? limit->bytes - usage : 0;
+}
+
+/* Below which limit the least is left is not said by which of them is the lowest: others may be in
+ * the cgroups above ours. */
+static uint64_t read_cgroups(const struct machine *m)
+{
+    uint64_t least = HEADROOM_UNKNOWN;
+    for (uint32_t k = 0; k < m->n_limits; k++) {
+        const char *slash = strrchr(m->limits[k].path, '/');
+        for (size_t i = 0; slash && i < sizeof names / sizeof names[0]; i++) {
+            if (strcmp(slash + 1, names[i].limit) != 0)
+                continue;
+            uint64_t left = read_left(&m->limits[k], i);
+            least = left < least ? left : least;
+        }
     }
-    return HEADROOM_UNKNOWN;
+    return least;
 }
 
 uint64_t headroom_bytes(const struct machine *machine, const char *proc_root)
@@ -71,7 +83,7 @@ uint64_t headroom_bytes(const struct machine *machine, const char *proc_root)
     char path[MACHINE_PATH_MAX];
     (void)snprintf(path, sizeof path, "%s/meminfo", proc_root);
     uint64_t available = read_kib(path, "MemAvailable:");
-    uint64_t cgroup = read_cgroup(machine);
+    uint64_t cgroup = read_cgroups(machine);
     return cgroup < available ? cgroup : available;
 }
 

@@ -11,9 +11,9 @@
 #define HEADROOM_UNKNOWN UINT64_MAX
 
 /* What can still be used before something is swapped out or killed: the smaller of MemAvailable
- * and what is left below the tightest cgroup limit, where pages of files that nobody has used for
- * long count as free.
- * machine    says which limit that is; of machine_read() with the same proc_root
+ * and what is left below a cgroup limit, ours or one above, where pages of files that nobody has
+ * used for long count as free.
+ * machine    says which limits there are; of machine_read() with the same proc_root
  * Returns    bytes; HEADROOM_UNKNOWN: nothing says
  * Safe       may block: on these file systems only */
 uint64_t headroom_bytes(const struct machine *machine, const char *proc_root);

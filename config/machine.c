@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "config/pool.h"
+#include "config/bounds.h"
 #include "config/schema.h"
 
 #define FILE_MAX (1U << 16) /* more than any file that is read here has */
@@ -63,7 +64,7 @@ static int read_number(const char *path, uint64_t *out_number, uint64_t *out_sec
 /* A hierarchy of cgroups: where it is mounted, what its files are called. */
 struct hierarchy {
     const char *controller; /* of version 1 in /proc/self/cgroup; "" is version 2 */
-    const char *mounts[3];  /* below cgroup_root, the first that exists; ended by NULL */
+    const char *mounts[4];  /* below cgroup_root, the first that exists; ended by NULL */
     void (*look)(struct machine *m, const char *folder);
 };
 
@@ -84,8 +85,15 @@ static void take_quota(struct machine *m, uint64_t quota_us, uint64_t period_us,
 static void take_memory(struct machine *m, uint64_t bytes, const char *path)
 {
     /* Version 1 says "none" with a number near 2^63, so a limit above RAM is none. */
-    if (bytes == 0 || (m->cgroup_bytes > 0 && bytes >= m->cgroup_bytes) ||
-        (m->ram_bytes > 0 && bytes >= m->ram_bytes) || bytes > INT64_MAX / 2)
+    if (bytes == 0 || (m->ram_bytes > 0 && bytes >= m->ram_bytes) || bytes > INT64_MAX / 2)
+        return;
+    /* The others are kept, for what is left below each (config/headroom.h). */
+    if (m->n_limits < MACHINE_LIMITS_MAX) {
+        struct machine_limit *limit = &m->limits[m->n_limits++];
+        limit->bytes = bytes;
+        (void)snprintf(limit->path, sizeof limit->path, "%s", path);
+    }
+    if (m->cgroup_bytes > 0 && bytes >= m->cgroup_bytes)
         return;
     m->cgroup_bytes = bytes;
     (void)snprintf(m->cgroup_path, sizeof m->cgroup_path, "%s", path);
@@ -99,9 +107,14 @@ static void look_v2(struct machine *m, const char *folder)
     (void)snprintf(path, sizeof path, "%s/cpu.max", folder);
     if (read_number(path, &number, &period_us) == 0)
         take_quota(m, number, period_us, path);
-    (void)snprintf(path, sizeof path, "%s/memory.max", folder);
-    if (read_number(path, &number, NULL) == 0)
-        take_memory(m, number, path);
+    /* Above memory.high nobody is killed, but slowed down until next to nothing is done: whoever
+     * plans with more plans for that. */
+    static const char *const limits[] = {"memory.max", "memory.high"};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", folder, limits[i]);
+        if (read_number(path, &number, NULL) == 0)
+            take_memory(m, number, path);
+    }
 }
 
 static void look_v1_cpu(struct machine *m, const char *folder)
@@ -129,7 +142,7 @@ static void look_v1_memory(struct machine *m, const char *folder)
 static const struct hierarchy hierarchies[] = {
     {"", {"", NULL}, look_v2},
     {"", {"/unified", NULL}, look_v2}, /* version 2 beside version 1, as systemd's hybrid has it */
-    {"cpu", {"/cpu", "/cpu,cpuacct", NULL}, look_v1_cpu},
+    {"cpu", {"/cpu", "/cpu,cpuacct", "/cpuacct,cpu", NULL}, look_v1_cpu},
     {"memory", {"/memory", NULL}, look_v1_memory},
 };
 
@@ -144,7 +157,7 @@ static void look_upwards(struct machine *m, const struct hierarchy *h, const cha
             break;
     }
     /* Outside of our namespace the path begins with /..: of those only the root can be seen. */
-    if (memmem(path.p, path.len, "..", 2))
+    if (str_has_prefix(path, STR("/..")) && (path.len == 3 || path.p[3] == '/'))
         path.len = 0;
     while (path.len > 0) {
         char folder[PATH_MAX];
@@ -255,7 +268,8 @@ const char *machine_why_cpus(const struct machine *m, struct arena *arena)
                             "%" PRIu32 " by CPU affinity (sched_getaffinity(2)), no cgroup quota; "
                             "taskset(1), a cpuset or a cgroup quota would change it",
                             m->affinity_cpus);
-    bool is_quota = quota_cpus(m) < m->affinity_cpus;
+    /* 1.5 of 2 CPUs are less, although both come to 2. */
+    bool is_quota = m->quota_us < (__uint128_t)m->affinity_cpus * m->period_us;
     return arena_printf(
         arena, NULL,
         "%" PRIu32 " by %s: quota of %.2f CPUs in %s (%" PRIu64 " of %" PRIu64 " us, rounded up), "
@@ -282,11 +296,26 @@ const char *machine_why_memory(const struct machine *m, struct arena *arena)
     return "unknown: neither MemTotal nor a cgroup limit can be read";
 }
 
+/* What a range begins with, and what follows. */
+static int resolve_range(struct settings *s, enum setting_id id, const struct setting_range *range)
+{
+    s->sources[id].derived = arena_printf(
+        &s->arena, NULL,
+        "%" PRIu32 " to begin with, then %s %" PRIu32 " to %" PRIu32 "%s. CPUs: %s", range->n,
+        s->adaptive ? "as measured, from" : "fixed by adaptive: off; else from", range->min,
+        range->max, range->is_max_auto ? ", where auto ends" : "", s->cpus_why);
+    return s->sources[id].derived ? 0 : -ENOMEM;
+}
+
 static int resolve_workers(const struct machine *m, struct settings *s)
 {
-    if (!s->workers.is_auto)
-        return 0;
     uint32_t n = machine_workers_auto(m, s->worker_class);
+    bool is_fixed = !s->workers.is_auto && !s->workers.is_max_auto && s->workers.n > 0;
+    bounds_resolve(&s->workers, n, n, n);
+    if (is_fixed)
+        return 0;
+    if (!s->workers.is_auto)
+        return resolve_range(s, SETTING_ID_workers, &s->workers);
     const char *why =
         s->worker_class == WORKER_CLASS_SYNC
             ? arena_printf(&s->arena, NULL,
@@ -294,11 +323,12 @@ static int resolve_workers(const struct machine *m, struct settings *s)
                            "sync wait with their requests%s. CPUs: %s",
                            n, n <= m->cpus * 2 ? "; up to the most that is allowed" : "",
                            s->cpus_why)
-            : arena_printf(&s->arena, NULL, "%" PRIu32 ", one for each CPU%s. CPUs: %s", n,
-                           n < m->cpus ? " up to the most that is allowed" : "", s->cpus_why);
+            : arena_printf(&s->arena, NULL, "%" PRIu32 ", one for each CPU%s%s. CPUs: %s", n,
+                           n < m->cpus ? " up to the most that is allowed" : "",
+                           s->adaptive && n > 1 ? ", fewer while others compute on them" : "",
+                           s->cpus_why);
     if (!why)
         return -ENOMEM;
-    s->workers.n = n;
     s->sources[SETTING_ID_workers].derived = why;
     return 0;
 }
@@ -306,18 +336,22 @@ static int resolve_workers(const struct machine *m, struct settings *s)
 /* What it becomes is up to each worker's measurements: here is how far. */
 static int resolve_threads(struct settings *s)
 {
-    if (!s->threads.is_auto)
+    bool is_fixed = !s->threads.is_auto && !s->threads.is_max_auto && s->threads.n > 0;
+    bounds_resolve(&s->threads, SETTINGS_THREADS_AUTO_BEGIN, SETTINGS_THREADS_AUTO_MIN,
+                   SETTINGS_THREADS_AUTO_MAX);
+    if (is_fixed)
         return 0;
+    if (!s->threads.is_auto || !s->adaptive)
+        return resolve_range(s, SETTING_ID_threads, &s->threads);
     const char *why = arena_printf(
         &s->arena, NULL,
-        "%u at most; each worker measures how long handlers of the io lane wait and how long they "
-        "compute, and has CPUs x (1 + wait / CPU time) / workers threads, here %" PRIu32
-        " x (1 + W/C) / %" PRIu32 ", from %u to %u. CPUs: %s",
-        SETTINGS_THREADS_AUTO_MAX, s->cpus, s->workers.n, SETTINGS_THREADS_AUTO_MIN,
-        SETTINGS_THREADS_AUTO_MAX, s->cpus_why);
+        "%u at most; it is measured how long handlers of the io lane wait and how long they "
+        "compute, and a worker has as many threads as they need, up to CPUs x (1 + 1.5 x wait / "
+        "CPU time) / workers, here %" PRIu32 " x (1 + 1.5 x W/C) / %" PRIu32
+        ", from %u to %u. CPUs: %s",
+        s->threads.max, s->cpus, s->workers.n, s->threads.min, s->threads.max, s->cpus_why);
     if (!why)
         return -ENOMEM;
-    s->threads.n = SETTINGS_THREADS_AUTO_MAX;
     s->sources[SETTING_ID_threads].derived = why;
     return 0;
 }

@@ -9,6 +9,13 @@
 #include "config/settings.h"
 
 #define MACHINE_PATH_MAX 512
+#define MACHINE_LIMITS_MAX 16
+
+/* A limit of memory that holds for us, of our cgroup or one above it. */
+struct machine_limit {
+    uint64_t bytes;
+    char path[MACHINE_PATH_MAX]; /* the file that says so */
+};
 
 struct machine {
     /* Facts. */
@@ -19,6 +26,8 @@ struct machine {
     uint64_t ram_bytes;                 /* MemTotal; 0: unknown */
     uint64_t cgroup_bytes;              /* the tightest cgroup limit; 0: none */
     char cgroup_path[MACHINE_PATH_MAX]; /* the file that says so, "" when none does */
+    struct machine_limit limits[MACHINE_LIMITS_MAX]; /* all below RAM, the tightest among them */
+    uint32_t n_limits;
     /* What follows from them. */
     uint32_t cpus;         /* ≥ 1 */
     uint64_t memory_bytes; /* 0: unknown */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "config/admin.h"
 #include "config/arguments.h"
 #include "config/check.h"
 #include "config/expand.h"
@@ -15,6 +16,7 @@
 #include "config/machine.h"
 #include "config/mount.h"
 #include "config/pool.h"
+#include "config/bounds.h"
 #include "config/route.h"
 #include "config/schema.h"
 #include "config/tree.h"
@@ -103,6 +105,17 @@ static int apply_list(struct merge *m, const struct setting_spec *spec,
     return 0;
 }
 
+static void apply_range(struct merge *m, const struct setting_spec *spec,
+                        const struct settings_node *map, struct setting_source source)
+{
+    struct setting_source *kept = &m->s->sources[schema_id(spec)];
+    struct keys_reader r = {.s = m->s, .mistakes = &m->out->mistakes};
+    (void)snprintf(r.place, sizeof r.place, "%s", spec->name);
+    *kept = source;
+    bounds_read(&r, map, spec, schema_field(m->s, spec));
+    kept->is_bad = r.is_bad;
+}
+
 static int apply_member(struct merge *m, const struct settings_node *node)
 {
     char quoted[VALUE_QUOTE_MAX];
@@ -129,6 +142,8 @@ static int apply_member(struct merge *m, const struct settings_node *node)
             refuse_node(m, spec, node,
                         spec == &schema_specs[SETTING_ID_app_config]
                             ? "is no map; allowed: a map of the app's own settings"
+                        : spec == &schema_specs[SETTING_ID_admin]
+                            ? "is no map; allowed: {bind: HOST:PORT}"
                             : "is no map; allowed: a map");
         else
             *(const struct settings_node **)schema_field(m->s, spec) = node;
@@ -142,6 +157,10 @@ static int apply_member(struct merge *m, const struct settings_node *node)
     }
     if (schema_is_list(spec) && node->kind == SETTINGS_LIST)
         return apply_list(m, spec, node, source);
+    if (spec->type == SETTING_RANGE && node->kind == SETTINGS_MAP) {
+        apply_range(m, spec, node, source);
+        return 0;
+    }
     const char *wrong = value_check_node(spec->type, node);
     if (wrong) {
         refuse_node(m, spec, node, wrong);
@@ -349,6 +368,8 @@ static int merge_layers(struct merge *m)
         rc = route_load(m->s, &out->mistakes);
     if (rc == 0)
         rc = variables_load(m->s, &out->mistakes, &out->warnings);
+    if (rc == 0)
+        rc = admin_load(m->s, &out->mistakes);
     if (rc == 0)
         rc = resolve(m);
     if (rc < 0)

@@ -8,6 +8,7 @@
 
 #include "config/check.h"
 #include "config/keys.h"
+#include "config/bounds.h"
 #include "config/render.h"
 
 #define SETTING_MS(n) (UINT64_C(1000) * (n))
@@ -30,7 +31,7 @@
 
 /* THE table of a pool. docs/settings.md says the same in the rows of `compute`. */
 static const struct keys_row keys[] = {
-    {.spec = {.name = "workers", .type = SETTING_COUNT_AUTO}},
+    {.spec = {.name = "workers", .type = SETTING_RANGE}},
     {.spec = {.name = "memory_limit",
               .type = SETTING_SIZE,
               .default_text = "512MiB",
@@ -67,6 +68,13 @@ static const struct keys_row keys[] = {
               .max = 100000,
               .unit = "tasks"},
      .offset = AT(queue)},
+    {.spec = {.name = "queue_target", /* default: that of the settings */
+              .type = SETTING_DURATION,
+              .default_text = "0",
+              .min = SETTING_MS(1),
+              .max = HOUR_US,
+              .zero = "no limit"},
+     .offset = AT(queue_target_us)},
     {.spec = {.name = "max_tasks",
               .type = SETTING_COUNT,
               .default_text = "0",
@@ -118,78 +126,27 @@ static const struct keys_row breaker_keys[] = {
      MILLISECONDS},
 };
 
-static const struct keys_row worker_keys[] = {
-    {.spec = {.name = "min",
-              .type = SETTING_COUNT,
-              .default_text = "1",
-              .min = 1,
-              .max = WORKERS_MAX,
-              .unit = "processes"},
-     .offset = AT(workers_min)},
-    {.spec = {.name = "max",
-              .type = SETTING_COUNT_AUTO,
-              .default_text = "1",
-              .min = 1,
-              .max = WORKERS_MAX,
-              .unit = "processes"},
-     .offset = AT(workers_max)},
-};
-
 #define N(rows) (sizeof(rows) / sizeof(rows)[0])
 
 /* ---- Reading ---- */
 
-static bool is_word(const struct settings_node *node, const char *word)
-{
-    return node->kind == SETTINGS_SCALAR && strcmp(node->text, word) == 0;
-}
-
-static void read_range(struct keys_reader *r, const struct settings_node *node,
-                       struct setting_pool *pool)
-{
-    size_t at = strlen(r->place);
-    bool was_bad = r->is_bad;
-    pool->workers = SETTING_POOL_RANGE_TO_AUTO;
-    pool->workers_min = 1;
-    for (const struct settings_node *member = node->first; member; member = member->next) {
-        const struct keys_row *key = keys_find(worker_keys, N(worker_keys), member->key);
-        (void)keys_enter(r, at, member->key);
-        if (!key) {
-            keys_refuse_key(r, member, worker_keys, N(worker_keys));
-        } else if (key->spec.type != SETTING_COUNT_AUTO || !is_word(member, "auto")) {
-            keys_read(r, member, key, pool);
-            if (key->spec.type == SETTING_COUNT_AUTO)
-                pool->workers = SETTING_POOL_RANGE;
-        }
-    }
-    r->place[at] = '\0';
-    if (r->is_bad == was_bad && pool->workers == SETTING_POOL_RANGE &&
-        pool->workers_min > pool->workers_max)
-        keys_complain(r, node->line, node->column,
-                      "min is %" PRIu64 " and max %" PRIu64 "; allowed: min at most max",
-                      pool->workers_min, pool->workers_max);
-}
-
-/* auto, a number, or a map of min and max. */
+/* auto, a number, or min and max. */
 static void read_workers(struct keys_reader *r, const struct settings_node *node,
                          struct setting_pool *pool)
 {
-    static const struct keys_row number = {.spec = {.name = "workers",
-                                                    .type = SETTING_COUNT_AUTO,
-                                                    .default_text = "auto",
-                                                    .min = 1,
-                                                    .max = WORKERS_MAX,
-                                                    .unit = "processes, or a map of min and max"},
-                                           .offset = AT(workers_min)};
-    if (node->kind == SETTINGS_MAP) {
-        read_range(r, node, pool);
-    } else if (is_word(node, "auto")) {
-        pool->workers = SETTING_POOL_AUTO;
-    } else {
-        pool->workers = SETTING_POOL_RANGE;
-        keys_read(r, node, &number, pool);
-        pool->workers_max = pool->workers_min;
-    }
+    static const struct setting_spec spec = {.name = "workers",
+                                             .type = SETTING_RANGE,
+                                             .default_text = "auto",
+                                             .min = 1,
+                                             .max = WORKERS_MAX,
+                                             .unit = "processes"};
+    struct setting_range range = {.is_auto = true};
+    bounds_read(r, node, &spec, &range);
+    pool->workers = range.is_auto       ? SETTING_POOL_AUTO
+                    : range.is_max_auto ? SETTING_POOL_RANGE_TO_AUTO
+                                        : SETTING_POOL_RANGE;
+    pool->workers_min = range.min;
+    pool->workers_max = pool->workers_given = range.max;
 }
 
 static void read_breaker(struct keys_reader *r, const struct settings_node *node,
@@ -210,11 +167,12 @@ static void read_breaker(struct keys_reader *r, const struct settings_node *node
     }
 }
 
-static struct setting_pool make_pool(const char *name)
+static struct setting_pool make_pool(const struct settings *s, const char *name)
 {
     struct setting_pool pool = {.name = name, .workers = SETTING_POOL_AUTO};
     keys_set_defaults(keys, N(keys), &pool);
     keys_set_defaults(breaker_keys, N(breaker_keys), &pool);
+    pool.queue_target_us = s->queue_target_us;
     return pool;
 }
 
@@ -228,7 +186,7 @@ static void read_pool(struct keys_reader *r, const struct settings_node *node,
         (void)keys_enter(r, at, member->key);
         if (!key)
             keys_refuse_key(r, member, keys, N(keys));
-        else if (key->spec.type == SETTING_COUNT_AUTO)
+        else if (key->spec.type == SETTING_RANGE)
             read_workers(r, member, pool);
         else if (key->spec.type == SETTING_TREE)
             read_breaker(r, member, pool);
@@ -248,7 +206,7 @@ static void read_named(struct keys_reader *r, const struct settings_node *node,
                        struct setting_pool *pool)
 {
     char quoted[VALUE_QUOTE_MAX];
-    *pool = make_pool(node->key);
+    *pool = make_pool(r->s, node->key);
     (void)snprintf(r->place, sizeof r->place, "pools");
     if (!is_name(node->key)) {
         keys_complain(r, node->key_line, node->key_column,
@@ -273,7 +231,7 @@ int pool_load(struct settings *s, struct mistakes *mistakes)
     struct setting_pool *items = arena_alloc(&s->arena, (n_named + 1) * sizeof *items);
     if (!items)
         return -ENOMEM;
-    items[0] = make_pool(POOL_DEFAULT);
+    items[0] = make_pool(s, POOL_DEFAULT);
     read_pool(&r, s->compute, &items[0]);
     s->sources[SETTING_ID_compute].is_bad |= r.is_bad;
     bool is_bad = r.is_bad;
@@ -289,7 +247,7 @@ int pool_load(struct settings *s, struct mistakes *mistakes)
     }
     s->sources[SETTING_ID_pools].is_bad |= r.is_bad;
     if (is_bad || r.is_bad)
-        items[0] = make_pool(POOL_DEFAULT);
+        items[0] = make_pool(s, POOL_DEFAULT);
     s->compute_pools = (struct setting_pools){items, is_bad || r.is_bad ? 1 : n_named + 1};
     return 0;
 }
@@ -325,26 +283,62 @@ static uint64_t share_of_auto(const struct setting_pools *pools)
     return share;
 }
 
-int pool_resolve(const struct machine *machine, struct settings *s)
+/* What a pool that says auto begins with, and what it may grow to while there is work for them: all
+ * CPUs, since at its lower priority (`nice`) a compute worker takes little from others. */
+struct auto_numbers {
+    uint64_t begin, most;
+    const char *but;
+};
+
+static struct auto_numbers find_auto(const struct machine *machine, const struct settings *s)
 {
     const uint64_t spare = machine->cpus > CPUS_FOR_OTHERS ? machine->cpus - CPUS_FOR_OTHERS : 0;
     const uint64_t share = share_of_auto(&s->compute_pools);
-    const uint64_t n = spare == 0 ? 1 : spare < share ? spare : share;
+    struct auto_numbers n = {.begin = spare == 0      ? 1
+                                      : spare < share ? spare
+                                                      : share,
+                             .most = machine->cpus < share ? machine->cpus : share};
+    if (n.most < n.begin || !s->adaptive)
+        n.most = n.begin;
+    n.but = spare == 0        ? ", and one at least"
+            : n.begin < spare ? ", up to its share of those that all may have"
+                              : "";
+    return n;
+}
+
+static const char *tell_auto(struct settings *s, const struct setting_pool *pool,
+                             const struct auto_numbers *n)
+{
+    if (pool->workers != SETTING_POOL_AUTO && !s->adaptive)
+        return arena_printf(&s->arena, NULL, "%" PRIu64 ", its min, since adaptive is off",
+                            pool->workers_min);
+    if (pool->workers == SETTING_POOL_RANGE_TO_AUTO)
+        return arena_printf(
+            &s->arena, NULL, "%" PRIu64 " at most, as auto would grow to%s. CPUs: %s",
+            pool->workers_max, pool->workers_max > n->most ? ", and not less than min" : "",
+            s->cpus_why);
+    return arena_printf(&s->arena, NULL,
+                        "%" PRIu64
+                        ", one for each CPU but %u, which are left to the web workers%s; "
+                        "up to %" PRIu64 " while there is work for them. CPUs: %s",
+                        pool->workers_min, CPUS_FOR_OTHERS, n->but, pool->workers_max, s->cpus_why);
+}
+
+int pool_resolve(const struct machine *machine, struct settings *s)
+{
+    for (size_t i = 0; i < s->compute_pools.n && !s->adaptive; i++) /* pinned: see adaptive.md */
+        if (s->compute_pools.items[i].workers == SETTING_POOL_RANGE)
+            s->compute_pools.items[i].workers_max = s->compute_pools.items[i].workers_min;
+    const struct auto_numbers n = find_auto(machine, s);
     for (size_t i = 0; i < s->compute_pools.n; i++) {
         struct setting_pool *pool = &s->compute_pools.items[i];
-        if (pool->workers == SETTING_POOL_RANGE)
+        if (pool->workers == SETTING_POOL_RANGE && pool->workers_max == pool->workers_given)
             continue;
         if (pool->workers == SETTING_POOL_AUTO)
-            pool->workers_min = n;
-        pool->workers_max = pool->workers_min > n ? pool->workers_min : n;
-        const char *but = pool->workers_max > n ? ", and not less than min"
-                          : spare == 0          ? ", and one at least"
-                          : n < spare           ? ", up to its share of those that all may have"
-                                                : "";
-        pool->workers_why = arena_printf(
-            &s->arena, NULL,
-            "%" PRIu64 ", one for each CPU but %u, which are left to the web workers%s. CPUs: %s",
-            pool->workers_max, CPUS_FOR_OTHERS, but, s->cpus_why);
+            pool->workers_min = n.begin;
+        bool is_pinned = !s->adaptive || pool->workers_min > n.most;
+        pool->workers_max = is_pinned ? pool->workers_min : n.most;
+        pool->workers_why = tell_auto(s, pool, &n);
         if (!pool->workers_why)
             return -ENOMEM;
     }
@@ -432,7 +426,7 @@ static int render_row(struct buf *out, const struct keys_row *row, const struct 
     return rc < 0 ? rc : buf_printf(out, "\n");
 }
 
-/* With the number here behind "auto". */
+/* As given, and behind it the number here where that is another. */
 static int render_workers(struct buf *out, const struct setting_pool *pool, int indent, bool is_why)
 {
     int rc = buf_printf(out, "%*sworkers: ", indent, "");
@@ -440,12 +434,15 @@ static int render_workers(struct buf *out, const struct setting_pool *pool, int 
         rc = buf_printf(out, "auto");
     else if (rc == 0 && pool->workers == SETTING_POOL_RANGE_TO_AUTO)
         rc = buf_printf(out, "{min: %" PRIu64 ", max: auto}", pool->workers_min);
-    else if (rc == 0 && pool->workers_min == pool->workers_max)
+    else if (rc == 0 && pool->workers_min == pool->workers_given)
         rc = buf_printf(out, "%" PRIu64, pool->workers_min);
     else if (rc == 0)
         rc = buf_printf(out, "{min: %" PRIu64 ", max: %" PRIu64 "}", pool->workers_min,
+                        pool->workers_given);
+    if (rc == 0 && pool->workers_why && !is_why && pool->workers_min < pool->workers_max)
+        rc = buf_printf(out, "  # %" PRIu64 " to %" PRIu64 " here", pool->workers_min,
                         pool->workers_max);
-    if (rc == 0 && pool->workers_why && !is_why)
+    else if (rc == 0 && pool->workers_why && !is_why)
         rc = buf_printf(out, "  # %" PRIu64 " here", pool->workers_max);
     if (rc == 0)
         rc = buf_printf(out, "\n");
@@ -458,7 +455,7 @@ int pool_render(struct buf *out, const struct setting_pool *pool, int indent, bo
 {
     int rc = 0;
     for (size_t i = 0; i < N(keys) && rc == 0; i++) {
-        if (keys[i].spec.type == SETTING_COUNT_AUTO)
+        if (keys[i].spec.type == SETTING_RANGE)
             rc = render_workers(out, pool, indent, is_why);
         else if (keys[i].spec.type != SETTING_TREE)
             rc = render_row(out, &keys[i], pool, indent);

@@ -225,11 +225,13 @@ static void put_derived(struct page *page, const struct settings *s,
     const char *why = s->sources[schema_id(spec)].derived;
     if (!why)
         return;
-    const struct setting_auto *value = schema_peek_field(s, spec);
-    if (!is_why) {
+    const struct setting_range *value = schema_peek_field(s, spec);
+    if (!is_why && value->min < value->max && s->adaptive)
+        put(page, "  # %u to %u here", (unsigned)value->min, (unsigned)value->max);
+    else if (!is_why)
         put(page, "  # %u here", (unsigned)value->n);
+    if (!is_why)
         return;
-    }
     put(page, "\n");
     if (page->rc == 0)
         page->rc = render_wrapped(page->out, "#   ", why);

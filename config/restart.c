@@ -53,14 +53,13 @@ static bool compare(const struct setting_spec *spec, const void *a, const void *
     case SETTING_ENUM_TYPE:
         *out_size = sizeof(uint32_t);
         break;
-    case SETTING_COUNT_AUTO:
-        *out_size = sizeof(struct setting_auto);
-        return ((const struct setting_auto *)a)->n == ((const struct setting_auto *)b)->n;
     case SETTING_DURATION:
     case SETTING_SIZE:
         *out_size = sizeof(uint64_t);
         break;
-    case SETTING_BINDS: /* no row of these takes a restart: tests/unit/config/restart.c */
+    case SETTING_COUNT_AUTO: /* no row of these takes a restart: tests/unit/config/restart.c */
+    case SETTING_RANGE:
+    case SETTING_BINDS:
     case SETTING_NETWORKS:
     case SETTING_MOUNTS:
     case SETTING_PATHS:

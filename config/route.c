@@ -12,6 +12,8 @@
 #define LIMIT_BODY_MAX (UINT64_C(1) << 40)        /* as limit_request_body */
 #define TIMEOUT_MAX_US (UINT64_C(3600) * 1000000) /* as request_timeout, and as remuda.h allows */
 
+#define SLOW_MIN_US 10000U /* as slow_request */
+
 #define TIMEOUT(name_)                                                                             \
     {                                                                                              \
         .spec = {.name = name_,                                                                    \
@@ -32,8 +34,21 @@ static const struct keys_row keys[] = {
               .min = 1,
               .max = LIMIT_BODY_MAX},
      .offset = offsetof(struct setting_route, limit_request_body_bytes)},
+    {.spec = {.name = "slow_request",
+              .type = SETTING_DURATION,
+              .default_text = "0",
+              .min = SLOW_MIN_US,
+              .max = TIMEOUT_MAX_US},
+     .offset = offsetof(struct setting_route, slow_request_us)},
     TIMEOUT("request_timeout"),
     TIMEOUT("timeout"), /* the word of `compute`, for the same */
+    {.spec = {.name = "queue_target",
+              .type = SETTING_DURATION,
+              .default_text = "0",
+              .min = US_PER_MS,
+              .max = TIMEOUT_MAX_US,
+              .zero = "never shed"},
+     .offset = offsetof(struct setting_route, queue_target_us)},
 };
 
 #define N_KEYS (sizeof keys / sizeof keys[0])
@@ -90,7 +105,8 @@ static void read_member(struct keys_reader *r, size_t at, const struct settings_
         read_lane(r, node, &out->lane);
     else if (key->spec.type == SETTING_STRING)
         read_pool(r, node, &out->pool);
-    else if (key->spec.type == SETTING_DURATION && out->request_timeout_us > 0)
+    else if (key->offset == offsetof(struct setting_route, request_timeout_us) &&
+             out->request_timeout_us > 0)
         keys_complain(r, node->key_line, node->key_column,
                       "timeout and request_timeout are the same; allowed: one of them");
     else
@@ -109,8 +125,10 @@ static void read_route(struct keys_reader *r, const struct settings_node *node,
                        struct setting_route *out)
 {
     char quoted[VALUE_QUOTE_MAX];
-    *out = (struct setting_route){
-        .route = node->key, .line = node->key_line, .column = node->key_column};
+    *out = (struct setting_route){.route = node->key,
+                                  .queue_target_us = SETTING_QUEUE_TARGET_UNSAID,
+                                  .line = node->key_line,
+                                  .column = node->key_column};
     (void)snprintf(r->place, sizeof r->place, "routes");
     if (!is_route(node->key)) {
         keys_complain(

@@ -18,7 +18,7 @@
 /* Fields are named with their unit, see config/settings.h. */
 #define FIELD_BOOL(name) name
 #define FIELD_COUNT(name) name
-#define FIELD_COUNT_AUTO(name) name
+#define FIELD_RANGE(name) name
 #define FIELD_DURATION(name) name##_us
 #define FIELD_SIZE(name) name##_bytes
 #define FIELD_MODE(name) name

@@ -12,7 +12,8 @@
 enum setting_type {
     SETTING_BOOL,
     SETTING_COUNT,
-    SETTING_COUNT_AUTO,
+    SETTING_COUNT_AUTO, /* in maps only, see config/keys.h */
+    SETTING_RANGE,
     SETTING_DURATION,
     SETTING_SIZE,
     SETTING_MODE,

@@ -3,7 +3,7 @@
  * and to inherit over fork); everything it points to lies in its own arena and dies with it.
  *
  * Fields carry their unit: DURATION rows become uint64_t NAME_us, SIZE rows uint64_t NAME_bytes,
- * COUNT rows uint32_t NAME, COUNT_AUTO rows struct setting_auto NAME, MODE rows uint32_t NAME,
+ * COUNT rows uint32_t NAME, RANGE rows struct setting_range NAME, MODE rows uint32_t NAME,
  * BOOL rows bool NAME, STRING rows a never-NULL text (may be ""), PATH, USER and GROUP rows a text
  * that is NULL for none, BINDS rows a list of parsed addresses, NETWORKS rows a struct
  * network_list, MOUNTS rows struct setting_mounts NAME_mounts (a list that may be empty), PATHS
@@ -20,9 +20,10 @@
 #include "base/log.h"
 #include "base/network.h"
 
-/* Bounds of `threads: auto`; guesses, for stacks and for handlers that wait. */
+/* Bounds of `threads: auto`, and where it begins; guesses, for stacks and handlers that wait. */
 #define SETTINGS_THREADS_AUTO_MIN 4U
-#define SETTINGS_THREADS_AUTO_MAX 128U
+#define SETTINGS_THREADS_AUTO_MAX 256U
+#define SETTINGS_THREADS_AUTO_BEGIN 16U
 
 enum worker_class { WORKER_CLASS_EVENT, WORKER_CLASS_SYNC };
 enum proxy_protocol {
@@ -36,10 +37,14 @@ enum forwarded_header { FORWARDED_HEADER_ANY, FORWARDED_HEADER_RFC7239, FORWARDE
 enum capabilities_kept { CAPABILITIES_DROP, CAPABILITIES_KEEP };
 enum proc_title { PROC_TITLE_NAME, PROC_TITLE_STATE, PROC_TITLE_PATH };
 
-/* A count that `auto` leaves to the machine. */
-struct setting_auto {
-    bool is_auto; /* as configured */
-    uint32_t n;   /* the number to use; ≥ 1 in settings from merge_settings(), also when auto */
+/* A number, or two between which the server chooses; `auto` leaves either to the machine. In
+ * settings from merge_settings() 1 ≤ min ≤ n ≤ max. */
+struct setting_range {
+    bool is_auto;     /* as configured: auto alone, */
+    bool is_max_auto; /* or a range up to auto */
+    uint32_t n;       /* to begin with; with `adaptive: off` also to stay with */
+    uint32_t min;
+    uint32_t max;
 };
 
 enum setting_bind_kind { SETTING_BIND_TCP, SETTING_BIND_UNIX };
@@ -99,14 +104,18 @@ struct setting_paths {
     size_t n;
 };
 
+#define SETTING_QUEUE_TARGET_UNSAID UINT64_MAX
+
 /* What `routes` says of one route of the app. */
 struct setting_route {
     const char *route;                 /* "POST /upload", as `remuda routes` prints it */
     uint64_t limit_request_body_bytes; /* 1 …; 0: as the app and the other settings say */
     uint64_t request_timeout_us;       /* whole milliseconds, 1 ms … 1 h; 0: likewise */
+    uint64_t slow_request_us;          /* 10 ms … 1 h; 0: as slow_request says */
     uint64_t lane;                     /* enum setting_lane */
     const char *pool;                  /* of the lanes compute and auto; NULL: as the app says */
-    unsigned line;                     /* where its key stands in the file, from 1; 0: not there */
+    uint64_t queue_target_us; /* 0: never shed; SETTING_QUEUE_TARGET_UNSAID: as others say */
+    unsigned line;            /* where its key stands in the file, from 1; 0: not there */
     unsigned column;
 };
 
@@ -131,12 +140,15 @@ struct setting_pool {
     uint64_t workers;     /* enum setting_pool_workers */
     uint64_t workers_min; /* 1 … 512, */
     uint64_t workers_max; /* and not less; in settings from merge_settings(), also when auto */
-    const char *workers_why;     /* how auto came to workers_max; NULL: it was not auto */
+    uint64_t workers_given;      /* a range's max as it was written: adaptive may be off */
+    const char *workers_why;     /* how it came to workers_max; NULL: that is what was given */
     uint64_t memory_limit_bytes; /* of each worker, beyond what it has mapped; 0: no limit */
     uint64_t cpu_limit_us;       /* of a task, whole seconds; 0: no limit */
     uint64_t nofile;             /* RLIMIT_NOFILE */
     uint64_t timeout_us;         /* of a task, the wait included; whole milliseconds */
     uint64_t queue;              /* tasks that may wait */
+    uint64_t queue_target_us;    /* and for how long they should, at most; 0: any. That of the
+                                    settings where the pool does not say */
     uint64_t max_tasks;          /* of a worker's life; 0: never replaced for that */
     uint64_t max_rss_bytes;      /* likewise */
     uint64_t nice;               /* 0 … 19 */
@@ -211,7 +223,7 @@ enum setting_id {
 
 #define SETTINGS_FIELD_BOOL(name) bool name;
 #define SETTINGS_FIELD_COUNT(name) uint32_t name;
-#define SETTINGS_FIELD_COUNT_AUTO(name) struct setting_auto name;
+#define SETTINGS_FIELD_RANGE(name) struct setting_range name;
 #define SETTINGS_FIELD_DURATION(name) uint64_t name##_us;
 #define SETTINGS_FIELD_SIZE(name) uint64_t name##_bytes;
 #define SETTINGS_FIELD_MODE(name) uint32_t name;
@@ -236,6 +248,7 @@ struct settings {
     struct setting_routes route_overrides; /* `routes`, read (config/route.h) */
     struct setting_pools compute_pools;    /* `compute` and `pools`, read (config/pool.h) */
     struct setting_variables variables;    /* `env`, read (config/variables.h) */
+    const struct setting_bind *admin_bind; /* `admin`, read (config/admin.h); NULL: off */
     struct setting_source sources[SETTINGS_N];
     const char *file;      /* the configuration file as named, NULL: none was read */
     bool is_file_empty;    /* without a setting in it, also of those that others overrule */

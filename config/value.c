@@ -10,10 +10,12 @@
 #include <pwd.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/panic.h"
 #include "config/address.h"
 #include "config/mount.h"
+#include "config/bounds.h"
 
 struct unit {
     const char *name;
@@ -159,6 +161,8 @@ static const struct number {
 } numbers[SETTING_TYPES_N] = {
     [SETTING_COUNT] = {value_parse_count, print_count, "is not a whole number", ""},
     [SETTING_COUNT_AUTO] = {value_parse_count, print_count, "is not a whole number", ""},
+    [SETTING_RANGE] = {value_parse_count, print_count, "is not a whole number",
+                       ", or a range such as 2..8 or 2..auto"},
     [SETTING_DURATION] = {value_parse_duration, value_print_duration,
                           "is not a duration, a whole number with a unit", ", such as 30s or 2m"},
     [SETTING_SIZE] = {value_parse_size, value_print_size, "is not a size in bytes",
@@ -166,6 +170,16 @@ static const struct number {
     [SETTING_MODE] = {value_parse_mode, print_mode, "is not an octal number with a leading 0",
                       ", such as 022"},
 };
+
+/* One that is allowed. */
+static const char *choose_example(const struct setting_spec *spec)
+{
+    if (spec->type == SETTING_DURATION && spec->min > 0 && spec->min < CLOCK_US_PER_S)
+        return ", such as 50ms or 30s";
+    if (spec->type == SETTING_SIZE && spec->min >= 1048576)
+        return ", such as 64MiB or 1GiB";
+    return numbers[spec->type].example;
+}
 
 int value_describe(struct buf *out, const struct setting_spec *spec)
 {
@@ -175,6 +189,8 @@ int value_describe(struct buf *out, const struct setting_spec *spec)
     if (number->parse) {
         if (spec->type == SETTING_COUNT_AUTO)
             rc = buf_printf(out, "auto, or ");
+        else if (spec->type == SETTING_RANGE)
+            rc = buf_printf(out, "auto, ");
         if (rc == 0)
             rc = number->print(out, spec->min);
         if (rc == 0)
@@ -185,7 +201,7 @@ int value_describe(struct buf *out, const struct setting_spec *spec)
             rc = buf_printf(out, " %s", spec->unit);
         if (rc == 0 && spec->zero)
             rc = buf_printf(out, spec->min > 0 ? ", or 0 (%s)" : " (0: %s)", spec->zero);
-        return rc < 0 ? rc : buf_printf(out, "%s", number->example);
+        return rc < 0 ? rc : buf_printf(out, "%s", choose_example(spec));
     }
     switch (spec->type) {
     case SETTING_BOOL:
@@ -276,18 +292,13 @@ static int set_number(struct settings *s, const struct setting_spec *spec, struc
                       struct err *err)
 {
     void *field = schema_field(s, spec);
-    if (spec->type == SETTING_COUNT_AUTO && str_is_equal(text, STR("auto"))) {
-        *(struct setting_auto *)field = (struct setting_auto){.is_auto = true};
-        return 0;
-    }
+    if (spec->type == SETTING_RANGE)
+        return bounds_parse(spec, text, field, err);
     uint64_t value;
     int rc = value_parse_number(spec, text, &value, err);
     if (rc < 0)
         return rc;
     switch (spec->type) {
-    case SETTING_COUNT_AUTO:
-        *(struct setting_auto *)field = (struct setting_auto){.n = (uint32_t)value};
-        break;
     case SETTING_COUNT:
     case SETTING_MODE:
         *(uint32_t *)field = (uint32_t)value;
@@ -549,10 +560,8 @@ int value_print(struct buf *out, const struct settings *s, const struct setting_
     case SETTING_COUNT:
     case SETTING_MODE:
         return numbers[spec->type].print(out, *(const uint32_t *)field);
-    case SETTING_COUNT_AUTO:
-        if (((const struct setting_auto *)field)->is_auto)
-            return buf_printf(out, "auto");
-        return print_count(out, ((const struct setting_auto *)field)->n);
+    case SETTING_RANGE:
+        return bounds_print(out, field);
     case SETTING_DURATION:
     case SETTING_SIZE:
         return numbers[spec->type].print(out, *(const uint64_t *)field);
@@ -601,6 +610,7 @@ const char *value_check_node(enum setting_type type, const struct settings_node 
         return node->is_quoted ? "is text, since it is in quotes; allowed: a number without them"
                                : NULL;
     case SETTING_COUNT_AUTO:
+    case SETTING_RANGE:
         return node->is_quoted && strcmp(node->text, "auto") != 0
                    ? "is text, since it is in quotes; allowed: a number without them"
                    : NULL;

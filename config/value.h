@@ -63,7 +63,7 @@ int value_set(struct settings *s, const struct setting_spec *spec, const struct 
  * MOUNTS and PATHS. */
 size_t value_count(const struct settings *s, const struct setting_spec *spec);
 
-/* Appends value number i, canonical, without YAML's quotes. COUNT_AUTO: "auto" when it is that.
+/* Appends value number i, canonical, without YAML's quotes. RANGE: "auto" when it is that.
  * Unset paths, users and groups print nothing, MOUNTS path and folder only. Not for TREE. A NUL
  * follows that does not count.
  * Returns  0; -ENOMEM */

@@ -30,7 +30,7 @@ static void end_orphan(struct conn_env *env, struct exchange *ex)
         env->hooks.finished(env->owner, &ex->req, &ex->res);
         ex->is_handled = false;
     }
-    exchange_settle(ex);
+    conn_env_settle(env, ex);
     exchange_give_back(&env->pool, ex);
 }
 
@@ -39,6 +39,8 @@ struct conn *away_come_back(struct conn_env *env, struct exchange *ex)
     RMD_ASSERT(ex->is_away && !ex->is_back);
     ex->is_away = false;
     list_unlink(&ex->orphan_link);
+    if (env->hooks.back)
+        env->hooks.back(env->owner, ex);
     if (ex->answering) {
         deferred_give_back(ex->answering, true);
         ex->answering = NULL;
@@ -105,11 +107,14 @@ static int copy_request(const struct rmd_request *from, struct exchange *to,
         req->head.host.p = req->base + (from->head.host.p - from->base);
     memcpy(req->method, from->method, sizeof req->method);
     memcpy(req->trace, from->trace, sizeof req->trace);
+    memcpy(req->made_id, from->made_id, sizeof req->made_id);
     req->peer = from->peer;
     req->is_https = from->is_https;
     req->started_us = from->started_us;
     req->board_entry = from->board_entry;
     req->is_body_complete = from->is_body_complete;
+    to->lane = exchange_of(from)->lane;
+    to->has_more = true;
     return request_route(req, router);
 }
 

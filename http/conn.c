@@ -50,7 +50,7 @@ void conn_fini(struct conn *c)
             ex->res.status = 0; /* cut off */
             c->env->hooks.finished(c->env->owner, &ex->req, &ex->res);
         }
-        exchange_settle(ex);
+        conn_env_settle(c->env, ex);
         exchange_give_back(&c->env->pool, ex);
         c->ex = NULL;
     }
@@ -64,7 +64,7 @@ void conn_fini(struct conn *c)
 
 void conn_input_space(struct conn *c, char **out_space, size_t *out_room)
 {
-    if (conn_request_space(c, out_space, out_room))
+    if (__builtin_expect(c->state != CONN_IDLE, 0) && conn_request_space(c, out_space, out_room))
         return;
     *out_space = c->env->in.data;
     *out_room = c->env->in.cap;
@@ -73,7 +73,8 @@ void conn_input_space(struct conn *c, char **out_space, size_t *out_room)
 void conn_on_input(struct conn *c, size_t n)
 {
     struct conn_env *env = c->env;
-    if (c->state == CONN_LINGER || conn_request_commit(c, n))
+    if (__builtin_expect(c->state != CONN_IDLE, 0) &&
+        (c->state == CONN_LINGER || conn_request_commit(c, n)))
         return;
     env->view = env->in.data;
     env->view_len = n;
@@ -89,7 +90,11 @@ struct conn *conn_on_ticket(struct conn_env *env, struct rmd_deferred *d)
 {
     struct exchange *ex = d->ex;
     if (!ex) {
+        if (env->hooks.settling)
+            env->hooks.settling(env->owner, NULL, true);
         deferred_give_back(d, false);
+        if (env->hooks.settling)
+            env->hooks.settling(env->owner, NULL, false);
         return NULL;
     }
     if (d == &ex->token)
@@ -154,6 +159,12 @@ static bool step(struct conn *c)
     return c->state == CONN_STREAM ? step_stream(c) : conn_request_step(c);
 }
 
+/* Between requests, with nothing to go on with: how most turns end. */
+static bool is_at_rest(const struct conn *c)
+{
+    return c->state == CONN_IDLE && c->env->view_len == 0 && c->pending.len == 0;
+}
+
 /* Answers wait for each other in the output buffer, but not for ever: then others get their turn
  * (CONN_ENV_OUT_BYTES, limits.pipelined). */
 void conn_process(struct conn *c)
@@ -167,7 +178,7 @@ void conn_process(struct conn *c)
         if (env->out.len - env->out_sent >= CONN_ENV_OUT_BYTES || c->state == CONN_SENDING ||
             c->n_requests - n_before >= env->limits.pipelined)
             return;
-    } while (step(c));
+    } while (step(c) && !is_at_rest(c));
     c->is_paused = false;
 }
 
@@ -175,6 +186,8 @@ bool conn_can_go_on(const struct conn *c)
 {
     if (c->out.len > 0)
         return false;
+    if (__builtin_expect(c->state == CONN_IDLE, 1))
+        return c->is_paused;
     if (c->state == CONN_STREAM || c->state == CONN_DEFERRED)
         return c->resume_us <= c->env->now_us || (c->ex && c->ex->ticket);
     if (c->state == CONN_AWAY)
@@ -252,6 +265,10 @@ void conn_settle(struct conn *c)
 {
     struct conn_env *env = c->env;
     int rc = 0;
+    if (__builtin_expect(is_at_rest(c) && env->out.len == 0 && env->out.cap <= OUT_KEPT_BYTES, 1)) {
+        env->view = NULL;
+        return;
+    }
     if (c->state != CONN_CLOSED)
         rc = settle_input(c);
     env->view = NULL; /* also when the connection was cut off: it is nobody else's input */
@@ -279,6 +296,8 @@ void conn_linger(struct conn *c)
 
 enum conn_wait conn_wait(const struct conn *c)
 {
+    if (__builtin_expect(c->state == CONN_IDLE && c->out.len == 0 && !c->is_paused, 1))
+        return CONN_WAIT_REQUEST;
     if (c->out.len > 0 || c->state == CONN_SENDING || conn_can_go_on(c))
         return CONN_WAIT_WRITE;
     switch ((enum conn_state)c->state) {

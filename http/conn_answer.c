@@ -48,7 +48,7 @@ void conn_answer_finish(struct conn *c)
     struct conn_env *env = c->env;
     env->hooks.finished(env->owner, &ex->req, &ex->res);
     ex->is_handled = false;
-    exchange_settle(ex);
+    conn_env_settle(env, ex);
     c->n_requests++;
     if (__builtin_expect(ex->req.is_body_complete || !c->is_keep_alive, 1)) {
         if (!ex->req.is_body_complete)
@@ -88,8 +88,14 @@ static int render_head(struct conn *c, struct exchange *ex)
     };
     struct str id_header = c->env->id_header;
     if (id_header.len > 0 && (!res->fields || !response_find(res, id_header))) {
-        frame.id = request_trace_id(&ex->req);
-        frame.id_header = frame.id.len > 0 ? id_header : frame.id;
+        struct str id = request_trace_id(&ex->req);
+        if (id.p == ex->req.made_id && c->env->identified.len > 0) {
+            frame.common = c->env->identified;
+            frame.made_id = id.p;
+        } else {
+            frame.id = id;
+            frame.id_header = id.len > 0 ? id_header : id;
+        }
     }
     return response_render_head(res, &frame, &c->env->out);
 }
@@ -148,16 +154,16 @@ static void judge_keep_alive(struct conn *c)
 }
 
 /* Forgets what the application has answered so far, or will. */
-static void start_over(struct exchange *ex)
+static void start_over(struct conn_env *env, struct exchange *ex)
 {
-    exchange_settle(ex);
+    conn_env_settle(env, ex);
     response_begin(&ex->res, &ex->req);
 }
 
 /* The server's own page, in which nothing can fail as the application's answer did. */
 static void give_own_page(struct conn *c, int status)
 {
-    start_over(c->ex);
+    start_over(c->env, c->ex);
     response_error_page(&c->ex->res, &c->ex->arena, status);
     conn_answer_give(c);
 }
@@ -202,7 +208,7 @@ void conn_answer_give(struct conn *c)
 void conn_answer_error(struct conn *c, int status)
 {
     struct exchange *ex = c->ex;
-    start_over(ex);
+    start_over(c->env, ex);
     response_error_page(&ex->res, &ex->arena, status);
     c->env->hooks.error(c->env->owner, &ex->req, &ex->res, status);
     conn_answer_give(c);
@@ -213,7 +219,7 @@ void conn_answer_busy(struct conn *c)
     struct exchange *ex = c->ex;
     char seconds[16];
     int n = snprintf(seconds, sizeof seconds, "%u", ex->retry_s > 0 ? ex->retry_s : 1U);
-    start_over(ex);
+    start_over(c->env, ex);
     /* Without it the answer says the same, only less of it. */
     (void)!response_set(&ex->res, &ex->arena, STR("Retry-After"), str_make(seconds, (size_t)n),
                         true);
@@ -233,7 +239,7 @@ void conn_answer_refuse(struct conn *c, int status, const char *reason)
         conn_answer_error(c, status);
         return;
     }
-    start_over(ex);
+    start_over(c->env, ex);
     response_error_page(&ex->res, &ex->arena, status);
     if (reason)
         ex->res.body = arena_printf(&ex->arena, &ex->res.body_len, "%d %s\n", status, reason);

@@ -117,7 +117,7 @@ void conn_app_dispatch(struct conn *c)
     const struct route *route = ex->req.match.route;
     response_begin(&ex->res, &ex->req);
     ex->is_handled = true;
-    if (__builtin_expect(route && route->lane != RMD_INLINE, 0) && dispatch_away(c))
+    if (__builtin_expect(route && route->runs != RMD_INLINE, 0) && dispatch_away(c))
         return;
     c->env->hooks.handle(c->env->owner, &ex->req, &ex->res);
     after_app(c);

@@ -93,7 +93,9 @@ int conn_env_part_with_input(struct conn_env *env, struct block **out_block, str
 void conn_env_set_seed(struct conn_env *env, uint64_t seed)
 {
     env->trace_seed = seed;
-    trace_put_word(env->trace_seed_text, seed);
+    env->trace_count = 0;
+    trace_put_word(env->trace_text, seed);
+    trace_put_word(env->trace_text + TRACE_WORD_LEN, 0);
 }
 
 void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str server)
@@ -111,4 +113,22 @@ void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str se
                 : snprintf(env->common_text, sizeof env->common_text, "Date: %s\r\n", date);
     RMD_ASSERT(n > 0 && (size_t)n < sizeof env->common_text);
     env->common = str_make(env->common_text, (size_t)n);
+    env->identified = (struct str){0};
+    size_t room = sizeof env->common_text - (size_t)n;
+    int more = snprintf(env->common_text + n, room, "%.*s: %.*s\r\n", STR_ARG(env->id_header),
+                        TRACE_ID_LEN, env->trace_text);
+    if (env->id_header.len > 0 && more > 0 && (size_t)more < room)
+        env->identified = str_make(env->common_text, (size_t)(n + more));
+}
+
+void conn_env_settle_owed(struct conn_env *env, struct exchange *ex)
+{
+    const struct rmd_request *req = &ex->req;
+    bool is_apps = ex->res.done || req->consume_done || ex->ticket || ex->answering; /* its code */
+    bool is_asked = is_apps && env->hooks.settling;
+    if (is_asked)
+        env->hooks.settling(env->owner, &ex->req, true);
+    exchange_settle_owed(ex);
+    if (is_asked)
+        env->hooks.settling(env->owner, &ex->req, false);
 }

@@ -52,6 +52,11 @@ struct conn_hooks {
     /* The answer goes on after this turn, or a request that is sent away comes and goes. */
     void (*parked)(void *owner, struct rmd_request *req);
 
+    /* What the application is owed in the end is about to be paid (`done` of a body or a consumer,
+     * a ticket that nobody waits for), or has been. req NULL: of a request that has ended long ago.
+     * NULL: nobody asks. */
+    void (*settling)(void *owner, struct rmd_request *req, bool is_about_to);
+
     /* A producer of a stream is about to be called here, or has come back. NULL: nobody asks. */
     void (*producing)(void *owner, struct rmd_request *req, bool is_about_to);
 
@@ -65,6 +70,8 @@ struct conn_hooks {
     /* An errand is due: the exchange is somebody else's from now on, until its token is turned in
      * (away_turn_in()). */
     void (*send)(void *owner, struct exchange *ex);
+    /* One that was sent has come back, whether or not anybody waits for it. NULL: nobody asks. */
+    void (*back)(void *owner, struct exchange *ex);
     /* Nobody waits for it any more. Returns whether it had not begun: then it is ours again. */
     bool (*recall)(void *owner, struct exchange *ex);
     /* It took longer than its request may, and goes on without anybody who waits. */
@@ -98,11 +105,13 @@ struct conn_env {
     uint64_t
         moved; /* octets of bodies for another process that did not stay where they were received,
                      * ever; small ones do not count: they go with the head */
-    char trace_seed_text[TRACE_WORD_LEN];
-    bool is_keep_alive_off; /* every answer says Connection: close */
-    bool is_draining;       /* so does each behind which no further request is here already */
-    struct str common;      /* "Server: …\r\nDate: …\r\n" in common_text */
-    char common_text[192];
+    char trace_text[TRACE_ID_LEN + 1]; /* the last one */
+    bool is_keep_alive_off;            /* every answer says Connection: close */
+    bool is_draining;      /* so does each behind which no further request is here already */
+    struct str common;     /* "Server: …\r\nDate: …\r\n" in common_text, */
+    struct str identified; /* and with the field of a trace id behind it, that of nobody; empty:
+                             * there is no such field, or its name is too long */
+    char common_text[320];
     int64_t common_second; /* for which it was made */
 };
 
@@ -118,17 +127,26 @@ void conn_env_fini(struct conn_env *env);
  * taken away before. */
 void conn_env_use_blocks(struct conn_env *env, const struct block_source *source);
 
+/* Pays what the application is owed for this request (exchange_settle()), with the hook around. */
+void conn_env_settle_owed(struct conn_env *env, struct exchange *ex);
+static inline void conn_env_settle(struct conn_env *env, struct exchange *ex)
+{
+    if (exchange_is_owed(ex))
+        conn_env_settle_owed(env, ex);
+}
+
 /* A request keeps what is in `in`, which becomes another buffer of the same size.
  * out_block  held; NULL: what it was lies in *out_heap instead
  * Returns    0; -ENOMEM */
 int conn_env_part_with_input(struct conn_env *env, struct block **out_block, struct buf *out_heap)
     __attribute__((warn_unused_result));
 
-/* seed  random, one a process, so that no two processes make the same trace ids; 0 at first */
+/* Begins to count trace ids anew.
+ * seed  random, one a process, so that no two processes make the same; 0 at first */
 void conn_env_set_seed(struct conn_env *env, uint64_t seed);
 
-/* Makes the Date line anew when the second has changed. server: value of the Server field, at most
- * CONN_SERVER_MAX bytes; empty: none. wall_seconds since 1970 */
+/* Makes the lines that all answers have anew when the second has changed. server: value of the
+ * Server field, at most CONN_SERVER_MAX bytes; empty: none. wall_seconds since 1970 */
 void conn_env_set_time(struct conn_env *env, int64_t wall_seconds, struct str server);
 
 #endif

@@ -39,7 +39,7 @@ static uint64_t body_limit(const struct exchange *ex, const struct conn_env *env
 /* Does its handler take the body as it comes? In another process it gets it as a whole. */
 static bool is_streamed(const struct route *route)
 {
-    return route->decl->stream_body && route->lane != RMD_COMPUTE;
+    return route->decl->stream_body && route->runs != RMD_COMPUTE;
 }
 
 /* A body that another process is to read is received where that can: what has come of it stays in
@@ -81,7 +81,7 @@ static void begin_body(struct conn *c)
         conn_app_dispatch(c);
     else if (conn_app_continue(c)) {
         c->state = head->is_chunked ? CONN_CHUNKED : CONN_LENGTH;
-        if (req->match.route->lane == RMD_COMPUTE)
+        if (req->match.route->runs == RMD_COMPUTE)
             place_body(ex, env);
     }
 }
@@ -113,7 +113,7 @@ static bool take_body(struct conn *c, struct str octets)
         int rc = body_append(&ex->body, &c->env->limits, octets.p, octets.len);
         if (rc < 0)
             refuse_body(c, rc);
-        else if (ex->req.match.route && ex->req.match.route->lane == RMD_COMPUTE &&
+        else if (ex->req.match.route && ex->req.match.route->runs == RMD_COMPUTE &&
                  is_to_lie_elsewhere(ex))
             c->env->moved += octets.len;
         return rc == 0;
@@ -325,6 +325,17 @@ static void fill_method(struct rmd_request *req, const char *base, size_t len)
     req->method[n] = '\0';
 }
 
+/* Likewise of one that is known, so it fits. */
+static inline void take_method(struct rmd_request *req, const char *base)
+{
+    size_t len = req->head.method_len;
+    if (__builtin_expect(len == 3, 1))
+        memcpy(req->method, base, 3); /* without a call */
+    else
+        memcpy(req->method, base, len);
+    req->method[len] = '\0';
+}
+
 static void on_head(struct conn *c, const char *base)
 {
     struct exchange *ex = c->ex;
@@ -336,8 +347,7 @@ static void on_head(struct conn *c, const char *base)
         conn_answer_refuse(c, status, reason);
         return;
     }
-    memcpy(ex->req.method, base, ex->req.head.method_len); /* a known one: it fits */
-    ex->req.method[ex->req.head.method_len] = '\0';
+    take_method(&ex->req, base);
     if (c->is_trusted && forwarded_may_be_in(c->env->forwarded, &ex->req.head) &&
         !judge_forwarded(c, base))
         return;
@@ -358,6 +368,7 @@ static inline void prepare(struct conn_env *env, struct exchange *ex)
     uint32_t max_fields = req->head.max_fields;
     memset(req, 0, offsetof(struct rmd_request, match.params));
     req->magic = REQUEST_MAGIC;
+    req->method[0] = '\0';
     req->head.fields = fields;
     req->head.max_fields = max_fields;
     req->env = env;
@@ -367,6 +378,8 @@ static inline void prepare(struct conn_env *env, struct exchange *ex)
     req->board_entry = UINT32_MAX;
     req->trace[0] = env->trace_seed;
     req->trace[1] = ++env->trace_count;
+    trace_count_up(env->trace_text + TRACE_WORD_LEN);
+    memcpy(req->made_id, env->trace_text, sizeof req->made_id);
     ex->is_in_env = false;
     ex->is_body_in_env = false;
     ex->is_handled = false;
@@ -384,6 +397,7 @@ void conn_request_begin_alone(struct conn_env *env, struct exchange *ex)
 {
     prepare(env, ex);
     ex->conn = NULL;
+    ex->req.peer = (struct peer){0};
 }
 
 static bool begin_request(struct conn *c)
@@ -424,16 +438,6 @@ static bool skip_empty_lines(struct conn *c)
     return false;
 }
 
-static bool step_idle(struct conn *c)
-{
-    struct conn_env *env = c->env;
-    if (env->view_len == 0)
-        return false;
-    if (__builtin_expect(env->view[0] <= '\r' || c->has_cr, 0) && !skip_empty_lines(c))
-        return c->state != CONN_IDLE;
-    return begin_request(c);
-}
-
 static bool step_head(struct conn *c)
 {
     struct exchange *ex = c->ex;
@@ -468,6 +472,16 @@ static bool step_head(struct conn *c)
     }
     on_head(c, base);
     return true;
+}
+
+static bool step_idle(struct conn *c)
+{
+    struct conn_env *env = c->env;
+    if (env->view_len == 0)
+        return false;
+    if (__builtin_expect(env->view[0] <= '\r' || c->has_cr, 0) && !skip_empty_lines(c))
+        return c->state != CONN_IDLE;
+    return begin_request(c) && step_head(c);
 }
 
 /* ---- what http/conn.c calls ---- */

@@ -86,6 +86,7 @@ __attribute__((cold, noinline)) static void forget_more(struct exchange *ex)
     ex->why = NULL;
     ex->used = NULL;
     ex->failure = 0;
+    ex->lane = 0;
     ex->is_io = ex->is_task = ex->is_second = ex->is_back = ex->is_made = false;
     ex->has_more = ex->is_placed = ex->is_long = false;
 }

@@ -35,6 +35,18 @@ enum errand {
     ERRAND_PRODUCE  /* its producer, into `made` */
 };
 
+/* What an errand took, for whoever runs errands: the machine only carries it. */
+struct errand_cost {
+    uint64_t queued_ns; /* when it was sent */
+    uint64_t wait_ns;   /* from then to its begin */
+    uint64_t wall_ns;
+    uint64_t cpu_ns;
+    uint64_t delay_ns;
+    bool is_due;      /* its CPU time is to be measured, */
+    bool is_measured; /* and was */
+    bool is_known;    /* it has been run, and nobody has noted yet what it took */
+};
+
 /* One request in the machine. While it is away it belongs to whoever runs the errand; the loop
  * touches only what says so here. */
 struct exchange {
@@ -60,12 +72,15 @@ struct exchange {
     uint64_t overdue_us;            /* the loop's, of an orphan: when it takes too long; never,
                                      * CONN_NEVER_US, also when that has been said */
     uint64_t sent_before;           /* the loop's: res.body_sent when it was sent away */
+    struct errand_cost cost;        /* of the last errand that was sent */
     struct str piece;
     void *task;           /* whoever runs errands: what it is to him; NULL: nothing yet */
     uint64_t deadline_us; /* the client's; of a task, set by hooks.choose(), the least of all there
                            * are: when its time is over. 0: as the route says, for each errand */
-    uint32_t retry_s;     /* of an answer that there is no room: try again then; 0: soon */
-    const char *why;      /* for the server's own error page, in the arena or static; or NULL */
+    uint64_t queued_us;   /* of the io lane: when it was sent there, */
+    uint64_t queue_target_us; /* and for how long it should wait; 0: it is not to be shed */
+    uint32_t retry_s;         /* of an answer that there is no room: try again then; 0: soon */
+    const char *why;          /* for the server's own error page, in the arena or static; or NULL */
     const struct access_task *used; /* by its task, in the arena; NULL: nothing was said of that */
     struct buf made;                /* what a producer wrote; or the place of a piece */
     int wait_ms;                    /* what that producer returned */
@@ -75,17 +90,19 @@ struct exchange {
     uint64_t wanted;                     /* this. Where there is a cancel_word */
     uint8_t sink;                        /* enum sink */
     uint8_t errand;                      /* enum errand */
-    uint16_t failure;                    /* away_fail(); 0: the errand has been done */
-    bool is_io;     /* its application's code runs elsewhere, not on the loop */
-    bool is_task;   /* and in another process, which can't touch it: hooks.recall() has it
+    uint8_t lane;     /* for hooks.choose(): of several elsewhere, in which it runs, or was to; 0 */
+    uint16_t failure; /* away_fail(); 0: the errand has been done */
+    bool is_io;       /* its application's code runs elsewhere, not on the loop */
+    bool is_task;     /* and in another process, which can't touch it: hooks.recall() has it
                                * back at any time */
-    bool is_second; /* and its first worker died */
-    bool is_away;   /* the loop's: it was sent and has not come back */
-    bool is_back;   /* it has, which is not looked at yet */
-    bool is_made;   /* the producer's part has come back */
-    bool has_more;  /* something of what only some have is to be cleared in the end */
-    bool is_placed; /* req.body grows where it is received, in a block */
-    bool is_long;   /* and body_block has room for all of it */
+    bool is_second;   /* and its first worker died */
+    bool is_away;     /* the loop's: it was sent and has not come back */
+    bool is_left_behind; /* the loop's: it took too long, and its thread is not counted on */
+    bool is_back;        /* it has, which is not looked at yet */
+    bool is_made;        /* the producer's part has come back */
+    bool has_more;       /* something of what only some have is to be cleared in the end */
+    bool is_placed;      /* req.body grows where it is received, in a block */
+    bool is_long;        /* and body_block has room for all of it */
     bool is_stream_chunked;
     bool is_in_env; /* req.base points into the loop's input buffer */
     bool is_body_in_env;

@@ -96,16 +96,12 @@ static bool is_digit(char c)
 
 static bool is_crlf(const char *p)
 {
-    return p[0] == '\r' && p[1] == '\n';
+    return memcmp(p, "\r\n", 2) == 0;
 }
 
-/* Every octet of the head must be accounted for: the head ends in CRLF CRLF, so no index passes
- * it. */
-static uint32_t check_lines(struct head *head, const char *base, const struct http_limits *limits)
+/* Whatever line it is. end: of the target */
+static uint32_t judge_line(const struct head *head, const char *base, uint32_t end)
 {
-    uint32_t facts = 0;
-    uint32_t end = head->target_at + head->target_len; /* end of the target */
-    head->method_len = head->target_at > 0 ? head->target_at - 1 : 0;
     struct str method = str_make(base, head->method_len);
     bool is_known = grammar_knows_method(method);
     if (head->target_len == 0 || end + 11 > head->bytes || base[head->method_len] != ' ' ||
@@ -116,36 +112,17 @@ static uint32_t check_lines(struct head *head, const char *base, const struct ht
         return BIT(FACT_LINE);
     if (base[end + 6] != '1')
         return BIT(FACT_VERSION);
-    if (!is_known)
-        return BIT(FACT_METHOD);
-    uint32_t at = end + 11;
-    if (at > limits->request_line)
-        facts |= BIT(FACT_LINE_LIMIT);
-    for (uint32_t i = 0; i < head->n_fields; i++) {
-        struct field *field = &head->fields[i];
-        uint32_t start = at;
-        if (field->name_at != at || field->name_len == 0 || base[at + field->name_len] != ':')
-            return facts | BIT(FACT_FIELD_LINE);
-        at = skip_blanks(base, at + field->name_len + 1);
-        if (field->value_len == 0)
-            field->value_at = at; /* llhttp reports an empty value behind its line */
-        else if (field->value_at > at)
-            return facts | BIT(FACT_FIELD_LINE);
-        uint32_t value_end = field->value_at + field->value_len;
-        field->value_at = at;
-        while (value_end > at && (base[value_end - 1] == ' ' || base[value_end - 1] == '\t'))
-            value_end--;
-        field->value_len = value_end > at ? value_end - at : 0;
-        at = skip_blanks(base, at + field->value_len);
-        if (!is_crlf(base + at))
-            return facts | BIT(FACT_FIELD_LINE);
-        at += 2;
-        if (at - start > limits->field_size)
-            facts |= BIT(FACT_FIELD_LIMIT);
-    }
-    if (head->is_folded || at + 2 != head->bytes || !is_crlf(base + at))
-        facts |= BIT(FACT_FIELD_LINE);
-    return facts;
+    return is_known ? 0 : BIT(FACT_METHOD);
+}
+
+/* The line that most requests have is known by two words of eight octets. */
+static uint32_t check_line(struct head *head, const char *base, uint32_t end)
+{
+    head->method_len = head->target_at > 0 ? head->target_at - 1 : 0;
+    bool is_usual = head->method_len == 3 && head->target_len > 0 && end + 11 <= head->bytes &&
+                    memcmp(base, "GET ", 4) == 0 && memcmp(base + end, " HTTP/1.", 8) == 0 &&
+                    is_digit(base[end + 8]) && is_crlf(base + end + 9) && !head->is_nameless;
+    return __builtin_expect(is_usual, 1) ? 0 : judge_line(head, base, end);
 }
 
 /* Octets of a reg-name (RFC 3986 §3.2.2: unreserved, sub-delims) that need no second look. */
@@ -230,10 +207,22 @@ static int port_behind(struct str host, size_t end, int otherwise)
     return port;
 }
 
+/* Mostly it is the one of the request before: then it need not be looked at again. */
 int guard_is_host(struct str host)
 {
+    static _Thread_local struct {
+        size_t len;
+        char text[64];
+    } last;
+    if (host.len > 0 && host.len == last.len && memcmp(host.p, last.text, host.len) == 0)
+        return true;
     size_t end = host_end(host);
-    return end > 0 && port_behind(host, end, 0) >= 0;
+    bool is_good = end > 0 && port_behind(host, end, 0) >= 0;
+    if (is_good && host.len <= sizeof last.text) {
+        memcpy(last.text, host.p, host.len);
+        last.len = host.len;
+    }
+    return is_good;
 }
 
 /* Two hosts that guard_is_host() found good, in a scheme with this port. */
@@ -327,6 +316,52 @@ static void note_field(struct findings *found, struct head *head, struct str nam
     }
 }
 
+/* Every octet of the head must be accounted for: the head ends in CRLF CRLF, so no index passes it.
+ * What the fields say is only good when it is. */
+static uint32_t check_lines(struct head *head, const char *base, const struct http_limits *limits,
+                            struct findings *found)
+{
+    const uint32_t end = head->target_at + head->target_len; /* end of the target */
+    uint32_t facts = check_line(head, base, end);
+    if (facts)
+        return facts;
+    uint32_t at = end + 11;
+    if (at > limits->request_line)
+        facts |= BIT(FACT_LINE_LIMIT);
+    for (uint32_t i = 0; i < head->n_fields; i++) {
+        struct field *field = &head->fields[i];
+        uint32_t start = at;
+        struct str name = str_make(base + at, field->name_len);
+        if (field->name_at != at || name.len == 0 || name.p[name.len] != ':')
+            return facts | BIT(FACT_FIELD_LINE);
+        at = skip_blanks(base, at + field->name_len + 1);
+        if (field->value_len == 0)
+            field->value_at = at; /* llhttp reports an empty value behind its line */
+        else if (field->value_at > at)
+            return facts | BIT(FACT_FIELD_LINE);
+        uint32_t value_end = field->value_at + field->value_len;
+        field->value_at = at;
+        while (value_end > at && (base[value_end - 1] == ' ' || base[value_end - 1] == '\t'))
+            value_end--;
+        field->value_len = value_end > at ? value_end - at : 0;
+        struct str value = str_make(base + at, field->value_len);
+        at += field->value_len;
+        if (!is_crlf(base + at)) {
+            at = skip_blanks(base, at);
+            if (!is_crlf(base + at))
+                return facts | BIT(FACT_FIELD_LINE);
+        }
+        at += 2;
+        head->name_lengths |= UINT64_C(1) << name.len % 64;
+        note_field(found, head, name, value);
+        if (at - start > limits->field_size)
+            facts |= BIT(FACT_FIELD_LIMIT);
+    }
+    if (head->is_folded || at + 2 != head->bytes || !is_crlf(base + at))
+        facts |= BIT(FACT_FIELD_LINE);
+    return facts;
+}
+
 /* http:// or https:// authority; userinfo is refused (RFC 9110 §4.2.4). A Host of another authority
  * is one that a client MUST NOT send (RFC 9112 §3.2), and that someone in front may have believed:
  * refused, although §3.2.2 would let us take the target's. */
@@ -358,15 +393,17 @@ static const uint8_t target_chars[256] = {
     ['#'] = 2, ['"'] = 2, ['<'] = 2, ['>'] = 2, ['\\'] = 1, ['`'] = 1, ['{'] = 1, ['}'] = 1,
 };
 
-static bool has_bad_octet(struct str target)
+/* *out_path_len: octets before the query */
+static bool has_bad_octet(struct str target, uint32_t *out_path_len)
 {
-    uint8_t allowed = 0;
-    for (size_t i = 0; i < target.len; i++) {
-        if (target_chars[(unsigned char)target.p[i]] > allowed)
+    size_t i = 0;
+    for (; i < target.len && target.p[i] != '?'; i++)
+        if (target_chars[(unsigned char)target.p[i]] > 0)
             return true;
-        if (target.p[i] == '?')
-            allowed = 1;
-    }
+    *out_path_len = (uint32_t)i;
+    for (; i < target.len; i++)
+        if (target_chars[(unsigned char)target.p[i]] > 1)
+            return true;
     return false;
 }
 
@@ -376,7 +413,7 @@ static uint32_t check_target(struct head *head, const char *base, struct finding
     struct str target = str_make(base + head->target_at, head->target_len);
     if (str_is_equal(method, STR("CONNECT")))
         return BIT(FACT_CONNECT);
-    if (has_bad_octet(target))
+    if (has_bad_octet(target, &head->path_len))
         return BIT(FACT_TARGET);
     if (target.p[0] == '/')
         return 0;
@@ -432,15 +469,12 @@ static uint32_t check_framing(struct head *head, const struct findings *found)
 int guard_judge(struct head *head, const char *base, const struct http_limits *limits,
                 const char **out_reason)
 {
-    struct findings found = {.facts = check_lines(head, base, limits)};
-    if (found.facts == 0) {
+    struct findings found = {0};
+    uint32_t line_facts = check_lines(head, base, limits, &found);
+    if (__builtin_expect(line_facts != 0, 0)) {
+        found.facts = line_facts;
+    } else {
         head->is_sound = true;
-        for (uint32_t i = 0; i < head->n_fields; i++) {
-            const struct field *field = &head->fields[i];
-            head->name_lengths |= UINT64_C(1) << field->name_len % 64;
-            note_field(&found, head, str_make(base + field->name_at, field->name_len),
-                       str_make(base + field->value_at, field->value_len));
-        }
         head->host = found.host;
         if (found.n_hosts == 0 && head->minor > 0)
             found.facts |= BIT(FACT_HOST_MISSING);

@@ -165,16 +165,12 @@ static bool is_body_of(const struct head *head, size_t body_len)
 }
 
 /* Its identity is that of the process that made the image, unless the client gave it. */
-static int set_trace_id(struct rmd_request *req)
+static void set_trace_id(struct rmd_request *req)
 {
     if (trace_may_be_in(&req->head) && trace_find(&req->head, req->base).len > 0)
-        return 0;
-    char *text = arena_alloc_text(req->arena, TRACE_ID_LEN + 1);
-    if (!text)
-        return -ENOMEM;
-    trace_format(req->trace, text);
-    req->trace_id = str_make(text, TRACE_ID_LEN);
-    return 0;
+        return;
+    trace_format(req->trace, req->made_id);
+    req->trace_id = str_make(req->made_id, TRACE_ID_LEN);
 }
 
 static const char *check_request_meta(const struct request_meta *meta, struct str image)
@@ -225,8 +221,8 @@ int image_read_request(struct str image, struct str body, struct conn_env *env, 
     req->started_us = meta.started_us;
     req->trace[0] = meta.trace[0];
     req->trace[1] = meta.trace[1];
-    int rc = request_route(req, env->router);
-    return rc < 0 ? rc : set_trace_id(req);
+    set_trace_id(req);
+    return request_route(req, env->router);
 }
 
 /* ---- answers ---- */

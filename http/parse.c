@@ -112,9 +112,22 @@ void parse_begin(struct parse *p, struct head *head, const struct http_limits *l
     p->n_smoothed = 0;
     p->status = 0;
     p->reason = NULL;
-    struct field *fields = head->fields;
-    uint32_t max_fields = head->max_fields;
-    *head = (struct head){.fields = fields, .max_fields = max_fields};
+}
+
+/* Starts over, after an octet of the head was changed. */
+static void begin_again(struct parse *p, uint8_t minor)
+{
+    struct head *head = p->head;
+    *head = (struct head){.fields = head->fields, .max_fields = head->max_fields, .minor = minor};
+    parse_begin(p, head, p->limits);
+}
+
+/* As often as that is allowed. */
+static void begin_smoothed(struct parse *p)
+{
+    uint8_t n_smoothed = (uint8_t)(p->n_smoothed + 1);
+    begin_again(p, p->head->minor);
+    p->n_smoothed = n_smoothed;
 }
 
 /* HTTP/1.2 to 1.9 are to be processed as the highest 1.x that we know (RFC 9110 §2.5); 8.1.0 can't.
@@ -129,19 +142,8 @@ static bool lower_minor(struct parse *p, char *base, size_t line_len)
         return false;
     uint8_t minor = (uint8_t)(*digit - '0');
     *digit = '1';
-    parse_begin(p, head, p->limits);
-    head->minor = minor;
+    begin_again(p, minor);
     return true;
-}
-
-/* Starts over, after an octet of the head was changed. */
-static void begin_again(struct parse *p)
-{
-    uint8_t minor = p->head->minor;
-    uint8_t n_smoothed = (uint8_t)(p->n_smoothed + 1);
-    parse_begin(p, p->head, p->limits);
-    p->head->minor = minor;
-    p->n_smoothed = n_smoothed;
 }
 
 static bool is_framing_field(const struct field *field, const char *base)
@@ -164,7 +166,7 @@ static bool smooth_tabs(struct parse *p, char *base, size_t len, size_t at)
         return false;
     for (; at < len && (base[at] == '\t' || base[at] == ' '); at++)
         base[at] = ' ';
-    begin_again(p);
+    begin_smoothed(p);
     return true;
 }
 
@@ -194,7 +196,7 @@ static bool smooth_coding(struct parse *p, char *base)
         }
     }
     if (is_changed)
-        begin_again(p);
+        begin_smoothed(p);
     return is_changed;
 }
 
@@ -270,18 +272,13 @@ static enum parse_result accept_head(struct parse *p, size_t bytes)
     return is_small || is_grammatical(p, bytes) ? PARSE_DONE : PARSE_BAD;
 }
 
-enum parse_result parse_head(struct parse *p, char *base, size_t len)
+/* What is not the usual end of a head that came whole. */
+__attribute__((cold, noinline)) static enum parse_result
+parse_unusual(struct parse *p, char *base, size_t len, llhttp_errno_t rc)
 {
-    llhttp_t *parser = parser_of(p);
-    p->base = base;
-    if (p->is_failed)
-        return go_on_without(p, base, len);
-    if (__builtin_expect(p->n_smoothed > 0, 0))
-        smooth_rest(p, base, len);
-    llhttp_errno_t rc = llhttp_execute(parser, base + p->fed, len - p->fed);
-    if (__builtin_expect(rc == HPE_PAUSED, 1)) {
-        bool is_coded = parser->flags & F_TRANSFER_ENCODING;
-        if (is_coded && !(parser->flags & F_CHUNKED) && smooth_coding(p, base))
+    const llhttp_t *parser = parser_of(p);
+    if (rc == HPE_PAUSED) {
+        if (!(parser->flags & F_CHUNKED) && smooth_coding(p, base))
             return parse_head(p, base, len);
         return accept_head(p, (size_t)(llhttp_get_error_pos(parser) - base));
     }
@@ -294,6 +291,20 @@ enum parse_result parse_head(struct parse *p, char *base, size_t len)
         return parse_head(p, base, len);
     p->is_failed = true;
     return go_on_without(p, base, len);
+}
+
+enum parse_result parse_head(struct parse *p, char *base, size_t len)
+{
+    llhttp_t *parser = parser_of(p);
+    p->base = base;
+    if (__builtin_expect(p->is_failed, 0))
+        return go_on_without(p, base, len);
+    if (__builtin_expect(p->n_smoothed > 0, 0))
+        smooth_rest(p, base, len);
+    llhttp_errno_t rc = llhttp_execute(parser, base + p->fed, len - p->fed);
+    if (__builtin_expect(rc != HPE_PAUSED || (parser->flags & F_TRANSFER_ENCODING), 0))
+        return parse_unusual(p, base, len, rc);
+    return accept_head(p, (size_t)(llhttp_get_error_pos(parser) - base));
 }
 
 /* ---- what is linked ---- */

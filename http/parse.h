@@ -36,6 +36,7 @@ struct head {
     bool is_refused;  /* llhttp does not like it; why is for guard_judge() to say */
     /* Filled by guard_judge(): */
     bool is_sound;         /* every field is name ":" value, so that they may be looked at */
+    uint32_t path_len;     /* octets of the target before its "?"; of all when it has none */
     uint64_t name_lengths; /* bit number length % 64 for each field's name: what can't be there */
     bool is_chunked;
     bool has_length;
@@ -66,7 +67,7 @@ struct parse {
     uint8_t n_smoothed; /* how often a head was begun anew for a HTAB */
 };
 
-/* Starts a request. head->fields and max_fields are the caller's; the rest is zeroed. */
+/* Starts a request. head->fields and max_fields are the caller's; the rest is zero. */
 void parse_begin(struct parse *p, struct head *head, const struct http_limits *limits);
 
 /* Goes on with the head. base points to the first octet of the request line, len counts all octets

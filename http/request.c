@@ -24,19 +24,14 @@ struct str request_trace_id(struct rmd_request *req)
     struct str given = {0};
     if (req->head.is_sound && trace_may_be_in(&req->head))
         given = trace_find(&req->head, req->base);
-    char *text = arena_alloc_text(req->arena, given.len > 0 ? given.len + 1 : TRACE_ID_LEN + 1);
+    if (__builtin_expect(given.len == 0, 1)) {
+        req->trace_id = str_make(req->made_id, TRACE_ID_LEN);
+        return req->trace_id;
+    }
+    char *text = arena_strndup(req->arena, given.p, given.len);
     if (!text)
         return STR("");
-    if (given.len > 0) {
-        memcpy(text, given.p, given.len);
-        text[given.len] = '\0';
-        req->trace_id = str_make(text, given.len);
-    } else {
-        memcpy(text, req->env->trace_seed_text, TRACE_WORD_LEN);
-        trace_put_word(text + TRACE_WORD_LEN, req->trace[1]);
-        text[TRACE_ID_LEN] = '\0';
-        req->trace_id = str_make(text, TRACE_ID_LEN);
-    }
+    req->trace_id = str_make(text, given.len);
     return req->trace_id;
 }
 
@@ -114,12 +109,13 @@ int request_route(struct rmd_request *req, const struct router *router)
     struct str rest = request_target(req);
     if (rest.p[0] != '/' && rest.p[0] != '*')
         rest = path_of_absolute(rest);
-    const char *question = memchr(rest.p, '?', rest.len);
-    if (question) {
+    bool has_query = req->head.path_len < req->head.target_len;
+    if (has_query) {
+        const char *question = req->base + req->head.target_at + req->head.path_len;
         req->query = str_make(question + 1, rest.len - (size_t)(question - rest.p) - 1);
         rest.len = (size_t)(question - rest.p);
     }
-    bool is_about_server = rest.len == 0 && !question && strcmp(req->method, "OPTIONS") == 0;
+    bool is_about_server = rest.len == 0 && !has_query && strcmp(req->method, "OPTIONS") == 0;
     req->raw_path = rest.len > 0 ? rest : is_about_server ? STR("*") : STR("/");
     int rc = router_match(router, str_make(req->method, req->head.method_len), req->raw_path,
                           req->arena, &req->match);

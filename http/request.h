@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "http/parse.h"
 #include "http/router.h"
+#include "http/trace.h"
 
 #define REQUEST_MAGIC 0x52455155U
 #define REQUEST_METHOD_MAX 24
@@ -26,16 +27,15 @@ struct peer {
 struct conn_env;
 
 struct rmd_request {
-    uint32_t magic;
-    struct head head; /* head.bytes 0: could not be parsed */
-    const char *base; /* octets of the head; stable until the answer is sent */
-    char method[REQUEST_METHOD_MAX];
+    struct head head;    /* head.bytes 0: could not be parsed */
+    const char *base;    /* octets of the head; stable until the answer is sent */
     struct str raw_path; /* of the target, as received */
     struct str query;    /* without "?" */
     enum router_outcome outcome;
     struct str body;
     bool is_body_complete; /* nothing of it is still to come */
     bool is_answered;      /* the application can't put the answer off any more */
+    bool is_static;        /* a mount of the settings answers, and no route */
     bool is_fallback;      /* its route's fallback answers: the breaker is open */
     bool is_consumed;      /* the consumer has had it all, or wants no more */
     rmd_consumer consume;  /* NULL: nobody takes the body as it comes */
@@ -45,19 +45,24 @@ struct rmd_request {
     int n_parts;                       /* or a negative errno */
     bool has_read_parts;
     struct rmd_deferred *deferred; /* the ticket that its answer hangs on; NULL: none */
-    struct conn_env *env;          /* of its loop: only what does not change is read by threads */
-    struct arena *arena;           /* lives as long as the request */
-    struct peer peer;
-    struct rmd_response *res;
     void *user_data;
     struct str trace_id;  /* once asked for: request_trace_id() */
     bool is_https;        /* as a trusted proxy says */
-    uint64_t trace[2];    /* random number of the process, and a count */
-    uint64_t started_us;  /* first octet */
     uint64_t deadline_us; /* when nobody waits for its answer any more; 0, UINT64_MAX: not known */
-    uint32_t board_entry; /* of the shared table, for workers; UINT32_MAX none */
-    /* Last, so that a new request need not zero the places of parameters. */
+    void *stats;          /* for workers: where it counts, once that was looked up */
+    /* What is behind its first members is not zeroed for a new request, but set where it is needed;
+     * so are the parameters. */
     struct router_match match; /* match.route NULL: none */
+    uint32_t magic;
+    uint32_t board_entry; /* of the shared table, for workers; UINT32_MAX none */
+    char method[REQUEST_METHOD_MAX];
+    struct conn_env *env; /* of its loop: only what does not change is read by threads */
+    struct arena *arena;  /* lives as long as the request */
+    struct rmd_response *res;
+    struct peer peer;
+    uint64_t started_us;            /* first octet */
+    uint64_t trace[2];              /* random number of the process, and a count */
+    char made_id[TRACE_ID_LEN + 1]; /* its identity, unless the client gave one; NUL-terminated */
 };
 
 /* Reads path and query out of the target and finds the route.

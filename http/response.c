@@ -9,16 +9,17 @@
 #include "base/arena.h"
 #include "base/fd.h"
 #include "base/panic.h"
+#include "http/trace.h"
 
 #define STATUS_MIN 100
 #define STATUS_MAX 599
 
-#define STATUS_LINE(code, reason) [(code)-STATUS_MIN] = {"HTTP/1.1 " #code " " reason "\r\n"}
+#define STATUS_TEXT(code, reason) "HTTP/1.1 " #code " " reason "\r\n"
+#define STATUS_LINE(code, reason)                                                                  \
+    [(code)-STATUS_MIN] = {STATUS_TEXT(code, reason), sizeof(STATUS_TEXT(code, reason)) - 1}
 
 /* Status lines ready to send (IANA HTTP Status Code Registry). */
-static const struct {
-    const char *line;
-} status_lines[STATUS_MAX - STATUS_MIN + 1] = {
+static const struct str status_lines[STATUS_MAX - STATUS_MIN + 1] = {
     STATUS_LINE(100, "Continue"),
     STATUS_LINE(101, "Switching Protocols"),
     STATUS_LINE(103, "Early Hints"),
@@ -205,9 +206,9 @@ const struct response_field *response_find(const struct rmd_response *res, struc
 
 struct str response_reason(int status)
 {
-    if (status < STATUS_MIN || status > STATUS_MAX || !status_lines[status - STATUS_MIN].line)
+    if (status < STATUS_MIN || status > STATUS_MAX || !status_lines[status - STATUS_MIN].p)
         return STR("Unknown");
-    const char *reason = status_lines[status - STATUS_MIN].line + 13; /* behind "HTTP/1.1 200 " */
+    const char *reason = status_lines[status - STATUS_MIN].p + 13; /* behind "HTTP/1.1 200 " */
     return str_make(reason, strcspn(reason, "\r"));
 }
 
@@ -272,9 +273,9 @@ int response_render_head(const struct rmd_response *res, const struct response_f
         return rc;
     RMD_ASSERT(res->status >= STATUS_MIN && res->status <= STATUS_MAX);
     char *at = out->data + out->len;
-    const char *line = status_lines[res->status - STATUS_MIN].line;
-    if (line) {
-        at = put(at, line, strlen(line));
+    struct str line = status_lines[res->status - STATUS_MIN];
+    if (line.len > 0) {
+        at = put(at, line.p, line.len);
     } else {
         at = PUT(at, "HTTP/1.1 ");
         at = put_number(at, (uint64_t)res->status);
@@ -282,6 +283,8 @@ int response_render_head(const struct rmd_response *res, const struct response_f
     }
     if (frame->common.len > 0) /* else its pointer may be NULL */
         at = put(at, frame->common.p, frame->common.len);
+    if (frame->made_id)
+        memcpy(at - TRACE_ID_LEN - 2, frame->made_id, TRACE_ID_LEN); /* CRLF is behind it */
     if (res->type.len > 0) {
         at = PUT(at, "Content-Type: ");
         at = put(at, res->type.p, res->type.len);

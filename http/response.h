@@ -60,8 +60,11 @@ struct rmd_response {
 
 /* What the connection decides about a head. */
 struct response_frame {
-    struct str common;    /* Server and Date lines */
-    struct str id_header; /* name and value of the trace id's field; empty: none */
+    struct str common; /* Server and Date lines; */
+    const char
+        *made_id; /* behind them a field whose value is to be these TRACE_ID_LEN octets; NULL:
+                           * there is none */
+    struct str id_header; /* name and value of a trace id's field that is not there; empty: none */
     struct str id;
     bool is_closing;        /* Connection: close */
     bool is_keep_alive_1_0; /* Connection: keep-alive, for HTTP/1.0 clients */

@@ -319,6 +319,13 @@ static const struct route *find_nearest(const struct router *r, const char *name
     return near;
 }
 
+void router_move(struct router *router, size_t index, enum rmd_lane lane)
+{
+    RMD_ASSERT(lane != RMD_AUTO && index < router->n_routes);
+    if (router->routes[index].lane == RMD_AUTO)
+        router->routes[index].runs = lane;
+}
+
 int router_override(struct router *router, const struct router_override *wanted, struct err *err)
 {
     RMD_ASSERT(wanted->timeout_ms <= ROUTER_TIMEOUT_MAX_MS);
@@ -332,8 +339,12 @@ int router_override(struct router *router, const struct router_override *wanted,
             row->timeout_ms = wanted->timeout_ms;
         if (wanted->pool)
             row->pool = wanted->pool;
-        if (wanted->has_lane)
+        if (wanted->has_lane) {
             router->routes[i].lane = wanted->lane;
+            router->routes[i].runs = wanted->lane == RMD_AUTO ? RMD_IO : wanted->lane;
+        }
+        if (wanted->has_queue_target)
+            router->routes[i].queue_target_us = wanted->queue_target_us;
         return 0;
     }
     const struct route *near = find_nearest(router, wanted->route);

@@ -27,13 +27,18 @@ struct router;
 #define ROUTER_PARAMS_MAX 16  /* parameters in one pattern */
 #define ROUTER_METHODS_MAX 48 /* different methods in one application; the server knows 34 */
 
+#define ROUTER_UNSAID UINT64_MAX
+
 struct route {
     uint16_t index;        /* 0 … router_count() - 1: its statistics block in the shared table */
     const char *method;    /* "GET" …, "*" any */
     const char *pattern;   /* prefix of the group included; owned by the router */
     const rmd_route *decl; /* the app's row, copied: as long as this header's, whatever the app's */
-    const rmd_group *group; /* likewise; NULL: in the app's own table */
-    enum rmd_lane lane;     /* the app's, or the YAML's where it overrides */
+    const rmd_group *group;   /* likewise; NULL: in the app's own table */
+    enum rmd_lane lane;       /* the app's, or the YAML's where it overrides */
+    enum rmd_lane runs;       /* where its handler runs now: of RMD_AUTO another one, which changes;
+                               else lane */
+    uint64_t queue_target_us; /* the YAML's; ROUTER_UNSAID: it does not say */
 };
 
 enum router_outcome {
@@ -79,12 +84,18 @@ struct router_override {
     bool has_lane;       /* else as declared */
     enum rmd_lane lane;
     const char *pool; /* as long as the router; NULL: as declared */
+    bool has_queue_target;
+    uint64_t queue_target_us; /* as in struct route */
 };
 
 /* Puts an override into the router's copy of the row; before the router serves anything.
  * Returns  0; -EINVAL when the app has no such route, *err names the nearest one */
 int router_override(struct router *router, const struct router_override *wanted, struct err *err)
     __attribute__((warn_unused_result));
+
+/* A route of the lane auto runs elsewhere from now on: requests whose handler has not been called.
+ * lane  not RMD_AUTO */
+void router_move(struct router *router, size_t index, enum rmd_lane lane);
 
 size_t router_count(const struct router *router);
 const struct route *router_route(const struct router *router, size_t index);

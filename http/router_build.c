@@ -158,6 +158,8 @@ static int add_row(struct router *r, const rmd_group *group, const rmd_route *ro
         .decl = decl,
         .group = group,
         .lane = row->lane,
+        .runs = row->lane == RMD_AUTO ? RMD_IO : row->lane,
+        .queue_target_us = ROUTER_UNSAID,
     };
     r->n_routes++;
     return 0;

@@ -36,6 +36,16 @@ bool trace_is_parent(struct str value);
 #define TRACE_WORD_LEN 16
 void trace_put_word(char out[TRACE_WORD_LEN], uint64_t word);
 
+/* Turns the digits of a number below 2^64 - 1 into those of the next one. Fifteen times of sixteen
+ * one octet changes; writing all of them anew would cost every request thirty instructions. */
+static inline void trace_count_up(char digits[TRACE_WORD_LEN])
+{
+    char *last = digits + TRACE_WORD_LEN - 1;
+    while (*last == 'f')
+        *last-- = '0';
+    *last = *last == '9' ? 'a' : (char)(*last + 1);
+}
+
 /* 32 lower-case digits, NUL-terminated, never all zero.
  * words  a random number of the process, and a count */
 void trace_format(const uint64_t words[2], char out[TRACE_ID_LEN + 1]);

@@ -69,7 +69,9 @@ enum rmd_lane {
     RMD_IO,      /* on a thread of the worker: handlers that wait */
     RMD_COMPUTE, /* in a process of a compute pool, within its limits: handlers that burn CPU or
                   * memory. Where there are no other processes (--single, call, tests) as RMD_IO */
-    RMD_AUTO     /* not decided; this version runs them as RMD_IO */
+    RMD_AUTO     /* begins as RMD_IO; moved to RMD_COMPUTE and back, by what its calls wait for and
+                  * compute. By saying so an app declares that the handler may run in either: on a
+                  * thread, and in another process, where nothing is kept for later requests */
 };
 
 /* Fills res, exactly once. A handler that returns without an answer gets 500, unless it has put the

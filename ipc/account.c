@@ -18,14 +18,15 @@ _Static_assert(ACCOUNT_CRASH - 1 + TASK_LOSS_CRASH == ACCOUNT_CRASH &&
                "one order");
 
 const char *const account_names[ACCOUNT_NUMBERS] = {
-    [ACCOUNT_ANSWERED] = "answered",   [ACCOUNT_FAILED] = "failed",
-    [ACCOUNT_DROPPED] = "dropped",     [ACCOUNT_CRASH] = "crash",
-    [ACCOUNT_MEMORY] = "memory",       [ACCOUNT_TIMEOUT] = "timeout",
-    [ACCOUNT_CPU_LIMIT] = "cpu_limit", [ACCOUNT_CANCELLED] = "cancelled",
-    [ACCOUNT_KILLED] = "killed",       [ACCOUNT_STARVED] = "out_of_memory",
-    [ACCOUNT_STOPPED] = "stopped",     [ACCOUNT_WAIT_US] = "wait_us",
-    [ACCOUNT_WALL_US] = "wall_us",     [ACCOUNT_CPU_US] = "cpu_us",
-    [ACCOUNT_FAULTS] = "faults",       [ACCOUNT_PEAK_BYTES] = "peak_bytes"};
+    [ACCOUNT_ANSWERED] = "answered",     [ACCOUNT_FAILED] = "failed",
+    [ACCOUNT_DROPPED] = "dropped",       [ACCOUNT_SHED] = "shed",
+    [ACCOUNT_CRASH] = "crash",           [ACCOUNT_MEMORY] = "memory",
+    [ACCOUNT_TIMEOUT] = "timeout",       [ACCOUNT_CPU_LIMIT] = "cpu_limit",
+    [ACCOUNT_CANCELLED] = "cancelled",   [ACCOUNT_KILLED] = "killed",
+    [ACCOUNT_STARVED] = "out_of_memory", [ACCOUNT_STOPPED] = "stopped",
+    [ACCOUNT_WAIT_US] = "wait_us",       [ACCOUNT_WALL_US] = "wall_us",
+    [ACCOUNT_CPU_US] = "cpu_us",         [ACCOUNT_FAULTS] = "faults",
+    [ACCOUNT_PEAK_BYTES] = "peak_bytes"};
 
 void account_count(struct account_sums *sums, enum account_number end,
                    const struct account_used *used)

@@ -22,6 +22,7 @@ enum account_number {
     ACCOUNT_ANSWERED,
     ACCOUNT_FAILED,  /* could not be run, could not be answered, or broke its stream off */
     ACCOUNT_DROPPED, /* not run: nobody waited for it any more, or its time was over */
+    ACCOUNT_SHED,    /* likewise: all in its queue had waited for too long */
     ACCOUNT_CRASH,   /* from here on its worker died: as enum task_loss, in its order */
     ACCOUNT_MEMORY,
     ACCOUNT_TIMEOUT,

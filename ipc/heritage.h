@@ -10,6 +10,7 @@
 #include "ipc/role.h"
 #include "ipc/scoreboard.h"
 
+struct inquiry;  /* ipc/inquiry.h; here only carried */
 struct inquest;  /* ipc/inquest.h; here only carried */
 struct settings; /* config/settings.h; here only carried */
 
@@ -28,7 +29,8 @@ struct heritage {
     struct scoreboard board; /* everyone: mapped read-only before the fork */
     const struct settings *settings; /* everyone: read-only, inherited by fork */
     const struct inquest *inquest;   /* coroner: the death to look into; else NULL */
-    int app_fd;                      /* coroner: sealed copy of the app; 0: none */
+    const struct inquiry *inquiry;   /* tracer: the request to look into; else NULL */
+    int app_fd;                      /* coroner, tracer: sealed copy of the app; 0: none */
 };
 
 #define HERITAGE_LOGS_MAX 2

@@ -11,6 +11,7 @@
 #define MSG_MAGIC 0x52454d55U /* "REMU" */
 #define MSG_VERSION 1U
 
+_Static_assert(MSG_LANES_ROUTES / 8 < MSG_TEXT_MAX, "a bit for each, and the last octet is no bit");
 _Static_assert(sizeof(struct msg) == 272, "frames have one size in every process");
 
 /* THE table of frames: who sends it, how many descriptors it carries. */
@@ -28,6 +29,8 @@ static const struct {
     [MSG_STOP] = {0, 0, 0},    [MSG_LOGS] = {0, 1, 2},        [MSG_OVERDUE] = {1, 0, 0},
     [MSG_LET_GO] = {1, 0, 0},  [MSG_DEADLY] = {1, 0, 0},      [MSG_SEGMENT] = {0, 1, 2},
     [MSG_POOL] = {0, 1, 1},    [MSG_GONE] = {0, 0, 0},        [MSG_TASK_LOST] = {0, 0, 0},
+    [MSG_LANES] = {0, 0, 0},   [MSG_THREADS] = {0, 0, 0},     [MSG_LEDGER] = {0, 1, 1},
+    [MSG_DUMP] = {0, 1, 1},
 };
 
 const char *const msg_names[MSG_TYPE_COUNT] = {
@@ -58,7 +61,11 @@ const char *const msg_names[MSG_TYPE_COUNT] = {
     [MSG_RETIRE] = "retire",
     [MSG_DRAIN] = "drain",
     [MSG_STOP] = "stop",
+    [MSG_LANES] = "lanes",
+    [MSG_THREADS] = "threads",
+    [MSG_LEDGER] = "ledger",
     [MSG_LOGS] = "logs",
+    [MSG_DUMP] = "dump",
 };
 
 struct msg msg_make(enum msg_type type)

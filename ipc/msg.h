@@ -10,6 +10,7 @@
 #include "ipc/account.h"
 
 #define MSG_TEXT_MAX 192
+#define MSG_LANES_ROUTES 1024U
 
 enum msg_type {
     /* to the master */
@@ -45,17 +46,25 @@ enum msg_type {
                      dead; sent when all that it had replied can be read in the inbox */
     MSG_FORK,      /* loader: role, seat, epoch, slot, value = pool; fd = the child's end of its
                      channel */
-    MSG_LISTEN,    /* web: value = listener id, slot = whose it is; fd = listening socket */
+    MSG_LISTEN,    /* web, admin: value = listener id, slot = whose it is; fd = listening socket */
     MSG_UNLISTEN,  /* web: value = listener id: stop accepting from it, close your copy */
-    MSG_START,     /* web: everything was sent; accept from now on */
+    MSG_START,     /* web, admin: everything was sent; accept from now on */
     MSG_RETIRE,    /* web: value = listener id, of an address that is given up: accept what waits
                      there, then close your copy */
     MSG_DRAIN,     /* web: give up your listeners, say DRAINED, finish, exit 0. value MSG_DRAIN_…:
                      what becomes of the listeners.
                      compute: take no more tasks, finish the one in hand, exit 0 */
     MSG_STOP,      /* everyone: end now, exit 0 */
-    MSG_LOGS, /* everyone: value = its number; fds = what to write logs to from now on, those of
+    MSG_LANES,   /* web: where routes of the lane auto run from now on. value = index of the first,
+                      text = bits of it and those behind it, MSG_LANES_ROUTES in all: 1 in the
+                      compute lane. Of other routes they mean nothing */
+    MSG_THREADS, /* web: value = how many threads of its io lane it may have from now on, within
+                      what its settings say */
+    MSG_LEDGER,  /* admin: fd = ipc/ledger.h, to map for reading */
+    MSG_LOGS,    /* everyone: value = its number; fds = what to write logs to from now on, those of
                      heritage_log_files(). Say REOPENED */
+    MSG_DUMP,    /* web, compute: value = where, about = how many octets: write there, into the fd,
+                 what only you know of yourself (ipc/report.h). No answer */
     MSG_TYPE_COUNT
 };
 

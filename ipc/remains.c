@@ -88,6 +88,33 @@ uint32_t remains_first_frame(const struct remains *r)
     return i < r->n_frames ? i : 0;
 }
 
+bool remains_is_of_app(const struct remains_module *module, const char *app)
+{
+    size_t skip = strspn(app, "./");
+    size_t len = strlen(app + skip);
+    size_t module_len = strlen(module->path);
+    return remains_is_app(module) ||
+           (module_len >= len && strcmp(module->path + module_len - len, app + skip) == 0);
+}
+
+uint32_t remains_last_frame(const struct remains *r, const char *app)
+{
+    for (uint32_t i = r->n_frames; i > 0; i--) {
+        uint16_t module = r->frames[i - 1].module;
+        if (module < r->n_modules && remains_is_of_app(&r->modules[module], app))
+            return i < r->n_frames ? i + 1 : i;
+    }
+    return r->n_frames;
+}
+
+uint32_t remains_count_same(const struct remains *r, uint32_t i, uint32_t end)
+{
+    uint32_t n = 1;
+    while (i + n < end && r->frames[i + n].address == r->frames[i].address)
+        n++;
+    return n;
+}
+
 /* ` key="text"`, or nothing for "". Returns how much of out it took */
 static size_t print_quoted(char *out, size_t cap, const char *key, const char *text)
 {

@@ -113,6 +113,17 @@ const char *remains_print_frame(const struct remains *remains, uint32_t i, const
 /* Whether a module is the app's sealed copy. */
 bool remains_is_app(const struct remains_module *module);
 
+/* The app's own object: the sealed copy, or the file itself under app_copy: no. */
+bool remains_is_of_app(const struct remains_module *module, const char *app);
+
+/* Behind the last frame that shows: the app's outermost, and the server's function that called it.
+ * What follows is the way through the server, the same for all; without a frame of the app it is
+ * what there is to see. */
+uint32_t remains_last_frame(const struct remains *remains, const char *app);
+
+/* How many frames from i on are the same one: a recursion. i < end ≤ n_frames */
+uint32_t remains_count_same(const struct remains *remains, uint32_t i, uint32_t end);
+
 /* First frame that is worth showing: of an exit(3) the innermost ones are our own. */
 uint32_t remains_first_frame(const struct remains *remains);
 

@@ -11,5 +11,7 @@ const struct role_info role_table[ROLE_COUNT] = {
                       "TERM ends after its task; ABRT from the watchdog"},
     [ROLE_SINGLE] = {"single", "single process", 0, 1,
                      "TERM graceful; INT QUIT quick; USR1 reopens logs"},
+    [ROLE_TRACER] = {"tracer", "tracer", 0, 0, "none but KILL: it ends by itself"},
     [ROLE_CORONER] = {"coroner", "coroner", 0, 0, "none but KILL: it ends by itself"},
+    [ROLE_ADMIN] = {"admin", "admin process", 1, 0, "TERM ends, to be replaced"},
 };

@@ -8,7 +8,9 @@ enum role {
     ROLE_WEB,     /* serves HTTP */
     ROLE_COMPUTE, /* runs heavy handlers, a task at a time, in a pool, within hard limits */
     ROLE_SINGLE,  /* `remuda run --single`: everything in one process, for debuggers */
+    ROLE_TRACER,  /* looks into one slow request, from outside; or into everything, for a dump */
     ROLE_CORONER, /* looks into one death: names for a backtrace; then ends */
+    ROLE_ADMIN,   /* metrics and health; no app code */
     ROLE_COUNT
 };
 

@@ -31,6 +31,16 @@ const char *const scoreboard_phase_names[ENTRY_PHASES] = {
     [ENTRY_DEFERRED] = "deferred", [ENTRY_QUEUED] = "queued",   [ENTRY_IO] = "io",
     [ENTRY_COMPUTE] = "compute"};
 
+const char *const scoreboard_call_names[LOOP_CALL_KINDS] = {
+    [LOOP_CALL_HANDLER] = "handler",   [LOOP_CALL_CONSUMER] = "consumer",
+    [LOOP_CALL_PRODUCER] = "producer", [LOOP_CALL_ANSWER] = "answer",
+    [LOOP_CALL_DONE] = "done",         [LOOP_CALL_ERROR_PAGE] = "error_page"};
+
+const char *const scoreboard_connection_names[SCOREBOARD_CONNECTIONS] = {
+    [SCOREBOARD_CONNECTION_IDLE] = "idle",     [SCOREBOARD_CONNECTION_HEAD] = "head",
+    [SCOREBOARD_CONNECTION_BODY] = "body",     [SCOREBOARD_CONNECTION_WRITE] = "write",
+    [SCOREBOARD_CONNECTION_LINGER] = "linger", [SCOREBOARD_CONNECTION_APP] = "app"};
+
 const char *const scoreboard_state_names[SEAT_STATES] = {[SEAT_STATE_BOOTING] = "booting",
                                                          [SEAT_STATE_READY] = "ready",
                                                          [SEAT_STATE_DRAINING] = "draining"};
@@ -67,6 +77,32 @@ bool scoreboard_read_entry(const struct request_entry *shared, struct request_en
     if (out->trace_len > sizeof out->trace || !is_trace(out->trace, out->trace_len))
         out->trace_len = 0;
     return true;
+}
+
+void scoreboard_set_exemplar(struct route_exemplar *exemplar, const char *trace, size_t trace_len,
+                             uint64_t latency_us, int64_t wall_us)
+{
+    uint32_t version = atomic_load_explicit(&exemplar->version, memory_order_relaxed) | 1U;
+    size_t n = trace_len < sizeof exemplar->trace ? trace_len : sizeof exemplar->trace;
+    atomic_store_explicit(&exemplar->version, version, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* what follows is not seen before it is odd */
+    memcpy(exemplar->trace, trace, n);
+    exemplar->trace_len = (uint8_t)n;
+    exemplar->latency_us = latency_us;
+    exemplar->wall_us = wall_us;
+    atomic_store_explicit(&exemplar->version, version + 1, memory_order_release);
+}
+
+bool scoreboard_read_exemplar(const struct route_exemplar *shared, struct route_exemplar *out)
+{
+    uint32_t version = atomic_load_explicit(&shared->version, memory_order_acquire);
+    if (version == 0 || version % 2 != 0)
+        return false;
+    memcpy(out, shared, sizeof *out);
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&shared->version, memory_order_relaxed) != version)
+        return false;
+    return out->trace_len <= sizeof out->trace && is_trace(out->trace, out->trace_len);
 }
 
 const char *scoreboard_phase(const struct request_entry *entry)

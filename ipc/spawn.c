@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/fd.h"
+#include "ipc/ledger.h"
 #include "ipc/signals.h"
 
 #undef fork
@@ -93,6 +94,7 @@ int spawn_child(const struct heritage *heritage, spawn_main main, pid_t *out_pid
         return err_set(err, errno, "fork: %s", strerror(errno));
     if (pid == 0) {
         spawn_bind_life(heritage->master_pid);
+        ledger_forget();
         signals_reset();
         close_others(heritage, -1);
         main(heritage);

@@ -32,7 +32,7 @@
 #define CONDEMN_TRIES 1000
 
 _Static_assert(sizeof(struct task) == 256, "a descriptor has one size in every process");
-_Static_assert(sizeof(struct task_reply) == 96, "likewise");
+_Static_assert(sizeof(struct task_reply) == 104, "likewise");
 _Static_assert(sizeof(struct task_record) == 64, "a line of the cache");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a dead process must not hold a lock");
 
@@ -333,7 +333,7 @@ static const struct {
 } replies[TASK_REPLY_KINDS] = {
     [TASK_ANSWER] = {true, true},  [TASK_BEGIN] = {false, true},  [TASK_PART] = {false, false},
     [TASK_END] = {true, false},    [TASK_RESULT] = {true, false}, [TASK_DROPPED] = {true, false},
-    [TASK_FAILED] = {true, false},
+    [TASK_FAILED] = {true, false}, [TASK_SHED] = {true, false},
 };
 
 struct task_reply task_make_reply(enum task_reply_kind kind, uint64_t id, uint32_t seat)
@@ -351,6 +351,7 @@ enum account_number task_end_of(const struct task_reply *reply)
 {
     bool is_broken = reply->kind == TASK_END && reply->error != 0;
     return reply->kind == TASK_DROPPED               ? ACCOUNT_DROPPED
+           : reply->kind == TASK_SHED                ? ACCOUNT_SHED
            : reply->kind == TASK_FAILED || is_broken ? ACCOUNT_FAILED
                                                      : ACCOUNT_ANSWERED;
 }
@@ -466,6 +467,7 @@ static void ring(struct task_record *record)
 void task_begin(struct task_record *record, uint64_t id)
 {
     atomic_store_explicit(&record->is_cancelled, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->is_withdrawn, 0, memory_order_relaxed);
     atomic_store_explicit(&record->consumed, 0, memory_order_relaxed);
     atomic_store_explicit(&record->id, id, memory_order_release);
 }
@@ -480,6 +482,11 @@ void task_cancel(struct task_record *record)
 {
     atomic_store_explicit(&record->is_cancelled, 1, memory_order_relaxed);
     ring(record);
+}
+
+void task_withdraw(struct task_record *record)
+{
+    atomic_store_explicit(&record->is_withdrawn, 1, memory_order_relaxed);
 }
 
 void task_end(struct task_record *record)

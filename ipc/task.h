@@ -81,11 +81,12 @@ struct task {
     uint64_t body_len;
     uint64_t usual_us; /* that tasks of its route take, as far as the asker has measured; 0: it has
                           not */
+    uint64_t queue_target_us; /* how long it should wait at most; 0: it is not to be shed */
     uint32_t image_len;
     uint16_t route;
     uint8_t trace_len;
     uint8_t by_file;      /* TASK_CALL: 1: a result that is large comes in a file */
-    uint8_t reserved[40]; /* zero */
+    uint8_t reserved[32]; /* zero */
     char trace[TASK_TRACE_MAX];
 };
 
@@ -218,6 +219,7 @@ enum task_reply_kind {
     TASK_RESULT,     /* final: what a call gave; error is the function's */
     TASK_DROPPED,    /* final: not run, since nobody waits for it or its time was over */
     TASK_FAILED,     /* final: could not be run or answered. error: why */
+    TASK_SHED,       /* final: not run, since all in the queue wait for too long */
     TASK_REPLY_KINDS
 };
 
@@ -235,11 +237,12 @@ struct task_reply {
     uint64_t data_len;
     uint32_t image_len;
     uint32_t inline_len; /* octets in the frame, at most TASK_INLINE_MAX */
-    uint64_t wait_us;    /* the last five: of final replies. From queued to taken */
+    uint64_t wait_us;    /* the last six: of final replies. From queued to taken */
     uint64_t wall_us;    /* from taken to done */
     uint64_t cpu_us;
     uint64_t peak_bytes; /* resident, at most */
     uint64_t faults;     /* pages it touched for the first time */
+    uint64_t delay_us;   /* of wall_us: ready to run, while others had the CPUs; 0: or not known */
 };
 
 struct task_frame {
@@ -297,15 +300,19 @@ struct task_record {
     _Atomic uint64_t consumed;     /* octets of parts that are done with, ever */
     _Atomic uint32_t bell;         /* changes with every change; what is waited on */
     _Atomic uint32_t is_cancelled; /* nobody waits for the answer */
-    char reserved[40];             /* a line of the cache for each */
+    _Atomic uint32_t
+        is_withdrawn;  /* it is to be dropped unless it has begun: its asker would rather
+                                      run it itself */
+    char reserved[36]; /* a line of the cache for each */
 };
 
 /* The asker: a record is in use for a task; n more octets are done with, whose room may be used
- * again; nobody waits for it any more; all is done with.
+ * again; nobody waits for it any more; it is not to be begun; all is done with.
  * Safe     threads: one at a time */
 void task_begin(struct task_record *record, uint64_t id);
 void task_consume(struct task_record *record, uint64_t n);
 void task_cancel(struct task_record *record);
+void task_withdraw(struct task_record *record);
 void task_end(struct task_record *record);
 
 /* The record of a task. Returns NULL when its identity names none that can be */
@@ -316,6 +323,12 @@ static inline bool task_is_wanted(const struct task_record *record, uint64_t id)
 {
     return atomic_load_explicit(&record->id, memory_order_relaxed) == id &&
            !atomic_load_explicit(&record->is_cancelled, memory_order_relaxed);
+}
+
+/* Is it not to be begun? */
+static inline bool task_is_withdrawn(const struct task_record *record)
+{
+    return atomic_load_explicit(&record->is_withdrawn, memory_order_relaxed) != 0;
 }
 
 /* Is what was replied still being read? */

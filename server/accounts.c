@@ -38,15 +38,27 @@ static const char *name_pool(const struct herd *herd, const struct seat *seat)
     return name ? name : "";
 }
 
+/* For what another may come to have (server/gauge.h). */
+static void keep_peak(struct herd *herd, const struct seat *seat, uint64_t bytes)
+{
+    struct pools *pools = &herd_generation(herd, seat)->pools;
+    if (pools_name(pools, seat->pool) && bytes > pools->items[seat->pool].peak_bytes)
+        pools->items[seat->pool].peak_bytes = bytes;
+}
+
 void accounts_close(struct herd *herd, const struct seat *seat)
 {
     static const struct account_used unknown;
     const struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
-    if (tasks_is_garbled(herd, seat))
+    struct account_sums sums = {0};
+    if (tasks_is_garbled(herd, seat)) {
         totals_count_lost(&herd->totals, "", name_pool(herd, seat), ACCOUNT_CRASH, &unknown);
-    else
-        totals_add_tasks(&herd->totals, &part, accounts_names(herd, seat->generation),
-                         herd->board.n_routes, name_pool(herd, seat));
+        return;
+    }
+    totals_add_tasks(&herd->totals, &part, accounts_names(herd, seat->generation),
+                     herd->board.n_routes, name_pool(herd, seat));
+    account_add(&sums, &part.head->account);
+    keep_peak(herd, seat, sums.numbers[ACCOUNT_PEAK_BYTES]);
 }
 
 /* By the block in which the worker counts it, else, of a request, by its route. "": neither */
@@ -75,4 +87,5 @@ void accounts_bury(struct herd *herd, const struct seat *seat, struct msg *lost)
     totals_count_lost(&herd->totals, route, name_pool(herd, seat),
                       (enum account_number)(ACCOUNT_CRASH + lost->about - TASK_LOSS_CRASH),
                       &lost->used);
+    keep_peak(herd, seat, lost->used.peak_bytes);
 }

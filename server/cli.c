@@ -56,8 +56,16 @@ static const struct command commands[] = {
      "  --defaults       what holds when nothing is set\n"
      "  --reference      the manual of all settings, in Markdown\n",
      true},
-    {"routes", cmd_routes, "[-c FILE] [APP.so]", "list the app's routes and their lanes", "", true},
-    {"status", cmd_status, "[--json] [-c FILE]", "what the running server is doing",
+    {"routes", cmd_routes, "[--live [--once] [--json] [--interval TIME]] [-c FILE] [APP.so]",
+     "list the app's routes and their lanes, or what they do right now",
+     "  --live           of the running server: rates, latency, how long calls wait and compute, "
+     "and\n"
+     "                   what to do about it; again and again, until Ctrl-C\n"
+     "  --once           the same once, of all that was counted\n"
+     "  --json           as JSON, one line each time, whose members docs/control.md lists\n"
+     "  --interval TIME  between two looks, 100ms to 1h; else 1s\n\n" FINDING,
+     true},
+    {"status", cmd_status, "[--decisions] [--json] [-c FILE]", "what the running server is doing",
      "  --json           as one JSON object, whose members docs/control.md lists\n\n" FINDING,
      true},
     {"top", cmd_top, "[--once | --batch] [--interval TIME] [-c FILE]",
@@ -89,6 +97,21 @@ static const struct command commands[] = {
      true},
     {"reopen", cmd_reopen, "[-c FILE]",
      "have the running server open its log files anew, after logrotate moved them", FINDING, true},
+    {"doctor", cmd_doctor, "[--json] [-c FILE] | --handoff [--json] [-c FILE]",
+     "is this machine fit for what is configured, and what should be changed",
+     "  --handoff        measure what handing work to a compute worker costs here, some seconds\n"
+     "  --json           as one JSON object\n"
+     "\n"
+     "Exit codes: 0 nothing is bad, 1 something is: the rows that say so come with what to "
+     "change.\n",
+     true},
+    {"dump", cmd_dump, "[-c FILE] [FILE]",
+     "all that can be seen of the running server, into a file, while it serves",
+     "Stacks of all threads of all processes, requests in hand, connections, queues, counters,\n"
+     "allocators, settings; also of workers that hang or are stopped. Without FILE it gets a name\n"
+     "of its own in this folder, which is printed; - is standard output. Targets of requests and\n"
+     "addresses of clients are in it, so only its owner can read it.\n\n" FINDING,
+     true},
     {"version", cmd_version, "", "print versions of the server and of the libraries it uses", "",
      false},
 };

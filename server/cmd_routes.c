@@ -1,10 +1,12 @@
-/* `remuda routes`: loads the app, without its init, and lists what it answers. */
+/* `remuda routes`: loads the app, without its init, and lists what it answers. With --live it asks
+ * the running server instead (server/routes_live.c). */
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "config/merge.h"
 #include "server/cli.h"
+#include "server/routes_live.h"
 #include "workers/loader.h"
 
 static int print_routes(const struct merge_result *r)
@@ -27,16 +29,33 @@ static int print_routes(const struct merge_result *r)
     return CLI_OK;
 }
 
+/* What only a running server can be asked. */
+static int refuse_live(const struct merge_option *options)
+{
+    for (const struct merge_option *o = options; o->name; o++)
+        if (o->n_given > 0) {
+            (void)fprintf(stderr, "remuda routes: %s needs --live\n", o->name);
+            return CLI_USAGE;
+        }
+    return CLI_OK;
+}
+
 int cmd_routes(int argc, char **argv)
 {
-    struct merge_input in = {.argc = argc, .argv = argv, .environment = environ};
+    if (routes_live_is_asked(argc, argv))
+        return routes_live_run(argc, argv);
+    struct merge_option live[] = {
+        {.name = "--json"}, {.name = "--interval", .takes_value = true}, {.name = NULL}};
+    struct merge_input in = {.argc = argc, .argv = argv, .environment = environ, .options = live};
     struct merge_result r;
     int code;
     if (merge_settings(&in, &r) < 0) {
         merge_print(&r, stderr);
         code = r.exit_code;
     } else {
-        code = print_routes(&r);
+        code = refuse_live(live);
+        if (code == CLI_OK)
+            code = print_routes(&r);
     }
     merge_fini(&r);
     return code;

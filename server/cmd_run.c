@@ -19,6 +19,7 @@
 #include "server/nofile.h"
 #include "server/origin.h"
 #include "server/reopen.h"
+#include "server/sizing.h"
 #include "server/successor.h"
 #include "workers/loader.h"
 
@@ -85,6 +86,8 @@ static int run_single(struct settings *settings, struct inherit *inherit, int lo
     log_identify("single", -1, 1);
     if (settings->reload)
         log_warn("reload has no effect with --single", "%s", "");
+    if (settings->admin_bind)
+        log_warn("admin has no effect with --single", "bind=%s", settings->admin_bind->text);
     if (nofile_raise(settings, 0, &err) < 0)
         return cannot_start(CLI_CONFIG, &err);
     if (inherit_listen(inherit, settings, 1, listeners, &err) < 0)
@@ -100,6 +103,7 @@ static int run_single(struct settings *settings, struct inherit *inherit, int lo
         fds[i] = listeners->items[i].fd;
         listeners->items[i].fd = -1; /* closed over there */
     }
+    sizing_tell(settings, NULL, 1);
     for (uint32_t i = 0; i < listeners->n_addresses; i++)
         log_notice("listening", "address=%s", listeners->addresses[i].text);
     int rc = loader_run_single(settings, access_fd, reopen_single, fds, listeners->n, &err);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json_value.h"
+#include "config/value.h"
 #include "server/cli.h"
 #include "server/control_request.h"
 #include "server/ctl.h"
@@ -19,11 +20,15 @@ static const char *read_wish(const char *argument, bool *out_is_relative, int *o
                                                                                           : NULL;
 }
 
-static int refuse(void)
+/* given  NULL: nothing */
+static int refuse(const char *given)
 {
-    (void)fprintf(
-        stderr, "remuda scale: to how many? workers=N from 1 to 512, workers=+N or workers=-N; of "
-                "a compute pool: pool NAME and the same\n");
+    char quoted[VALUE_QUOTE_MAX];
+    (void)fprintf(stderr,
+                  "remuda scale: %s%s workers=N from 1 to 512, workers=+N or workers=-N; of a "
+                  "compute pool: pool NAME and the same\n",
+                  given ? value_quote(quoted, str_of(given)) : "to how many?",
+                  given ? " is no number of workers; allowed:" : "");
     return CLI_USAGE;
 }
 
@@ -49,7 +54,7 @@ static int scale(struct ctl *ctl)
     const char *text =
         ctl->merge.n_rest == at + 1 ? read_wish(ctl->merge.rest[at], &is_relative, &n) : NULL;
     if (!text)
-        return refuse();
+        return refuse(ctl->merge.n_rest > at ? ctl->merge.rest[ctl->merge.n_rest - 1] : NULL);
     if (is_pool && !is_name(pool)) {
         (void)fprintf(stderr, "remuda scale: there can be no pool of that name; allowed: up to 31 "
                               "letters, digits, _ and -\n");

@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_value.h"
 #include "server/cli.h"
 #include "server/ctl.h"
+#include "server/decisions.h"
 #include "server/plain.h"
 #include "server/view.h"
 
-enum { JSON };
+enum { JSON, DECISIONS };
 
 static void print_server(const struct view *view)
 {
@@ -20,12 +22,24 @@ static void print_server(const struct view *view)
     if (view->config[0])
         (void)printf("config   %s\n", view->config);
     (void)printf("binds    %s\n", view->binds);
-    (void)printf("workers  %" PRIu64 " of %" PRIu64 " ready; master: memory %s, CPU %s\n",
-                 view->workers_ready, view->workers_wanted, plain_bytes(rss, view->rss_bytes),
+    if (view->admin_pid > 0)
+        (void)printf("admin    %s (pid %" PRIu64 ", memory %s)\n", view->admin, view->admin_pid,
+                     plain_bytes(rss, view->admin_rss_bytes));
+    else if (view->admin[0])
+        (void)printf("admin    %s: its process is down\n", view->admin);
+    (void)printf("workers  %" PRIu64 " of %" PRIu64 " ready", view->workers_ready,
+                 view->workers_wanted);
+    if (view->workers_hung > 0)
+        (void)printf(", %" PRIu64 " hung", view->workers_hung);
+    (void)printf("; master: memory %s, CPU %s\n", plain_bytes(rss, view->rss_bytes),
                  plain_us(cpu, view->cpu_ms * 1000));
     (void)printf("served   %s requests", plain_count(n, view->requests));
     (void)printf(", of them %s answered 5xx; ", plain_count(n, view->errors));
     (void)printf("%s connections open\n", plain_count(n, view->connections));
+    if (view->shed > 0)
+        (void)printf("shed     %s (queue_target)\n", plain_count(n, view->shed));
+    if (view->refused > 0)
+        (void)printf("refused  %s (queue full)\n", plain_count(n, view->refused));
     if (view->log_dropped > 0)
         (void)printf("log      %s bytes of the access log were dropped: nobody read them\n",
                      plain_count(n, view->log_dropped));
@@ -43,13 +57,15 @@ static void print_worker(const struct view_worker *w)
                  "%6s %6s",
                  w->slot, w->pid, w->generation, w->state, w->connections,
                  plain_count(requests, w->requests), plain_us(p50, meter_quantile(w->recent, 500)),
-                 plain_us(p99, meter_quantile(w->recent, 990)), plain_us(lag, w->lag_us),
-                 plain_bytes(rss, w->rss_bytes), plain_us(cpu, w->cpu_ms * 1000),
-                 plain_age(up, w->uptime_ms));
+                 plain_us(p99, meter_quantile(w->recent, 990)),
+                 w->has_loop ? plain_us(lag, view_lag_us(w)) : "-", plain_bytes(rss, w->rss_bytes),
+                 plain_us(cpu, w->cpu_ms * 1000), plain_age(up, w->uptime_ms));
     if (w->has_request)
         (void)printf("  %s, for %s", w->request, plain_us(elapsed, w->elapsed_ms * 1000));
     if (w->inflight > 1)
         (void)printf(" (%" PRIu64 " wait)", w->inflight);
+    if (w->call_us >= VIEW_LONG_CALL_US)
+        (void)printf("; %s has held its loop for %s", w->call, plain_us(elapsed, w->call_us));
     (void)putchar('\n');
 }
 
@@ -132,6 +148,40 @@ static void print_view(const struct view *view)
         print_compute_worker(&view->workers[i]);
 }
 
+/* The last one first, each with the figures that decided below it. */
+static void print_decisions(struct str array)
+{
+    struct str at = {0};
+    struct str value;
+    char texts[6][DECISIONS_FIGURES_BYTES];
+    static const char *const names[6] = {"kind", "about", "from", "to", "why", "figures"};
+    char age[PLAIN_MAX];
+    bool is_any = false;
+    while (json_value_next(array, &at, NULL, &value)) {
+        uint64_t age_ms;
+        if (json_value_u64(json_value_find(value, "age_ms"), UINT64_MAX, &age_ms) < 0)
+            age_ms = 0;
+        for (size_t i = 0; i < 6; i++)
+            (void)plain_text(texts[i], sizeof texts[i], json_value_find(value, names[i]),
+                             PLAIN_ANY);
+        (void)printf("%8s ago  %s %s: %s -> %s, %s\n              %s\n", plain_age(age, age_ms),
+                     texts[0], texts[1], texts[2], texts[3], texts[4], texts[5]);
+        is_any = true;
+    }
+    if (!is_any)
+        (void)printf("nothing has been decided since the start\n");
+}
+
+static int print_part(struct str answer, bool wants_json)
+{
+    struct str decisions = json_value_find(answer, "decisions");
+    if (wants_json)
+        (void)printf("%.*s\n", STR_ARG(decisions));
+    else
+        print_decisions(decisions);
+    return CLI_OK;
+}
+
 static int print_answer(struct str answer, bool wants_json)
 {
     struct view view;
@@ -150,7 +200,8 @@ static int print_answer(struct str answer, bool wants_json)
 
 int cmd_status(int argc, char **argv)
 {
-    struct merge_option options[] = {[JSON] = {.name = "--json"}, {.name = NULL}};
+    struct merge_option options[] = {
+        [JSON] = {.name = "--json"}, [DECISIONS] = {.name = "--decisions"}, {.name = NULL}};
     struct ctl ctl;
     struct str answer;
     int code;
@@ -159,7 +210,8 @@ int cmd_status(int argc, char **argv)
         if (code == 0)
             code = ctl_ask(&ctl, "{\"request\":\"status\"}", &answer);
         if (code == 0)
-            code = print_answer(answer, options[JSON].n_given > 0);
+            code = (options[DECISIONS].n_given > 0 ? print_part : print_answer)(
+                answer, options[JSON].n_given > 0);
     }
     ctl_end(&ctl);
     return code;

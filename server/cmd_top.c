@@ -403,6 +403,10 @@ static int run(struct ctl *ctl, const struct merge_option *options)
     const char *file = ctl->merge.settings->file;
     if (!read_interval(&top, &options[INTERVAL]))
         return CLI_USAGE;
+    if (options[ONCE].n_given > 0 && options[BATCH].n_given > 0) {
+        (void)fprintf(stderr, "remuda top: --once and --batch; allowed: one of them\n");
+        return CLI_USAGE;
+    }
     (void)plain_clean(top.name, sizeof top.name,
                       file                    ? file
                       : ctl->path.is_explicit ? ctl->path.places[0]

@@ -277,6 +277,19 @@ static void obey_status(struct control *control, struct control_client *client,
     send_answer(client, &out, now_us);
 }
 
+static void obey_routes(struct control *control, struct control_client *client,
+                        const struct control_request *request, uint64_t now_us)
+{
+    (void)request;
+    if (!control->host.routes) {
+        refuse(client, "this version cannot do that", now_us);
+        return;
+    }
+    struct json_out out = begin_answer(client, true);
+    control->host.routes(control->host.context, &out);
+    send_answer(client, &out, now_us);
+}
+
 static void begin_order(struct control *control, struct control_client *client,
                         enum control_order order, const struct control_request *request,
                         uint64_t now_us)
@@ -361,6 +374,19 @@ static void obey_scale(struct control *control, struct control_client *client,
     send_answer(client, &out, now_us);
 }
 
+static void obey_dump(struct control *control, struct control_client *client,
+                      const struct control_request *request, uint64_t now_us)
+{
+    struct err err;
+    (void)request;
+    if (!control->host.dump)
+        refuse(client, "this version cannot do that", now_us);
+    else if (control->host.dump(control->host.context, client->fd, &err) < 0)
+        refuse(client, err.text, now_us);
+    else
+        close_client(client); /* the other's copy stays open */
+}
+
 static void obey_line(struct control *control, struct control_client *client, struct str line,
                       uint64_t now_us)
 {
@@ -369,6 +395,7 @@ static void obey_line(struct control *control, struct control_client *client, st
         [CONTROL_REQUEST_STATUS] = obey_status,   [CONTROL_REQUEST_RELOAD] = obey_reload,
         [CONTROL_REQUEST_STOP] = obey_stop,       [CONTROL_REQUEST_SCALE] = obey_scale,
         [CONTROL_REQUEST_UPGRADE] = obey_upgrade, [CONTROL_REQUEST_REOPEN] = obey_reopen,
+        [CONTROL_REQUEST_ROUTES] = obey_routes,   [CONTROL_REQUEST_DUMP] = obey_dump,
     };
     struct control_request request;
     struct err err;
@@ -376,7 +403,7 @@ static void obey_line(struct control *control, struct control_client *client, st
         refuse(client, err.text, now_us);
         return;
     }
-    if (request.kind != CONTROL_REQUEST_STATUS)
+    if (request.kind != CONTROL_REQUEST_STATUS && request.kind != CONTROL_REQUEST_ROUTES)
         log_notice("control request", "request=%s", control_request_names[request.kind]);
     obey[request.kind](control, client, &request, now_us);
 }

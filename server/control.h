@@ -36,6 +36,8 @@ struct control_host {
     void *context;
     /* Appends members of an object: everything that is known. */
     void (*status)(void *context, struct json_out *out);
+    /* Likewise: what the calls of the routes take. */
+    void (*routes)(void *context, struct json_out *out);
     /* Begins; *out_number is what outcome() is asked about later. */
     int (*begin)(void *context, enum control_order order, uint64_t *out_number, struct err *err);
     /* Returns false while it goes on. */
@@ -43,6 +45,9 @@ struct control_host {
                     struct control_outcome *out);
     int (*stop)(void *context, bool is_quick, struct err *err);
     int (*reopen)(void *context, struct err *err);
+    /* Somebody else answers on this socket, which is let go of here: a line, as always, and text
+     * behind it. client_fd is borrowed */
+    int (*dump)(void *context, int client_fd, struct err *err);
     /* pool: a compute pool; NULL: web workers. is_relative: by so many, else to so many.
      * *out_workers: how many there will be */
     int (*scale)(void *context, const char *pool, bool is_relative, int workers,

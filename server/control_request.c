@@ -11,6 +11,7 @@ const char *const control_request_names[CONTROL_REQUEST_KINDS] = {
     [CONTROL_REQUEST_STATUS] = "status",   [CONTROL_REQUEST_RELOAD] = "reload",
     [CONTROL_REQUEST_STOP] = "stop",       [CONTROL_REQUEST_SCALE] = "scale",
     [CONTROL_REQUEST_UPGRADE] = "upgrade", [CONTROL_REQUEST_REOPEN] = "reopen",
+    [CONTROL_REQUEST_ROUTES] = "routes",   [CONTROL_REQUEST_DUMP] = "dump",
 };
 
 #define KIND(name) (1U << CONTROL_REQUEST_##name)
@@ -66,7 +67,7 @@ static const struct member {
     const char *allowed;
 } members[] = {
     {"request", read_kind, ~0U,
-     "\"status\", \"reload\", \"stop\", \"scale\", \"upgrade\", \"reopen\""},
+     "\"status\", \"reload\", \"stop\", \"scale\", \"upgrade\", \"reopen\", \"routes\", \"dump\""},
     {"wait", read_wait, KIND(RELOAD) | KIND(UPGRADE) | KIND(STOP), "true, false"},
     {"how", read_how, KIND(STOP), "\"graceful\", \"quick\""},
     {"workers", read_workers, KIND(SCALE), "1 to 512, \"+N\", \"-N\""},

@@ -16,6 +16,8 @@ enum control_request_kind {
     CONTROL_REQUEST_SCALE,
     CONTROL_REQUEST_UPGRADE,
     CONTROL_REQUEST_REOPEN,
+    CONTROL_REQUEST_ROUTES,
+    CONTROL_REQUEST_DUMP,
     CONTROL_REQUEST_KINDS
 };
 extern const char *const control_request_names[CONTROL_REQUEST_KINDS];

@@ -12,11 +12,14 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config/settings.h"
+#include "ipc/inquiry.h"
 #include "ipc/scoreboard.h"
 #include "ipc/signals.h"
 #include "ipc/spawn.h"
 #include "workers/coroner.h"
+#include "workers/tracer.h"
 
+#define DUMPER_US (60 * CLOCK_US_PER_S)  /* and the tracer: they end themselves earlier */
 #define CORONER_US (20 * CLOCK_US_PER_S) /* names have 5 s; the rest is for a slow disk */
 
 int coroners_init(struct coroners *coroners)
@@ -67,7 +70,7 @@ static void tell_without_names(const struct coroners *coroners, const struct set
 static size_t find(const struct coroners *coroners, pid_t pid)
 {
     size_t i = 0;
-    while (i < CORONERS_MAX && coroners->open[i].pid != pid)
+    while (i < CORONERS_ALL && coroners->open[i].pid != pid)
         i++;
     return i;
 }
@@ -86,7 +89,7 @@ void coroners_send(struct coroners *coroners, const struct heritage *heritage, i
     child.app_fd = app_fd < 0 ? 0 : app_fd;
     child.inquest = &coroners->inquest;
     size_t i = find(coroners, 0);
-    if (i == CORONERS_MAX) {
+    if (i >= CORONERS_MAX) {
         tell_without_names(coroners, heritage->settings, "too many deaths at once");
         return;
     }
@@ -99,26 +102,63 @@ void coroners_send(struct coroners *coroners, const struct heritage *heritage, i
     coroners->open[i].deadline_us = now_us + CORONER_US;
 }
 
+int coroners_trace(struct coroners *coroners, const struct heritage *heritage, int app_fd,
+                   const struct inquiry *inquiry, uint64_t now_us, struct err *err)
+{
+    struct heritage child = *heritage;
+    child.role = ROLE_TRACER;
+    child.slot = inquiry->slot;
+    child.channel_fd = -1;
+    child.app_fd = app_fd < 0 ? 0 : app_fd;
+    child.inquiry = inquiry;
+    int rc = spawn_child(&child, tracer_main, &coroners->open[CORONERS_TRACER].pid, err);
+    if (rc < 0) {
+        coroners->open[CORONERS_TRACER].pid = 0;
+        return rc;
+    }
+    coroners->open[CORONERS_TRACER].subject = inquiry->pid;
+    coroners->open[CORONERS_TRACER].deadline_us = now_us + DUMPER_US;
+    return 0;
+}
+
+int coroners_dump(struct coroners *coroners, const struct heritage *child, spawn_main main,
+                  uint64_t now_us, struct err *err)
+{
+    if (coroners->open[CORONERS_DUMPER].pid > 0)
+        return err_set(err, EBUSY, "a dump is being written already");
+    int rc = spawn_child(child, main, &coroners->open[CORONERS_DUMPER].pid, err);
+    if (rc < 0) {
+        coroners->open[CORONERS_DUMPER].pid = 0;
+        return rc;
+    }
+    coroners->open[CORONERS_DUMPER].subject = child->master_pid;
+    coroners->open[CORONERS_DUMPER].deadline_us = now_us + DUMPER_US;
+    return 0;
+}
+
 bool coroners_is_one(const struct coroners *coroners, pid_t pid)
 {
-    return pid > 0 && find(coroners, pid) < CORONERS_MAX;
+    return pid > 0 && find(coroners, pid) < CORONERS_ALL;
 }
 
 bool coroners_reap(struct coroners *coroners, pid_t pid, int status)
 {
     size_t i = find(coroners, pid);
-    if (i == CORONERS_MAX)
+    if (i == CORONERS_ALL)
         return false;
     coroners->open[i].pid = 0;
+    if (i == CORONERS_TRACER)
+        coroners->tracer_end = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     if (WIFSIGNALED(status))
-        log_warn("backtrace not finished", "pid=%d coroner=%d signal=%s",
-                 (int)coroners->open[i].subject, (int)pid, signals_name(WTERMSIG(status)));
+        log_warn(i == CORONERS_DUMPER ? "dump not finished" : "backtrace not finished",
+                 "pid=%d coroner=%d signal=%s", (int)coroners->open[i].subject, (int)pid,
+                 signals_name(WTERMSIG(status)));
     return true;
 }
 
 void coroners_on_time(struct coroners *coroners, uint64_t now_us)
 {
-    for (size_t i = 0; i < CORONERS_MAX; i++)
+    for (size_t i = 0; i < CORONERS_ALL; i++)
         if (coroners->open[i].pid > 0 && coroners->open[i].deadline_us <= now_us) {
             (void)kill(coroners->open[i].pid, SIGKILL); /* ours, and not reaped yet */
             coroners->open[i].deadline_us = UINT64_MAX;
@@ -128,7 +168,7 @@ void coroners_on_time(struct coroners *coroners, uint64_t now_us)
 uint64_t coroners_next_us(const struct coroners *coroners)
 {
     uint64_t next = UINT64_MAX;
-    for (size_t i = 0; i < CORONERS_MAX; i++)
+    for (size_t i = 0; i < CORONERS_ALL; i++)
         if (coroners->open[i].pid > 0 && coroners->open[i].deadline_us < next)
             next = coroners->open[i].deadline_us;
     return next;
@@ -137,7 +177,7 @@ uint64_t coroners_next_us(const struct coroners *coroners)
 unsigned coroners_count(const struct coroners *coroners)
 {
     unsigned n = 0;
-    for (size_t i = 0; i < CORONERS_MAX; i++)
+    for (size_t i = 0; i < CORONERS_ALL; i++)
         n += coroners->open[i].pid > 0;
     return n;
 }

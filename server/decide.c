@@ -22,9 +22,10 @@ struct row {
 const char *const decide_act_names[DECIDE_ACTS] = {
     [DECIDE_NOTHING] = "nothing",   [DECIDE_WELCOME] = "welcome",
     [DECIDE_RELIEVE] = "relieve",   [DECIDE_ASK_DRAIN] = "ask_drain",
-    [DECIDE_ASK_STOP] = "ask_stop", [DECIDE_ABORT] = "abort",
-    [DECIDE_MURDER] = "murder",     [DECIDE_CUT] = "cut",
-    [DECIDE_FORGET] = "forget",     [DECIDE_BURY] = "bury"};
+    [DECIDE_ASK_STOP] = "ask_stop", [DECIDE_ASK_LEAVE] = "ask_leave",
+    [DECIDE_ABORT] = "abort",       [DECIDE_MURDER] = "murder",
+    [DECIDE_CUT] = "cut",           [DECIDE_FORGET] = "forget",
+    [DECIDE_BURY] = "bury"};
 
 /* What several phases do. */
 #define BROKE DECIDE_MURDER, SEAT_KILLED, NEVER, "protocol"
@@ -42,7 +43,7 @@ static const struct row table[] = {
     {SEAT_FORKING, DECIDE_CLOSED, DECIDE_NOTHING, SEAT_LOST, MUTE, NULL},
     {SEAT_FORKING, DECIDE_LATE, DECIDE_CUT, SEAT_LOST, STOP, "boot_timeout"},
     /* Its order may be far back in the loader's queue: it is not late until it has been born. */
-    {SEAT_FORKING, DECIDE_DRAIN, DECIDE_ASK_STOP, SEAT_ENDING, KEEP, NULL},
+    {SEAT_FORKING, DECIDE_DRAIN, DECIDE_ASK_LEAVE, SEAT_ENDING, KEEP, NULL},
     {SEAT_FORKING, DECIDE_STOP, DECIDE_ASK_STOP, SEAT_ENDING, KEEP, NULL},
     {SEAT_FORKING, DECIDE_KILL, DECIDE_CUT, SEAT_LOST, MUTE, "stop"},
 
@@ -53,7 +54,7 @@ static const struct row table[] = {
     {SEAT_BOOTING, DECIDE_CLOSED, DEAF},
     {SEAT_BOOTING, DECIDE_DIED, BURY},
     {SEAT_BOOTING, DECIDE_LATE, DECIDE_ABORT, SEAT_ABORTED, STOP, "boot_timeout"},
-    {SEAT_BOOTING, DECIDE_DRAIN, DECIDE_ASK_STOP, SEAT_ENDING, STOP, NULL},
+    {SEAT_BOOTING, DECIDE_DRAIN, DECIDE_ASK_LEAVE, SEAT_ENDING, STOP, NULL},
     {SEAT_BOOTING, DECIDE_STOP, DECIDE_ASK_STOP, SEAT_ENDING, STOP, NULL},
     {SEAT_BOOTING, DECIDE_KILL, KILL},
 

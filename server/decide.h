@@ -36,6 +36,8 @@ enum decide_act {
     DECIDE_RELIEVE,   /* it drains of its own accord: have its work done by another */
     DECIDE_ASK_DRAIN, /* send MSG_DRAIN */
     DECIDE_ASK_STOP,  /* send MSG_STOP */
+    DECIDE_ASK_LEAVE, /* … but MSG_DRAIN to a web worker: its READY may be on the way, and from then
+                         on it serves */
     DECIDE_ABORT,     /* SIGABRT: it tells where it was, then ends */
     DECIDE_MURDER,    /* SIGKILL */
     DECIDE_CUT,       /* close its channel: its pid is not known, so that is all one can do */

@@ -38,7 +38,7 @@ static bool hear_forked(struct herd *herd, struct seat *loader, const struct msg
     int status;
     (void)slots_take_unclaimed(&herd->slots, msg->pid, &status);
     if (strangers_is_child(msg->pid) && !slots_find_by_pid(&herd->slots, msg->pid) &&
-        !coroners_is_one(&herd->coroners, msg->pid))
+        !coroners_is_one(&herd->coroners, msg->pid) && msg->pid != herd->admin_pid)
         (void)kill(msg->pid, SIGKILL);
     return true;
 }

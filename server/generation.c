@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -50,10 +51,37 @@ static void set_up_posts(struct generation *g, uint64_t now_us)
             (struct post){.role = ROLE_WEB, .slot = (int)i, .pool = -1, .due_us = now_us};
 }
 
+static size_t count_slot_bytes(const struct threads *threads)
+{
+    return GENERATION_WORKERS_MAX * sizeof *threads->slots;
+}
+
+/* The slots come from mmap(2), since they are large and few of them are ever used: the first free()
+ * of such a piece teaches malloc(3) to take the next ones from the heap (mallopt(3),
+ * M_MMAP_THRESHOLD), which then holds two generations' tables and has all of them written to.
+ * Returns 0; -ENOMEM: generation_free() is due in either case */
+static int open_threads(struct threads *threads, uint32_t limit_routes)
+{
+    void *slots = mmap(NULL, count_slot_bytes(threads), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    threads->slots = slots == MAP_FAILED ? NULL : slots;
+    threads->cap_routes = limit_routes;
+    threads->routes = calloc(limit_routes, sizeof *threads->routes);
+    return threads->slots && threads->routes ? 0 : -ENOMEM;
+}
+
+static void close_threads(struct threads *threads)
+{
+    if (threads->slots)
+        (void)munmap(threads->slots, count_slot_bytes(threads));
+    free(threads->routes);
+}
+
 int generation_new(const struct generation_plan *plan, struct generation **out, struct err *err)
 {
     const struct settings *s = plan->settings;
     struct generation *g = calloc(1, sizeof *g);
+    bool is_range = s->adaptive && s->workers.min < s->workers.max;
     if (!g) {
         settings_free(plan->owned);
         return err_set(err, ENOMEM, "out of memory");
@@ -74,13 +102,19 @@ int generation_new(const struct generation_plan *plan, struct generation **out, 
         .folder_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC),
         .app_fd = -1,
         .n_workers = s->workers.n,
+        .web = {.n_min = is_range ? s->workers.min : s->workers.n,
+                .n_max = is_range ? s->workers.max : s->workers.n,
+                .is_by_cpus = s->adaptive && s->workers.is_auto && s->workers.n > 1 &&
+                              s->worker_class == WORKER_CLASS_EVENT},
         .started_us = plan->now_us};
     int rc = copy_app(g, err);
     if (rc == 0 && plan->access_fd >= 0)
         rc = loader_open_format(s, &g->access, err);
     if (rc == 0) {
         g->workers = calloc(GENERATION_WORKERS_MAX, sizeof *g->workers);
-        if (!g->workers || pools_init(&g->pools, s, plan->now_us) < 0)
+        if (!g->workers || pools_init(&g->pools, s, plan->now_us) < 0 ||
+            lane_table_init(&g->lanes, plan->board->n_routes) < 0 ||
+            open_threads(&g->threads, plan->board->n_routes) < 0)
             rc = err_set(err, ENOMEM, "out of memory");
     }
     if (rc < 0) {
@@ -101,6 +135,8 @@ void generation_free(struct generation *g)
     fd_close(&g->folder_fd);
     free(g->workers);
     pools_fini(&g->pools);
+    lane_table_fini(&g->lanes);
+    close_threads(&g->threads);
     settings_free(g->owned);
     free(g);
 }
@@ -192,6 +228,8 @@ int generation_hire_worker(struct generation *g, struct post *post,
     rc = send_with_fd(seat->channel_fd, &board, means->board_fd);
     if (rc == 0)
         rc = pools_send(&g->pools, seat->channel_fd, post->role, post->pool);
+    if (rc == 0 && post->role == ROLE_WEB)
+        rc = lane_table_send(&g->lanes, seat->channel_fd);
     if (rc == 0)
         rc = send_with_fd(g->loader.seat->channel_fd, &order, child_fd);
     fd_close(&child_fd);

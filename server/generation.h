@@ -10,11 +10,25 @@
 #include "base/err.h"
 #include "config/settings.h"
 #include "ipc/heritage.h"
+#include "server/crowd.h"
 #include "server/decide.h"
+#include "server/lane_table.h"
 #include "server/pools.h"
 #include "server/slots.h"
+#include "server/threads.h"
 
 struct access_format; /* http/access.h; here only carried */
+
+/* What somebody had counted when it was last looked at (server/growth.h). */
+struct post_seen {
+    uint32_t seat, epoch; /* who it was; epoch 0: nobody */
+    uint64_t jobs;
+    uint64_t wall; /* these three in the unit of who looks */
+    uint64_t cpu;
+    uint64_t delay;
+    uint64_t owed; /* delay that was not told yet */
+    uint64_t switches;
+};
 
 struct post {
     enum role role;
@@ -26,7 +40,21 @@ struct post {
     unsigned failures;    /* in a row; see decide_replace() */
     unsigned task_deaths; /* likewise */
     uint64_t due_us;      /* nobody fills it: not to be filled before; SEAT_NEVER: no more */
+    bool was_missed;      /* who was to fill it last was refused, or died while it came up */
     bool is_degraded;     /* it was told that this doesn't heal by itself */
+    struct post_seen seen;
+};
+
+/* Web workers where their number is left to the server: server/growth_web.h. */
+struct generation_web {
+    uint32_t n_min, n_max; /* as the settings say, or as somebody has scaled it */
+    bool is_by_cpus;       /* of those, as many as others leave CPUs for: server/crowd.h */
+    struct crowd_state crowd;
+    uint32_t in_hand;   /* at the last look */
+    uint64_t looked_us; /* when that was; 0: never */
+    uint64_t look_us;   /* the next one */
+    uint64_t latency[METER_BUCKETS];
+    struct adapt_state adapt;
 };
 
 struct generation {
@@ -41,9 +69,12 @@ struct generation {
     struct post loader;
     struct post *workers; /* room for GENERATION_WORKERS_MAX; index is the slot */
     uint32_t n_workers;   /* that there should be; 0: none, on somebody's word */
+    struct generation_web web;
     struct pools pools;
-    uint64_t asks_us;    /* the loader had too much to do: it is asked for workers then */
-    bool has_been_ready; /* all workers were ready at the same time once */
+    struct lane_table lanes; /* of routes whose lane is auto */
+    struct threads threads;  /* of its web workers' io lanes */
+    uint64_t asks_us;        /* the loader had too much to do: it is asked for workers then */
+    bool has_been_ready;     /* all workers were ready at the same time once */
     uint64_t started_us;
     uint64_t leaves_us; /* since when it is on its way out; 0: it is not */
     struct err failure; /* a candidate's first one, which costs it its chance; code 0: none */
@@ -97,6 +128,12 @@ struct seat *generation_worker(const struct generation *g, uint32_t slot);
 
 /* Web workers in READY. */
 uint32_t generation_count_ready(const struct generation *g);
+
+/* Web workers at least, where their number may change by itself. */
+static inline uint32_t generation_workers_min(const struct generation *g)
+{
+    return g->web.is_by_cpus ? 1 : g->web.n_min;
+}
 
 /* Whether all workers that there should be are ready, those of compute pools included. */
 bool generation_is_complete(const struct generation *g);

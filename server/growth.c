@@ -1,29 +1,23 @@
 /* Growth of compute pools. Process: master. Posts are added and taken away at the end, as those of
  * web workers are; who leaves finishes its task first (herd_dismiss()). A look costs a system call
- * for each pool, so it is taken by the clock: often while tasks wait, or somebody is to spare. */
+ * for the queue and one for each worker, so it is taken by the clock: often while tasks wait, or
+ * somebody is to spare. */
 #include "server/growth.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/fault.h"
 #include "base/log.h"
-#include "config/headroom.h"
+#include "server/adapt.h"
+#include "server/growth_web.h"
 #include "server/herd.h"
+#include "server/posts.h"
 #include "server/tasks.h"
 
-#define LOOK_US (100 * CLOCK_US_PER_MS)
 #define LOOK_IDLE_US CLOCK_US_PER_S
-
-enum growth growth_decide(const struct growth_case *c)
-{
-    if (c->n_workers < c->n_max && c->n_ready >= c->n_workers && c->wait_us >= GROWTH_WAIT_US)
-        return c->needs_bytes > c->room_bytes ? GROWTH_NO_ROOM : GROWTH_MORE;
-    if (c->n_workers > c->n_min && c->spare_us >= GROWTH_SPARE_US)
-        return GROWTH_LESS;
-    return GROWTH_NONE;
-}
+#define CALLS_US CLOCK_US_PER_S           /* between looks at what calls took, of all routes */
+#define BELIEVABLE_US (UINT64_C(1) << 40) /* of what a worker says it did since a look */
 
 static bool can_change(const struct pools *pools, uint32_t i)
 {
@@ -40,89 +34,152 @@ static uint32_t count_busy(const struct herd *herd, const struct pool *pool)
     return n;
 }
 
-/* Since when something holds at every look; 0: it does not. */
-static void note(uint64_t *since_us, bool holds, uint64_t now_us)
+/* ---- looking ---- */
+
+/* Since the last look; of somebody new, since its birth. */
+static uint64_t gain(uint64_t now, uint64_t *seen)
 {
-    *since_us = !holds ? 0 : *since_us != 0 ? *since_us : now_us;
+    uint64_t gained = now > *seen ? now - *seen : 0;
+    *seen = now;
+    return gained < BELIEVABLE_US ? gained : BELIEVABLE_US;
 }
 
-static struct growth_case look(const struct herd *herd, struct pool *pool)
+/* Since the last look that could read it; what somebody new had before is of its coming up. */
+static uint64_t gain_on(uint64_t now, uint64_t *seen)
+{
+    if (*seen == 0)
+        *seen = now;
+    return gain(now, seen);
+}
+
+static void look_at_worker(const struct herd *herd, struct post *post, struct adapt_look *look)
+{
+    const struct seat *seat = post->seat;
+    struct post_seen *seen = &post->seen;
+    struct account_sums sums = {0};
+    struct gauge_thread thread;
+    uint64_t switches;
+    if (!seat || seat->phase != SEAT_READY)
+        return;
+    if (seen->seat != seat->number || seen->epoch != seat->epoch)
+        *seen = (struct post_seen){.seat = seat->number, .epoch = seat->epoch};
+    account_add(&sums, &scoreboard_peek(&herd->board, seat->number).head->account);
+    uint64_t wall_us = gain(sums.numbers[ACCOUNT_WALL_US], &seen->wall);
+    uint64_t cpu_us = gain(sums.numbers[ACCOUNT_CPU_US], &seen->cpu);
+    uint64_t jobs = gain(account_tasks(&sums) - sums.numbers[ACCOUNT_DROPPED], &seen->jobs);
+    if (gauge_read_thread(seat->pid, &thread) == 0)
+        seen->owed += gain_on(thread.delay_ns, &seen->delay) / 1000;
+    if (gauge_read_switches(seat->pid, &switches) == 0)
+        look->switches += gain_on(switches, &seen->switches);
+    look->completions += jobs;
+    if (jobs == 0)
+        return; /* what a task waits for the CPUs is told with the rest of it, at its end */
+    uint64_t left_us = wall_us > cpu_us ? wall_us - cpu_us : 0;
+    look->wall_ns += wall_us * 1000;
+    look->measured_wall_ns += wall_us * 1000;
+    look->cpu_ns += (cpu_us < wall_us ? cpu_us : wall_us) * 1000;
+    look->delay_ns += (seen->owed < left_us ? seen->owed : left_us) * 1000;
+    seen->owed = 0;
+}
+
+static bool is_only_one(const struct pools *pools)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < pools->n; i++)
+        n += pools_is_used(pools, (int)i);
+    return n == 1;
+}
+
+/* Which pool a route's tasks go to is known to web workers only, so where there are several this
+ * says nothing. */
+static void look_at_calls(const struct herd *herd, struct pool *pool, struct adapt_look *look)
+{
+    if (!is_only_one(&herd->current->pools) || herd->now_us - pool->calls_us < CALLS_US)
+        return;
+    struct gauge_calls calls = gauge_calls_since(herd, PROFILE_COMPUTE, &pool->seen);
+    bool is_first = pool->calls_us == 0;
+    pool->calls_us = herd->now_us;
+    if (is_first)
+        return;
+    look->wait_p99_us = meter_quantile(calls.wait, 990);
+    look->latency_p99_us = look->wait_p99_us + meter_quantile(calls.wall, 990);
+}
+
+static struct adapt_look observe(struct herd *herd, struct pool *pool)
 {
     int n_queued = task_count_queued(&pool->queue);
-    struct growth_case c = {.n_workers = pool->n_workers,
-                            .n_min = pool->n_min,
-                            .n_max = pool->n_max,
-                            .n_ready = pools_count_ready_of(pool),
-                            .n_busy = count_busy(herd, pool),
-                            .n_queued = n_queued > 0 ? (uint32_t)n_queued : 0};
-    note(&pool->waits_us, c.n_queued > 0, herd->now_us);
-    note(&pool->spares_us, c.n_queued == 0 && c.n_busy + 1 < c.n_ready, herd->now_us);
-    c.wait_us = pool->waits_us != 0 ? herd->now_us - pool->waits_us : 0;
-    c.spare_us = pool->spares_us != 0 ? herd->now_us - pool->spares_us : 0;
-    return c;
+    struct adapt_look look = {.now_us = herd->now_us,
+                              .units = pool->n_workers,
+                              .ready = pools_count_ready_of(pool),
+                              .busy = count_busy(herd, pool),
+                              .queued = n_queued > 0 ? (uint32_t)n_queued : 0,
+                              .missing = herd->current->has_been_ready
+                                             ? posts_count_missing(pool->workers, pool->n_workers)
+                                             : 0,
+                              .room = UINT32_MAX};
+    gauge_read(&herd->gauge, herd);
+    look.cpu_share = herd->gauge.cpu_share;
+    look.memory_pressure = herd->gauge.memory_pressure;
+    for (uint32_t i = 0; i < pool->n_workers; i++)
+        look_at_worker(herd, &pool->workers[i], &look);
+    look_at_calls(herd, pool, &look);
+    uint32_t in_hand = look.busy + look.queued;
+    uint64_t came = look.completions + in_hand;
+    look.arrivals = came > pool->in_hand ? came - pool->in_hand : 0;
+    pool->in_hand = in_hand;
+    return look;
 }
 
-/* What the largest of them has for itself the next may come to have, but for its limit. */
-static void look_at_memory(const struct pool *pool, struct growth_case *c)
+/* Returns  index of the one of that name that is in use; -1: there is none */
+static int find_pool(const struct pools *pools, const char *name)
 {
-    struct machine machine;
-    const uint64_t limit = pool->settings->memory_limit_bytes;
-    for (uint32_t i = 0; i < pool->n_workers; i++) {
-        const struct seat *seat = pool->workers[i].seat;
-        uint64_t bytes = seat && seat->pid > 0 ? headroom_of_process("/proc", seat->pid) : 0;
-        if (bytes != HEADROOM_UNKNOWN && bytes > c->needs_bytes)
-            c->needs_bytes = bytes;
+    for (uint32_t k = 0; k < pools->n; k++)
+        if (pools_is_used(pools, (int)k) && strcmp(pools->items[k].settings->name, name) == 0)
+            return (int)k;
+    return -1;
+}
+
+/* What comes in any case has its room before what may come. */
+void growth_inherit(const struct herd *herd, struct generation *g)
+{
+    const struct pools *from = &herd->current->pools;
+    struct gauge_room room = gauge_read_room(herd);
+    (void)gauge_take(&room, room.web_bytes, g->web.n_min, g->web.n_min);
+    for (uint32_t i = 0; i < g->pools.n; i++) {
+        const struct pool *pool = &g->pools.items[i];
+        int k = find_pool(from, pool->settings->name);
+        if (k >= 0)
+            (void)gauge_take(&room, room.pool_bytes[k], pool->n_min, pool->n_min);
     }
-    if (limit > 0 && c->needs_bytes > limit)
-        c->needs_bytes = limit;
-    machine_read(&machine, "/proc", "/sys/fs/cgroup");
-    c->room_bytes = FAULT("growth.room") ? 0 : headroom_bytes(&machine, "/proc");
+    growth_web_inherit(herd, g, &room);
+    for (uint32_t i = 0; i < g->pools.n; i++) {
+        struct pool *pool = &g->pools.items[i];
+        int k = find_pool(from, pool->settings->name);
+        uint32_t n = k >= 0 ? from->items[k].n_workers : 0;
+        n = n < pool->n_max ? n : pool->n_max;
+        if (n > pool->n_min)
+            pool->n_workers =
+                pool->n_min + gauge_take(&room, room.pool_bytes[k], 0, n - pool->n_min);
+    }
 }
 
-/* What memory has room for beside those that there are, since for a while both are there. */
-static uint32_t inherit(struct pool *pool, const struct pool *from, uint64_t *room_bytes)
-{
-    struct growth_case c = {0};
-    uint32_t most = from->n_workers < pool->n_max ? from->n_workers : pool->n_max;
-    if (most <= pool->n_min)
-        return pool->n_min;
-    look_at_memory(from, &c);
-    if (*room_bytes > c.room_bytes)
-        *room_bytes = c.room_bytes;
-    uint64_t needs_bytes = c.needs_bytes > 0 ? c.needs_bytes : 1;
-    uint64_t fit = *room_bytes / needs_bytes;
-    uint32_t n = fit < most ? (uint32_t)fit : most;
-    if (n < pool->n_min)
-        n = pool->n_min;
-    *room_bytes -= n < fit ? n * needs_bytes : *room_bytes;
-    return n;
-}
+/* ---- acting ---- */
 
-void growth_inherit(struct pools *pools, const struct pools *from)
-{
-    uint64_t room_bytes = UINT64_MAX;
-    for (uint32_t i = 0; i < pools->n; i++)
-        for (uint32_t k = 0; k < from->n; k++)
-            if (pools_is_used(from, (int)k) &&
-                strcmp(pools->items[i].settings->name, from->items[k].settings->name) == 0)
-                pools->items[i].n_workers = inherit(&pools->items[i], &from->items[k], &room_bytes);
-}
-
-static void tell_no_room(struct pool *pool, const struct growth_case *c)
+static void tell_no_room(struct pool *pool, const struct adapt_look *look,
+                         const struct gauge_room *room, uint64_t needs_bytes)
 {
     if (!pool->is_short_told)
         log_warn("compute pool does not grow",
                  "pool=%s workers=%" PRIu32 " max=%" PRIu32 " queued=%" PRIu32
                  " why=\"memory has no room for another worker\" needed_bytes=%" PRIu64
-                 " room_bytes=%" PRIu64 " does=\"look again\"",
-                 pool->settings->name, c->n_workers, c->n_max, c->n_queued, c->needs_bytes,
-                 c->room_bytes);
+                 " room_bytes=%" PRIu64 " set_aside_bytes=%" PRIu64 " does=\"look again\"",
+                 pool->settings->name, pool->n_workers, pool->n_max, look->queued, needs_bytes,
+                 room->bytes, room->set_aside_bytes);
     pool->is_short_told = true;
 }
 
 void growth_resize(struct herd *herd, struct pool *pool, uint32_t n, const char *why)
 {
-    pool->waits_us = pool->spares_us = 0;
     pool->is_short_told = false;
     for (uint32_t i = pool->n_workers; i < n; i++) {
         struct post *post = &pool->workers[i];
@@ -140,14 +197,52 @@ void growth_resize(struct herd *herd, struct pool *pool, uint32_t n, const char 
     herd_owe_queues(herd, herd->current); /* who asks reckons with it */
 }
 
-static void change(struct herd *herd, struct pool *pool, const struct growth_case *c, bool is_more)
+static void change(struct herd *herd, struct pool *pool, const struct adapt_look *look,
+                   const struct adapt_verdict *v)
 {
-    uint32_t n = is_more ? c->n_workers + 1 : c->n_workers - 1;
-    log_notice(is_more ? "compute pool grows" : "compute pool shrinks",
-               "pool=%s workers=%" PRIu32 " from=%" PRIu32 " busy=%" PRIu32 " queued=%" PRIu32
-               " min=%" PRIu32 " max=%" PRIu32,
-               pool->settings->name, n, c->n_workers, c->n_busy, c->n_queued, c->n_min, c->n_max);
-    growth_resize(herd, pool, n, "the pool shrinks");
+    char from[DECISIONS_VALUE_BYTES], to[DECISIONS_VALUE_BYTES];
+    (void)snprintf(from, sizeof from, "%" PRIu32, pool->n_workers);
+    (void)snprintf(to, sizeof to, "%" PRIu32, v->units);
+    const struct decisions_entry entry = {
+        .event = v->units > pool->n_workers ? "compute pool grows" : "compute pool shrinks",
+        .kind = "compute",
+        .about = pool->settings->name,
+        .from = from,
+        .to = to,
+        .why = adapt_reason_names[v->reason]};
+    struct decisions_figures figures;
+    decisions_note(&herd->decisions, herd->now_us, &entry, "min=%" PRIu32 " max=%" PRIu32 "%s",
+                   pool->n_min, pool->n_max, decisions_figures(&figures, look, v));
+    growth_resize(herd, pool, v->units, "the pool shrinks");
+}
+
+/* What memory has room for is found out only where it matters: it takes a file for each worker. */
+static struct adapt_verdict judge(const struct herd *herd, struct pool *pool,
+                                  struct adapt_look *look)
+{
+    const struct adapt_rules rules = {.kind = ADAPT_COMPUTE,
+                                      .min = pool->n_min,
+                                      .max = pool->n_max,
+                                      .cpus = herd->current->settings->cpus};
+    struct adapt_state before = pool->adapt;
+    struct adapt_verdict v = adapt_decide(&rules, &pool->adapt, look);
+    if (v.units <= look->units)
+        return v;
+    struct gauge_room room = gauge_read_room(herd);
+    uint64_t needs_bytes = room.pool_bytes[pool - herd->current->pools.items];
+    look->room = gauge_count_fit(&room, needs_bytes);
+    pool->adapt = before;
+    v = adapt_decide(&rules, &pool->adapt, look);
+    if (v.reason == ADAPT_HELD_BY_ROOM)
+        tell_no_room(pool, look, &room, needs_bytes);
+    return v;
+}
+
+static bool is_calm(const struct pool *pool, const struct adapt_look *look,
+                    const struct adapt_verdict *v)
+{
+    return v->reason == ADAPT_HELD_BY_ROOM ||
+           (look->queued == 0 && look->busy < look->ready && pool->n_workers == pool->n_min);
 }
 
 void growth_turn(struct herd *herd)
@@ -159,18 +254,13 @@ void growth_turn(struct herd *herd)
         struct pool *pool = &pools->items[i];
         if (!can_change(pools, i) || pool->look_us > herd->now_us)
             continue;
-        struct growth_case c = look(herd, pool);
-        enum growth growth = growth_decide(&c);
-        if (growth == GROWTH_MORE) {
-            look_at_memory(pool, &c);
-            growth = growth_decide(&c);
-        }
-        if (growth == GROWTH_NO_ROOM)
-            tell_no_room(pool, &c);
-        else if (growth != GROWTH_NONE)
-            change(herd, pool, &c, growth == GROWTH_MORE);
-        bool is_calm = growth == GROWTH_NO_ROOM || (c.n_queued == 0 && pool->n_workers == c.n_min);
-        pool->look_us = herd->now_us + (is_calm ? LOOK_IDLE_US : LOOK_US);
+        struct adapt_look seen = observe(herd, pool);
+        struct adapt_verdict v = judge(herd, pool, &seen);
+        if (v.units != pool->n_workers)
+            change(herd, pool, &seen, &v);
+        pool->look_us =
+            herd->now_us +
+            (is_calm(pool, &seen, &v) ? LOOK_IDLE_US : adapt_interval_us(ADAPT_COMPUTE));
     }
 }
 

@@ -7,7 +7,8 @@
  *     file 26 1234 /run/a              unix: device, inode, absolute path
  *     sockets 6:0 7:1                  descriptor and slot; slot -1: shared by all
  *
- * The four lines come for each address; those without meaning are left out. A successor may be any
+ * The four lines come for each address; those without meaning are left out. A line "admin" in front
+ * of them says that it is the admin process's. A successor may be any
  * later version, so the first number is one that both must know. */
 #include "server/handover.h"
 
@@ -27,6 +28,7 @@
 #include "server/listen.h"
 
 #define VERSION 1
+#define ADMIN "admin"
 
 /* ---- Writing */
 
@@ -48,33 +50,45 @@ static bool is_printable(const struct listen_address *address)
            !(address->path && strchr(address->path, '\n'));
 }
 
-char *handover_print(const struct handover *about, const struct listen_set *set, struct err *err)
+/* prefix  in front of each address
+ * Returns 0; -ENOMEM, -EINVAL */
+static int print_set(struct buf *out, const struct listen_set *set, const char *prefix)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < set->n_addresses; i++) {
+        const struct listen_address *address = &set->addresses[i];
+        if (!address->text[0] || address->is_leaving)
+            continue;
+        if (!is_printable(address))
+            return -EINVAL;
+        rc |= buf_printf(out, "%saddress %s\n", prefix, address->text);
+        if (address->bind)
+            rc |= buf_printf(out, "bind %s\n", address->bind);
+        if (address->path)
+            rc |= buf_printf(out, "file %" PRIuMAX " %" PRIuMAX " %s\n", (uintmax_t)address->device,
+                             (uintmax_t)address->inode, address->path);
+        rc |= print_sockets(out, set, i);
+    }
+    return rc != 0 ? -ENOMEM : 0;
+}
+
+char *handover_print(const struct handover *about, const struct listen_set *set,
+                     const struct listen_set *admin, struct err *err)
 {
     struct buf out = {0};
     int rc =
         buf_printf(&out, HANDOVER_VARIABLE "=%d %d %d %d %s\n", VERSION, (int)about->from,
                    about->talk_fd, about->generation, listen_is_passed(set) ? "systemd" : "bind");
-    for (uint32_t i = 0; i < set->n_addresses; i++) {
-        const struct listen_address *address = &set->addresses[i];
-        if (!address->text[0] || address->is_leaving)
-            continue;
-        if (!is_printable(address)) {
-            buf_fini(&out);
-            (void)err_set(err, EINVAL, "a path with a line feed in it can't be passed on");
-            return NULL;
-        }
-        rc |= buf_printf(&out, "address %s\n", address->text);
-        if (address->bind)
-            rc |= buf_printf(&out, "bind %s\n", address->bind);
-        if (address->path)
-            rc |= buf_printf(&out, "file %" PRIuMAX " %" PRIuMAX " %s\n",
-                             (uintmax_t)address->device, (uintmax_t)address->inode, address->path);
-        rc |= print_sockets(&out, set, i);
-    }
+    if (rc == 0)
+        rc = print_set(&out, set, "");
+    if (rc == 0)
+        rc = print_set(&out, admin, ADMIN "\n");
     if (rc == 0)
         return out.data; /* buf_printf() ends it with a NUL */
     buf_fini(&out);
-    (void)err_set(err, ENOMEM, "out of memory");
+    (void)err_set(err, -rc,
+                  rc == -EINVAL ? "a path with a line feed in it can't be passed on"
+                                : "out of memory");
     return NULL;
 }
 
@@ -84,6 +98,7 @@ struct reader {
     char *rest;
     bool is_passed; /* the sockets are systemd's, and no bind is */
     struct listen_set set;
+    struct listen_set admin;
     struct err *err;
 };
 
@@ -108,7 +123,8 @@ static char *take_line(struct reader *r, const char *word)
     return text;
 }
 
-static int read_socket(struct reader *r, struct listen_address *address, int fd, int slot)
+static int read_socket(struct reader *r, struct listen_set *set, struct listen_address *address,
+                       int fd, int slot)
 {
     char text[ENDPOINT_TEXT_MAX];
     struct sockaddr_storage where = {0};
@@ -128,25 +144,26 @@ static int read_socket(struct reader *r, struct listen_address *address, int fd,
         return refuse(r, strerror(errno));
     address->where = where;
     address->where_len = address->path ? sizeof(struct sockaddr_un) : len; /* as listen.c has it */
-    r->set.items[r->set.n++] = (struct listener){fd, slot, r->set.n_addresses - 1};
+    set->items[set->n++] = (struct listener){fd, slot, set->n_addresses - 1};
     if (slot >= 0) {
-        r->set.has_slot[slot] = true;
-        r->set.n_slots = (uint32_t)slot >= r->set.n_slots ? (uint32_t)slot + 1 : r->set.n_slots;
+        set->has_slot[slot] = true;
+        set->n_slots = (uint32_t)slot >= set->n_slots ? (uint32_t)slot + 1 : set->n_slots;
     }
     return 0;
 }
 
 /* " 6:0 7:1" */
-static int read_sockets(struct reader *r, struct listen_address *address, char *text)
+static int read_sockets(struct reader *r, struct listen_set *set, struct listen_address *address,
+                        char *text)
 {
     uint32_t n = 0;
     for (const char *c = text; *c; c++)
         n += *c == ':';
-    struct listener *grown = realloc(r->set.items, (r->set.n + n + 1) * sizeof *grown);
+    struct listener *grown = realloc(set->items, (set->n + n + 1) * sizeof *grown);
     if (!grown)
         return err_set(r->err, ENOMEM, "out of memory");
-    r->set.items = grown;
-    r->set.cap = r->set.n + n;
+    set->items = grown;
+    set->cap = set->n + n;
     for (char *at = text; *at;) {
         char *end;
         long fd = strtol(at, &end, 10);
@@ -156,7 +173,7 @@ static int read_sockets(struct reader *r, struct listen_address *address, char *
         long slot = strtol(at, &end, 10);
         if (end == at || (*end && *end != ' ') || slot < -1 || slot > INT32_MAX)
             return refuse(r, "no slot where one should stand");
-        int rc = read_socket(r, address, (int)fd, (int)slot);
+        int rc = read_socket(r, set, address, (int)fd, (int)slot);
         if (rc < 0)
             return rc;
         at = end;
@@ -179,27 +196,31 @@ static int read_file(struct listen_address *address, char *text, struct reader *
 
 static int read_address(struct reader *r)
 {
-    uint32_t cap = r->set.n_addresses + 1;
-    struct listen_address *grown = realloc(r->set.addresses, cap * sizeof *grown);
+    bool is_admin = take_line(r, ADMIN) != NULL;
+    struct listen_set *set = is_admin ? &r->admin : &r->set;
+    uint32_t cap = set->n_addresses + 1;
+    struct listen_address *grown = realloc(set->addresses, cap * sizeof *grown);
     if (!grown)
         return err_set(r->err, ENOMEM, "out of memory");
-    r->set.addresses = grown;
-    r->set.cap_addresses = cap;
-    struct listen_address *address = &grown[r->set.n_addresses++];
+    set->addresses = grown;
+    set->cap_addresses = cap;
+    struct listen_address *address = &grown[set->n_addresses++];
     *address = (struct listen_address){.is_new = true, .is_shared = true};
     const char *text = take_line(r, "address ");
-    const char *bind = r->is_passed ? "" : take_line(r, "bind ");
+    bool is_passed = r->is_passed && !is_admin;
+    const char *bind = is_passed ? "" : take_line(r, "bind ");
     if (!text || !bind || strlen(text) >= sizeof address->text)
         return refuse(r, "no address where one should stand");
     memcpy(address->text, text, strlen(text) + 1);
-    address->bind = r->is_passed ? NULL : strdup(bind);
-    if (!r->is_passed && !address->bind)
+    address->bind = is_passed ? NULL : strdup(bind);
+    if (!is_passed && !address->bind)
         return err_set(r->err, ENOMEM, "out of memory");
     char *file = take_line(r, "file ");
     int rc = file ? read_file(address, file, r) : 0;
     char *sockets = rc == 0 ? take_line(r, "sockets") : NULL;
     if (rc == 0)
-        rc = sockets ? read_sockets(r, address, sockets) : refuse(r, "an address without sockets");
+        rc = sockets ? read_sockets(r, set, address, sockets)
+                     : refuse(r, "an address without sockets");
     return rc;
 }
 
@@ -227,7 +248,7 @@ static int read_head(struct reader *r, struct handover *out)
 }
 
 int handover_parse(const char *text, struct handover *out, struct listen_set *out_set,
-                   struct err *err)
+                   struct listen_set *out_admin, struct err *err)
 {
     char *copy = strdup(text);
     struct reader r = {.rest = copy, .err = err};
@@ -240,9 +261,11 @@ int handover_parse(const char *text, struct handover *out, struct listen_set *ou
     free(copy);
     if (rc < 0) {
         listen_close(&r.set); /* shared ones are only closed here */
+        listen_close(&r.admin);
         return rc;
     }
     *out = about;
     *out_set = r.set;
+    *out_admin = r.admin;
     return 0;
 }

@@ -18,14 +18,17 @@ struct handover {
 };
 
 /* Writes "NAME=value" for the environment. Addresses that leave, and free entries, are not in it.
+ * admin    sockets of the admin process; may be empty
  * Returns  own heap; NULL, *err */
-char *handover_print(const struct handover *about, const struct listen_set *set, struct err *err)
+char *handover_print(const struct handover *about, const struct listen_set *set,
+                     const struct listen_set *admin, struct err *err)
     __attribute__((warn_unused_result));
 
 /* Reads it. Every descriptor must be a stream socket that listens, and on the address that is
  * stated; they are close-on-exec afterwards.
- * Returns  0, *out_set to be given to listen_close(); -errno, *err; then nothing is owned */
+ * Returns  0, both sets to be given to listen_close(); -errno, *err; then nothing is owned */
 int handover_parse(const char *text, struct handover *out, struct listen_set *out_set,
-                   struct err *err) __attribute__((warn_unused_result));
+                   struct listen_set *out_admin, struct err *err)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -25,7 +25,9 @@
 #include "server/last_words.h"
 #include "server/obituary.h"
 #include "server/posts.h"
+#include "server/sizing.h"
 #include "server/strangers.h"
+#include "server/tally.h"
 #include "server/tasks.h"
 
 #define RETRY_US (10 * CLOCK_US_PER_MS) /* a full channel empties in less, usually */
@@ -33,9 +35,14 @@
 int herd_init(struct herd *herd, const struct settings *settings, uint32_t n_seats,
               uint32_t n_listeners, struct err *err)
 {
+    const uint32_t n_routes = settings->limit_routes + SCOREBOARD_MORE_ROUTES;
     herd->due_us = SEAT_NEVER;
-    int rc = scoreboard_create(n_seats, settings->inflight, settings->limit_routes, &herd->board_fd,
+    herd->ledger_fd = -1;
+    /* One part more is the admin process's. */
+    int rc = scoreboard_create(n_seats + 1, settings->inflight, n_routes, &herd->board_fd,
                                &herd->board, err);
+    if (rc == 0)
+        rc = ledger_create(n_seats, n_routes + 1, &herd->ledger_fd, &herd->ledger, err);
     if (rc < 0)
         return rc;
     oom_open(&herd->oom, "/proc", "/sys/fs/cgroup");
@@ -44,11 +51,10 @@ int herd_init(struct herd *herd, const struct settings *settings, uint32_t n_sea
         rc = graves_init(&herd->graves, n_seats);
     if (rc == 0)
         rc = slots_init(&herd->slots, n_seats, n_listeners);
-    if (rc == 0)
-        rc = totals_init(&herd->totals, settings->limit_routes);
+    totals_init_in(&herd->totals, n_routes, ledger_routes(herd->ledger));
     herd->sums = calloc(1, sizeof *herd->sums);
     if (rc == 0)
-        rc = herd->sums ? totals_init(herd->sums, settings->limit_routes) : -ENOMEM;
+        rc = herd->sums ? totals_init(herd->sums, n_routes) : -ENOMEM;
     return rc < 0 ? err_set(err, -rc, "out of memory") : 0;
 }
 
@@ -64,6 +70,8 @@ void herd_fini(struct herd *herd)
     generation_free(herd->current);
     herd->current = herd->candidate = herd->leaving = NULL;
     totals_fini(&herd->totals);
+    ledger_close(herd->ledger, &herd->ledger_fd);
+    herd->ledger = NULL;
     if (herd->sums)
         totals_fini(herd->sums);
     free(herd->sums);
@@ -221,6 +229,20 @@ static void send_pools(struct herd *herd, struct seat *seat)
         seat->owes_pools = 0; /* or its end will be seen */
 }
 
+void herd_owe_lanes(struct herd *herd, struct seat *web)
+{
+    web->owes_lanes = true;
+    herd->due_us = herd->now_us;
+}
+
+static void send_lanes(struct herd *herd, struct seat *seat)
+{
+    seat->owes_lanes =
+        lane_table_send(&herd_generation(herd, seat)->lanes, seat->channel_fd) == -EAGAIN;
+    if (seat->owes_lanes)
+        herd->due_us = herd->now_us + RETRY_US;
+}
+
 static void send_owed(struct herd *herd)
 {
     for (uint32_t i = 0; i < herd->slots.n_used; i++) {
@@ -229,6 +251,8 @@ static void send_owed(struct herd *herd)
             continue;
         if (seat->owes_pools != 0)
             send_pools(herd, seat);
+        if (seat->owes_lanes)
+            send_lanes(herd, seat);
         if (seat->owed_order != 0)
             send_order(herd, seat, seat->owed_order);
     }
@@ -276,6 +300,7 @@ static void take_over(struct herd *herd, struct post *post)
 {
     struct seat *worn = post->seat;
     posts_succeed(post);
+    tally_count_restart(herd, worn->role, LEDGER_WORN);
     herd_dismiss(herd, worn, "worn, and replaced");
 }
 
@@ -320,6 +345,7 @@ static void relieve(struct herd *herd, struct seat *seat)
         (void)snprintf(herd->reason, sizeof herd->reason,
                        "a worker was ready, then drained of its "
                        "own accord: it got TERM, or sent it");
+    tally_count_restart(herd, seat->role, LEDGER_OUTSIDE);
     tell(herd, LOG_LEVEL_INFO, seat, "leaves", " why=\"%s\" respawn_ms=%" PRIu64, why, ms);
     posts_take_fate(herd, g, post, fate);
 }
@@ -342,7 +368,8 @@ bool herd_use_pools(struct herd *herd, struct seat *loader, uint32_t used)
     struct err err;
     struct generation *g = herd_generation(herd, loader);
     bool is_first = !pools_are_used(&g->pools);
-    if (pools_open(&g->pools, used, herd->slots.n_seats, &err) == 0) {
+    if (pools_open(&g->pools, used, herd->slots.n_seats, &err) == 0 &&
+        (!is_first || sizing_check_pools(&g->pools, g->settings, &err) == 0)) {
         if (is_first && pools_are_used(&g->pools) && g->pools.slice_bytes < g->pools.wanted_bytes)
             log_warn("segment smaller than configured",
                      "segment_bytes=%" PRIu64 " configured_bytes=%" PRIu64
@@ -420,10 +447,13 @@ void herd_bury(struct herd *herd, struct seat *seat)
         tasks_peek(herd, seat, &(struct task){0}) != TASK_NONE || tasks_is_garbled(herd, seat);
     enum decide_fate fate = posts_vacate(herd, g, post, seat, false, &ms);
     struct obituary obituary;
+    ledger_bury(herd->ledger);
     obituary_open(&obituary, herd, seat);
     (void)obituary_print_end(&obituary, herd, seat, end);
     keep_reason(herd, seat);
     bool is_replaced = post && !post->seat && post->due_us != SEAT_NEVER && fate <= DECIDE_DEGRADED;
+    if (is_replaced)
+        tally_count_restart(herd, seat->role, tally_reason(seat, obituary.cause));
     if (seat->is_leaving && seat->status == 0 && !seat->has_task)
         tell(herd, LOG_LEVEL_INFO, seat, "ended", "%s", end);
     else if (!is_replaced)
@@ -472,6 +502,9 @@ void herd_happen(struct herd *herd, struct seat *seat, enum decide_event event)
     case DECIDE_ASK_STOP:
         send_order(herd, seat, MSG_STOP);
         break;
+    case DECIDE_ASK_LEAVE:
+        send_order(herd, seat, seat->role == ROLE_WEB ? MSG_DRAIN : MSG_STOP);
+        break;
     case DECIDE_ABORT:
         send_signal(herd, seat, SIGABRT);
         break;
@@ -502,7 +535,7 @@ bool herd_name(struct herd *herd, struct seat *seat, pid_t pid)
     /* A death that was kept is another's, long ago, when there is a child with that pid now. */
     bool is_dead = slots_take_unclaimed(&herd->slots, pid, &status) && !is_child;
     if (!is_dead && (!is_child || slots_find_by_pid(&herd->slots, pid) ||
-                     coroners_is_one(&herd->coroners, pid)))
+                     coroners_is_one(&herd->coroners, pid) || pid == herd->admin_pid))
         return false; /* believed, it would be a way to have us kill anybody */
     seat->pid = pid;
     if (is_dead) {

@@ -8,15 +8,19 @@
 #include <stdint.h>
 
 #include "ipc/heritage.h"
+#include "ipc/ledger.h"
 #include "ipc/scoreboard.h"
+#include "ipc/totals.h"
 #include "server/coroners.h"
 #include "server/decide.h"
+#include "server/decisions.h"
+#include "server/gauge.h"
 #include "server/generation.h"
 #include "server/graves.h"
 #include "server/oom.h"
 #include "server/poison.h"
+#include "server/slow.h"
 #include "server/slots.h"
-#include "server/totals.h"
 
 struct err;
 struct settings;
@@ -33,17 +37,23 @@ struct herd {
     struct generation *leaving;   /* drains, or was thrown away; NULL: none */
     int n_generations;            /* numbers given out */
     struct slots slots;
-    struct totals totals;    /* of the dead */
+    struct totals totals;  /* of the dead; its routes lie in the ledger */
+    struct ledger *ledger; /* what the admin process is told; NULL: not made */
+    int ledger_fd;
+    pid_t admin_pid;         /* server/admins.h; 0: there is none */
     struct totals *sums;     /* room for status: of living and dead */
     struct scoreboard board; /* mapped read-only; base NULL: none */
     int board_fd;
     uint32_t logs;            /* how often log files were reopened */
     struct coroners coroners; /* who look into deaths */
+    struct slow slow;         /* requests that take long */
     struct poison poison;     /* requests that killed */
     struct graves graves;     /* dead ones that still have their seats */
     struct oom oom;           /* kills by the kernel that deaths account for */
-    uint64_t leaves_us;       /* when a stop that was put off begins; 0: none was */
-    uint64_t excuse_us;       /* heartbeats are not judged before this time: the master was away */
+    struct gauge gauge;       /* of the machine, for decisions */
+    struct decisions decisions;
+    uint64_t leaves_us; /* when a stop that was put off begins; 0: none was */
+    uint64_t excuse_us; /* heartbeats are not judged before this time: the master was away */
     enum decide_stage stage;
     bool leaves_sockets; /* others go on with the sockets when this server stops */
     int exit_code;       /* what the master will exit with */
@@ -106,6 +116,9 @@ void herd_owe_pools(struct herd *herd, struct seat *web, bool is_all, uint64_t a
 
 /* All web workers of a generation are to: its queues, or the numbers of their workers, are new. */
 void herd_owe_queues(struct herd *herd, const struct generation *g);
+
+/* A web worker is to be told where routes of the lane auto run. */
+void herd_owe_lanes(struct herd *herd, struct seat *web);
 
 /* Tells a worker to give up a socket whose address is given up (MSG_RETIRE): at once, or when its
  * channel has room, before whatever it is told next. */

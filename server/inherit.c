@@ -99,7 +99,7 @@ static int take_systemd(struct inherit *out, struct err *err)
 static int take_master(struct inherit *out, struct err *err)
 {
     const char *text = getenv(HANDOVER_VARIABLE);
-    int rc = text ? handover_parse(text, &out->handover, &out->set, err) : 0;
+    int rc = text ? handover_parse(text, &out->handover, &out->set, &out->admin, err) : 0;
     if (text && rc == 0)
         out->from = INHERIT_MASTER;
     (void)unsetenv(HANDOVER_VARIABLE);
@@ -120,6 +120,7 @@ int inherit_take(struct inherit *out, struct err *err)
 void inherit_fini(struct inherit *in)
 {
     listen_close(&in->set);
+    listen_close(&in->admin);
     in->from = INHERIT_NONE;
 }
 

@@ -20,6 +20,7 @@ enum inherit_from { INHERIT_NONE, INHERIT_SYSTEMD, INHERIT_MASTER };
 struct inherit {
     enum inherit_from from;
     struct listen_set set;    /* what was passed; empty once it is used */
+    struct listen_set admin;  /* the same of the admin process (server/admins.h) */
     struct handover handover; /* from a master; its talk_fd is the caller's to close */
 };
 

@@ -34,10 +34,13 @@
 #include "ipc/msg.h"
 #include "ipc/signals.h"
 #include "ipc/spawn.h"
+#include "server/admins.h"
+#include "server/autolane.h"
 #include "server/cli.h"
 #include "server/daemon.h"
 #include "server/frames.h"
 #include "server/growth.h"
+#include "server/growth_web.h"
 #include "server/herd.h"
 #include "server/inherit.h"
 #include "server/listen.h"
@@ -49,10 +52,14 @@
 #include "server/renew.h"
 #include "server/reopen.h"
 #include "server/scale.h"
+#include "server/sizing.h"
+#include "server/slow.h"
 #include "server/steer.h"
 #include "server/strangers.h"
 #include "server/succession.h"
+#include "server/tally.h"
 #include "server/tasks.h"
+#include "server/threads.h"
 #include "server/watch.h"
 
 #define AWAY_US CLOCK_US_PER_S   /* a turn that begins so late: we were stopped or suspended */
@@ -63,7 +70,8 @@ enum {
     POLL_SIGNALS,
     POLL_SUCCESSION,
     POLL_CONTROL = POLL_SUCCESSION + SUCCESSION_POLLS,
-    POLL_CHANNELS = POLL_CONTROL + CONTROL_POLLS,
+    POLL_ADMIN = POLL_CONTROL + CONTROL_POLLS,
+    POLL_CHANNELS,
 };
 
 struct master {
@@ -78,6 +86,7 @@ struct master {
     struct renew renew;
     struct succession succession;
     struct orders orders;
+    struct admins admins;
     int n_strangers; /* that were killed in the last turn; negative: could not be looked for */
     int signal_fd;
     struct watch watch;
@@ -117,10 +126,11 @@ int master_run(struct settings *settings, struct master_start *start)
                        .orders = {.control = {.listen_fd = -1}},
                        .signal_fd = -1,
                        .watch = {.fd = -1},
-                       .herd = {.board_fd = -1}};
+                       .admins = {.channel_fd = -1},
+                       .herd = {.board_fd = -1, .ledger_fd = -1}};
     reload_init(&m.reload, start->origin, settings);
-    succession_init(&m.succession, settings, &m.herd, &m.listeners, &m.scale, start->origin,
-                    start->inherit);
+    succession_init(&m.succession, settings, &m.herd, &m.listeners, &m.admins.listeners, &m.scale,
+                    start->origin, start->inherit);
     m.orders.herd = &m.herd;
     m.orders.listeners = &m.listeners;
     m.orders.reload = &m.reload;
@@ -149,6 +159,7 @@ int master_run(struct settings *settings, struct master_start *start)
         relief_rear(&m.herd);
         reopen_tell(&m.reopen, &m.herd);
         close_listeners(&m);
+        admins_turn(&m.admins, succession_is_answering(&m.succession));
         succession_report(&m.succession, m.reload.n_begun);
         control_report(&m.orders.control, m.herd.now_us);
         is_running = !has_ended(&m);
@@ -188,6 +199,7 @@ static void announce(struct master *m)
                " workers_from=%s app=%s generation=%d",
                s->workers.n, log_quote(why, source, strlen(source)),
                log_quote(app, s->app, strlen(s->app)), m->herd.current->number);
+    sizing_tell(s, NULL, m->herd.current->number);
     listen_announce(&m->listeners);
     if (geteuid() == 0 && !s->user)
         log_warn("workers run as root", "capabilities=%s does=\"set user\"",
@@ -223,6 +235,7 @@ static int set_up(struct master *m, const struct master_start *start)
     uint32_t n_slots = s->workers.n;
     uint32_t n_files = n_slots * (uint32_t)s->bind.n + 2 * n_slots + 8; /* sockets, channels */
     n_files += m->inherit->set.n + pools_count_files(s);
+    n_files += s->admin_bind ? ADMINS_FILES : 0;
     m->herd.n_generations = m->inherit->handover.generation; /* numbers go on */
     log_identify("master", -1, m->herd.n_generations + 1);
     title_set(s->proc_name, NULL, "master");
@@ -236,6 +249,9 @@ static int set_up(struct master *m, const struct master_start *start)
     if (succession_open(&m->succession, &err) < 0)
         return refuse_start(m, err.code == EEXIST ? CLI_BIND : CLI_CONFIG, &err);
     if (inherit_listen(m->inherit, s, n_slots, &m->listeners, &err) < 0)
+        return refuse_start(m, CLI_BIND, &err);
+    if (admins_open(&m->admins, s, &m->herd, &m->reload, &m->succession.upgrade, &m->inherit->admin,
+                    &err) < 0)
         return refuse_start(m, CLI_BIND, &err);
     m->herd.now_us = clock_now_us(); /* names were looked up, addresses perhaps waited for */
     if (open_signals(m, &err) < 0)
@@ -258,6 +274,7 @@ static int set_up(struct master *m, const struct master_start *start)
 static void tear_down(struct master *m, struct master_start *start)
 {
     listen_close(&m->listeners);
+    admins_close(&m->admins);
     reload_fini(&m->reload, &m->herd);
     if (m->herd.stage != DECIDE_RUNNING) {
         unsigned strangers = strangers_kill_all();
@@ -300,7 +317,11 @@ static void wait_for_events(struct master *m)
         herd_next_us(&m->herd),
         succession_is_waiting(&m->succession) ? SEAT_NEVER : steer_next_us(&m->steer, &m->herd),
         tasks_next_us(&m->herd),
+        slow_next_us(&m->herd),
         growth_next_us(&m->herd),
+        autolane_next_us(&m->herd),
+        threads_next_us(&m->herd),
+        succession_is_alone(&m->succession) ? growth_web_next_us(&m->herd) : SEAT_NEVER,
         mend_next_us(&m->herd),
         reopen_next_us(&m->reopen),
         relief_next_us(&m->herd),
@@ -309,7 +330,8 @@ static void wait_for_events(struct master *m)
         renew_next_us(&m->renew, &m->herd),
         watch_next_us(&m->watch),
         succession_next_us(&m->succession),
-        control_next_us(&m->orders.control)};
+        control_next_us(&m->orders.control),
+        admins_next_us(&m->admins)};
     m->wake_us = SEAT_NEVER;
     for (size_t i = 0; i < sizeof next_us / sizeof next_us[0]; i++)
         m->wake_us = next_us[i] < m->wake_us ? next_us[i] : m->wake_us;
@@ -319,6 +341,7 @@ static void wait_for_events(struct master *m)
     m->polls[POLL_SIGNALS] = (struct pollfd){.fd = m->signal_fd, .events = POLLIN};
     succession_watch(&m->succession, m->polls + POLL_SUCCESSION);
     control_watch(&m->orders.control, before_us, m->polls + POLL_CONTROL);
+    admins_watch(&m->admins, m->polls + POLL_ADMIN);
     m->n_polls = POLL_CHANNELS;
     for (uint32_t i = 0; i < m->herd.slots.n_used; i++) {
         struct seat *seat = &m->herd.slots.seats[i];
@@ -450,6 +473,7 @@ static void judge_seats(struct master *m)
         relief_judge(&m->herd, seat);
         herd_happen(&m->herd, seat, DECIDE_TIME);
     }
+    slow_turn(&m->herd);
     coroners_on_time(&m->herd.coroners, m->herd.now_us);
 }
 
@@ -479,12 +503,19 @@ static void reap_children(struct master *m)
         int status;
         struct rusage used;
         pid_t pid = find_dead(m);
+        if (pid > 0)
+            ledger_bury(m->herd.ledger); /* from now on /proc does not tell what it used */
         if (pid <= 0 || wait4(pid, &status, WNOHANG, &used) != pid)
             break;
         struct seat *seat = slots_find_by_pid(&m->herd.slots, pid);
         if (!seat && coroners_reap(&m->herd.coroners, pid, status))
             continue;
+        if (pid == m->herd.admin_pid)
+            tally_count_used(&m->herd, ROLE_ADMIN, &used);
+        if (!seat && admins_reap(&m->admins, pid, status))
+            continue;
         if (seat) {
+            tally_count_used(&m->herd, seat->role, &used);
             seat->is_dead = true;
             seat->status = status;
             seat->life =
@@ -512,7 +543,8 @@ static void reap_children(struct master *m)
 static bool is_ours(const void *context, pid_t pid)
 {
     struct herd *herd = (struct herd *)(uintptr_t)context;
-    return slots_find_by_pid(&herd->slots, pid) || coroners_is_one(&herd->coroners, pid);
+    return slots_find_by_pid(&herd->slots, pid) || coroners_is_one(&herd->coroners, pid) ||
+           pid == herd->admin_pid;
 }
 
 static bool is_anyone_unnamed(const struct herd *herd)
@@ -561,6 +593,10 @@ static void turn_generations(struct master *m)
         scale_open_slots(&m->herd, &m->listeners);
     renew_turn(&m->renew, &m->herd);
     growth_turn(&m->herd);
+    autolane_turn(&m->herd);
+    threads_turn(&m->herd);
+    if (succession_is_alone(&m->succession))
+        growth_web_turn(&m->herd, &m->listeners);
 }
 
 /* ---- The stop */
@@ -610,5 +646,6 @@ static void look_at_files(struct master *m)
 static bool has_ended(const struct master *m)
 {
     return m->herd.stage != DECIDE_RUNNING && slots_count(&m->herd.slots) == 0 &&
-           (m->herd.stage == DECIDE_AT_ONCE || coroners_count(&m->herd.coroners) == 0);
+           (m->herd.stage == DECIDE_AT_ONCE || coroners_count(&m->herd.coroners) == 0) &&
+           admins_have_ended(&m->admins);
 }

@@ -21,20 +21,41 @@ struct need {
     rlim_t listeners; /* of a worker that covers all others */
     rlim_t worker;    /* connections, listeners, reserve */
     rlim_t master;
-    rlim_t wanted; /* room for files beside all connections, and for what tasks carry */
+    rlim_t wanted; /* room for files and threads beside all connections, or for what tasks carry */
 };
+
+/* Those that there may come to be. */
+static rlim_t most_workers(const struct settings *s)
+{
+    return s->adaptive && s->workers.max > s->workers.n ? s->workers.max : s->workers.n;
+}
+
+/* Each of the io lane may keep one open, to measure by; a worker whose threads get none goes on. */
+static rlim_t most_threads(const struct settings *s)
+{
+    if (s->worker_class == WORKER_CLASS_SYNC)
+        return 0;
+    return s->adaptive && s->threads.max > s->threads.n ? s->threads.max : s->threads.n;
+}
 
 static struct need need_of(const struct settings *s, uint32_t n_master)
 {
-    struct need need = {.listeners = (rlim_t)s->bind.n * s->workers.n,
+    struct need need = {.listeners = (rlim_t)s->bind.n * most_workers(s),
                         .master = (rlim_t)n_master + RESERVE};
     need.worker = s->worker_connections + need.listeners + RESERVE;
-    need.wanted = need.worker + s->worker_connections;
+    need.wanted = need.worker + s->worker_connections + most_threads(s);
     if (need.wanted < need.master)
         need.wanted = need.master;
     if (need.wanted < pools_count_in_flight(s))
         need.wanted = pools_count_in_flight(s);
     return need;
+}
+
+void nofile_count(const struct settings *settings, uint64_t *out_needed, uint64_t *out_wanted)
+{
+    struct need need = need_of(settings, 0);
+    *out_needed = need.worker;
+    *out_wanted = need.wanted;
 }
 
 /* Raises the limit as far as it goes, `wanted` at most. Returns what it is then */

@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "server/dump.h"
 #include "server/herd.h"
+#include "server/profiles.h"
 #include "server/reload.h"
 #include "server/reopen.h"
 #include "server/scale_pool.h"
@@ -17,12 +20,19 @@
 static void status(void *context, struct json_out *out)
 {
     const struct orders *o = context;
-    const struct status_about about = {.herd = o->herd,
+    const struct status_about about = {.pid = getpid(),
+                                       .herd = o->herd,
                                        .listeners = o->listeners,
                                        .reload = o->reload,
                                        .upgrade = &o->succession->upgrade,
                                        .control_path = o->control.path};
     status_tell(&about, out);
+}
+
+static void routes(void *context, struct json_out *out)
+{
+    const struct orders *o = context;
+    profiles_tell(o->herd, out);
 }
 
 static int stop(void *context, bool is_quick, struct err *err)
@@ -40,6 +50,18 @@ static int reopen(void *context, struct err *err)
     (void)err;
     reopen_logs(o->reopen, o->herd);
     return 0;
+}
+
+static int dump(void *context, int client_fd, struct err *err)
+{
+    struct orders *o = context;
+    const struct status_about about = {.pid = getpid(),
+                                       .herd = o->herd,
+                                       .listeners = o->listeners,
+                                       .reload = o->reload,
+                                       .upgrade = &o->succession->upgrade,
+                                       .control_path = o->control.path};
+    return dump_send(o->herd, &about, client_fd, err);
 }
 
 static int begin(void *context, enum control_order order, uint64_t *out_number, struct err *err)
@@ -92,10 +114,12 @@ int orders_init(struct orders *orders)
 {
     const struct control_host host = {.context = orders,
                                       .status = status,
+                                      .routes = routes,
                                       .begin = begin,
                                       .outcome = outcome,
                                       .stop = stop,
                                       .reopen = reopen,
+                                      .dump = dump,
                                       .scale = scale};
     return control_init(&orders->control, &host);
 }

@@ -11,6 +11,8 @@
 #include "config/settings.h"
 #include "ipc/role.h"
 #include "ipc/task.h"
+#include "server/adapt.h"
+#include "server/gauge.h"
 
 struct err;
 struct mistakes;
@@ -29,8 +31,11 @@ struct pool {
     struct task_queue queue; /* likewise, for web workers; fd -1 */
     uint64_t mend_us;        /* server/mend.h: when it is looked at next; 0: it is watched */
     uint64_t look_us;        /* server/growth.h: when it is looked at next, */
-    uint64_t waits_us;       /* since when tasks wait, */
-    uint64_t spares_us;      /* and since when not all workers are needed; 0: it is not so */
+    uint64_t calls_us;       /* when its calls were, */
+    struct gauge_calls seen; /* what had been called until then, */
+    uint32_t in_hand;        /* tasks that waited or ran at the last look, */
+    uint64_t peak_bytes;     /* the most that a task had of those who worked here and are dead */
+    struct adapt_state adapt;
 };
 
 struct pools {

@@ -68,6 +68,7 @@ enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, str
         return DECIDE_REPLACE;
     }
     posts_succeed(post);
+    post->was_missed = !seat || seat->ready_us == 0;
     if (post->seat || !may_be_filled(herd, g, post))
         return DECIDE_REPLACE;
     if (seat && seat->role == ROLE_COMPUTE && seat->worn_us != 0 && seat->drains_us != 0) {
@@ -93,6 +94,29 @@ enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, str
     return next.fate;
 }
 
+uint32_t posts_count_missing(const struct post *posts, uint32_t n)
+{
+    uint32_t missing = 0;
+    for (uint32_t i = n; i > 0; i--, missing++) {
+        const struct post *post = &posts[i - 1];
+        if (!post->was_missed || (post->seat && post->seat->phase == SEAT_READY))
+            break;
+    }
+    return missing;
+}
+
+/* Is it one of those that only work that comes has called for, and that are given up? */
+static bool is_extra(const struct generation *g, const struct post *post)
+{
+    bool is_compute = post->role == ROLE_COMPUTE;
+    const struct pool *pool = is_compute ? &g->pools.items[post->pool] : NULL;
+    uint32_t n = pool ? pool->n_workers : g->n_workers;
+    uint32_t n_there = n - posts_count_missing(pool ? pool->workers : g->workers, n);
+    uint32_t n_min = pool ? pool->n_min : g->web.n_min;
+    return g->has_been_ready && post->slot >= 0 && (uint32_t)post->slot >= n_min &&
+           (uint32_t)post->slot >= n_there;
+}
+
 void posts_take_fate(struct herd *herd, struct generation *g, struct post *post,
                      enum decide_fate fate)
 {
@@ -101,6 +125,8 @@ void posts_take_fate(struct herd *herd, struct generation *g, struct post *post,
     case DECIDE_REPLACE:
         break;
     case DECIDE_DEGRADED:
+        if (is_extra(g, post))
+            break; /* nobody asked for it: server/adapt.c gives it up */
         if (!post->is_degraded)
             log_error("generation degraded",
                       "generation=%d missing=%s slot=%d failures=%u does=\"keep trying\"",

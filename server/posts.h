@@ -24,6 +24,10 @@ void posts_take_fate(struct herd *herd, struct generation *g, struct post *post,
 /* Nobody could be made for a post. */
 void posts_refuse(struct herd *herd, struct generation *g, struct post *post, const char *why);
 
+/* The last ones of n that have no process that serves, and did not get the last one that was to: it
+ * was refused, or died while it came up. Who crashes at its work could be had. */
+uint32_t posts_count_missing(const struct post *posts, uint32_t n);
+
 /* Has those filled that are due. */
 void posts_fill(struct herd *herd, struct generation *g);
 

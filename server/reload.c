@@ -29,6 +29,7 @@
 #include "server/logfile.h"
 #include "server/nofile.h"
 #include "server/relief.h"
+#include "server/sizing.h"
 
 const char *const reload_outcome_names[RELOAD_OUTCOMES] = {
     [RELOAD_NONE] = "none", [RELOAD_DONE] = "done", [RELOAD_REFUSED] = "refused"};
@@ -202,7 +203,7 @@ static int build(struct reload *reload, struct herd *herd, const struct listen_s
         rc = generation_new(&given, &g, err);
     }
     if (rc == 0) {
-        growth_inherit(&g->pools, &herd->current->pools);
+        growth_inherit(herd, g);
         herd->candidate = g;
     }
     return rc;
@@ -223,6 +224,8 @@ static void begin(struct reload *reload, struct herd *herd, struct listen_set *l
     log_notice("reloading", "generation=%d why=%s", plan.number, reload->asked_by);
     int rc = read_settings(reload, herd->current->settings, &plan.owned, &err);
     plan.settings = plan.owned;
+    if (rc == 0)
+        sizing_tell(plan.owned, herd->current->settings, plan.number);
     if (rc == 0)
         rc = build(reload, herd, listeners, &plan, &err);
     generation_enter_folder(herd->current);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -76,20 +77,29 @@ static void remove_posts(struct herd *herd, struct generation *g, uint32_t n, co
     g->n_workers = n;
 }
 
+void scale_resize(struct herd *herd, uint32_t n, const char *why)
+{
+    struct generation *g = herd->current;
+    herd->is_changed = true;
+    if (n > g->n_workers)
+        add_posts(herd, g, n);
+    else
+        remove_posts(herd, g, n, why);
+}
+
+/* From now on it is just that: who asks for a number means it. */
 static void set_number(struct herd *herd, uint32_t n, const char *who, const char *why)
 {
     struct generation *g = herd->current;
+    g->web.n_min = g->web.n_max = n;
+    g->web.is_by_cpus = false;
     if (n == g->n_workers) {
         log_notice("number of workers stays", "workers=%" PRIu32 " allowed=%d…%d why=%s", n,
                    SCALE_LEAST, SCALE_MOST, who);
         return;
     }
     log_notice("scaling", "workers=%" PRIu32 " from=%" PRIu32 " why=%s", n, g->n_workers, who);
-    herd->is_changed = true;
-    if (n > g->n_workers)
-        add_posts(herd, g, n);
-    else
-        remove_posts(herd, g, n, why);
+    scale_resize(herd, n, why);
 }
 
 /* ---- Acts */
@@ -133,8 +143,33 @@ void scale_on_commit(struct scale *scale, struct herd *herd)
         return;
     bool is_nothing = !wish.is_relative && wish.n == 0;
     uint32_t n = is_nothing ? 0 : scale_target(wish, herd->current->n_workers);
-    if (n != herd->current->n_workers)
-        set_number(herd, n, "asked for during the reload", "fewer workers are wanted");
+    set_number(herd, n, "asked for during the reload", "fewer workers are wanted");
+}
+
+/* Where the settings leave a range, it is tried again when the work asks for it, in a while. */
+static void take_back(struct herd *herd, uint32_t n)
+{
+    static const char why[] = "there are no sockets for it";
+    struct generation *g = herd->current;
+    char from[DECISIONS_VALUE_BYTES], to[DECISIONS_VALUE_BYTES];
+    if (g->web.n_min == g->web.n_max) {
+        set_number(herd, n, "no sockets", why);
+        return;
+    }
+    (void)snprintf(from, sizeof from, "%" PRIu32, g->n_workers);
+    (void)snprintf(to, sizeof to, "%" PRIu32, n);
+    const struct decisions_entry entry = {.event = "web workers shrink",
+                                          .kind = "workers",
+                                          .about = "web",
+                                          .from = from,
+                                          .to = to,
+                                          .why = "undone: no sockets for them"};
+    decisions_note(&herd->decisions, herd->now_us, &entry, "min=%" PRIu32 " max=%" PRIu32,
+                   g->web.n_min, g->web.n_max);
+    if (g->web.n_min > n)
+        g->web.n_min = n;
+    adapt_refuse(&g->web.adapt, n, herd->now_us);
+    scale_resize(herd, n, why);
 }
 
 static bool is_due(const struct herd *herd, const struct listen_set *listeners, uint32_t slot)
@@ -162,6 +197,6 @@ void scale_open_slots(struct herd *herd, struct listen_set *listeners)
             continue;
         log_error("no sockets for more workers", "slot=%" PRIu32 " why=%s", slot,
                   log_quote(quoted, err.text, strlen(err.text)));
-        set_number(herd, slot, "no sockets", "there are no sockets for it");
+        take_back(herd, slot);
     }
 }

@@ -43,12 +43,18 @@ uint32_t scale_target(struct scale_wish wish, uint32_t present);
 struct scale_wish scale_join(struct scale_wish first, struct scale_wish second);
 
 /* Has it done: new ones start, those with the highest slots are drained as soon as another worker
- * accepts from their sockets. Asked during a reload, the generation that comes gets as many more or
- * fewer, too; a reload that is asked for later goes back to what the settings say.
+ * accepts from their sockets. From then on there are just so many, also where the settings
+ * leave a range. Asked during a reload, the generation that comes gets as many more or fewer, too;
+ * a reload that is asked for later goes back to what the settings say.
  * who      for the log: a signal's name, "control"
  * Returns  how many workers there are to be */
 uint32_t scale_workers(struct scale *scale, struct herd *herd, struct scale_wish wish,
                        const char *who);
+
+/* Gives the current generation so many posts, and says nothing about it: for who decides by what is
+ * measured (server/growth_web.h).
+ * why  of those that leave, for the log, static text */
+void scale_resize(struct herd *herd, uint32_t n, const char *why);
 
 /* Drains all workers and starts none, until a reload or a wish brings them back. */
 void scale_to_nothing(struct scale *scale, struct herd *herd, const char *who);

@@ -65,6 +65,7 @@ struct seat {
     uint8_t owes_pools; /* web workers: queues of compute pools are to be sent again, 2: and the
                            segment; 0: nothing is */
     uint64_t pools_again_us; /* not before */
+    bool owes_lanes;         /* likewise: where routes of the lane auto run */
 
     enum msg_type owed_order; /* its channel was full: to be sent when there is room; 0: none */
 

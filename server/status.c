@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json_out.h"
@@ -16,55 +15,18 @@
 #include "ipc/breaker.h"
 #include "server/accounts.h"
 #include "server/listen.h"
+#include "server/profiles.h"
 #include "server/reload.h"
+#include "server/sums.h"
 #include "server/tasks.h"
 #include "server/upgrade.h"
-#include "server/usage.h"
+#include "base/usage.h"
 
 #define ROUTE_NAME_BYTES sizeof(((struct route_stats *)0)->name)
 
 static uint64_t read_u64(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-/* A worker that has named all routes. Returns false: there is none */
-static bool find_named(const struct herd *herd, struct scoreboard_part *out)
-{
-    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
-        const struct seat *seat = &herd->slots.seats[i];
-        if (seat->role != ROLE_WEB || seat->phase != SEAT_READY ||
-            seat->generation != herd->current->number)
-            continue;
-        *out = scoreboard_peek(&herd->board, i);
-        return true;
-    }
-    return false;
-}
-
-/* What all workers, living and dead, have counted, into herd->sums. Returns connections open now */
-static uint64_t add_up(const struct herd *herd)
-{
-    uint64_t connections = 0;
-    struct scoreboard_part named;
-    bool is_named = find_named(herd, &named);
-    totals_clear(herd->sums, is_named ? &named : NULL, herd->board.n_routes);
-    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
-        const struct seat *seat = &herd->slots.seats[i];
-        if (seat->phase == SEAT_FREE || seat->phase == SEAT_BURIED)
-            continue;
-        const struct scoreboard_part part = scoreboard_peek(&herd->board, i);
-        if (seat->role == ROLE_COMPUTE) {
-            const char *pool = pools_name(&herd_generation(herd, seat)->pools, seat->pool);
-            totals_add_tasks(herd->sums, &part, accounts_names(herd, seat->generation),
-                             herd->board.n_routes, pool ? pool : "");
-        } else if (seat->role == ROLE_WEB) {
-            totals_add(herd->sums, &part, herd->board.n_routes);
-            connections += read_u64(&part.head->connections);
-        }
-    }
-    totals_add_totals(herd->sums, &herd->totals);
-    return connections;
 }
 
 static void tell_responses(struct json_out *out, const uint64_t responses[6])
@@ -74,6 +36,17 @@ static void tell_responses(struct json_out *out, const uint64_t responses[6])
     for (size_t i = 0; i < 6; i++)
         json_out_u64(out, names[i], responses[i]);
     json_out_close(out, '}');
+}
+
+/* As the admin process does: who hangs is not ready. */
+static uint64_t count_hung(const struct generation *g)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < g->n_workers; i++) {
+        const struct seat *seat = generation_worker(g, i);
+        n += seat && seat->phase == SEAT_READY && seat->is_hung;
+    }
+    return n;
 }
 
 static void tell_server(const struct status_about *about, struct json_out *out)
@@ -86,11 +59,12 @@ static void tell_server(const struct status_about *about, struct json_out *out)
     const struct settings *settings = herd->current->settings;
     const struct scoreboard_head *board = (const void *)herd->board.base;
     const struct totals *sums = herd->sums;
-    uint64_t connections = add_up(herd);
+    uint64_t connections = sums_add_up(herd);
+    uint64_t n_hung = count_hung(herd->current);
     struct usage usage;
-    if (usage_read(getpid(), &usage) < 0)
+    if (usage_read(about->pid, &usage) < 0)
         usage = (struct usage){0}; /* no /proc */
-    json_out_u64(out, "pid", (uint64_t)getpid());
+    json_out_u64(out, "pid", (uint64_t)about->pid);
     json_out_text(out, "state",
                   herd->leaves_us != 0 ? STR("leaving") : str_of(stages[herd->stage]));
     json_out_u64(out, "uptime_ms", (herd->now_us - board->started_us) / CLOCK_US_PER_MS);
@@ -107,7 +81,10 @@ static void tell_server(const struct status_about *about, struct json_out *out)
             json_out_text(out, NULL, str_of(about->listeners->addresses[i].text));
     json_out_close(out, ']');
     json_out_u64(out, "workers_wanted", herd->current->n_workers);
-    json_out_u64(out, "workers_ready", generation_count_ready(herd->current));
+    json_out_u64(out, "workers_min", generation_workers_min(herd->current));
+    json_out_u64(out, "workers_max", herd->current->web.n_max);
+    json_out_u64(out, "workers_ready", generation_count_ready(herd->current) - n_hung);
+    json_out_u64(out, "workers_hung", n_hung);
     json_out_u64(out, "rss_bytes", usage.rss_bytes);
     json_out_u64(out, "cpu_ms", usage.cpu_ms);
     json_out_u64(out, "connections", connections);
@@ -118,6 +95,7 @@ static void tell_server(const struct status_about *about, struct json_out *out)
     json_out_u64(out, "bytes_out", sums->bytes_out);
     json_out_u64(out, "log_dropped_bytes", sums->log_dropped);
     json_out_u64(out, "refused", sums->refused);
+    json_out_u64(out, "shed", sums->shed);
     json_out_u64(out, "overdue", sums->overdue);
     json_out_u64(out, "slow", sums->slow);
     json_out_u64(out, "tasks", sums->tasks);
@@ -260,6 +238,43 @@ static void tell_seat(const struct herd *herd, const struct seat *seat, bool is_
     json_out_u64(out, "cpu_ms", usage.cpu_ms);
 }
 
+/* Nothing in it is believed but that it is text. */
+static void tell_call(const struct herd *herd, const struct scoreboard_part *part, const char *name,
+                      const struct loop_call *call, struct json_out *out)
+{
+    uint64_t us = read_u64(&call->us), at_us = read_u64(&call->at_us);
+    uint32_t route = atomic_load_explicit(&call->route, memory_order_relaxed);
+    uint32_t kind = atomic_load_explicit(&call->kind, memory_order_relaxed);
+    char text[ROUTE_NAME_BYTES] = "";
+    if (us == 0) {
+        json_out_null(out, name);
+        return;
+    }
+    if (route < herd->board.n_routes)
+        memcpy(text, part->routes[route].name, ROUTE_NAME_BYTES - 1);
+    text[ROUTE_NAME_BYTES - 1] = '\0';
+    json_out_open(out, name, '{');
+    json_out_text(out, "route", str_of(text));
+    json_out_text(out, "callback",
+                  str_of(kind < LOOP_CALL_KINDS ? scoreboard_call_names[kind] : "?"));
+    json_out_u64(out, "us", us);
+    json_out_u64(out, "age_ms",
+                 herd->now_us > at_us ? (herd->now_us - at_us) / CLOCK_US_PER_MS : 0);
+    json_out_close(out, '}');
+}
+
+/* A worker of class sync has no loop: what it does takes as long as it takes. */
+static void tell_lag(const struct generation *g, const struct seat_head *head, struct json_out *out)
+{
+    if (g->settings->worker_class == WORKER_CLASS_SYNC) {
+        json_out_null(out, "lag_us");
+        json_out_null(out, "drift_us");
+        return;
+    }
+    json_out_u64(out, "lag_us", atomic_load_explicit(&head->lag_us, memory_order_relaxed));
+    json_out_u64(out, "drift_us", atomic_load_explicit(&head->drift_us, memory_order_relaxed));
+}
+
 static void tell_worker(const struct herd *herd, const struct seat *seat, struct json_out *out)
 {
     struct scoreboard_part part = scoreboard_peek(&herd->board, seat->number);
@@ -274,11 +289,13 @@ static void tell_worker(const struct herd *herd, const struct seat *seat, struct
     json_out_u64(out, "inflight", atomic_load_explicit(&head->n_inflight, memory_order_relaxed));
     json_out_u64(out, "bytes_in", read_u64(&head->bytes_in));
     json_out_u64(out, "bytes_out", read_u64(&head->bytes_out));
-    json_out_u64(out, "lag_us", atomic_load_explicit(&head->lag_us, memory_order_relaxed));
+    tell_lag(herd_generation(herd, seat), head, out);
     json_out_u64(out, "io_threads", atomic_load_explicit(&head->io_threads, memory_order_relaxed));
     json_out_u64(out, "io_queued", atomic_load_explicit(&head->io_queued, memory_order_relaxed));
     json_out_u64(out, "copied_bytes", read_u64(&head->copied));
     tell_latency(head, out);
+    tell_call(herd, &part, "longest_call", &head->longest, out);
+    tell_call(herd, &part, "longest_call_ever", &head->longest_ever, out);
     if (has_request)
         tell_request(herd, &part, &request, out);
     else
@@ -328,6 +345,29 @@ static void tell_loaders(const struct herd *herd, struct json_out *out)
     json_out_close(out, ']');
 }
 
+/* null: the settings have none */
+static void tell_admin(const struct herd *herd, const struct listen_set *listeners,
+                       struct json_out *out)
+{
+    struct usage usage;
+    if (!listeners || listeners->n == 0) {
+        json_out_null(out, "admin");
+        return;
+    }
+    if (herd->admin_pid == 0 || usage_read(herd->admin_pid, &usage) < 0)
+        usage = (struct usage){0};
+    json_out_open(out, "admin", '{');
+    json_out_u64(out, "pid", (uint64_t)herd->admin_pid);
+    json_out_open(out, "binds", '[');
+    for (uint32_t i = 0; i < listeners->n_addresses; i++)
+        if (listeners->addresses[i].text[0])
+            json_out_text(out, NULL, str_of(listeners->addresses[i].text));
+    json_out_close(out, ']');
+    json_out_u64(out, "rss_bytes", usage.rss_bytes);
+    json_out_u64(out, "cpu_ms", usage.cpu_ms);
+    json_out_close(out, '}');
+}
+
 /* ---- Routes, and what tasks have used */
 
 static void tell_account(const struct account_sums *account, struct json_out *out)
@@ -338,19 +378,48 @@ static void tell_account(const struct account_sums *account, struct json_out *ou
     json_out_close(out, '}');
 }
 
-/* Those of which anything was counted. */
-static void tell_routes(const struct totals *sums, struct json_out *out)
+/* What its calls took, in each lane that it was called in. */
+static void tell_lanes(const struct totals_route *route, struct json_out *out)
 {
+    json_out_open(out, "lanes", '{');
+    for (int i = 0; i < PROFILE_LANES; i++) {
+        const struct profile_sums *sums = &route->lanes[i];
+        if (sums->calls == 0)
+            continue;
+        json_out_open(out, profile_lane_names[i], '{');
+        profiles_tell_sums(sums, out);
+        json_out_close(out, '}');
+    }
+    json_out_close(out, '}');
+}
+
+/* Of one whose lane is auto: where it runs now. */
+static void tell_auto(const struct generation *g, const char *name, struct json_out *out)
+{
+    const struct lane_route *route = lane_table_find(&g->lanes, name);
+    if (!route)
+        return;
+    json_out_text(out, "auto_lane", str_of(profile_lane_names[route->state.lane]));
+    json_out_u64(out, "auto_wait_us", (uint64_t)route->state.wait_us);
+    json_out_u64(out, "auto_cpu_us", (uint64_t)route->state.cpu_us);
+}
+
+/* Those of which anything was counted. */
+static void tell_routes(const struct herd *herd, struct json_out *out)
+{
+    const struct totals *sums = herd->sums;
     json_out_open(out, "routes", '[');
     for (uint32_t i = 0; i < sums->n_routes; i++) {
         const struct totals_route *route = &sums->routes[i];
         bool has_tasks = account_tasks(&route->account) > 0;
-        if (route->requests == 0 && route->errors == 0 && !has_tasks)
+        if (!has_tasks && !totals_is_used(route))
             continue;
         json_out_open(out, NULL, '{');
         json_out_text(out, "route", str_of(route->name));
         json_out_u64(out, "requests", route->requests);
         json_out_u64(out, "errors", route->errors);
+        tell_lanes(route, out);
+        tell_auto(herd->current, route->name, out);
         if (has_tasks)
             tell_account(&route->account, out);
         json_out_close(out, '}');
@@ -385,12 +454,34 @@ static void tell_pools(const struct pools *pools, const struct totals *sums, str
     json_out_close(out, ']');
 }
 
+/* ---- Decisions */
+
+/* The last one first. */
+static void tell_decisions(const struct herd *herd, struct json_out *out)
+{
+    const struct decision *d;
+    json_out_open(out, "decisions", '[');
+    for (uint64_t i = 0; (d = decisions_peek(&herd->decisions, i)); i++) {
+        json_out_open(out, NULL, '{');
+        json_out_u64(out, "number", d->number);
+        json_out_u64(out, "age_ms", (herd->now_us - d->at_us) / CLOCK_US_PER_MS);
+        json_out_text(out, "kind", str_of(d->kind));
+        json_out_text(out, "about", str_of(d->about));
+        json_out_text(out, "from", str_of(d->from));
+        json_out_text(out, "to", str_of(d->to));
+        json_out_text(out, "why", str_of(d->why));
+        json_out_text(out, "figures", str_of(d->figures));
+        json_out_close(out, '}');
+    }
+    json_out_close(out, ']');
+}
+
 /* As a web worker of the generation names it; "" when there is none. */
 static void name_route(const struct herd *herd, uint32_t index, char out[ROUTE_NAME_BYTES])
 {
     struct scoreboard_part named;
     out[0] = '\0';
-    if (!find_named(herd, &named))
+    if (!sums_find_named(herd, &named))
         return;
     memcpy(out, named.routes[index].name, ROUTE_NAME_BYTES - 1);
     out[ROUTE_NAME_BYTES - 1] = '\0';
@@ -479,9 +570,11 @@ void status_tell(const struct status_about *about, struct json_out *out)
     tell_reload(about, out);
     tell_upgrade(about->upgrade, out);
     tell_loaders(about->herd, out);
+    tell_admin(about->herd, about->upgrade->admin, out);
     tell_workers(about->herd, out);
-    tell_routes(about->herd->sums, out);
+    tell_routes(about->herd, out);
     tell_pools(&about->herd->current->pools, about->herd->sums, out);
     tell_breakers(about->herd, out);
+    tell_decisions(about->herd, out);
     tell_compute_workers(about->herd, out);
 }

@@ -4,6 +4,7 @@
 #define REMUDA_SERVER_STATUS_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "server/herd.h"
 
@@ -13,6 +14,7 @@ struct reload;
 struct upgrade;
 
 struct status_about {
+    pid_t pid; /* the master's, which a dump is not written by */
     const struct herd *herd;
     const struct listen_set *listeners;
     const struct reload *reload;

@@ -24,16 +24,17 @@
 #include "server/scale.h"
 
 void succession_init(struct succession *s, const struct settings *settings, struct herd *herd,
-                     struct listen_set *listeners, struct scale *scale, const struct origin *origin,
-                     const struct inherit *inherit)
+                     struct listen_set *listeners, struct listen_set *admin, struct scale *scale,
+                     const struct origin *origin, const struct inherit *inherit)
 {
     *s = (struct succession){.settings = settings,
                              .herd = herd,
                              .listeners = listeners,
+                             .admin = admin,
                              .scale = scale,
                              .notify = {.fd = -1},
                              .pidfile = {.fd = -1}};
-    upgrade_init(&s->upgrade, origin, listeners, s->next_pidfile);
+    upgrade_init(&s->upgrade, origin, listeners, admin, s->next_pidfile);
     successor_init(&s->successor, inherit->handover.talk_fd, inherit->handover.from);
 }
 
@@ -118,6 +119,11 @@ bool succession_is_waiting(const struct succession *s)
     return successor_is_waiting(&s->successor);
 }
 
+bool succession_is_answering(const struct succession *s)
+{
+    return !successor_is_waiting(&s->successor) && s->upgrade.stage != UPGRADE_UP;
+}
+
 bool succession_is_passing(const struct succession *s)
 {
     return s->upgrade.stage == UPGRADE_BOOTING || s->upgrade.stage == UPGRADE_FAILING ||
@@ -147,6 +153,7 @@ static void take_control_name(struct succession *s)
 static void own_sockets(struct succession *s)
 {
     listen_share(s->listeners, false);
+    listen_share(s->admin, false);
     take_control_name(s);
 }
 
@@ -157,6 +164,7 @@ static void become_the_only_one(struct succession *s)
     struct err err;
     char quoted[LOG_QUOTE_MAX + 8];
     listen_share(s->listeners, false);
+    listen_share(s->admin, false);
     s->herd->is_changed = true;
     notify_take_over(&s->notify);
     if (s->pidfile.fd >= 0 && pidfile_rename(&s->pidfile, s->base_pidfile, &err) < 0)
@@ -198,6 +206,7 @@ static uint32_t count_workers(const struct herd *herd)
 static void rest(struct succession *s)
 {
     s->n_resting = s->herd->current->n_workers;
+    s->resting = s->herd->current->web;
     if (s->n_resting > 0)
         scale_to_nothing(s->scale, s->herd, "upgrade");
 }
@@ -205,11 +214,18 @@ static void rest(struct succession *s)
 /* Also where somebody sent them home (WINCH): nobody else serves any more. */
 static void resume(struct succession *s)
 {
-    const struct generation *g = s->herd->current;
-    uint32_t n = s->n_resting > 0 ? s->n_resting : g->settings->workers.n;
+    struct generation *g = s->herd->current;
+    const bool is_back = s->n_resting > 0;
+    uint32_t n = is_back ? s->n_resting : g->settings->workers.n;
     s->n_resting = 0;
-    if (g->n_workers == 0 && s->herd->stage == DECIDE_RUNNING)
-        (void)scale_workers(s->scale, s->herd, (struct scale_wish){.n = (int)n}, "upgrade");
+    if (g->n_workers > 0 || s->herd->stage != DECIDE_RUNNING)
+        return;
+    (void)scale_workers(s->scale, s->herd, (struct scale_wish){.n = (int)n}, "upgrade");
+    if (!is_back)
+        return;
+    g->web.n_min = s->resting.n_min; /* nobody has asked for that number */
+    g->web.n_max = s->resting.n_max;
+    g->web.is_by_cpus = s->resting.is_by_cpus;
 }
 
 const char *succession_turn(struct succession *s)

@@ -14,6 +14,7 @@
 #include "server/notify.h"
 #include "server/pidfile.h"
 #include "server/successor.h"
+#include "server/generation.h"
 #include "server/upgrade.h"
 
 struct err;
@@ -30,6 +31,7 @@ struct succession {
     const struct settings *settings; /* of the first start */
     struct herd *herd;
     struct listen_set *listeners;
+    struct listen_set *admin; /* sockets of the admin process */
     struct scale *scale;
     struct upgrade upgrade;
     struct successor successor;
@@ -37,18 +39,19 @@ struct succession {
     struct pidfile pidfile;
     struct control *control; /* NULL: there is none */
     char base_control[CONTROL_PATH_MAX];
-    char base_pidfile[PATH_MAX]; /* absolute, of `pidfile`; "": there is none */
-    char next_pidfile[PATH_MAX]; /* the same with .2 */
-    uint32_t n_resting;          /* workers that were sent home for the new master's; 0: none */
-    unsigned n_reloads_told;     /* to the service manager */
-    bool has_more_to_tell;       /* at once */
-    bool is_stop_due;            /* as soon as it is known what becomes of the new master */
+    char base_pidfile[PATH_MAX];   /* absolute, of `pidfile`; "": there is none */
+    char next_pidfile[PATH_MAX];   /* the same with .2 */
+    uint32_t n_resting;            /* workers that were sent home for the new master's; 0: none, */
+    struct generation_web resting; /* and how many there might have been */
+    unsigned n_reloads_told;       /* to the service manager */
+    bool has_more_to_tell;         /* at once */
+    bool is_stop_due;              /* as soon as it is known what becomes of the new master */
 };
 
 /* Borrows everything but the end of the old master's talk, which is its own from now on. */
 void succession_init(struct succession *s, const struct settings *settings, struct herd *herd,
-                     struct listen_set *listeners, struct scale *scale, const struct origin *origin,
-                     const struct inherit *inherit);
+                     struct listen_set *listeners, struct listen_set *admin, struct scale *scale,
+                     const struct origin *origin, const struct inherit *inherit);
 
 /* Takes up with the service manager, where one that can't be told is a warning, and writes the pid
  * file.
@@ -77,6 +80,9 @@ const char *succession_turn(struct succession *s);
 /* Whether no socket may be lent to anybody yet: the old master serves, and what fails now must cost
  * nobody a request. */
 bool succession_is_waiting(const struct succession *s);
+
+/* Whether it is this master's to tell how the server does: its workers serve, or nobody's do. */
+bool succession_is_answering(const struct succession *s);
 
 /* Whether a reload has to wait: a new master boots, which would want addresses that are added now
  * for itself, or this one leaves. */

@@ -93,6 +93,11 @@ static int render_title(const struct top_view *m, unsigned width, struct top_vie
         put_segment(&line, text);
         (void)snprintf(text, sizeof text, "pid %" PRIu64, v->pid);
         put_segment(&line, text);
+        if (v->admin[0]) {
+            (void)snprintf(text, sizeof text, v->admin_pid > 0 ? "admin %" PRIu64 : "admin down",
+                           v->admin_pid);
+            put_segment(&line, text);
+        }
     }
     put_segment(&line, m->name);
     line.width = width;
@@ -139,13 +144,17 @@ static int render_means(const struct view *v, unsigned width, struct top_view_pa
     (void)snprintf(text, sizeof text, "%" PRIu64 "/%" PRIu64 " workers", v->workers_ready,
                    v->workers_wanted);
     put_segment(&line, text);
+    if (v->workers_hung > 0) {
+        (void)snprintf(text, sizeof text, "%" PRIu64 " hung", v->workers_hung);
+        put_segment(&line, text);
+    }
     (void)snprintf(text, sizeof text, "cpu %" PRIu64 "%%", cpu);
     put_segment(&line, text);
     (void)snprintf(text, sizeof text, "mem %s", plain_bytes(a, rss));
     put_segment(&line, text);
     if (threads > 0) {
-        (void)snprintf(text, sizeof text, "io %" PRIu64 " queued, %" PRIu64 " threads", queued,
-                       threads);
+        (void)snprintf(text, sizeof text, "io %" PRIu64 " queued, %" PRIu64 " thread%s", queued,
+                       threads, threads == 1 ? "" : "s");
         put_segment(&line, text);
     }
     if (v->has_reload) {
@@ -351,10 +360,11 @@ static void print_cell(char out[PLAIN_MAX], enum column c, const struct view_wor
     case COLUMN_P99:
         (void)plain_us(out, meter_quantile(w->recent, 990));
         break;
-    case COLUMN_LAG: /* a loop that stands still notes no lag */
-        (void)plain_us(out, w->lag_us > w->silent_ms * 1000 || w->silent_ms < 1000
-                                ? w->lag_us
-                                : w->silent_ms * 1000);
+    case COLUMN_LAG:
+        if (w->has_loop)
+            (void)plain_us(out, view_lag_us(w));
+        else
+            (void)snprintf(out, PLAIN_MAX, "-");
         break;
     case COLUMN_CPU:
         (void)snprintf(out, PLAIN_MAX, "%" PRIu64 "%%", w->cpu_percent);
@@ -376,21 +386,24 @@ static void print_cell(char out[PLAIN_MAX], enum column c, const struct view_wor
     }
 }
 
-/* What it is at, and for how long; a name that is too long is cut, never the time. */
+/* What it is at, and for how long, else what held its loop up a moment ago; a name that is too long
+ * is cut, never the time. */
 static void put_request(struct line *line, const struct view_worker *w, bool is_utf8)
 {
     char elapsed[PLAIN_MAX];
-    if (!w->has_request || line->columns + REQUEST_MIN > line->width)
+    bool is_call = !w->has_request && w->call_us >= VIEW_LONG_CALL_US; /* that is over */
+    const char *what = is_call ? w->call : w->request;
+    if ((!w->has_request && !is_call) || line->columns + REQUEST_MIN > line->width)
         return;
-    if (w->elapsed_ms == 0)
+    if (!is_call && w->elapsed_ms == 0)
         (void)snprintf(elapsed, sizeof elapsed, "<1ms");
     else
-        (void)plain_us(elapsed, w->elapsed_ms * 1000);
+        (void)plain_us(elapsed, is_call ? w->call_us : w->elapsed_ms * 1000);
     size_t room = line->width - line->columns - plain_columns(elapsed) - 1;
     size_t end = line->width;
-    bool is_cut = plain_columns(w->request) > room;
+    bool is_cut = plain_columns(what) > room;
     line->width = line->columns + room - is_cut;
-    put(line, w->request);
+    put(line, what);
     line->width = end;
     put(line, is_cut ? is_utf8 ? "\u2026" : "~" : "");
     put(line, " ");
@@ -464,8 +477,8 @@ static int render_help(unsigned width, size_t rows, struct top_view_page *page)
         "SLOT     c0: a compute worker, REQ/S are its tasks",
         "REQ/S    answers a second, in the last interval",
         "P50 P99  half of them, 99 of 100 took no longer",
-        "LAG      longest turn of its loop: what others had",
-        "         to wait, in the last second",
+        "LAG      what others had to wait for its loop in the",
+        "         last second: longest turn, or late timer",
         "CPU      100% is one processor",
         "WAIT     requests that wait for something",
         "IO       waiting for a thread / threads",

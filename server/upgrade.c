@@ -43,10 +43,11 @@ const char *const upgrade_outcome_names[UPGRADE_OUTCOMES] = {
     [UPGRADE_UNDECIDED] = "undecided", [UPGRADE_DONE] = "done", [UPGRADE_REFUSED] = "refused"};
 
 void upgrade_init(struct upgrade *u, const struct origin *origin, struct listen_set *listeners,
-                  const char *pidfile)
+                  struct listen_set *admin, const char *pidfile)
 {
     *u = (struct upgrade){.origin = origin,
                           .listeners = listeners,
+                          .admin = admin,
                           .pidfile = pidfile,
                           .talk_fd = -1,
                           .deadline_us = UINT64_MAX};
@@ -159,15 +160,17 @@ static char **make_arguments(const struct origin *origin)
     return argv;
 }
 
-static int *list_descriptors(const struct listen_set *set, int talk_fd, size_t *out_n)
+static int *list_descriptors(const struct upgrade *u, int talk_fd, size_t *out_n)
 {
-    int *fds = calloc(set->n + 1, sizeof *fds);
+    const struct listen_set *sets[] = {u->listeners, u->admin};
+    int *fds = calloc(u->listeners->n + u->admin->n + 1, sizeof *fds);
     size_t n = 0;
     if (fds)
         fds[n++] = talk_fd;
-    for (uint32_t id = 0; fds && id < set->n; id++)
-        if (set->items[id].fd >= 0)
-            fds[n++] = set->items[id].fd;
+    for (size_t i = 0; fds && i < 2; i++)
+        for (uint32_t id = 0; id < sets[i]->n; id++)
+            if (sets[i]->items[id].fd >= 0)
+                fds[n++] = sets[i]->items[id].fd;
     *out_n = n;
     return fds;
 }
@@ -175,13 +178,13 @@ static int *list_descriptors(const struct listen_set *set, int talk_fd, size_t *
 static int start(struct upgrade *u, int talk_fd, int generation, struct err *err)
 {
     const struct handover about = {.from = getpid(), .talk_fd = talk_fd, .generation = generation};
-    char *variable = handover_print(&about, u->listeners, err);
+    char *variable = handover_print(&about, u->listeners, u->admin, err);
     if (!variable)
         return -err->code;
     size_t n_fds = 0;
     char **environment = make_environment(u->origin, variable);
     char **argv = make_arguments(u->origin);
-    int *fds = list_descriptors(u->listeners, talk_fd, &n_fds);
+    int *fds = list_descriptors(u, talk_fd, &n_fds);
     int rc = environment && argv && fds ? 0 : err_set(err, ENOMEM, "out of memory");
     const struct spawn_program program = {.path = u->origin->program,
                                           .argv = argv,
@@ -240,6 +243,7 @@ static void begin(struct upgrade *u, const struct upgrade_view *view)
     u->deadline_us = view->now_us + u->patience_us;
     strangers_spare(u->pid);
     listen_share(u->listeners, true);
+    listen_share(u->admin, true);
     log_notice("new master started", "pid=%d", (int)u->pid);
 }
 
@@ -281,6 +285,7 @@ static void hear_left(struct upgrade *u, const char *address)
 static void hear_stopping(struct upgrade *u)
 {
     listen_share(u->listeners, false);
+    listen_share(u->admin, false);
     u->news = UPGRADE_ALONE;
 }
 
@@ -372,6 +377,7 @@ bool upgrade_bury(struct upgrade *u, pid_t pid, int status, uint64_t now_us)
     bool was_up = u->stage == UPGRADE_UP;
     strangers_spare(0);
     listen_share(u->listeners, false);
+    listen_share(u->admin, false);
     u->stage = UPGRADE_NONE;
     u->pid = 0;
     u->deadline_us = UINT64_MAX;

@@ -42,7 +42,8 @@ enum upgrade_news {
 struct upgrade {
     const struct origin *origin;
     struct listen_set *listeners;
-    const char *pidfile; /* of a new master, to be swept when it was killed; "": none */
+    struct listen_set *admin; /* sockets of the admin process */
+    const char *pidfile;      /* of a new master, to be swept when it was killed; "": none */
     enum upgrade_stage stage;
     pid_t pid;                  /* the child that was started; 0: none, or reaped */
     pid_t main_pid;             /* the new master as it says; the same, but for scripts between */
@@ -61,7 +62,7 @@ struct upgrade {
 
 /* Borrows everything. */
 void upgrade_init(struct upgrade *u, const struct origin *origin, struct listen_set *listeners,
-                  const char *pidfile);
+                  struct listen_set *admin, const char *pidfile);
 
 /* Wants an upgrade; it begins with a later upgrade_turn().
  * who       for the log: a signal's name, "control"; cut to 31 bytes

@@ -35,6 +35,16 @@ static void read_request(struct view_worker *worker, struct str request)
     (void)snprintf(worker->request, sizeof worker->request, "%s %s", method, target);
 }
 
+static void read_call(struct view_worker *worker, struct str call)
+{
+    char route[128], kind[16];
+    worker->call_us = number(call, "us");
+    text(route, sizeof route, call, "route");
+    text(kind, sizeof kind, call, "callback");
+    (void)snprintf(worker->call, sizeof worker->call, "%s (%s)", route[0] ? route : "no route",
+                   kind);
+}
+
 static void read_worker(struct view_worker *worker, struct str object)
 {
     *worker = (struct view_worker){0};
@@ -54,6 +64,7 @@ static void read_worker(struct view_worker *worker, struct str object)
         {"connections", &worker->connections},
         {"inflight", &worker->inflight},
         {"lag_us", &worker->lag_us},
+        {"drift_us", &worker->drift_us},
         {"io_threads", &worker->io_threads},
         {"io_queued", &worker->io_queued},
         {worker->pool[0] ? "tasks" : "requests", &worker->requests},
@@ -63,12 +74,14 @@ static void read_worker(struct view_worker *worker, struct str object)
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         *numbers[i].to = number(object, numbers[i].name);
     text(worker->state, sizeof worker->state, object, "state");
+    worker->has_loop = json_value_kind(json_value_find(object, "lag_us")) == JSON_NUMBER;
     struct str counts = json_value_find(object, "latency_counts");
     for (size_t i = 0; i < METER_BUCKETS && json_value_next(counts, &at, NULL, &value); i++)
         if (json_value_u64(value, UINT64_MAX, &worker->latency[i]) < 0)
             worker->latency[i] = 0;
     memcpy(worker->recent, worker->latency, sizeof worker->recent);
     read_request(worker, json_value_find(object, "request"));
+    read_call(worker, json_value_find(object, "longest_call"));
 }
 
 static size_t count(struct str array)
@@ -157,7 +170,7 @@ static int read_breakers(struct view *view, struct str array)
     return 0;
 }
 
-static void read_binds(struct view *view, struct str array)
+static void read_binds(char out[256], struct str array)
 {
     struct str at = {0};
     struct str value;
@@ -165,9 +178,8 @@ static void read_binds(struct view *view, struct str array)
     char bind[200];
     while (json_value_next(array, &at, NULL, &value)) {
         (void)plain_text(bind, sizeof bind, value, PLAIN_NARROW);
-        int n = snprintf(view->binds + len, sizeof view->binds - len, "%s%s", len > 0 ? ", " : "",
-                         bind);
-        if (n < 0 || (size_t)n >= sizeof view->binds - len)
+        int n = snprintf(out + len, 256 - len, "%s%s", len > 0 ? ", " : "", bind);
+        if (n < 0 || (size_t)n >= 256 - len)
             return;
         len += (size_t)n;
     }
@@ -191,19 +203,26 @@ int view_read(struct view *view, struct str answer)
     text(view->state, sizeof view->state, answer, "state");
     text(view->app, sizeof view->app, answer, "app");
     text(view->config, sizeof view->config, answer, "config");
-    read_binds(view, json_value_find(answer, "binds"));
+    read_binds(view->binds, json_value_find(answer, "binds"));
+    struct str admin = json_value_find(answer, "admin");
+    read_binds(view->admin, json_value_find(admin, "binds"));
+    view->admin_pid = number(admin, "pid");
+    view->admin_rss_bytes = number(admin, "rss_bytes");
     read_reload(view, json_value_find(answer, "last_reload"));
     view->pid = number(answer, "pid");
     view->uptime_ms = number(answer, "uptime_ms");
     view->generation = number(answer, "generation");
     view->workers_wanted = number(answer, "workers_wanted");
     view->workers_ready = number(answer, "workers_ready");
+    view->workers_hung = number(answer, "workers_hung");
     view->rss_bytes = number(answer, "rss_bytes");
     view->cpu_ms = number(answer, "cpu_ms");
     view->connections = number(answer, "connections");
     view->requests = number(answer, "requests");
     view->errors = number(json_value_find(answer, "responses"), "5xx");
     view->log_dropped = number(answer, "log_dropped_bytes");
+    view->shed = number(answer, "shed");
+    view->refused = number(answer, "refused");
     int rc = read_workers(view, json_value_find(answer, "workers"),
                           json_value_find(answer, "compute_workers"));
     if (rc == 0)
@@ -220,6 +239,14 @@ void view_fini(struct view *view)
     free(view->routes);
     free(view->breakers);
     *view = (struct view){0};
+}
+
+/* A loop that stands still notes nothing. */
+uint64_t view_lag_us(const struct view_worker *worker)
+{
+    uint64_t noted_us = worker->lag_us > worker->drift_us ? worker->lag_us : worker->drift_us;
+    uint64_t silent_us = worker->silent_ms < 1000 ? 0 : worker->silent_ms * 1000;
+    return noted_us > silent_us ? noted_us : silent_us;
 }
 
 /* ---- Two of them */

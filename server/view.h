@@ -11,6 +11,8 @@
 #include "base/str.h"
 #include "ipc/account.h"
 
+#define VIEW_LONG_CALL_US 10000U /* of the app on a loop, worth a word: a guess */
+
 /* Of web workers first, then of compute workers. */
 struct view_worker {
     char pool[32]; /* compute workers: which one; else "" */
@@ -19,6 +21,10 @@ struct view_worker {
     uint64_t uptime_ms, silent_ms, rss_bytes, cpu_ms;
     uint64_t connections, requests; /* compute workers: requests are tasks */
     uint64_t inflight, lag_us, io_threads, io_queued;
+    bool has_loop;     /* else there is no lag */
+    uint64_t drift_us; /* of its loop's timer: also what it had to wait for a CPU */
+    uint64_t call_us;  /* longest call of the app on its loop in the last second; 0: none */
+    char call[160];    /* "GET /hello/:name (handler)" */
     uint64_t latency[METER_BUCKETS]; /* answers by time, since its start */
     uint64_t recent[METER_BUCKETS]; /* after view_compare(): those of the interval; else the same */
     bool has_request;
@@ -50,8 +56,10 @@ struct view_breaker {
 
 struct view {
     char version[32], state[32], app[256], config[256], binds[256];
-    uint64_t pid, uptime_ms, generation, workers_wanted, workers_ready;
-    uint64_t rss_bytes, cpu_ms, connections, requests, errors, log_dropped;
+    char admin[256];                     /* addresses of the admin process; "": there is none */
+    uint64_t admin_pid, admin_rss_bytes; /* 0: it is down */
+    uint64_t pid, uptime_ms, generation, workers_wanted, workers_ready, workers_hung;
+    uint64_t rss_bytes, cpu_ms, connections, requests, errors, log_dropped, shed, refused;
     bool has_reload;
     char reload_outcome[16], reload_why[256];
     uint64_t reload_age_ms, reload_number;
@@ -77,6 +85,9 @@ void view_fini(struct view *view);
 /* Fills the rates of `now` from what has changed since `before`. A worker that was not there before
  * counts from its start. */
 void view_compare(struct view *now, const struct view *before);
+
+/* What others had to wait for its loop, in the last second, or have to while it stands still. */
+uint64_t view_lag_us(const struct view_worker *worker);
 
 /* Of all workers together: the sum of their `recent`. */
 void view_sum_latency(const struct view *view, uint64_t out[METER_BUCKETS]);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +11,9 @@
 #include "http/stream.h"
 #include "include/remuda.h"
 #include "workers/chain.h"
+
+#define TYPES_KNOWN 16U    /* more than most apps have */
+#define TYPE_KNOWN_MAX 64U /* with the NUL */
 
 void rmd_set_status(rmd_response *res, int status)
 {
@@ -53,7 +57,8 @@ static void no_memory(rmd_response *res)
 /* A body that the response may point to until it is sent. */
 static void give_bytes(rmd_response *res, int status, struct str type, const char *body, size_t len)
 {
-    response_drop_body(res);
+    if (__builtin_expect(res->kind != RESPONSE_NONE || res->done, 0))
+        response_drop_body(res);
     res->status = status;
     res->kind = RESPONSE_BYTES;
     res->type = type;
@@ -94,34 +99,53 @@ void rmd_json(rmd_response *res, int status, const char *format, ...)
     va_end(args);
 }
 
-/* Mostly a handler says the same as the one before: then it need not be looked at again. */
-static size_t check_type(rmd_response *res, const char *type)
-{
-    static _Thread_local struct {
+/* The types that handlers gave first: mostly there are no others, and these need be neither looked
+ * at nor copied again. What is in here never changes, since answers of all threads point to it. */
+static struct {
+    atomic_flag is_changing;
+    atomic_uint n;
+    struct {
         size_t len;
-        char text[64];
-    } last;
-    if (strcmp(type, last.text) == 0)
-        return last.len;
-    size_t len = strlen(type);
+        char text[TYPE_KNOWN_MAX];
+    } rows[TYPES_KNOWN];
+} types = {.is_changing = ATOMIC_FLAG_INIT};
+
+static struct str find_type(const char *type)
+{
+    unsigned n = atomic_load_explicit(&types.n, memory_order_acquire);
+    for (unsigned i = 0; i < n; i++)
+        if (strcmp(type, types.rows[i].text) == 0)
+            return str_make(types.rows[i].text, types.rows[i].len);
+    return (struct str){0};
+}
+
+/* Who finds another thread at it, or no room, does without. */
+static void learn_type(const char *type, size_t len)
+{
+    if (len >= TYPE_KNOWN_MAX ||
+        atomic_flag_test_and_set_explicit(&types.is_changing, memory_order_acquire))
+        return;
+    unsigned n = atomic_load_explicit(&types.n, memory_order_relaxed);
+    if (n < TYPES_KNOWN) {
+        memcpy(types.rows[n].text, type, len + 1);
+        types.rows[n].len = len;
+        atomic_store_explicit(&types.n, n + 1, memory_order_release);
+    }
+    atomic_flag_clear_explicit(&types.is_changing, memory_order_release);
+}
+
+/* A Content-Type that stays; a bad one is a mistake of the app and gives no field. */
+static int copy_type(rmd_response *res, const char *type, struct str *out_type)
+{
+    *out_type = type ? find_type(type) : (struct str){0};
+    size_t len = type && out_type->len == 0 ? strlen(type) : 0;
+    if (len == 0)
+        return 0;
     if (str_has_control(str_make(type, len))) {
         chain_complain(res->req, "control character in a Content-Type");
         return 0;
     }
-    if (len < sizeof last.text) {
-        memcpy(last.text, type, len + 1);
-        last.len = len;
-    }
-    return len;
-}
-
-/* A copy of a Content-Type; a bad one is a mistake of the app and gives no field. */
-static int copy_type(rmd_response *res, const char *type, struct str *out_type)
-{
-    size_t len = type ? check_type(res, type) : 0;
-    *out_type = (struct str){0};
-    if (len == 0)
-        return 0;
+    learn_type(type, len);
     char *copy = arena_alloc_text(res->req->arena, len);
     if (!copy)
         return -ENOMEM;

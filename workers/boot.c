@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -77,6 +78,20 @@ void boot_init_app(const struct heritage *heritage, const struct app *app)
     }
 }
 
+/* Under kernel.yama.ptrace_scope=1 a process is looked into only by whom it allows to, or by its
+ * parents: here by the master, whose child is the tracer. It allows it to all others below the
+ * master as well, so only where slow requests are to be told. Elsewhere it is refused, and needed
+ * by nobody. */
+static void let_master_look(const struct heritage *heritage)
+{
+    const struct settings *s = heritage->settings;
+    bool is_asked_for = s->slow_request_us > 0;
+    for (size_t i = 0; i < s->route_overrides.n; i++)
+        is_asked_for |= s->route_overrides.items[i].slow_request_us > 0;
+    if (is_asked_for)
+        (void)prctl(PR_SET_PTRACER, (unsigned long)heritage->master_pid, 0, 0, 0);
+}
+
 void boot_take_seat(const struct heritage *heritage, const struct app *app,
                     struct scoreboard_part *out_part)
 {
@@ -90,6 +105,7 @@ void boot_take_seat(const struct heritage *heritage, const struct app *app,
     if (receive_board(heritage, out_part, &err) < 0)
         boot_fail(heritage, err.text);
     announce_seat(heritage, out_part);
+    let_master_look(heritage);
     chain_set_process(&(struct chain_process){.role = role,
                                               .slot = heritage->slot,
                                               .generation = heritage->generation,
@@ -157,7 +173,7 @@ int boot_make_part(const struct settings *settings, struct scoreboard_part *out_
     *out_part = (struct scoreboard_part){
         .head = calloc(1, sizeof *out_part->head),
         .inflight = calloc(settings->inflight, sizeof *out_part->inflight),
-        .routes = calloc(settings->limit_routes, sizeof *out_part->routes),
+        .routes = calloc(settings->limit_routes + SCOREBOARD_MORE_ROUTES, sizeof *out_part->routes),
         .batch = calloc(1, SCOREBOARD_BATCH_BYTES),
     };
     if (out_part->head && out_part->inflight && out_part->routes && out_part->batch)

@@ -189,7 +189,7 @@ void breakers_hear_reply(struct desk_slot *slot, const struct task_reply *reply)
     bool is_late = slot->deadline_us <= slot->desk->web->env.now_us;
     if (reply->kind == TASK_FAILED && reply->error == ENOMEM)
         breakers_note(slot, BREAKER_FAILED, "memory");
-    else if (reply->kind == TASK_DROPPED || reply->kind == TASK_FAILED)
+    else if (reply->kind == TASK_DROPPED || reply->kind == TASK_SHED || reply->kind == TASK_FAILED)
         breakers_note(slot, BREAKER_UNTRIED, "it was not run");
     else if (is_late && (reply->kind == TASK_ANSWER || reply->kind == TASK_RESULT) &&
              !has_waited(reply->wait_us, reply->wall_us))

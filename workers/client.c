@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/panic.h"
 #include "workers/drain.h"
+#include "workers/report.h"
 #include "workers/transfer.h"
 
 struct client {
@@ -22,6 +23,7 @@ struct client {
     struct transfer transfer;
     struct list link;     /* in all->clocks[clock] */
     uint64_t since_us;    /* when its clock was started */
+    uint64_t opened_us;   /* when it was accepted */
     uint64_t linger_us;   /* when our side was shut */
     struct ev_timer *due; /* when its stream goes on; NULL until one waits */
     uint8_t clock;        /* enum client_clock */
@@ -52,6 +54,30 @@ int client_init(struct clients *all, struct ev_loop *loop, struct web *web, void
     return 0;
 }
 
+/* Counted as it changes: there may be a million of them. */
+static void change_clock(struct client *client, enum client_clock clock)
+{
+    if (client->clock == clock)
+        return;
+    client->all->counts[client->clock]--;
+    client->all->counts[clock]++;
+    client->clock = (uint8_t)clock;
+}
+
+static void show_counts(const struct clients *all)
+{
+    static const enum scoreboard_connection shown[CLIENT_CLOCKS] = {
+        [CLIENT_CLOCK_IDLE] = SCOREBOARD_CONNECTION_IDLE,
+        [CLIENT_CLOCK_HEAD] = SCOREBOARD_CONNECTION_HEAD,
+        [CLIENT_CLOCK_BODY] = SCOREBOARD_CONNECTION_BODY,
+        [CLIENT_CLOCK_WRITE] = SCOREBOARD_CONNECTION_WRITE,
+        [CLIENT_CLOCK_LINGER] = SCOREBOARD_CONNECTION_LINGER,
+        [CLIENT_CLOCK_NONE] = SCOREBOARD_CONNECTION_APP};
+    for (int clock = 0; clock < CLIENT_CLOCKS; clock++)
+        atomic_store_explicit(&all->web->part.head->clocks[shown[clock]], all->counts[clock],
+                              memory_order_relaxed);
+}
+
 static void client_close(struct client *client)
 {
     struct clients *all = client->all;
@@ -62,6 +88,7 @@ static void client_close(struct client *client)
     }
     list_unlink(&client->link);
     transfer_close(&client->transfer);
+    all->counts[client->clock]--;
     free(client);
     all->n--;
     atomic_store_explicit(&all->web->part.head->connections, all->n, memory_order_relaxed);
@@ -118,7 +145,7 @@ static void client_set_clock(struct client *client, enum conn_wait wait)
         return;
     if (clock == client->clock && clock == CLIENT_CLOCK_WRITE)
         return; /* check_writers() knows better whether the client takes anything */
-    client->clock = (uint8_t)clock;
+    change_clock(client, clock);
     client->since_us = since_us;
     enlist(client);
     if (clock == CLIENT_CLOCK_IDLE && client->all->wants_idle) {
@@ -160,12 +187,36 @@ static bool client_set_due(struct client *client)
     return true;
 }
 
+/* It waited for a request, and nothing has to change for it to wait for the next. */
+static bool is_as_before(const struct client *client)
+{
+    return client->clock == CLIENT_CLOCK_IDLE && ev_is_active(&client->io) &&
+           (client->io.events & (EV_READ | EV_WRITE)) == EV_READ && !client->due &&
+           !client->all->wants_idle && client->transfer.conn.n_requests > 0;
+}
+
+/* Its clock begins again, behind all others'. */
+static void client_rest(struct client *client)
+{
+    struct list *list = &client->all->clocks[CLIENT_CLOCK_IDLE];
+    client->has_more = false;
+    client->since_us = client->all->web->env.now_us;
+    if (client->link.next != list) {
+        list_unlink(&client->link);
+        list_push(list, &client->link);
+    }
+}
+
 /* What the machine waits for becomes what the loop watches.
  * Returns false when the connection is over and the client freed */
 static bool client_wait(struct client *client)
 {
     enum conn_wait wait = conn_wait(&client->transfer.conn);
     int events = EV_READ;
+    if (__builtin_expect(wait == CONN_WAIT_REQUEST && is_as_before(client), 1)) {
+        client_rest(client);
+        return true;
+    }
     switch (wait) {
     case CONN_WAIT_CLOSE:
         client_close(client);
@@ -264,7 +315,9 @@ void client_open(struct clients *all, int fd, const struct sockaddr_storage *add
     ev_io_init(&client->io, on_client, fd, EV_READ);
     list_init(&client->link);
     client->all = all;
+    client->opened_us = all->web->env.now_us;
     client->clock = CLIENT_CLOCK_NONE;
+    all->counts[CLIENT_CLOCK_NONE]++;
     all->n++;
     atomic_store_explicit(&all->web->part.head->connections, all->n, memory_order_relaxed);
     transfer_open(&client->transfer, all->web, fd, address);
@@ -281,7 +334,7 @@ bool client_has_idle(const struct clients *all)
 static void close_if_idle(struct client *client)
 {
     list_unlink(&client->link);
-    client->clock = CLIENT_CLOCK_NONE;
+    change_clock(client, CLIENT_CLOCK_NONE);
     transfer_look_last(&client->transfer);
     if (client_wait(client) && conn_wait(&client->transfer.conn) == CONN_WAIT_REQUEST)
         client_close(client);
@@ -307,7 +360,7 @@ static void expire(struct clients *all, enum client_clock clock)
             continue;
         }
         list_unlink(&client->link); /* whatever follows, it is not looked at again in this loop */
-        client->clock = CLIENT_CLOCK_NONE;
+        change_clock(client, CLIENT_CLOCK_NONE);
         conn_on_timeout(&client->transfer.conn);
         (void)client_turn(client);
     }
@@ -330,7 +383,7 @@ static void check_writers(struct clients *all)
             list_push(list, &client->link);
             continue;
         }
-        client->clock = CLIENT_CLOCK_NONE;
+        change_clock(client, CLIENT_CLOCK_NONE);
         transfer_give_up(&client->transfer);
         (void)client_turn(client);
     }
@@ -342,6 +395,7 @@ void client_expire(struct clients *all)
         if (clock != CLIENT_CLOCK_WRITE)
             expire(all, (enum client_clock)clock);
     check_writers(all);
+    show_counts(all);
 }
 
 /* ---- the end ---- */
@@ -359,11 +413,29 @@ void client_drain(struct clients *all, uint64_t window_us)
         struct client *client = LIST_ENTRY(link, struct client, link);
         if (conn_wait(&client->transfer.conn) != CONN_WAIT_REQUEST)
             continue; /* its head has begun */
-        client->clock = CLIENT_CLOCK_IDLE;
+        change_clock(client, CLIENT_CLOCK_IDLE);
         client->since_us = now_us;
         list_unlink(link);
         list_push(idle, link); /* in order: nobody's began later than now */
     }
+}
+
+void client_tell_all(const void *clients, struct buf *out)
+{
+    const struct clients *all = clients;
+    uint64_t now_us = all->web->env.now_us;
+    size_t n_told = 0;
+    bool has_room = true;
+    for (int clock = 0; clock < CLIENT_CLOCKS; clock++) {
+        LIST_FOREACH (link, &all->clocks[clock]) {
+            const struct client *client = LIST_ENTRY(link, struct client, link);
+            has_room = has_room &&
+                       report_connection(out, &client->transfer.conn, now_us - client->opened_us,
+                                         now_us - client->since_us, now_us);
+            n_told += has_room;
+        }
+    }
+    (void)!buf_printf(out, "connections open=%zu told=%zu\n", all->n, n_told);
 }
 
 void client_close_all(struct clients *all, const char *why)

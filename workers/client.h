@@ -35,6 +35,7 @@ struct clients {
     bool wants_idle;
     void (*on_closed)(void); /* one connection less; may stop the loop */
     struct list clocks[CLIENT_CLOCKS];
+    uint32_t counts[CLIENT_CLOCKS];    /* of those in each */
     uint64_t limits_us[CLIENT_CLOCKS]; /* 0: no limit */
     size_t n;                          /* open now */
     bool is_draining;
@@ -66,6 +67,9 @@ void client_drain(struct clients *all, uint64_t window_us);
 
 /* Ends those whose clock has run out. */
 void client_expire(struct clients *all);
+
+/* A line for each, for a dump. clients: struct clients */
+void client_tell_all(const void *clients, struct buf *out);
 
 /* Closes all. Requests under way are cut, and logged.
  * why  what is said about them */

@@ -13,7 +13,10 @@
 #include "ipc/signals.h"
 #include "workers/boot.h"
 #include "workers/channel.h"
+#include "workers/lanes.h"
+#include "workers/report.h"
 #include "workers/web_compute.h"
+#include "workers/web_io.h"
 
 /* ---- the master's word ---- */
 
@@ -92,12 +95,21 @@ static void obey(struct commands *c, const struct msg *msg, int *fds, size_t n_f
     case MSG_LOGS:
         take_logs(c, msg, fds, n_fds);
         break;
+    case MSG_DUMP:
+        report_answer(msg, fds[0], c->tell_connections, c->connections);
+        break;
     case MSG_SEGMENT:
         take_segment(c, msg, fds, n_fds);
         break;
     case MSG_POOL:
         take_pool(c, msg, fds[0]);
         fds[0] = -1;
+        break;
+    case MSG_LANES:
+        lanes_obey(c->web, msg);
+        break;
+    case MSG_THREADS:
+        web_io_obey(c->web, msg->value > 0 && msg->value < UINT32_MAX ? (uint32_t)msg->value : 1);
         break;
     case MSG_TASK_LOST:
         web_compute_on_lost(c->web, msg);

@@ -22,6 +22,8 @@ struct commands {
     void (*on_short)(void); /* a listening socket came that the worker may not have: it may open no
                                more descriptors */
     void (*stop)(const char *why); /* now. why: static text, for the log */
+    void (*tell_connections)(const void *connections, struct buf *out); /* for a dump */
+    const void *connections;
 };
 
 /* Obeys all frames that are there, without waiting. The end of the channel stops the worker. */

@@ -35,6 +35,7 @@
 #include "workers/compute_task.h"
 #include "workers/confine.h"
 #include "workers/recycle.h"
+#include "workers/report.h"
 
 #define TICK_MS 250                     /* of an idle worker: its heartbeat */
 #define PERIOD_US (4 * CLOCK_US_PER_S)  /* segment_turn(): a guess */
@@ -155,6 +156,8 @@ static void on_channel(void)
         }
         if (msg.type == MSG_STOP || msg.type == MSG_DRAIN)
             room.why = "the master says so"; /* between two tasks both are the same */
+        else if (msg.type == MSG_DUMP)
+            report_answer(&msg, fds[0], NULL, NULL);
         else if (msg.type == MSG_LOGS)
             channel_take_logs(room.heritage, &msg, fds, n_fds);
         else
@@ -259,7 +262,7 @@ static void receive_belongings(struct err *err)
                 fail(err);
             has_segment = true;
         } else if (msg.type == MSG_POOL && room.queue_fd < 0) {
-            room.queue_fd = fds[0];
+            room.queue_fd = room.compute.queue_fd = fds[0];
             fds[0] = -1;
         } else if (msg.type == MSG_LOGS) {
             channel_take_logs(room.heritage, &msg, fds, n_fds);

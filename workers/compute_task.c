@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "base/schedstat.h"
 #include "base/title.h"
 #include "config/settings.h"
 #include "http/conn.h"
@@ -25,6 +26,7 @@
 #include "workers/entry.h"
 #include "workers/measure.h"
 #include "workers/pool_map.h"
+#include "workers/profiling.h"
 #include "workers/web.h"
 
 #define IN_BYTES 4096U /* nothing is ever read into it */
@@ -78,6 +80,7 @@ int compute_task_open(struct compute *c, struct err *err)
     c->env.id_header = str_of(c->settings->request_id_header);
     compute_reply_init(&c->reply, &c->segment, &c->env.pool);
     compute_spool_open(&c->spool, largest_body(c));
+    c->schedstat_fd = schedstat_open(); /* without it the delay of tasks is not known */
     c->is_path_shown = c->settings->proc_title == PROC_TITLE_PATH;
     return 0;
 }
@@ -178,7 +181,7 @@ static struct route_stats *find_stats(struct compute *c, const struct task *task
     _Atomic uint32_t *n = &c->part.head->n_account_routes;
     const struct route *route = is_call ? NULL : router_route(c->app->router, index);
     if (stats->name[0] == '\0')
-        (void)snprintf(stats->name, sizeof stats->name, "%s %s", is_call ? "TASK" : route->method,
+        profiling_name(stats, is_call ? "TASK" : route->method,
                        is_call ? row->name : route->pattern);
     if (index >= atomic_load_explicit(n, memory_order_relaxed))
         atomic_store_explicit(n, (uint32_t)index + 1, memory_order_relaxed);
@@ -190,6 +193,7 @@ static void enter_app(struct hand *h)
     struct request_entry *entry = &h->c->part.head->current;
     entry_fill(entry, &h->ex->req);
     crash_set_request(&h->ex->req);
+    atomic_store_explicit(&entry->began_us, clock_now_us(), memory_order_relaxed);
     atomic_store_explicit(&entry->phase, ENTRY_HANDLER, memory_order_release);
     title_mark(true);
     if (h->c->is_path_shown) /* never the query: secrets travel there */
@@ -212,6 +216,7 @@ static void enter_task(struct hand *h, const rmd_task *row)
     memcpy(entry->target, row->name, n);
     entry->target_len = (uint16_t)n;
     crash_set_request(NULL);
+    atomic_store_explicit(&entry->began_us, clock_now_us(), memory_order_relaxed);
     atomic_store_explicit(&entry->phase, ENTRY_HANDLER, memory_order_release);
     title_mark(true);
     if (h->c->is_path_shown)
@@ -395,6 +400,23 @@ static bool is_wanted(const struct hand *h)
     return h->c->pool->on_disconnect == SETTING_ON_DISCONNECT_FINISH || poll(&inbox, 1, 0) <= 0;
 }
 
+/* Every worker judges by the tasks that it took itself: a queue that stands is the same for all. */
+static bool is_shed(const struct hand *h)
+{
+    const struct task *task = h->task;
+    struct compute *c = h->c;
+    uint64_t now_us = h->measure.taken_us;
+    struct pollfd queue = {.fd = c->queue_fd, .events = POLLIN};
+    struct codel_turn turn = {.target_us = task->queue_target_us,
+                              .wait_us = now_us > task->queued_us ? now_us - task->queued_us : 0,
+                              .now_us = now_us};
+    if (turn.target_us == 0 || task->kind != TASK_REQUEST)
+        return false;
+    if (turn.wait_us >= turn.target_us)
+        turn.is_last = poll(&queue, 1, 0) <= 0;
+    return codel_judge(&c->codel, &turn);
+}
+
 int compute_task_run(struct compute *c, const struct task *task, int fds[2])
 {
     struct compute_answer answer;
@@ -404,12 +426,14 @@ int compute_task_run(struct compute *c, const struct task *task, int fds[2])
                      .inbox_fd = fds[0],
                      .spool_fd = fds[1],
                      .record = task_record(&c->segment, task->id)};
-    measure_begin(&h.measure, &c->part, task, find_stats(c, task));
+    measure_begin(&h.measure, &c->part, task, c->schedstat_fd, find_stats(c, task));
     c->env.now_us = h.measure.taken_us;
     if (!task_claim(c->part.task, task->id))
         await_kill();
-    if (!is_wanted(&h) || task_is_hopeless(task, h.measure.taken_us))
+    if (!is_wanted(&h) || task_is_withdrawn(h.record) || task_is_hopeless(task, h.measure.taken_us))
         compute_reply_fail(&c->reply, task->id, TASK_DROPPED, 0, &answer);
+    else if (is_shed(&h))
+        compute_reply_fail(&c->reply, task->id, TASK_SHED, 0, &answer);
     else if (task->kind == TASK_REQUEST)
         rc = run_request(&h, &answer);
     else

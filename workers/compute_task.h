@@ -9,6 +9,7 @@
 #include "ipc/segment.h"
 #include "ipc/task.h"
 #include "workers/chain.h"
+#include "workers/codel.h"
 #include "workers/compute_reply.h"
 #include "workers/compute_spool.h"
 
@@ -20,12 +21,15 @@ struct compute {
     const struct settings *settings;
     const struct setting_pool *pool;
     const struct app *app;
+    int queue_fd;                /* that tasks come from */
+    struct codel codel;          /* those that it took */
     struct scoreboard_part part; /* its own, writable */
     struct segment segment;
     struct conn_env env;     /* for requests made of images; nothing is read or written with it */
     struct deferred_box box; /* of answers that the app has put off */
     struct compute_reply reply;
     struct compute_spool spool;
+    int schedstat_fd;   /* of the room's thread; negative: there is none */
     int lowest_free_fd; /* when the last task was done, and its own were still open */
     bool is_path_shown; /* in the title: proc_title says path */
 };

@@ -30,7 +30,8 @@
 #define NICEST 19 /* setpriority(2) */
 #define OOM_SCORE_ADJ                                                                              \
     500 /* of at most 1000, where 0 is usual: as if it had half of all memory more */
-#define STACK_BYTES (1024U * 1024U) /* of threads: eight times as much is usual, and counts */
+#define STACK_BYTES (1024U * 1024U)      /* of threads: eight times as much is usual, and counts */
+#define READY_STACK_BYTES (128U * 1024U) /* of the first thread; a log line needs some 20 KiB */
 #define OWN_BYTES                                                                                  \
     (512U * 1024U) /* pages that the loader has given it and that it has written to, or will, and
                       so are its own: 90 to 200 KiB were measured */
@@ -71,6 +72,16 @@ static uint64_t mapped_bytes(void)
     return sscanf(text, "%llu", &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+/* The stack of this thread grows by touch, and under a limit that is used up it does not: then a
+ * handler that was refused memory, and says so, would crash in the function that writes its log
+ * line. Touched once this far down, the addresses are there; memory comes when it is used. */
+__attribute__((noinline)) static void stretch_stack(void)
+{
+    volatile char room[READY_STACK_BYTES];
+    room[0] = 0;
+    (void)room[0];
+}
+
 /* So much more than is mapped now, less what of that becomes private: then its private memory as a
  * whole stays within the limit.
  * Threads of one malloc arena and with small stacks, so that they don't eat what was meant for the
@@ -86,6 +97,7 @@ static int limit_memory(const struct setting_pool *pool, struct err *err)
     }
     if (pool->memory_limit_bytes == 0 || !confine_has_memory_limit())
         return 0;
+    stretch_stack();
     uint64_t mapped = mapped_bytes();
     if (mapped == 0)
         return err_set(err, EIO,

@@ -29,13 +29,10 @@
 #include "ipc/inquest.h"
 #include "ipc/spawn.h"
 #include "workers/bundle.h"
-#include "workers/privileges.h"
+#include "workers/reader.h"
 #include "workers/symbols.h"
 
-#define READER_US (5 * CLOCK_US_PER_S) /* for all names; 0.1 s is usual */
-#define READER_CPU_S 5                 /* the same, should we be gone */
 #define NICE 10 /* as a compute worker: a crash loop must not take the CPU of who serves */
-#define READER_BYTES (512U * 1024U * 1024U) /* debug information of a large app, unpacked */
 
 static struct {
     const struct heritage *heritage;
@@ -68,17 +65,6 @@ void coroner_main(const struct heritage *heritage)
     if (heritage->settings->crash_dir)
         leave_bundle();
     _exit(EXIT_SUCCESS);
-}
-
-/* The app's own object: the sealed copy, or the file itself under app_copy: no. */
-static bool is_app(const struct remains_module *module)
-{
-    const char *path = room.heritage->settings->app;
-    size_t skip = strspn(path, "./");
-    size_t len = strlen(path + skip);
-    size_t module_len = strlen(module->path);
-    return remains_is_app(module) ||
-           (module_len >= len && strcmp(module->path + module_len - len, path + skip) == 0);
 }
 
 /* ---- names ---- */
@@ -130,17 +116,6 @@ static void find_names(void)
 
 /* ---- the reader ---- */
 
-static void limit_reader(void)
-{
-    struct rlimit cpu = {READER_CPU_S, READER_CPU_S};
-    struct rlimit data = {READER_BYTES, READER_BYTES};
-    struct rlimit core = {0, 0};
-    (void)setrlimit(RLIMIT_CPU, &cpu);
-    (void)setrlimit(RLIMIT_CORE, &core);
-    if (sizeof REMUDA_SANITIZE == 1) /* they map terabytes */
-        (void)setrlimit(RLIMIT_DATA, &data);
-}
-
 static void add_modules(void)
 {
     const struct remains *r = room.remains;
@@ -162,11 +137,8 @@ static void add_modules(void)
 /* Writes a place for each frame into the pipe. */
 static void read_names(const struct heritage *heritage)
 {
-    struct err err;
-    limit_reader();
-    if (privileges_drop(heritage->settings, &err) < 0 || symbols_open() < 0)
+    if (reader_begin(heritage) < 0)
         _exit(EXIT_FAILURE);
-    spawn_bind_life(heritage->master_pid);
     add_modules();
     symbols_begin();
     for (uint32_t i = 0; i < room.remains->n_frames; i++) {
@@ -200,33 +172,10 @@ static void print_build_id(char out[64])
     char id[2 * REMAINS_BUILD_ID_MAX + 1];
     out[0] = '\0';
     for (uint32_t i = 0; i < room.remains->n_modules; i++)
-        if (is_app(&room.remains->modules[i]) && room.remains->modules[i].build_id_len > 0)
+        if (remains_is_of_app(&room.remains->modules[i], room.heritage->settings->app) &&
+            room.remains->modules[i].build_id_len > 0)
             (void)snprintf(out, 64, " build_id=%s",
                            remains_build_id(&room.remains->modules[i], id));
-}
-
-/* Behind the last frame that shows: the app's outermost, and the server's function that called it.
- * What follows is the way through the server, the same for all; without a frame of the app it is
- * what there is to see. */
-static uint32_t find_end(void)
-{
-    const struct remains *r = room.remains;
-    for (uint32_t i = r->n_frames; i > 0; i--) {
-        uint16_t module = r->frames[i - 1].module;
-        if (module < r->n_modules && is_app(&r->modules[module]))
-            return i < r->n_frames ? i + 1 : i;
-    }
-    return r->n_frames;
-}
-
-/* How many frames from i on are the same one: a recursion. */
-static uint32_t count_same(uint32_t i, uint32_t end)
-{
-    const struct remains_frame *frames = room.remains->frames;
-    uint32_t n = 1;
-    while (i + n < end && frames[i + n].address == frames[i].address)
-        n++;
-    return n;
 }
 
 static const char *print_frame(uint32_t i, char out[REMAINS_LINE_MAX])
@@ -258,18 +207,18 @@ static void tell_backtrace(void)
     char id[64];
     char failed[128];
     uint32_t first = remains_first_frame(r);
-    uint32_t end = find_end();
+    uint32_t end = remains_last_frame(r, path);
     uint32_t shown = 0;
     print_build_id(id);
     print_failed(failed);
-    for (uint32_t i = first; i < end; i += count_same(i, end))
+    for (uint32_t i = first; i < end; i += remains_count_same(r, i, end))
         shown++;
     log_error("backtrace", "pid=%d frames=%u%s shown=%u app=%s%s%s%s", (int)room.inquest->pid,
               r->n_frames - first, r->n_frames == REMAINS_FRAMES ? " cut=yes" : "", shown,
               log_quote(app, path, strlen(path)), id, failed,
               room.n_named < r->n_frames ? " names=no" : "");
-    for (uint32_t i = first; i < end; i += count_same(i, end))
-        tell_frame(i, count_same(i, end));
+    for (uint32_t i = first; i < end; i += remains_count_same(r, i, end))
+        tell_frame(i, remains_count_same(r, i, end));
 }
 
 /* ---- the bundle ---- */

@@ -37,16 +37,17 @@ struct desk_slot {
     uint16_t subject;      /* whose breaker and times it counts for: index of its
                             * route; of a call n_routes and that of its task */
     uint8_t pool;
-    bool is_probe;  /* its route's breaker lets it in to try, and waits for what becomes of it */
-    bool is_out;    /* its last word is to come */
-    bool is_lent;   /* its answer is with the connection machine, until res.done; or its result
+    bool is_probe;     /* its route's breaker lets it in to try, and waits for what becomes of it */
+    bool is_out;       /* its last word is to come */
+    bool is_lent;      /* its answer is with the connection machine, until res.done; or its result
                      * with a thread that copies it */
-    bool is_stream; /* of parts */
-    bool is_broken; /* that stream: it does not get to its end */
-    bool is_told;   /* the master knows that it is to end */
-    bool is_left;   /* its replies come to the inbox that was left */
-    bool is_cut;    /* it can't reply any more */
-    bool is_sought; /* it may be lost: workers/desk_seek.h */
+    bool is_stream;    /* of parts */
+    bool is_broken;    /* that stream: it does not get to its end */
+    bool is_told;      /* the master knows that it is to end */
+    bool is_left;      /* its replies come to the inbox that was left */
+    bool is_cut;       /* it can't reply any more */
+    bool is_sought;    /* it may be lost: workers/desk_seek.h */
+    bool is_withdrawn; /* if it is dropped, a thread of this worker's is to run it */
 };
 
 struct desk_pool {
@@ -54,6 +55,7 @@ struct desk_pool {
     uint32_t n_workers;      /* that it has, or gets at once */
     bool is_full;            /* told in the log */
     struct admission admission;
+    struct overload overload;
 };
 
 struct desk_seat {

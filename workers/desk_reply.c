@@ -7,6 +7,7 @@
 #include "workers/desk_reply.h"
 #include "workers/breakers.h"
 #include "workers/offload.h"
+#include "workers/web_compute.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -220,11 +221,12 @@ static void take_part(struct desk_slot *slot)
 static void fail_by_reply(struct desk_slot *slot, const struct task_reply *reply)
 {
     bool is_late = slot->deadline_us <= slot->desk->web->env.now_us;
-    if (reply->kind == TASK_DROPPED) {
+    bool is_shed = reply->kind == TASK_SHED;
+    if (is_shed || reply->kind == TASK_DROPPED) {
         const struct desk_pool *pool = &slot->desk->pools[slot->pool];
         desk_set_retry(slot->ex,
                        desk_wait_us(slot->desk, slot->pool, task_count_queued(&pool->queue)));
-        desk_fail(slot, is_late ? 504 : 503, NULL);
+        desk_fail(slot, is_late ? 504 : 503, is_shed ? OVERLOAD_WHY : NULL);
         return;
     }
     desk_log("task not run", slot, reply->error > 0 ? strerror(reply->error) : "no answer");
@@ -250,7 +252,17 @@ static void take_last_word(struct desk_slot *slot, int fd)
         admission_note(&d->pools[slot->pool].admission, wall_us, now_us);
         admission_note(&d->times[slot->subject], wall_us, now_us);
     }
+    if (reply->kind != TASK_DROPPED && reply->kind != TASK_SHED)
+        profiling_note_task(&d->web->profiling, slot->subject, reply,
+                            d->web->env.now_us - slot->sent_us);
+    if (reply->kind == TASK_SHED)
+        overload_note(&d->pools[slot->pool].overload, d->web, d->web->env.now_us - slot->sent_us,
+                      d->web->env.now_us);
     breakers_hear_reply(slot, reply);
+    if (reply->kind == TASK_DROPPED && web_compute_take_home(slot)) {
+        fd_close(&fd);
+        return;
+    }
     note_used(slot, reply);
     if (slot->call) {
         offload_take(slot, fd);

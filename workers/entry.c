@@ -16,7 +16,10 @@ void entry_fill(struct request_entry *entry, struct rmd_request *req)
     struct str trace = request_trace_id(req);
     _Static_assert(TRACE_GIVEN_MAX <= SCOREBOARD_TRACE_MAX, "copied whole");
     entry->trace_len = (uint8_t)trace.len;
-    memcpy(entry->trace, trace.p, trace.len);
+    if (__builtin_expect(trace.len == TRACE_ID_LEN, 1))
+        memcpy(entry->trace, trace.p, TRACE_ID_LEN); /* without a call */
+    else
+        memcpy(entry->trace, trace.p, trace.len);
     _Static_assert(sizeof entry->method <= REQUEST_METHOD_MAX, "copied whole");
     memcpy(entry->method, req->method, sizeof entry->method);
     entry->method[sizeof entry->method - 1] = '\0';

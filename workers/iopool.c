@@ -8,14 +8,18 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/panic.h"
+#include "base/schedstat.h"
 
+#define NS_PER_US 1e3
 #define UNKNOWN_LIMIT 16U  /* threads as long as nothing was measured: a guess between the bounds */
 #define MEASURED_US 50000U /* of wall time: less says nothing */
 #define FADES_AT_US (10 * CLOCK_US_PER_S) /* of wall time that is remembered; then it is halved */
@@ -25,10 +29,18 @@ struct thread {
     struct iopool *pool;
     const struct list *job; /* NULL: none */
     clockid_t clock;        /* of its CPU time */
-    uint64_t began_us;      /* its job */
-    uint64_t began_cpu_us;
+    int schedstat_fd;       /* of its delay; negative: that is not known */
+    uint64_t began_ns;      /* its job */
+    /* Of a job whose CPU time is measured; what is below is written before that is said. */
+    atomic_bool is_measured;
+    uint64_t began_cpu_ns;
+    uint64_t began_delay_ns;
+    struct profile_call call; /* the thread's: what its job took, */
+    bool has_call;            /* once that is known */
     bool is_given_up;
 };
+
+static _Thread_local struct thread *self; /* on a thread of a pool */
 
 struct iopool {
     struct iopool_rules rules; /* does not change */
@@ -39,27 +51,21 @@ struct iopool {
     struct list threads;
     struct iopool_state state;
     uint32_t n_idle;
-    double wall_us; /* of jobs that ended, the older the less; */
-    double cpu_us;  /* of the same */
+    struct iopool_times times; /* of measured jobs that ended, the older the less */
+    bool is_told;              /* its limit; so it is not for this process to find */
     bool is_closing;
     bool has_warned; /* that a thread was refused, since the last one that was not */
 };
 
 /* ---- time ---- */
 
-static uint64_t read_cpu_us(clockid_t clock)
-{
-    struct timespec t = {0};
-    (void)clock_gettime(clock, &t); /* ESRCH: it has ended, so nobody asks */
-    return (uint64_t)t.tv_sec * CLOCK_US_PER_S + (uint64_t)t.tv_nsec / 1000;
-}
-
-uint32_t iopool_limit(const struct iopool_rules *rules, double wall_us, double cpu_us)
+uint32_t iopool_limit(const struct iopool_rules *rules, const struct iopool_times *times)
 {
     double n = UNKNOWN_LIMIT;
-    if (wall_us >= MEASURED_US) {
-        double cpu = cpu_us < 1 ? 1 : cpu_us;
-        double wait = wall_us > cpu ? wall_us - cpu : 0;
+    if (times->wall_us >= MEASURED_US) {
+        double cpu = times->cpu_us < 1 ? 1 : times->cpu_us;
+        double busy = cpu + times->delay_us;
+        double wait = times->wall_us > busy ? times->wall_us - busy : 0;
         n = rules->cpus * (1 + wait / cpu) / rules->workers;
     }
     if (n >= rules->threads_max)
@@ -68,19 +74,45 @@ uint32_t iopool_limit(const struct iopool_rules *rules, double wall_us, double c
     return whole < rules->threads_min ? rules->threads_min : whole;
 }
 
+static uint64_t since(uint64_t then, uint64_t now)
+{
+    return now > then ? now - then : 0;
+}
+
+/* Of a measured job, so far. The wall clock is read last, so that none takes more CPU time than
+ * time. */
+static void read_call(const struct thread *t, struct profile_call *out)
+{
+    uint64_t delay_ns = schedstat_delay_ns(t->schedstat_fd);
+    *out = (struct profile_call){.is_measured = true};
+    out->delay_ns = t->began_delay_ns > 0 ? since(t->began_delay_ns, delay_ns) : 0;
+    out->cpu_ns = since(t->began_cpu_ns, clock_cpu_ns(t->clock));
+    out->wall_ns = since(t->began_ns, clock_now_ns());
+    profile_bound(out);
+}
+
+static void add_call(struct iopool_times *times, const struct profile_call *call)
+{
+    times->wall_us += (double)call->wall_ns / NS_PER_US;
+    times->cpu_us += (double)call->cpu_ns / NS_PER_US;
+    times->delay_us += (double)call->delay_ns / NS_PER_US;
+}
+
 /* What has ended, and what still runs: a pool in which everybody waits ends nothing. */
 static void measure(struct iopool *pool)
 {
-    double wall = pool->wall_us, cpu = pool->cpu_us;
-    uint64_t now_us = clock_now_us();
+    struct iopool_times times = pool->times;
+    if (pool->is_told)
+        return;
     LIST_FOREACH (node, &pool->threads) {
         const struct thread *t = LIST_ENTRY(node, struct thread, link);
-        if (!t->job)
+        struct profile_call call;
+        if (!t->job || !atomic_load_explicit(&t->is_measured, memory_order_acquire))
             continue;
-        wall += (double)(now_us - t->began_us);
-        cpu += (double)(read_cpu_us(t->clock) - t->began_cpu_us);
+        read_call(t, &call);
+        add_call(&times, &call);
     }
-    pool->state.limit = iopool_limit(&pool->rules, wall, cpu);
+    pool->state.limit = iopool_limit(&pool->rules, &times);
 }
 
 /* ---- a thread ---- */
@@ -128,20 +160,46 @@ static struct list *take_job(struct iopool *pool)
 static void begin_job(struct thread *t, const struct list *job)
 {
     t->job = job;
-    t->began_us = clock_now_us();
-    t->began_cpu_us = read_cpu_us(t->clock);
+    t->began_ns = clock_now_ns();
+    t->has_call = false;
     t->pool->state.n_running++;
+}
+
+/* Without the mutex: system calls, while others want jobs. */
+static void begin_measuring(struct thread *t)
+{
+    t->began_delay_ns = schedstat_delay_ns(t->schedstat_fd);
+    t->began_cpu_ns = clock_cpu_ns(t->clock);
+    atomic_store_explicit(&t->is_measured, true, memory_order_release);
+}
+
+static void end_call(struct thread *t)
+{
+    if (atomic_load_explicit(&t->is_measured, memory_order_relaxed))
+        read_call(t, &t->call);
+    else
+        t->call = (struct profile_call){.wall_ns = since(t->began_ns, clock_now_ns())};
+    t->has_call = true;
+}
+
+uint64_t iopool_end_call(struct profile_call *out_call)
+{
+    end_call(self);
+    *out_call = self->call;
+    return self->began_ns;
 }
 
 static void end_job(struct thread *t)
 {
     struct iopool *pool = t->pool;
     t->job = NULL;
-    pool->wall_us += (double)(clock_now_us() - t->began_us);
-    pool->cpu_us += (double)(read_cpu_us(t->clock) - t->began_cpu_us);
-    if (pool->wall_us > FADES_AT_US) {
-        pool->wall_us /= 2;
-        pool->cpu_us /= 2;
+    atomic_store_explicit(&t->is_measured, false, memory_order_relaxed);
+    if (t->call.is_measured)
+        add_call(&pool->times, &t->call);
+    if (pool->times.wall_us > FADES_AT_US) {
+        pool->times.wall_us /= 2;
+        pool->times.cpu_us /= 2;
+        pool->times.delay_us /= 2;
     }
     if (t->is_given_up)
         pool->state.n_given_up--;
@@ -155,20 +213,30 @@ static void *run_thread(void *arg)
     struct thread *t = arg;
     struct iopool *pool = t->pool;
     struct list *job;
+    self = t;
+    t->clock = CLOCK_THREAD_CPUTIME_ID;
+    (void)pthread_getcpuclockid(pthread_self(), &t->clock);
+    t->schedstat_fd = schedstat_open();
     if (pool->rules.begin)
         pool->rules.begin();
     (void)pthread_mutex_lock(&pool->mutex);
-    t->clock = CLOCK_THREAD_CPUTIME_ID;
-    (void)pthread_getcpuclockid(pthread_self(), &t->clock);
     while ((job = take_job(pool))) {
+        if (pool->rules.shed && pool->rules.shed(pool->rules.owner, job, pool->state.n_queued == 0))
+            continue;
         begin_job(t, job);
         (void)pthread_mutex_unlock(&pool->mutex);
+        if (!pool->rules.is_due || pool->rules.is_due(pool->rules.owner, job))
+            begin_measuring(t);
         pool->rules.run(pool->rules.owner, job);
+        if (!t->has_call)
+            end_call(t);
         (void)pthread_mutex_lock(&pool->mutex);
         end_job(t);
     }
     if (pool->rules.end)
         pool->rules.end();
+    if (t->schedstat_fd >= 0)
+        (void)close(t->schedstat_fd);
     list_unlink(&t->link);
     pool->state.n_threads--;
     if (pool->is_closing)
@@ -251,7 +319,7 @@ int iopool_open(const struct iopool_rules *rules, struct iopool **out_pool)
     pool->rules = *rules;
     list_init(&pool->queue);
     list_init(&pool->threads);
-    pool->state.limit = iopool_limit(rules, 0, 0);
+    pool->state.limit = iopool_limit(rules, &(struct iopool_times){0});
     int rc = pthread_condattr_init(&attr);
     if (rc == 0) {
         (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -303,7 +371,7 @@ int iopool_prepare(struct iopool *pool)
     return rc;
 }
 
-void iopool_post(struct iopool *pool, struct list *job)
+uint32_t iopool_post(struct iopool *pool, struct list *job)
 {
     (void)pthread_mutex_lock(&pool->mutex);
     list_push(&pool->queue, job);
@@ -311,7 +379,9 @@ void iopool_post(struct iopool *pool, struct list *job)
     if (pool->n_idle > 0)
         (void)pthread_cond_signal(&pool->has_job);
     start_missing(pool);
+    uint32_t n = pool->state.n_threads - pool->state.n_given_up;
     (void)pthread_mutex_unlock(&pool->mutex);
+    return n;
 }
 
 bool iopool_take_back(struct iopool *pool, struct list *job)
@@ -356,6 +426,17 @@ void iopool_on_tick(struct iopool *pool)
 {
     (void)pthread_mutex_lock(&pool->mutex);
     measure(pool);
+    start_missing(pool);
+    (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+void iopool_set_limit(struct iopool *pool, uint32_t limit)
+{
+    const struct iopool_rules *rules = &pool->rules;
+    uint32_t most = limit < rules->threads_max ? limit : rules->threads_max;
+    (void)pthread_mutex_lock(&pool->mutex);
+    pool->is_told = true;
+    pool->state.limit = most > rules->threads_min ? most : rules->threads_min;
     start_missing(pool);
     (void)pthread_mutex_unlock(&pool->mutex);
 }

@@ -6,7 +6,7 @@
  * raises in it, so that the others reach the loop's thread. A job that never ends keeps its thread
  * for ever: iopool_give_up() lets another take its place.
  *
- * All functions are the loop's, but for iopool_limit(), which is pure. */
+ * All functions are the loop's, but for iopool_limit(), which is pure, and iopool_end_call(). */
 #ifndef REMUDA_WORKERS_IOPOOL_H
 #define REMUDA_WORKERS_IOPOOL_H
 
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "ipc/profile.h"
 
 struct iopool; /* opaque, so that pthread stays in iopool.c */
 
@@ -25,7 +26,13 @@ struct iopool_rules {
     uint64_t idle_us;     /* a thread without a job ends after so long */
     void (*begin)(void);  /* on a new thread, before its first job; NULL: nothing */
     void (*end)(void);    /* and when it ends */
+    /* On a thread, for a job that it has just taken, the pool locked: is it not to be run, after
+     * all? Then it is the owner's again when this returns. is_last: no other waits. NULL: all of
+     * them are run */
+    bool (*shed)(void *owner, struct list *job, bool is_last);
     void (*run)(void *owner, struct list *job); /* on a thread; afterwards the job is the owner's */
+    /* On a thread, before: is its CPU time to be measured? NULL: each job's is */
+    bool (*is_due)(void *owner, const struct list *job);
     void *owner;
 };
 
@@ -53,8 +60,9 @@ uint32_t iopool_close(struct iopool *pool);
 int iopool_prepare(struct iopool *pool) __attribute__((warn_unused_result));
 
 /* Puts a job into the queue, and starts a thread for it where that helps. A thread that the kernel
- * refuses is asked for again by iopool_on_tick(). */
-void iopool_post(struct iopool *pool, struct list *job);
+ * refuses is asked for again by iopool_on_tick().
+ * Returns  how many threads there are, those given up apart */
+uint32_t iopool_post(struct iopool *pool, struct list *job);
 
 /* Takes a job out of the queue. Returns false when it is not there: it runs, or has run */
 bool iopool_take_back(struct iopool *pool, struct list *job);
@@ -69,11 +77,25 @@ uint32_t iopool_count(struct iopool *pool);
 /* Now and then (half a second): measures, and starts threads that are still missing. */
 void iopool_on_tick(struct iopool *pool);
 
+/* From now on there may be so many threads, within the two bounds: somebody else measures. */
+void iopool_set_limit(struct iopool *pool, uint32_t limit);
+
 void iopool_peek(struct iopool *pool, struct iopool_state *out_state);
 
+/* What jobs take: their time, and of it computing and being ready to. */
+struct iopool_times {
+    double wall_us;
+    double cpu_us;
+    double delay_us;
+};
+
 /* How many threads keep the CPUs busy: cpus × (1 + wait ÷ CPU time) ÷ workers, rounded up, within
- * the two bounds.
- * wall_us, cpu_us  of jobs, so far; both 0: not known */
-uint32_t iopool_limit(const struct iopool_rules *rules, double wall_us, double cpu_us);
+ * the two bounds. Who is ready to run and has no CPU does not wait: more threads would not help.
+ * times  of jobs, so far; all 0: not known */
+uint32_t iopool_limit(const struct iopool_rules *rules, const struct iopool_times *times);
+
+/* Within run(), once, before the job is the owner's: what it has taken. wait_ns is the caller's.
+ * Returns  when it began, by clock_now_ns() */
+uint64_t iopool_end_call(struct profile_call *out_call);
 
 #endif

@@ -6,6 +6,14 @@
 
 #include "workers/web.h"
 
+struct msg;
+
+/* Once web->has_pools and web->pool are known: shows in the table where routes run. */
+void lanes_begin(struct web *web);
+
+/* MSG_LANES: routes of the lane auto run where the master has decided. */
+void lanes_obey(struct web *web, const struct msg *msg);
+
 enum conn_lane lanes_choose(void *owner, struct rmd_request *req);
 void lanes_send(void *owner, struct exchange *ex);
 bool lanes_recall(void *owner, struct exchange *ex);

@@ -120,14 +120,12 @@ static void set_process(const char *role, int generation, const struct settings 
                                               .app = app});
 }
 
-/* Where a route runs in this version. A class without threads has none to wait on. */
+/* Where a route runs, auto as long as nothing else is found. A class without threads has none to
+ * wait on. */
 static enum rmd_lane lane_in_effect(const struct settings *settings, const struct route *route)
 {
-    if (route->lane == RMD_COMPUTE)
-        return RMD_COMPUTE;
-    if (settings->worker_class == WORKER_CLASS_SYNC)
-        return RMD_INLINE;
-    return route->lane == RMD_INLINE ? RMD_INLINE : RMD_IO;
+    bool needs_thread = route->lane == RMD_IO;
+    return needs_thread && settings->worker_class == WORKER_CLASS_SYNC ? RMD_INLINE : route->lane;
 }
 
 /* Heavy handlers do the least harm where those are that wait. */
@@ -139,11 +137,8 @@ static void tell_of_lanes(void)
         const struct route *route = router_route(room.app.router, i);
         n += lane_in_effect(settings, route) != route->lane;
     }
-    if (n > 0 && settings->worker_class == WORKER_CLASS_SYNC)
-        log_notice("workers of class sync have no threads, lanes io and auto run inline",
-                   "routes=%zu", n);
-    else if (n > 0)
-        log_notice("routes of lane auto run in lane io in this version", "routes=%zu", n);
+    if (n > 0)
+        log_notice("workers of class sync have no threads, lane io runs inline", "routes=%zu", n);
 }
 
 _Noreturn static void fail(const char *reason)
@@ -371,6 +366,8 @@ static int override_routes(const struct settings *settings, const struct app *ap
             .has_lane = item->lane != SETTING_LANE_DECLARED,
             .lane = lane_of(item),
             .pool = item->pool,
+            .has_queue_target = item->queue_target_us != SETTING_QUEUE_TARGET_UNSAID,
+            .queue_target_us = item->queue_target_us,
         };
         if (router_override(app->router, &override, err) == 0)
             continue;
@@ -537,13 +534,17 @@ static const char *lane_name(enum rmd_lane lane)
 static void print_notes(const struct settings *settings, const struct route *route, FILE *out)
 {
     bool is_sync = settings->worker_class == WORKER_CLASS_SYNC;
+    bool may_compute = pool_map_of_route(settings, route) != POOL_MAP_NONE;
     const rmd_route *row = route->decl;
     if (lane_in_effect(settings, route) != route->lane)
-        (void)fprintf(out, " lane=%s, which %s", lane_name(route->lane),
-                      is_sync ? "class sync runs inline" : "this version runs in io");
+        (void)fprintf(out, " lane=%s, which class sync runs inline", lane_name(route->lane));
     else if (route->lane != row->lane)
         (void)fprintf(out, " declared=%s", lane_name(row->lane));
-    if (row->pool && route->lane == RMD_COMPUTE)
+    if (route->lane == RMD_AUTO && may_compute)
+        (void)fprintf(out, " %s or compute, as it is measured", is_sync ? "inline" : "io");
+    else if (route->lane == RMD_AUTO)
+        (void)fprintf(out, " %s", is_sync ? "inline" : "io");
+    if (row->pool && may_compute)
         (void)fprintf(out, " pool=%s", row->pool);
     if (row->body_limit > 0)
         (void)fprintf(out, " limit_request_body=%zu", row->body_limit);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/schedstat.h"
 
 static uint64_t us_of(struct timeval t)
 {
@@ -25,10 +26,11 @@ static void begin_peak(void)
 }
 
 void measure_begin(struct measure *m, const struct scoreboard_part *part, const struct task *task,
-                   struct route_stats *stats)
+                   int schedstat_fd, struct route_stats *stats)
 {
     struct rusage now = {0};
-    *m = (struct measure){.taken_us = clock_now_us(), .stats = stats};
+    *m = (struct measure){.taken_us = clock_now_us(), .schedstat_fd = schedstat_fd, .stats = stats};
+    m->delay_ns = schedstat_delay_ns(schedstat_fd);
     if (getrusage(RUSAGE_SELF, &now) == 0) {
         m->before.cpu_us = us_of(now.ru_utime) + us_of(now.ru_stime);
         m->before.faults = (uint64_t)now.ru_minflt + (uint64_t)now.ru_majflt;
@@ -41,10 +43,13 @@ void measure_begin(struct measure *m, const struct scoreboard_part *part, const 
 void measure_end(const struct measure *m, const struct task *task, struct task_reply *reply)
 {
     struct rusage now;
+    uint64_t delay_ns = schedstat_delay_ns(m->schedstat_fd);
     bool is_known = getrusage(RUSAGE_SELF, &now) == 0;
     uint64_t now_us = clock_now_us(); /* behind it, so that no task takes more CPU time than time */
     reply->wait_us = m->taken_us > task->queued_us ? m->taken_us - task->queued_us : 0;
     reply->wall_us = now_us > m->taken_us ? now_us - m->taken_us : 0;
+    reply->delay_us =
+        m->delay_ns > 0 && delay_ns > m->delay_ns ? (delay_ns - m->delay_ns) / CLOCK_NS_PER_US : 0;
     if (!is_known)
         return;
     reply->cpu_us = us_of(now.ru_utime) + us_of(now.ru_stime) - m->before.cpu_us;

@@ -366,7 +366,7 @@ void offload_take(struct desk_slot *slot, int fd)
     if (reply->kind == TASK_RESULT) {
         error = take_result(slot, fd);
         fd = -1;
-    } else if (reply->kind == TASK_DROPPED) {
+    } else if (reply->kind == TASK_DROPPED || reply->kind == TASK_SHED) {
         error = slot->cancelled_us > 0 ? -ECANCELED : -ETIMEDOUT; /* or it would have been late */
     } else if (reply->kind == TASK_FAILED && reply->error > 0) {
         error = -reply->error;

@@ -21,9 +21,15 @@ static int find(const struct settings *settings, const char *name)
     return POOL_MAP_NONE;
 }
 
+/* A handler that takes its body as it comes can't, elsewhere: of lane auto it stays. */
+static bool may_run_there(const struct route *route)
+{
+    return route->lane == RMD_COMPUTE || (route->lane == RMD_AUTO && !route->decl->stream_body);
+}
+
 int pool_map_of_route(const struct settings *settings, const struct route *route)
 {
-    return route->lane == RMD_COMPUTE ? find(settings, route->decl->pool) : POOL_MAP_NONE;
+    return may_run_there(route) ? find(settings, route->decl->pool) : POOL_MAP_NONE;
 }
 
 int pool_map_of_task(const struct settings *settings, const rmd_task *task)
@@ -37,7 +43,7 @@ struct user {
     const struct route *route; /* NULL: a task */
     const rmd_task *task;
     const char *pool;
-    bool is_of_pool; /* runs there; else only might */
+    bool is_of_pool; /* runs there, or may be moved there */
 };
 
 /* Number i. Returns false behind the last. */
@@ -47,7 +53,7 @@ static bool take_user(const struct app *app, size_t i, struct user *out)
     *out = (struct user){.pool = "default"};
     if (i < n) {
         out->route = router_route(app->router, i);
-        out->is_of_pool = out->route->lane == RMD_COMPUTE;
+        out->is_of_pool = may_run_there(out->route);
         if (out->route->decl->pool)
             out->pool = out->route->decl->pool;
         return true;
@@ -131,17 +137,13 @@ void pool_map_tell_unused(const struct settings *settings, const struct app *app
     uint32_t bits = pool_map_in_use(settings, app);
     for (size_t i = 0; i < router_count(app->router); i++) {
         const struct route *route = router_route(app->router, i);
-        bool is_of_auto = route->lane == RMD_AUTO;
-        if (route->lane != RMD_COMPUTE && !is_of_auto)
+        if (!may_run_there(route))
             tell_ignored(route);
-        if (route->decl->pool && route->lane != RMD_COMPUTE && !is_of_auto)
+        if (route->decl->pool && !may_run_there(route))
             log_warn("pool of a route has no effect",
                      "route=\"%s %s\" pool=%s why=\"it is of another lane\" "
                      "does=\"say lane: compute\"",
                      route->method, route->pattern, route->decl->pool);
-        int might = is_of_auto ? find(settings, route->decl->pool) : POOL_MAP_NONE;
-        if (might >= 0)
-            bits |= UINT32_C(1) << (unsigned)might;
     }
     for (size_t i = 1; i < settings->compute_pools.n; i++)
         if (!(bits >> i & 1U))

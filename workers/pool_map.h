@@ -12,8 +12,9 @@ struct settings;
 
 #define POOL_MAP_NONE (-1)
 
-/* The pool that runs a route: an index in settings->compute_pools.items; POOL_MAP_NONE: it is of
- * another lane, or there is no pool of that name (which pool_map_check() refuses). */
+/* The pool that runs a route, or may when its lane is auto: an index in
+ * settings->compute_pools.items; POOL_MAP_NONE: it is of another lane, or there is no pool of that
+ * name (which pool_map_check() refuses). */
 int pool_map_of_route(const struct settings *settings, const struct route *route);
 
 /* The pool of a task of the app's table. */

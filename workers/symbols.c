@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/user.h>
 #include <unistd.h>
 
 #ifdef REMUDA_LIBDW
@@ -35,6 +36,11 @@
     X(dwarf_getsrc_die)                                                                            \
     X(dwarf_linesrc)                                                                               \
     X(dwarf_lineno)                                                                                \
+    X(dwfl_attach_state)                                                                           \
+    X(dwfl_getthread_frames)                                                                       \
+    X(dwfl_frame_pc)                                                                               \
+    X(dwfl_thread_state_registers)                                                                 \
+    X(dwfl_thread_state_register_pc)                                                               \
     X(dwfl_build_id_find_elf)                                                                      \
     X(dwfl_standard_find_debuginfo)                                                                \
     X(dwfl_offline_section_address)
@@ -151,6 +157,98 @@ void symbols_find(uint64_t address, struct symbols_place *out)
     }
 }
 
+/* ---- a stack from outside ----
+ *
+ * libdwfl follows a stack as it does one of a core file: it asks for registers once, and for words
+ * of memory. What was not copied is not there, and ends it. */
+
+static const struct symbols_snapshot *subject;
+
+static pid_t next_thread(Dwfl *dwfl, void *context, void **thread)
+{
+    (void)dwfl;
+    (void)context;
+    bool is_first = *thread == NULL;
+    *thread = &subject;
+    return is_first ? subject->tid : 0;
+}
+
+static bool get_thread(Dwfl *dwfl, pid_t tid, void *context, void **thread)
+{
+    (void)dwfl;
+    (void)context;
+    *thread = &subject;
+    return tid == subject->tid;
+}
+
+static bool read_memory(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *out, void *context)
+{
+    (void)dwfl;
+    (void)context;
+    const struct symbols_snapshot *s = subject;
+    if (address < s->stack_at || address - s->stack_at > s->stack_len ||
+        s->stack_len - (address - s->stack_at) < sizeof *out)
+        return false;
+    memcpy(out, s->stack + (address - s->stack_at), sizeof *out);
+    return true;
+}
+
+/* By the numbers that DWARF gives them on this machine. */
+static bool set_registers(Dwfl_Thread *thread, void *context)
+{
+    const struct user_regs_struct *r = subject->regs;
+    (void)context;
+#if defined(__x86_64__)
+    const Dwarf_Word words[] = {r->rax, r->rdx, r->rcx, r->rbx, r->rsi, r->rdi,
+                                r->rbp, r->rsp, r->r8,  r->r9,  r->r10, r->r11,
+                                r->r12, r->r13, r->r14, r->r15, r->rip};
+    return lib.dwfl_thread_state_registers(thread, 0, sizeof words / sizeof words[0], words);
+#elif defined(__aarch64__)
+    Dwarf_Word words[32];
+    for (size_t i = 0; i < 31; i++)
+        words[i] = r->regs[i];
+    words[31] = r->sp;
+    lib.dwfl_thread_state_register_pc(thread, r->pc);
+    return lib.dwfl_thread_state_registers(thread, 0, 32, words);
+#else
+    (void)r;
+    (void)thread;
+    return false;
+#endif
+}
+
+struct walk {
+    uint64_t *out;
+    uint32_t n, cap;
+};
+
+static int take_frame(Dwfl_Frame *frame, void *context)
+{
+    struct walk *walk = context;
+    Dwarf_Addr address;
+    bool is_exact;
+    if (walk->n == walk->cap || !lib.dwfl_frame_pc(frame, &address, &is_exact) || address == 0)
+        return DWARF_CB_ABORT;
+    walk->out[walk->n++] = address;
+    return DWARF_CB_OK;
+}
+
+uint32_t symbols_unwind(const struct symbols_snapshot *snapshot, uint64_t *out, uint32_t cap)
+{
+    static const Dwfl_Thread_Callbacks callbacks = {.next_thread = next_thread,
+                                                    .get_thread = get_thread,
+                                                    .memory_read = read_memory,
+                                                    .set_initial_registers = set_registers};
+    static bool is_attached;
+    struct walk walk = {.out = out, .cap = cap};
+    subject = snapshot;
+    if (!is_attached)
+        is_attached = lib.dwfl_attach_state(session, NULL, snapshot->pid, &callbacks, NULL);
+    if (is_attached)
+        (void)lib.dwfl_getthread_frames(session, snapshot->tid, take_frame, &walk);
+    return walk.n;
+}
+
 const char *symbols_library(void)
 {
     static char text[32];
@@ -184,6 +282,14 @@ void symbols_find(uint64_t address, struct symbols_place *out)
 {
     (void)address;
     memset(out, 0, sizeof *out);
+}
+
+uint32_t symbols_unwind(const struct symbols_snapshot *snapshot, uint64_t *out, uint32_t cap)
+{
+    (void)snapshot;
+    (void)out;
+    (void)cap;
+    return 0;
 }
 
 const char *symbols_library(void)

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SYMBOLS_NAME_MAX 160
 #define SYMBOLS_FILE_MAX 200
@@ -36,6 +37,19 @@ void symbols_begin(void);
 
 /* What is at an address; out is all zero when nobody knows. */
 void symbols_find(uint64_t address, struct symbols_place *out);
+
+/* One thread of another process as it was: registers and the end of its stack. */
+struct symbols_snapshot {
+    const void *regs; /* struct user_regs_struct of <sys/user.h> */
+    pid_t pid, tid;
+    uint64_t stack_at; /* address of the first octet that was copied */
+    const char *stack;
+    size_t stack_len;
+};
+
+/* Follows a stack by the unwind tables of the objects that were added.
+ * Returns  how many addresses, innermost first, the first one exact; 0: nothing is known */
+uint32_t symbols_unwind(const struct symbols_snapshot *snapshot, uint64_t *out, uint32_t cap);
 
 /* "0.188", "not there" or "not built in". Static text */
 const char *symbols_library(void);

@@ -6,6 +6,7 @@
 
 #include "config/settings.h"
 #include "workers/drain.h"
+#include "workers/report.h"
 
 /* An idle connection is not closed for another so soon after its last answer: who asks again and
  * again would find it closed under his next request. A guess, above what a busy client needs. */
@@ -181,4 +182,14 @@ void sync_client_take_tickets(struct sync_client *c)
         if (conn_on_ticket(&c->web->env, d))
             turn(c);
     }
+}
+
+void sync_client_tell(const void *client, struct buf *out)
+{
+    const struct sync_client *c = client;
+    uint64_t now_us = clock_now_us();
+    if (c->is_there)
+        (void)report_connection(out, &c->transfer.conn, now_us - c->opened_us,
+                                now_us > c->since_us ? now_us - c->since_us : 0, now_us);
+    (void)!buf_printf(out, "connections open=%d told=%d\n", c->is_there, c->is_there);
 }

@@ -35,6 +35,9 @@ void sync_client_close(struct sync_client *c);
 /* The worker drains: a connection without a request has its last chance from now on. */
 void sync_client_drain(struct sync_client *c);
 
+/* Its line, for a dump. client: struct sync_client */
+void sync_client_tell(const void *client, struct buf *out);
+
 /* Nothing more is to be done for it. */
 bool sync_client_is_over(const struct sync_client *c);
 

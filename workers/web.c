@@ -68,60 +68,39 @@ static inline void enter_app(struct web *web, struct rmd_request *req)
     title_mark(true);
     if (__builtin_expect(web->is_path_shown, false))
         show_path(req);
-    web->entered_ticks = clock_ticks();
+    profiling_enter(&web->profiling, req, web->env.now_us);
+    atomic_store_explicit(&web->part.head->entered_ticks, web->profiling.began_ticks,
+                          memory_order_relaxed);
 }
 
-/* What slow_callback is in ticks, by all that has passed since the start. */
-static void measure_ticks(struct web *web, uint64_t now_us)
+/* The loop was with the app for so long. */
+static inline void judge_call(struct web *web, struct rmd_request *req, enum loop_call_kind kind,
+                              uint64_t held_ticks)
 {
-    uint64_t slow_us = web->settings->slow_callback_us;
-    double per_us = now_us > web->began_us ? (double)(clock_ticks() - web->began_ticks) /
-                                                 (double)(now_us - web->began_us)
-                                           : 0;
-    bool is_on = web->has_loop && slow_us > 0;
-    web->slow_ticks = is_on ? (uint64_t)(per_us * (double)slow_us) : UINT64_MAX;
+    if (__builtin_expect(held_ticks > web->lag.longest_ticks, 0))
+        lag_note_longest(web, req, kind, held_ticks);
+    if (__builtin_expect(held_ticks > web->lag.slow_ticks, 0))
+        lag_judge_slow(web, req, kind, held_ticks);
 }
 
-/* It may have had the loop for longer than others should have to wait: a real clock says whether
- * that can be. */
-__attribute__((cold, noinline)) static void judge_slow(struct web *web, struct rmd_request *req,
-                                                       uint64_t held_ticks)
+static inline void leave_app(struct web *web, struct rmd_request *req, enum loop_call_kind kind)
 {
-    char target[LOG_QUOTE_MAX + 8];
-    struct str raw = request_target(req);
-    uint64_t now_us = clock_now_us();
-    measure_ticks(web, now_us);
-    if (held_ticks <= web->slow_ticks || now_us - web->env.now_us < web->settings->slow_callback_us)
-        return;
-    double share = (double)held_ticks / (double)(web->slow_ticks + 1);
-    uint64_t held_us = (uint64_t)(share * (double)web->settings->slow_callback_us);
-    web_count(&web->part.head->slow, 1);
-    log_warn("handler held the loop",
-             "held_ms=%llu slow_callback_ms=%llu route=\"%s\" method=%s "
-             "target=%s trace=%s",
-             (unsigned long long)(held_us / CLOCK_US_PER_MS),
-             (unsigned long long)(web->settings->slow_callback_us / CLOCK_US_PER_MS),
-             rmd_route_pattern(req), req->method, log_quote(target, raw.p, raw.len),
-             rmd_trace_id(req));
-}
-
-static inline void leave_app(struct web *web, struct rmd_request *req)
-{
-    uint64_t held_ticks = clock_ticks() - web->entered_ticks;
+    uint64_t held_ticks = profiling_leave(&web->profiling);
     atomic_store_explicit(&web->part.head->current.phase, ENTRY_FREE, memory_order_release);
     show_business(web);
     if (__builtin_expect(web->is_path_shown, false))
         title_set_detail((struct str){0}, (struct str){0});
-    if (__builtin_expect(held_ticks > web->slow_ticks, 0))
-        judge_slow(web, req, held_ticks);
+    judge_call(web, req, kind, held_ticks);
 }
 
 static void on_handle(void *owner, struct rmd_request *req, struct rmd_response *res)
 {
     struct web *web = owner;
+    if (__builtin_expect(web->mounts.n > 0, 0))
+        req->is_static = mounts_choose(&web->mounts, req) != NULL;
     enter_app(web, req);
     chain_handle(web->app, req, res);
-    leave_app(web, req);
+    leave_app(web, req, LOOP_CALL_HANDLER);
 }
 
 static void on_consume(void *owner, struct rmd_request *req, struct rmd_response *res,
@@ -130,7 +109,7 @@ static void on_consume(void *owner, struct rmd_request *req, struct rmd_response
     struct web *web = owner;
     enter_app(web, req);
     chain_consume(web->app, req, res, piece);
-    leave_app(web, req);
+    leave_app(web, req, LOOP_CALL_CONSUMER);
 }
 
 static void on_answer(void *owner, struct rmd_request *req, struct rmd_response *res,
@@ -139,15 +118,16 @@ static void on_answer(void *owner, struct rmd_request *req, struct rmd_response 
     struct web *web = owner;
     enter_app(web, req);
     chain_answer(web->app, req, res, ticket);
-    leave_app(web, req);
+    leave_app(web, req, LOOP_CALL_ANSWER);
 }
 
 static void on_error(void *owner, struct rmd_request *req, struct rmd_response *res, int status)
 {
     struct web *web = owner;
     enter_app(web, req);
+    profiling_disown(&web->profiling);
     chain_error_why(web->app, req, res, status, exchange_of(req)->why);
-    leave_app(web, req);
+    leave_app(web, req, LOOP_CALL_ERROR_PAGE);
 }
 
 static void on_producing(void *owner, struct rmd_request *req, bool is_about_to)
@@ -156,7 +136,41 @@ static void on_producing(void *owner, struct rmd_request *req, bool is_about_to)
     if (is_about_to)
         enter_app(web, req);
     else
-        leave_app(web, req);
+        leave_app(web, req, LOOP_CALL_PRODUCER);
+}
+
+/* What releases a body, say. It is told like a handler where there is a request to name. */
+static void on_settling(void *owner, struct rmd_request *req, bool is_about_to)
+{
+    struct web *web = owner;
+    if (req && is_about_to) {
+        enter_app(web, req);
+        profiling_disown(&web->profiling);
+    } else if (req) {
+        leave_app(web, req, LOOP_CALL_DONE);
+    } else if (is_about_to) {
+        web->lag.settling_ticks = clock_ticks();
+    } else {
+        judge_call(web, NULL, LOOP_CALL_DONE, clock_ticks() - web->lag.settling_ticks);
+    }
+}
+
+static enum conn_lane on_choose(void *owner, struct rmd_request *req)
+{
+    struct exchange *ex = exchange_of(req);
+    enum conn_lane lane = lanes_choose(owner, req);
+    if (lane == CONN_LANE_LOOP)
+        ex->lane = PROFILE_INLINE;
+    ex->has_more = true; /* so that it is cleared */
+    return lane;
+}
+
+static void on_back(void *owner, struct exchange *ex)
+{
+    struct web *web = owner;
+    if (!ex->is_task)
+        web_io_on_back(web, ex);
+    profiling_note_errand(&web->profiling, ex);
 }
 
 /* Loud once: the next request of the same route says the same. */
@@ -320,42 +334,47 @@ static void count_latency(struct web *web, uint64_t now_us)
 {
     for (uint32_t i = 0; i < web->n_answered; i++) {
         uint64_t began_us = web->answered_us[i];
-        if (began_us > 0 && began_us <= now_us)
-            web_count(&web->part.head->latency[meter_bucket(now_us - began_us)], 1);
+        if (began_us == 0 || began_us > now_us)
+            continue;
+        unsigned bucket = meter_bucket(now_us - began_us);
+        web_count(&web->part.head->latency[bucket], 1);
+        web_count(&web->answered[i]->latency[bucket], 1);
+        web_count(&web->answered[i]->latency_us, now_us - began_us);
     }
     web->n_answered = 0;
 }
 
-static inline void note_answered(struct web *web, const struct rmd_request *req)
+static inline void note_answered(struct web *web, const struct rmd_request *req,
+                                 struct route_stats *stats)
 {
     if (web->n_answered == WEB_ANSWERED_MAX)
         count_latency(web, clock_now_us());
+    web->answered[web->n_answered] = stats;
     web->answered_us[web->n_answered++] = req->started_us;
 }
 
 void web_on_turn_ended(struct web *web, uint64_t now_us)
 {
     uint64_t turn_us = now_us > web->env.now_us ? now_us - web->env.now_us : 0;
-    if (turn_us > web->longest_turn_us)
-        web->longest_turn_us = turn_us;
+    if (turn_us > web->lag.turn_us)
+        web->lag.turn_us = turn_us;
     if (web->n_answered > 0)
         count_latency(web, now_us);
 }
 
-static void count_answer(struct web *web, const struct rmd_request *req,
-                         const struct rmd_response *res)
+static void count_answer(struct web *web, struct rmd_request *req, const struct rmd_response *res)
 {
     struct seat_head *head = web->part.head;
-    note_answered(web, req);
+    struct route_stats *stats = profiling_block(&web->profiling, req);
+    const unsigned class = (unsigned)res->status / 100;
+    note_answered(web, req, stats);
     web_count(&head->requests, 1);
-    web_count(&head->responses[res->status / 100], 1);
-    const struct route *route = req->match.route;
-    if (route && route->index < web->n_routes) {
-        struct route_stats *stats = &web->part.routes[route->index];
-        web_count(&stats->requests, 1);
-        if (res->status >= 500 || res->status == 0)
-            web_count(&stats->errors, 1);
-    }
+    web_count(&head->responses[class], 1);
+    profiling_answered(&web->profiling, stats, req, web->env.now_us, web->wall_offset_us);
+    web_count(&stats->requests, 1);
+    web_count(profiling_answers(stats, req) + class, 1);
+    if (class == 5 || class == 0)
+        web_count(&stats->errors, 1);
 }
 
 static void on_finished(void *owner, struct rmd_request *req, struct rmd_response *res)
@@ -379,6 +398,7 @@ void web_end_rehearsal(struct web *web)
 {
     struct seat_head *head = web->part.head;
     web->is_rehearsing = false;
+    profiling_clear(&web->profiling);
     atomic_store_explicit(&head->accepted, 0, memory_order_relaxed);
     atomic_store_explicit(&head->bytes_in, 0, memory_order_relaxed);
     atomic_store_explicit(&head->bytes_out, 0, memory_order_relaxed);
@@ -432,19 +452,6 @@ static int fill_trust(struct web *web)
 
 /* ---- a worker's life ---- */
 
-static void name_routes(struct web *web)
-{
-    size_t n = router_count(web->app->router);
-    for (size_t i = 0; i < n && i < web->n_routes; i++) {
-        const struct route *route = router_route(web->app->router, i);
-        (void)snprintf(web->part.routes[i].name, sizeof web->part.routes[i].name, "%s %s",
-                       route->method, route->pattern);
-    }
-    for (size_t i = 0; i < web->app->n_tasks && n + i < web->n_routes; i++) /* for their breakers */
-        (void)snprintf(web->part.routes[n + i].name, sizeof web->part.routes[n + i].name, "TASK %s",
-                       chain_task(web->app, i)->name);
-}
-
 void web_show_state(const struct settings *settings, const struct heritage *heritage,
                     const char *state)
 {
@@ -464,14 +471,16 @@ static int open_parts(struct web *web, struct err *err)
                                             .answer = on_answer,
                                             .error = on_error,
                                             .producing = on_producing,
+                                            .settling = on_settling,
                                             .paced = on_paced,
                                             .spool_failed = on_spool_failed,
                                             .proxy_refused = on_proxy_refused,
                                             .given_up = on_given_up,
                                             .finished = on_finished,
                                             .parked = on_parked,
-                                            .choose = lanes_choose,
+                                            .choose = on_choose,
                                             .send = lanes_send,
+                                            .back = on_back,
                                             .recall = lanes_recall,
                                             .overdue = lanes_overdue};
     const struct settings *settings = web->settings;
@@ -515,6 +524,9 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
                         .n_inflight = n_inflight,
                         .n_routes = n_routes,
                         .access_fd = access_fd,
+                        .health_path =
+                            str_make(settings->health_check, strcspn(settings->health_check, "?")),
+                        .server_header = str_of(settings->server_header),
                         .is_path_shown = settings->proc_title == PROC_TITLE_PATH};
     int rc = open_parts(web, err);
     if (rc < 0) {
@@ -530,7 +542,7 @@ int web_init(struct web *web, const struct settings *settings, const struct app 
     web->has_loop = settings->worker_class == WORKER_CLASS_EVENT;
     web->began_us = clock_now_us();
     web->began_ticks = clock_ticks();
-    name_routes(web);
+    profiling_init(&web->profiling, app, part, n_routes);
     web_on_tick(web);
     web_on_turn(web, clock_now_us());
     return 0;
@@ -551,21 +563,15 @@ void web_fini(struct web *web)
     mounts_close(&web->mounts);
     free(web->schemes);
     web->schemes = NULL;
+    profiling_fini(&web->profiling);
 }
 
 void web_on_tick(struct web *web)
 {
-    uint64_t longest_us = web->longest_turn_us > web->longest_before_us ? web->longest_turn_us
-                                                                        : web->longest_before_us;
     web->wall_offset_us = (int64_t)clock_wall_us() - (int64_t)clock_now_us();
     web_io_on_tick(web);
     web_compute_on_tick(web);
-    measure_ticks(web, clock_now_us());
-    atomic_store_explicit(&web->part.head->lag_us,
-                          longest_us < UINT32_MAX ? (uint32_t)longest_us : UINT32_MAX,
-                          memory_order_relaxed);
-    web->longest_before_us = web->longest_turn_us;
-    web->longest_turn_us = 0;
+    lag_on_tick(web, web->env.now_us);
 }
 
 void web_check_memory(struct web *web)
@@ -595,7 +601,10 @@ void web_on_turn(struct web *web, uint64_t now_us)
     if (now_us < web->env.now_us)
         now_us = web->env.now_us;
     web->env.now_us = now_us;
+    web->profiling.example_us = PROFILING_SLOW_US;
+    if (__builtin_expect(web->profiling.tick_ns == 0, 0)) /* it is the first ones */
+        lag_measure_ticks(web, now_us);
     atomic_store_explicit(&web->part.head->heartbeat_us, now_us, memory_order_relaxed);
     conn_env_set_time(&web->env, ((int64_t)now_us + web->wall_offset_us) / (int64_t)CLOCK_US_PER_S,
-                      str_of(web->settings->server_header));
+                      web->server_header);
 }

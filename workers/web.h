@@ -14,8 +14,12 @@
 #include "ipc/heritage.h"
 #include "ipc/scoreboard.h"
 #include "workers/chain.h"
+#include "workers/codel.h"
 #include "workers/iopool.h"
+#include "workers/lag.h"
 #include "workers/mounts.h"
+#include "workers/overload.h"
+#include "workers/profiling.h"
 #include "workers/recycle.h"
 
 struct err;
@@ -46,19 +50,23 @@ struct web {
     uint32_t access_line_bytes;   /* longer lines are cut */
     int64_t wall_offset_us;       /* wall clock - monotonic clock */
     bool is_path_shown;           /* in the title: proc_title says path */
-    bool (*await)(void);    /* for handlers that wait for a task where replies are taken: takes what
+    bool (*await)(void); /* for handlers that wait for a task where replies are taken: takes what
                           * comes, for half a second at most. Returns whether the worker goes on.
                           * NULL: there nobody may wait */
-    bool has_loop;          /* that a slow handler would hold: slow_callback */
-    uint64_t slow_ticks;    /* that, as near as it was measured; UINT64_MAX: never */
-    uint64_t entered_ticks; /* when the app got the loop */
-    uint64_t began_ticks, began_us;         /* to measure what a tick is */
-    uint32_t n_answered;                    /* in this turn */
-    uint64_t answered_us[WEB_ANSWERED_MAX]; /* when their requests began */
-    uint64_t longest_turn_us;               /* since the last tick */
-    uint64_t longest_before_us;             /* between the two ticks before */
-    struct recycle recycle;                 /* when it wants to be replaced */
+    bool has_loop;       /* that a slow handler would hold: slow_callback */
+    uint64_t began_ticks, began_us;                 /* to measure what a tick is */
+    uint32_t n_answered;                            /* in this turn */
+    uint64_t answered_us[WEB_ANSWERED_MAX];         /* when their requests began, */
+    struct route_stats *answered[WEB_ANSWERED_MAX]; /* and where they count */
+    struct profiling profiling;                     /* what calls take */
+    struct recycle recycle;                         /* when it wants to be replaced */
     bool is_rehearsing; /* the health check is on: not counted, not in the access log */
+
+    struct lag lag;         /* what holds the loop up */
+    struct str health_path; /* of health_check, without its query; empty: there is none */
+    struct str server_header;
+    struct codel io_codel; /* the threads', under the lock of their pool */
+    struct overload io_overload;
 };
 
 void web_fill_limits(struct http_limits *limits, const struct settings *settings);
@@ -108,8 +116,7 @@ void web_flush_access(struct web *web);
 /* Adds to a counter of one's own part: one writer, so no locked instruction is needed. */
 static inline void web_count(_Atomic uint64_t *counter, uint64_t n)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                          memory_order_relaxed);
+    meter_add(counter, n);
 }
 
 /* Requests answered so far. */

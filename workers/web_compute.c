@@ -28,6 +28,7 @@
 #include "workers/desk_seek.h"
 #include "workers/fingerprint.h"
 #include "workers/pool_map.h"
+#include "workers/web_io.h"
 
 #define CANCEL_GRACE_US                                                                            \
     CLOCK_US_PER_S /* for a handler that asks whether it is cancelled: a guess */
@@ -87,6 +88,9 @@ static int open_slots(struct desk *d, struct err *err)
 
 static void close_desk(struct desk *d)
 {
+    const struct setting_pools *pools = &d->web->settings->compute_pools;
+    for (size_t i = 0; i < pools->n; i++)
+        overload_end(&d->pools[i].overload, pools->items[i].name);
     for (size_t i = 0; i < SETTINGS_POOLS_MAX; i++)
         fd_close(&d->pools[i].queue.fd);
     for (uint32_t i = 0; d->slots && i < d->n_slots; i++) {
@@ -249,6 +253,10 @@ static struct task make_task(const struct desk_slot *slot, const struct exchange
     task.queued_us = now_us;
     task.deadline_us = slot->deadline_us;
     task.route = ex->req.match.route->index;
+    if (!slot->is_probe) /* the breaker waits for what becomes of it */
+        task.queue_target_us = overload_target_us(
+            slot->desk->web, &ex->req,
+            slot->desk->web->settings->compute_pools.items[slot->pool].queue_target_us);
     task.usual_us = admission_usual_us(&slot->desk->times[task.route], now_us);
     task_set_trace(&task, ex->req.trace_id.p, ex->req.trace_id.len);
     return task;
@@ -455,6 +463,40 @@ bool web_compute_go_again(struct desk_slot *slot, enum task_loss loss)
     return true;
 }
 
+/* Whoever takes one out of the queue begins it, or drops it, and says which. */
+void web_compute_withdraw(struct web *web, uint16_t route)
+{
+    struct desk *d = web->compute;
+    if (!d || !web->pool)
+        return;
+    for (uint32_t i = 0; i < d->n_slots; i++) {
+        struct desk_slot *slot = &d->slots[i];
+        bool may_go = slot->is_out && slot->ex && slot->subject == route && !slot->call &&
+                      !slot->is_stream && slot->ex->errand == ERRAND_HANDLE && !slot->is_probe;
+        if (!may_go)
+            continue;
+        slot->is_withdrawn = true;
+        task_withdraw(desk_record(slot));
+    }
+}
+
+bool web_compute_take_home(struct desk_slot *slot)
+{
+    struct desk *d = slot->desk;
+    struct exchange *ex = slot->ex;
+    if (!slot->is_withdrawn || !ex || slot->deadline_us <= d->web->env.now_us)
+        return false;
+    slot->ex = NULL;
+    ex->task = NULL;
+    ex->used = NULL;
+    ex->is_task = false;
+    ex->lane = PROFILE_IO;
+    desk_end_task(slot);
+    desk_free_slot(slot);
+    web_io_send(d->web, ex);
+    return true;
+}
+
 /* What it had used by then, as the master found out. */
 static void note_lost(const struct desk_slot *slot, const struct msg *msg)
 {
@@ -581,6 +623,11 @@ void web_compute_on_tick(struct web *web)
     if (!d)
         return;
     web_compute_look(web);
+    for (size_t i = 0; i < web->settings->compute_pools.n; i++) {
+        const struct setting_pool *rules = &web->settings->compute_pools.items[i];
+        overload_on_tick(&d->pools[i].overload, rules->name, rules->queue_target_us,
+                         web->env.now_us);
+    }
     if (web->env.now_us >= d->turned_us + PERIOD_US) {
         d->turned_us = web->env.now_us;
         segment_turn(&d->segment.slice);

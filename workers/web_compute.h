@@ -57,6 +57,13 @@ void web_compute_on_due(struct web *web);
 void web_compute_on_lost(struct web *web, const struct msg *msg);
 void web_compute_on_gone(struct web *web, const struct heritage *heritage, const struct msg *msg);
 
+/* Requests of a route that wait in a pool's queue are to be run by threads of this worker: those
+ * that no compute worker has begun by the time that it takes them. */
+void web_compute_withdraw(struct web *web, uint16_t route);
+
+/* A task was dropped, unrun. Returns whether a thread runs it now; then the slot is free */
+bool web_compute_take_home(struct desk_slot *slot);
+
 /* A task that is out is lost: it goes to another worker, within the same deadline, where its route
  * is idempotent, nothing of an answer was sent, and it is the first time. Returns whether it does;
  * then the slot is free */

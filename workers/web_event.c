@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -57,9 +58,8 @@ static struct {
     ev_io inbox_io; /* replies of compute workers; inactive: there is no compute lane */
     ev_io due_io;   /* the time of a call that one of them runs is over; likewise */
     ev_timer tick;
-    ev_check turn_begins;
-    ev_prepare turn_ends;
-    double turn_began; /* by libev's clock */
+    double turn_began;    /* by libev's clock */
+    uint64_t tick_due_us; /* 0: not known */
     struct clients clients;
     struct listeners listeners;
     uint64_t born_us;
@@ -82,8 +82,7 @@ static int set_up(const struct settings *settings, const struct app *app,
                   int access_fd, struct err *err);
 static void tear_down(void);
 static void on_refused(const char *what);
-static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events);
-static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events);
+static void on_turn(struct ev_loop *loop);
 static void on_wait_begins(struct ev_loop *loop);
 static void on_health(struct ev_loop *loop, ev_io *watcher, int events);
 static void on_health_late(struct ev_loop *loop, ev_timer *watcher, int events);
@@ -137,7 +136,8 @@ int web_event_run_single(const struct settings *settings, const struct app *app,
     int rc = boot_make_part(settings, &part, err);
     if (rc < 0)
         return rc;
-    rc = set_up(settings, app, &part, settings->inflight, settings->limit_routes, access_fd, err);
+    rc = set_up(settings, app, &part, settings->inflight,
+                settings->limit_routes + SCOREBOARD_MORE_ROUTES, access_fd, err);
     if (rc == 0) {
         for (size_t i = 0; i < n_fds; i++)
             listeners_add(&room.listeners, fds[i], (int64_t)i);
@@ -178,6 +178,8 @@ static int set_up(const struct settings *settings, const struct app *app,
     room.web.has_pools = room.heritage != NULL;
     if (rc == 0)
         rc = web_io_open(&room.web, err);
+    if (rc == 0)
+        lanes_begin(&room.web);
     if (rc < 0)
         return rc;
     ev_set_syserr_cb(on_refused);
@@ -191,13 +193,7 @@ static int set_up(const struct settings *settings, const struct app *app,
         listeners_init(&room.listeners, &room.clients, settings->worker_connections, on_full,
                        say_drained) < 0)
         return err_set(err, ENOMEM, "no memory for the worker's connections");
-    ev_check_init(&room.turn_begins, on_turn_begins);
-    ev_set_priority(&room.turn_begins, EV_MAXPRI); /* before the connections of the turn */
-    ev_check_start(room.loop, &room.turn_begins);
-    if (room.web.access) {
-        ev_prepare_init(&room.turn_ends, on_turn_ends);
-        ev_prepare_start(room.loop, &room.turn_ends);
-    }
+    ev_set_invoke_pending_cb(room.loop, on_turn);
     room.turn_began = ev_now(room.loop);
     ev_set_loop_release_cb(room.loop, on_wait_begins, NULL);
     ev_timer_init(&room.tick, on_tick, TICK_S, TICK_S);
@@ -278,23 +274,17 @@ static bool check_health(char out_why[MSG_TEXT_MAX])
 
 /* ---- a turn ---- */
 
-static void on_turn_begins(struct ev_loop *loop, ev_check *watcher, int events)
+/* In place of libev's own call of what is due: watchers of its kinds "check" and "prepare" around
+ * it would cost more. */
+static void on_turn(struct ev_loop *loop)
 {
-    (void)loop;
-    (void)watcher;
-    (void)events;
     web_on_turn(&room.web, clock_now_us());
-    room.turn_began = ev_now(room.loop);
-    if (web_count_requests(&room.web) >= room.web.recycle.requests)
+    room.turn_began = ev_now(loop);
+    if (__builtin_expect(web_count_requests(&room.web) >= room.web.recycle.requests, 0))
         look_worn(0);
-}
-
-static void on_turn_ends(struct ev_loop *loop, ev_prepare *watcher, int events)
-{
-    (void)loop;
-    (void)watcher;
-    (void)events;
-    web_flush_access(&room.web);
+    ev_invoke_pending(loop);
+    if (room.web.access)
+        web_flush_access(&room.web);
 }
 
 /* libev has just read the clock, after all that there was to do: reading it again would cost as
@@ -353,11 +343,23 @@ static void on_full(enum msg_full how)
     tell_master(MSG_FULL, how, NULL);
 }
 
+/* How much later than it was due the timer has come: turns that were long, those of its own turn
+ * before it, and what the process had to wait for a CPU, or stood still. */
+static void note_drift(void)
+{
+    uint64_t now_us = clock_now_us();
+    if (room.tick_due_us > 0)
+        lag_note_drift(&room.web, now_us > room.tick_due_us ? now_us - room.tick_due_us : 0);
+    room.tick_due_us =
+        room.web.env.now_us + (uint64_t)(ev_timer_remaining(room.loop, &room.tick) * 1e6);
+}
+
 static void on_tick(struct ev_loop *loop, ev_timer *watcher, int events)
 {
     (void)loop;
     (void)watcher;
     (void)events;
+    note_drift();
     web_on_tick(&room.web);
     client_expire(&room.clients);
     give_up_accepting();
@@ -518,6 +520,8 @@ static void take_commands(const struct heritage *heritage, void (*reopen_logs)(v
         .on_short = on_short,
         .drain = start_draining,
         .stop = end_loop,
+        .tell_connections = client_tell_all,
+        .connections = &room.clients,
     };
 }
 

@@ -5,6 +5,8 @@
  * dies with it is named. Its phase alone is changed by the thread that takes it up. */
 #include "workers/web_io.h"
 
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -12,17 +14,25 @@
 #include "workers/crash.h"
 
 #define IDLE_US (30 * CLOCK_US_PER_S) /* a thread without work ends: a guess */
+#define HEALTH_SPARE 8U /* health checks that may wait although `inflight` is reached: a guess */
 
 /* ---- on a thread ---- */
 
 /* Not a store: the entry may be another request's by now, when this one took too long. */
 static void mark_running(struct web *web, const struct exchange *ex)
 {
+    static _Thread_local pid_t tid;
     uint32_t queued = ENTRY_QUEUED;
-    if (ex->req.board_entry != WEB_NO_ENTRY)
-        (void)atomic_compare_exchange_strong_explicit(
-            &web->part.inflight[ex->req.board_entry].phase, &queued, ENTRY_IO, memory_order_release,
-            memory_order_relaxed);
+    if (ex->req.board_entry == WEB_NO_ENTRY)
+        return;
+    struct request_entry *entry = &web->part.inflight[ex->req.board_entry];
+    if (!atomic_compare_exchange_strong_explicit(&entry->phase, &queued, ENTRY_IO,
+                                                 memory_order_release, memory_order_relaxed))
+        return;
+    if (tid == 0)
+        tid = gettid();
+    atomic_store_explicit(&entry->tid, tid, memory_order_relaxed);
+    atomic_store_explicit(&entry->began_us, clock_now_us(), memory_order_release); /* behind tid */
 }
 
 static void begin_thread(void)
@@ -54,7 +64,35 @@ static void run_errand(void *owner, struct list *job)
         break;
     }
     crash_subject = (struct crash_subject){0};
+    profiling_end_errand(ex);
     away_turn_in(ex);
+}
+
+static bool is_due(void *owner, const struct list *job)
+{
+    (void)owner;
+    return LIST_ENTRY(job, const struct exchange, away_link)->cost.is_due;
+}
+
+/* Who stood in the queue for longest is not begun, rather than one who comes anew: nobody knows
+ * better than he how long the queue is. The pool is locked. */
+static bool shed_errand(void *owner, struct list *job, bool is_last)
+{
+    struct web *web = owner;
+    struct exchange *ex = LIST_ENTRY(job, struct exchange, away_link);
+    if (ex->queue_target_us == 0)
+        return false;
+    uint64_t now_us = clock_now_us();
+    const struct codel_turn turn = {.target_us = ex->queue_target_us,
+                                    .wait_us = now_us - ex->queued_us,
+                                    .now_us = now_us,
+                                    .is_last = is_last};
+    if (!codel_judge(&web->io_codel, &turn))
+        return false;
+    overload_note(&web->io_overload, web, turn.wait_us, now_us);
+    ex->retry_s = (uint32_t)((turn.wait_us + CLOCK_US_PER_S - 1) / CLOCK_US_PER_S);
+    away_fail(ex, 503, OVERLOAD_WHY);
+    return true;
 }
 
 /* ---- the loop's side ---- */
@@ -71,14 +109,16 @@ int web_io_open(struct web *web, struct err *err)
 {
     const struct settings *s = web->settings;
     struct iopool_rules rules = {
-        .threads_min = s->threads.is_auto ? SETTINGS_THREADS_AUTO_MIN : s->threads.n,
-        .threads_max = s->threads.n,
+        .threads_min = s->adaptive ? s->threads.min : s->threads.n,
+        .threads_max = s->adaptive ? s->threads.max : s->threads.n,
         .cpus = s->cpus,
         .workers = s->workers.n,
         .idle_us = IDLE_US,
         .begin = begin_thread,
         .end = crash_leave_thread,
+        .shed = shed_errand,
         .run = run_errand,
+        .is_due = is_due,
         .owner = web,
     };
     if (!has_lane(web->app))
@@ -108,6 +148,7 @@ static void tell_abandoned(void *owner, struct rmd_request *req)
 uint32_t web_io_close(struct web *web)
 {
     uint32_t n_left = iopool_close(web->pool);
+    overload_end(&web->io_overload, "io");
     struct rmd_deferred *next;
     for (struct rmd_deferred *d = deferred_take(&web->box); d; d = next) {
         next = d->next;
@@ -120,16 +161,40 @@ uint32_t web_io_close(struct web *web)
     return n_left;
 }
 
-void web_io_on_tick(struct web *web)
+/* The master goes by it, where more requests wait than there are threads. */
+static void show_threads(struct web *web)
 {
     struct iopool_state state;
+    iopool_peek(web->pool, &state);
+    atomic_store_explicit(&web->part.head->io_threads, state.n_threads - state.n_given_up,
+                          memory_order_relaxed);
+    atomic_store_explicit(&web->part.head->io_queued, state.n_queued, memory_order_relaxed);
+    atomic_store_explicit(&web->part.head->io_limit, state.limit, memory_order_relaxed);
+}
+
+void web_io_on_tick(struct web *web)
+{
     if (!web->pool)
         return;
     away_expire(&web->env);
     iopool_on_tick(web->pool);
-    iopool_peek(web->pool, &state);
-    atomic_store_explicit(&web->part.head->io_threads, state.n_threads, memory_order_relaxed);
-    atomic_store_explicit(&web->part.head->io_queued, state.n_queued, memory_order_relaxed);
+    overload_on_tick(&web->io_overload, "io", web->settings->queue_target_us, web->env.now_us);
+    show_threads(web);
+}
+
+void web_io_on_back(struct web *web, struct exchange *ex)
+{
+    if (!ex->is_left_behind)
+        web_count(&web->part.head->io_done, 1);
+    ex->is_left_behind = false;
+}
+
+void web_io_obey(struct web *web, uint32_t limit)
+{
+    if (!web->pool)
+        return;
+    iopool_set_limit(web->pool, limit);
+    show_threads(web);
 }
 
 uint32_t web_io_count(struct web *web)
@@ -152,11 +217,11 @@ static void tell_full(struct web *web, uint32_t n)
 enum conn_lane web_io_choose(void *owner, struct rmd_request *req)
 {
     struct web *web = owner;
-    (void)req;
     if (!web->pool)
         return CONN_LANE_LOOP;
     uint32_t n = iopool_count(web->pool);
-    if (n >= web->settings->inflight) {
+    uint32_t spare = overload_is_health_check(web, req) ? HEALTH_SPARE : 0;
+    if (n >= web->settings->inflight + spare) {
         tell_full(web, n);
         return CONN_LANE_FULL;
     }
@@ -168,16 +233,28 @@ enum conn_lane web_io_choose(void *owner, struct rmd_request *req)
 void web_io_send(void *owner, struct exchange *ex)
 {
     struct web *web = owner;
-    if (ex->req.board_entry != WEB_NO_ENTRY)
-        atomic_store_explicit(&web->part.inflight[ex->req.board_entry].phase, ENTRY_QUEUED,
-                              memory_order_release);
-    iopool_post(web->pool, &ex->away_link);
+    uint64_t target_us = web->settings->queue_target_us;
+    ex->queued_us = web->env.now_us;
+    ex->queue_target_us = /* what has begun is to come to its end */
+        ex->errand == ERRAND_HANDLE ? overload_target_us(web, &ex->req, target_us) : 0;
+    if (ex->req.board_entry != WEB_NO_ENTRY) {
+        struct request_entry *entry = &web->part.inflight[ex->req.board_entry];
+        atomic_store_explicit(&entry->began_us, 0, memory_order_relaxed);
+        atomic_store_explicit(&entry->phase, ENTRY_QUEUED, memory_order_release);
+    }
+    profiling_send_errand(&web->profiling, ex, web->env.now_us);
+    web_count(&web->part.head->io_sent, 1);
+    uint32_t n_threads = iopool_post(web->pool, &ex->away_link);
+    atomic_store_explicit(&web->part.head->io_threads, n_threads, memory_order_relaxed);
 }
 
 bool web_io_recall(void *owner, struct exchange *ex)
 {
     struct web *web = owner;
-    return iopool_take_back(web->pool, &ex->away_link);
+    bool is_back = iopool_take_back(web->pool, &ex->away_link);
+    if (is_back)
+        web_count(&web->part.head->io_done, 1);
+    return is_back;
 }
 
 void web_io_overdue(void *owner, struct exchange *ex)
@@ -185,6 +262,10 @@ void web_io_overdue(void *owner, struct exchange *ex)
     struct web *web = owner;
     if (!iopool_give_up(web->pool, &ex->away_link))
         return; /* it has ended in this very moment */
+
+    /* Its thread does not count against the limit any more: nor is it a busy one for the master. */
+    ex->is_left_behind = true;
+    web_count(&web->part.head->io_done, 1);
     web_count(&web->part.head->overdue, 1);
     log_request("io thread left behind", "request_timeout is over", web, &ex->req);
     recycle_wear(&web->recycle, "request_timeout left a thread behind");

@@ -18,6 +18,12 @@ uint32_t web_io_close(struct web *web);
 
 void web_io_on_tick(struct web *web);
 
+/* An errand has come back from a thread. */
+void web_io_on_back(struct web *web, struct exchange *ex);
+
+/* MSG_THREADS: so many threads it may have from now on, as the master has decided. */
+void web_io_obey(struct web *web, uint32_t limit);
+
 /* Requests in the pool that somebody waits for, or whose client has left; those that took too long
  * are not waited for. */
 uint32_t web_io_count(struct web *web);

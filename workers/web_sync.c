@@ -34,6 +34,7 @@
 #include "workers/commands.h"
 #include "workers/drain.h"
 #include "workers/health.h"
+#include "workers/lanes.h"
 #include "workers/overtime.h"
 #include "workers/sockets.h"
 #include "workers/sync_client.h"
@@ -118,7 +119,8 @@ int web_sync_run_single(const struct settings *settings, const struct app *app, 
     int rc = boot_make_part(settings, &part, err);
     if (rc < 0)
         return rc;
-    rc = set_up(settings, app, &part, settings->inflight, settings->limit_routes, access_fd, err);
+    rc = set_up(settings, app, &part, settings->inflight,
+                settings->limit_routes + SCOREBOARD_MORE_ROUTES, access_fd, err);
     if (rc == 0) {
         for (size_t i = 0; i < n_fds; i++)
             sockets_add(&room.sockets, fds[i], (int64_t)i);
@@ -159,6 +161,7 @@ static int set_up(const struct settings *settings, const struct app *app,
     room.web.has_pools = room.heritage != NULL;
     if (rc < 0)
         return rc;
+    lanes_begin(&room.web);
     sync_client_init(&room.client, &room.web);
     rc = boot_open_signals(room.heritage != NULL, err);
     if (rc < 0)
@@ -680,6 +683,8 @@ static void take_commands(const struct heritage *heritage, void (*reopen_logs)(v
         .on_short = on_short,
         .drain = start_draining,
         .stop = end,
+        .tell_connections = sync_client_tell,
+        .connections = &room.client,
     };
 }
 

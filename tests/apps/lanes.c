@@ -40,6 +40,21 @@ static void where(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "%s %s\n", (const char *)rmd_user_data(req), thread_name());
 }
 
+/* Waits and computes as ?wait= and ?burn= say, in ms; says in what process. */
+static void mixed(rmd_request *req, rmd_response *res)
+{
+    const char *wait = rmd_query(req, "wait"), *burn = rmd_query(req, "burn");
+    struct timespec pause = {.tv_nsec = (wait ? atol(wait) : 0) * 1000000};
+    struct timespec begin, now;
+    (void)nanosleep(&pause, NULL);
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+    do
+        (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 <
+           (burn ? atol(burn) : 0));
+    rmd_text(res, 200, "%s\n", rmd_role());
+}
+
 static void waits(rmd_request *req, rmd_response *res)
 {
     rmd_log(RMD_LOG_NOTICE, "lanes waits %s", rmd_target(req));
@@ -306,6 +321,8 @@ static const rmd_route routes[] = {
     {"GET", "/io", where, .lane = RMD_IO},
     {"GET", "/compute", where, .lane = RMD_COMPUTE},
     {"GET", "/auto", where, .lane = RMD_AUTO},
+    {"GET", "/mixed", mixed, .lane = RMD_AUTO},
+    {"GET", "/mixed/pieces", mixed, .lane = RMD_AUTO, .stream_body = true},
     {"GET", "/wait", waits, .lane = RMD_IO},
     {"GET", "/wait-briefly", waits, .lane = RMD_IO, .timeout_ms = 50},
     {"GET", "/wanted", waits_while_wanted, .lane = RMD_IO},

@@ -82,6 +82,7 @@ static void each_task_is_told_in_the_access_log(void **state)
         {"/work?n=60000", 200, "answered", true},
         {"/crash", 500, "crash", true},
         {"/leave", 500, "crash", true},
+        {"/work?n=2000", 200, "answered", true},  /* so a fresh worker is there for the next */
         {"/loop-briefly", 504, "timeout", false}, /* its client is answered before it is dead */
     };
     char path[64] = "/tmp/remuda-accounts.XXXXXX";
@@ -131,8 +132,8 @@ static uint64_t of_route(const char *answer, const char *route, const char *name
 static void sums_hold_those_that_were_killed(void **state)
 {
     (void)state;
-    static const char *const targets[] = {"/work?n=1000", "/crash?1", "/crash?2", "/loop-briefly",
-                                          "/work?n=2000"};
+    static const char *const targets[] = {"/work?n=1000", "/crash?1", "/crash?2", "/work?n=2000",
+                                          "/loop-briefly"};
     struct server *s = start("compute.breaker.failures=0", "/dev/null");
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
         ask(s, targets[i]);

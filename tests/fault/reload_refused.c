@@ -41,7 +41,7 @@ static void check_refused(const char *yaml, const char *why)
     server_signal(s, SIGHUP);
     CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "generation"), 2);
     (void)server_wait_log(s, "generation gone");
-    size_t fds = procs_fd_count(s->pid);
+    size_t fds = procs_fd_count_at_rest(s->pid);
     (void)server_write_file(s, "remuda.yaml", yaml);
     server_signal(s, SIGHUP);
     const char *line = server_wait_log(s, "reload refused");
@@ -57,7 +57,7 @@ static void check_refused(const char *yaml, const char *why)
     server_wait_processes(s, 3);
     struct load_result result = load_finish(l);
     load_check(&result, 0);
-    CHECK_EQ(procs_fd_count(s->pid), fds);
+    procs_wait_fds(s->pid, fds);
 }
 
 static void yaml_with_an_error(void **state)

@@ -98,7 +98,7 @@ struct census census_take(const struct server *s)
         .processes = procs_below(s->pid, below),
         .zombies = procs_zombies_of(s->pid),
         .parts = count_parts(s->pid),
-        .fds = procs_fd_count(s->pid),
+        .fds = procs_fd_count_at_rest(s->pid),
         .sockets = procs_fd_count_like(s->pid, "socket:"),
         .memfds = procs_fd_count_like(s->pid, "/memfd:"),
         .pipes = procs_fd_count_like(s->pid, "pipe:"),

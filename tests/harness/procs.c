@@ -92,20 +92,54 @@ size_t procs_fd_count(pid_t pid)
     return count_entries(pid, "fd");
 }
 
-size_t procs_fd_count_like(pid_t pid, const char *text)
+/* Counts descriptors, and those that lead to where one of the texts is in the name. *out_n_gone:
+ * those closed meanwhile. */
+static size_t scan_fds(pid_t pid, const char *const texts[2], size_t *out_n_like,
+                       size_t *out_n_gone)
 {
     char path[64], target[512];
     (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
     DIR *dir = opendir(path);
     size_t n = 0;
+    *out_n_like = *out_n_gone = 0;
     for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
+        if (entry->d_name[0] == '.')
+            continue;
         ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
         target[len < 0 ? 0 : len] = '\0';
-        n += strstr(target, text) != NULL;
+        n++;
+        *out_n_gone += len < 0;
+        *out_n_like += strstr(target, texts[0]) || (texts[1] && strstr(target, texts[1]));
     }
     if (dir)
         (void)closedir(dir);
     return n;
+}
+
+size_t procs_fd_count_like(pid_t pid, const char *text)
+{
+    size_t n_like, n_gone;
+    (void)scan_fds(pid, (const char *const[2]){text}, &n_like, &n_gone);
+    return n_like;
+}
+
+size_t procs_fd_count_at_rest(pid_t pid)
+{
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    size_t n, n_reading, n_gone;
+    do
+        n = scan_fds(pid, (const char *const[2]){"/proc/", "/sys/"}, &n_reading, &n_gone);
+    while (n_reading + n_gone > 0 && patience_turn(deadline));
+    CHECK_EQ(n_reading + n_gone, 0);
+    return n;
+}
+
+void procs_wait_fds(pid_t master, size_t n)
+{
+    uint64_t deadline = patience_until(PATIENCE_MS);
+    size_t seen;
+    while ((seen = procs_fd_count_at_rest(master)) != n)
+        CHECK_SAYING(patience_turn(deadline), "%zu descriptors are open, expected %zu", seen, n);
 }
 
 /* The sum of the lines of a file of /proc/PID that begin so: "Private_Clean: 12 kB". */

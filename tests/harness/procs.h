@@ -34,6 +34,14 @@ unsigned long procs_cpu_ticks(pid_t pid);
 /* Open descriptors of a process. */
 size_t procs_fd_count(pid_t pid);
 
+/* The same of a master, without what it opens only to read it: waits until nothing below /proc or
+ * /sys is open. Fails the test if that never comes. */
+size_t procs_fd_count_at_rest(pid_t pid);
+
+/* Waits until they are so many: what belonged to a process goes a moment behind it. Fails the test
+ * if that never comes. */
+void procs_wait_fds(pid_t master, size_t n);
+
 /* How many of its descriptors have this text in the path or name behind them (proc(5)):
  * "/memfd:", "/var/spool/". */
 size_t procs_fd_count_like(pid_t pid, const char *text);

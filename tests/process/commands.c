@@ -108,6 +108,13 @@ static void routes_are_listed_with_their_lanes(void **state)
         CHECK_HAS(out(s), rows[i]);
 }
 
+static void what_only_a_running_server_tells_needs_live(void **state)
+{
+    (void)state;
+    CHECK_HAS(err(CHECK_RUN(2, "routes", "--json")), "--json needs --live");
+    CHECK_HAS(err(CHECK_RUN(2, "routes", "--interval", "1s")), "--interval needs --live");
+}
+
 static void version_names_what_is_in_use(void **state)
 {
     (void)state;
@@ -192,13 +199,17 @@ static void config_shows_effective_values(void **state)
     CHECK_HAS(out(s), "backlog: 2048");
 }
 
-SERVER_MAIN(
-    SERVER_TEST(call_gives_the_body_of_one_request), SERVER_TEST(call_takes_a_body_from_a_file),
-    SERVER_TEST(call_shows_the_head_and_sends_fields), SERVER_TEST(call_runs_a_stream_to_its_end),
-    SERVER_TEST(call_of_an_error_exits_1), SERVER_TEST(call_without_target_is_usage),
-    SERVER_TEST(call_takes_the_app_from_the_configuration),
-    SERVER_TEST(routes_are_listed_with_their_lanes), SERVER_TEST(version_names_what_is_in_use),
-    SERVER_TEST(nothing_at_all_tells_how_to_start), SERVER_TEST(unknown_command_names_the_nearest),
-    SERVER_TEST(help_is_everywhere), SERVER_TEST(check_says_whether_a_configuration_is_good),
-    SERVER_TEST(run_with_a_bad_configuration_is_exit_1_and_starts_nothing),
-    SERVER_TEST(config_shows_effective_values))
+SERVER_MAIN(SERVER_TEST(call_gives_the_body_of_one_request),
+            SERVER_TEST(call_takes_a_body_from_a_file),
+            SERVER_TEST(call_shows_the_head_and_sends_fields),
+            SERVER_TEST(call_runs_a_stream_to_its_end), SERVER_TEST(call_of_an_error_exits_1),
+            SERVER_TEST(call_without_target_is_usage),
+            SERVER_TEST(call_takes_the_app_from_the_configuration),
+            SERVER_TEST(routes_are_listed_with_their_lanes),
+            SERVER_TEST(what_only_a_running_server_tells_needs_live),
+            SERVER_TEST(version_names_what_is_in_use),
+            SERVER_TEST(nothing_at_all_tells_how_to_start),
+            SERVER_TEST(unknown_command_names_the_nearest), SERVER_TEST(help_is_everywhere),
+            SERVER_TEST(check_says_whether_a_configuration_is_good),
+            SERVER_TEST(run_with_a_bad_configuration_is_exit_1_and_starts_nothing),
+            SERVER_TEST(config_shows_effective_values))

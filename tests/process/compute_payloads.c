@@ -112,7 +112,7 @@ static void payloads_are_no_part_of_max_rss(void **state)
     (void)state;
     struct server *s =
         server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--set", "compute.workers=1", "--set",
-                         "compute.max_rss=24MiB", NULL);
+                         "compute.max_rss=24MiB", "--set", "compute.timeout=5m", NULL);
     struct client *c = client_to(s);
     size_t len = 48 * MIB;
     char *body = calloc(1, len);

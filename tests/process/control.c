@@ -488,6 +488,9 @@ static void scale_takes_a_number_or_a_step(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct server *command = RUN_FOR(s, 2, "scale", wrong[i]);
         CHECK_HAS(lines_text(&command->log), "1 to 512");
+        char quoted[32];
+        (void)snprintf(quoted, sizeof quoted, "scale: \"%s\" is no number of workers", wrong[i]);
+        CHECK_HAS(lines_text(&command->log), quoted);
     }
     (void)RUN_FOR(s, 2, "scale");
 }

@@ -174,8 +174,10 @@ static void reload_is_refused_when_it_fails(void **state)
 static void single_mode_checks_itself(void **state)
 {
     (void)state;
-    struct server *good = server_start_args("run", "--single", HEALTH_SO, "--bind", "127.0.0.1:0",
-                                            "--set", "health_check=/later", NULL);
+    struct server *good =
+        server_start_args("run", "--single", HEALTH_SO, "--bind", "127.0.0.1:0", "--set",
+                          "health_check=/later", "--set", "admin.bind=127.0.0.1:0", NULL);
+    (void)server_wait_log(good, "admin has no effect with --single");
     server_wait_ready(good);
     char *count = client_get(good, "/count", 200);
     CHECK_TEXT(count, "checks=1\n");

@@ -16,7 +16,8 @@ static struct server *start(const char *app, const char *more)
 {
     struct server *s = server_new();
     manager_open(&manager, s);
-    const char *args[] = {"run", app, "--bind", "127.0.0.1:0", "--workers", "2", NULL};
+    const char *args[] = {"run", app,     "--bind",         "127.0.0.1:0", "--workers",
+                          "2",   "--set", "compute.nice=0", NULL};
     const char *env[] = {manager.variable, more, NULL};
     server_launch(s, &(struct server_options){.args = args, .env = env});
     return s;

@@ -24,7 +24,8 @@ static struct server *start(const char *more)
         print_message("skipped: examples/thumbnail was not built without " EXAMPLE_MISSING "\n");
         skip();
     }
-    return server_start_app(EXAMPLE_SO, "-c", EXAMPLE_YAML, "--set", more, NULL);
+    return server_start_app(EXAMPLE_SO, "-c", EXAMPLE_YAML, "--set", "compute.timeout=10m", "--set",
+                            more, NULL);
 }
 
 static void post(struct server *s, const char *target, const char *fields, const struct buf *body)

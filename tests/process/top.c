@@ -293,6 +293,10 @@ static void with_nothing_to_watch_it_says_so(void **state)
     top = server_start(&(struct server_options){.args = wrong});
     CHECK_EQ(server_run(top), 2);
     CHECK_HAS(lines_text(&top->log), "100ms to 1h");
+    const char *both[] = {"top", "--once", "--batch", NULL};
+    top = server_start(&(struct server_options){.args = both});
+    CHECK_EQ(server_run(top), 2);
+    CHECK_HAS(lines_text(&top->log), "allowed: one of them");
 }
 
 SERVER_MAIN(SERVER_TEST(it_shows_workers_and_what_they_do), SERVER_TEST(a_resize_is_drawn_for),

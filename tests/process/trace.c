@@ -196,8 +196,36 @@ static void no_field_is_sent_when_it_has_no_name(void **state)
     CHECK(reply_field(&r, "X-Request-ID") == NULL);
 }
 
+/* As "Trace Context in non-OTLP Log Formats" of OpenTelemetry has it: one name in both logs, so
+ * that a collector finds all lines of a trace. */
+static void json_logs_name_the_trace_alike(void **state)
+{
+    (void)state;
+    struct server *s = server_start_args(
+        "run", REMUDA_DEMO_SO, "--bind", "127.0.0.1:0", "--workers", "1", "--log-format", "json",
+        "--accesslog", "-", "--set", "access_log_format=json", "--slow-callback", "5ms", NULL);
+    /* With JSON the harness can't read addresses from events. */
+    const char *line = server_wait_log_text(s, "\"event\":\"listening\"");
+    CHECK(json_member(line, "address", s->addresses[0], sizeof s->addresses[0]));
+    s->n_addresses = 1;
+    (void)server_wait_log_text(s, "\"event\":\"ready\"");
+    struct client *c = client_to(s);
+    client_exchange(c, &r, "GET /block?ms=30 HTTP/1.1\r\nHost: a\r\n" PARENT "\r\n");
+    CHECK_EQ(r.status, 200);
+    char seen[64];
+    line = lines_wait_text(&s->log, "handler held the loop", patience_until(PATIENCE_MS));
+    CHECK(line != NULL);
+    CHECK(json_member(line, "trace_id", seen, sizeof seen));
+    CHECK_TEXT(seen, TRACE);
+    line = lines_wait_text(&s->out, "/block", patience_until(PATIENCE_MS));
+    CHECK(line != NULL);
+    CHECK(json_member(line, "trace_id", seen, sizeof seen));
+    CHECK_TEXT(seen, TRACE);
+}
+
 SERVER_MAIN(SERVER_TEST(identity_is_the_same_in_answer_app_and_log),
             SERVER_TEST(errors_have_an_identity_too),
             SERVER_TEST(streams_and_heads_have_an_identity_too),
             SERVER_TEST(field_of_the_answer_has_the_name_that_was_set),
-            SERVER_TEST(no_field_is_sent_when_it_has_no_name))
+            SERVER_TEST(no_field_is_sent_when_it_has_no_name),
+            SERVER_TEST(json_logs_name_the_trace_alike))

@@ -157,6 +157,18 @@ static void log_writes_json_lines(void **state)
     assert_string_equal(line + strlen("{\"time\":\"2026-11-21T12:00:00.123"), expected);
 }
 
+static void log_names_the_trace_as_collectors_do(void **state)
+{
+    (void)state;
+    log_init(ends[1], LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    log_notice("x", "trace=4bf92f3577b34da6a3ce929d0e0e4736 traces=1 tracer=2 trac=3");
+    assert_non_null(strstr(logged(), ",\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\","
+                                     "\"traces\":1,\"tracer\":2,\"trac\":3}"));
+    log_init(ends[1], LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    log_notice("x", "trace=4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_non_null(strstr(logged(), " trace=4bf92f3577b34da6a3ce929d0e0e4736\n"));
+}
+
 static void log_leaves_out_what_is_below_its_level(void **state)
 {
     (void)state;
@@ -382,6 +394,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(log_writes_text_lines),
         TEST(log_writes_json_lines),
+        TEST(log_names_the_trace_as_collectors_do),
         TEST(log_leaves_out_what_is_below_its_level),
         TEST(log_lines_cannot_be_forged),
         TEST(log_quote_escapes_and_cuts),

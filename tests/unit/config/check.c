@@ -157,6 +157,8 @@ static void files_and_folders_are_there(void **state)
     expect_files("chdir: nope\napp: a.so\n",
                  "f:1:8: chdir: no folder \"nope\"; allowed: a folder that exists\n");
     expect_files("chdir: f\n", "f:1:8: chdir: no folder \"f\"; allowed: a folder that exists\n");
+    expect_files("slowlog: nope/log\n",
+                 "f:1:10: slowlog: no folder \"nope\"; allowed: a path whose folder exists\n");
     expect_files("errorlog: nope/log\naccesslog: /nope/log\nbind:\n  - :1\n  - unix:nope/s\n",
                  "f:1:11: errorlog: no folder \"nope\"; allowed: a path whose folder exists\n"
                  "f:2:12: accesslog: no folder \"/nope\"; allowed: a path whose folder exists\n"

@@ -53,6 +53,31 @@ static void version_1_has_other_names(void **state)
     assert_true(look() == GIB / 2);
 }
 
+static void the_fullest_cgroup_decides_not_the_smallest(void **state)
+{
+    (void)state;
+    tool_write_deep("proc/meminfo", MEMINFO);
+    tool_write_deep("proc/self/cgroup", "0::/pod/a\n");
+    tool_write_deep("cgroup/pod/memory.max", "3221225472\n");
+    tool_write_deep("cgroup/pod/memory.current", "2952790016\n"); /* with its other members */
+    tool_write_deep("cgroup/pod/a/memory.max", "1073741824\n");
+    tool_write_deep("cgroup/pod/a/memory.current", "536870912\n");
+    assert_true(look() == GIB / 4);
+    tool_write_deep("cgroup/pod/memory.current", "1073741824\n");
+    assert_true(look() == GIB / 2);
+}
+
+static void what_is_slowed_down_has_no_room(void **state)
+{
+    (void)state;
+    tool_write_deep("proc/meminfo", MEMINFO);
+    tool_write_deep("proc/self/cgroup", "0::/a\n");
+    tool_write_deep("cgroup/a/memory.max", "2147483648\n");
+    tool_write_deep("cgroup/a/memory.high", "1073741824\n");
+    tool_write_deep("cgroup/a/memory.current", "805306368\n");
+    assert_true(look() == GIB / 4);
+}
+
 static void a_process_has_what_its_status_says(void **state)
 {
     (void)state;
@@ -71,6 +96,8 @@ int main(void)
         TEST(without_a_cgroup_the_machine_decides),
         TEST(what_is_left_below_the_limit_decides_when_it_is_less),
         TEST(version_1_has_other_names),
+        TEST(the_fullest_cgroup_decides_not_the_smallest),
+        TEST(what_is_slowed_down_has_no_room),
         TEST(a_process_has_what_its_status_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,6 +134,81 @@ static void both_versions_side_by_side_are_looked_at(void **state)
     assert_int_equal(m.cpus, 2);
 }
 
+/* As systemd mounts it without unified_cgroup_hierarchy: controllers in version 1, the unified
+ * tree for bookkeeping alone, and in each hierarchy limits that are nested in a way of its own. */
+static void hybrid_has_nested_limits_in_each_hierarchy(void **state)
+{
+    (void)state;
+    tool_write_deep("proc/self/cgroup", "9:name=systemd:/system.slice/web.service\n"
+                                        "4:memory:/box/pod/app\n3:cpuset:/box\n2:cpuacct:/box\n"
+                                        "1:cpu:/box/pod\n0::/system.slice/web.service\n");
+    tool_write_deep("proc/meminfo", RAM);
+    tool_write_deep("cgroup/unified/system.slice/web.service/cgroup.procs", "1\n");
+    tool_write_deep("cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+    tool_write_deep("cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    tool_write_deep("cgroup/cpu/box/cpu.cfs_quota_us", "150000\n");
+    tool_write_deep("cgroup/cpu/box/cpu.cfs_period_us", "100000\n");
+    tool_write_deep("cgroup/cpu/box/pod/cpu.cfs_quota_us", "40000\n");
+    tool_write_deep("cgroup/cpu/box/pod/cpu.cfs_period_us", "20000\n");
+    tool_write_deep("cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    tool_write_deep("cgroup/memory/box/memory.limit_in_bytes", "536870912\n");
+    tool_write_deep("cgroup/memory/box/pod/memory.limit_in_bytes", "9223372036854771712\n");
+    tool_write_deep("cgroup/memory/box/pod/app/memory.limit_in_bytes", "1073741824\n");
+    struct machine m;
+    look(&m);
+    decide_with_cpus(&m, 16);
+    assert_int_equal(m.cpus, 2);
+    assert_string_equal(m.quota_path, "cgroup/cpu/box/cpu.cfs_quota_us");
+    assert_int_equal(m.memory_bytes, 512 << 20);
+    assert_string_equal(m.cgroup_path, "cgroup/memory/box/memory.limit_in_bytes");
+    assert_int_equal(m.n_limits, 2);
+}
+
+static void memory_high_is_a_limit_as_well(void **state)
+{
+    (void)state;
+    tool_write_deep("proc/self/cgroup", "0::/a/b\n");
+    tool_write_deep("proc/meminfo", RAM);
+    tool_write_deep("cgroup/a/memory.high", "1073741824\n");
+    tool_write_deep("cgroup/a/memory.max", "2147483648\n");
+    tool_write_deep("cgroup/a/b/memory.high", "max\n");
+    struct machine m;
+    look(&m);
+    assert_int_equal(m.memory_bytes, 1 << 30);
+    assert_string_equal(m.cgroup_path, "cgroup/a/memory.high");
+}
+
+static void dots_in_a_name_lead_nowhere(void **state)
+{
+    (void)state;
+    tool_write_deep("proc/self/cgroup", "0::/a..b/..c\n");
+    tool_write_deep("cgroup/a..b/..c/cpu.max", "200000 100000\n");
+    struct machine m;
+    look(&m);
+    assert_string_equal(m.quota_path, "cgroup/a..b/..c/cpu.max");
+    tool_write_deep("proc/self/cgroup", "0::/..c/d\n");
+    tool_write_deep("cgroup/..c/d/cpu.max", "300000 100000\n");
+    look(&m);
+    assert_string_equal(m.quota_path, "cgroup/..c/d/cpu.max");
+}
+
+/* 1.5 CPUs of 2 are what is granted, although two workers are made for either. */
+static void a_quota_between_two_numbers_is_named_as_the_source(void **state)
+{
+    (void)state;
+    struct machine m = {.quota_us = 150000, .period_us = 100000, .quota_path = "q"};
+    struct arena arena;
+    arena_init(&arena, 256);
+    decide_with_cpus(&m, 2);
+    assert_int_equal(m.cpus, 2);
+    assert_string_equal(machine_why_cpus(&m, &arena),
+                        "2 by cgroup quota: quota of 1.50 CPUs in q (150000 of 100000 us, rounded "
+                        "up), affinity allows 2; another quota would change it");
+    m.quota_us = 200000;
+    assert_non_null(strstr(machine_why_cpus(&m, &arena), "2 by CPU affinity"));
+    arena_fini(&arena);
+}
+
 static void affinity_decides_when_it_is_smaller(void **state)
 {
     (void)state;
@@ -202,8 +277,9 @@ static void only_auto_is_resolved(void **state)
     assert_true(s->workers.is_auto);
     assert_int_equal(s->workers.n, 6);
     assert_int_equal(s->cpus, 6);
-    assert_non_null(strstr(s->sources[SETTING_ID_workers].derived, "6, one for each CPU. CPUs: 6"));
-    s->workers = (struct setting_auto){.n = 3};
+    assert_non_null(strstr(s->sources[SETTING_ID_workers].derived,
+                           "6, one for each CPU, fewer while others compute on them. CPUs: 6"));
+    s->workers = (struct setting_range){.n = 3, .min = 3, .max = 3};
     s->sources[SETTING_ID_workers].derived = NULL;
     assert_int_equal(machine_resolve(&tool_machine, s), 0);
     assert_int_equal(s->workers.n, 3);
@@ -224,6 +300,10 @@ int main(void)
         IN_FOLDER(a_path_outside_of_the_namespace_counts_as_the_root),
         IN_FOLDER(version_1_has_a_hierarchy_for_each_controller),
         IN_FOLDER(both_versions_side_by_side_are_looked_at),
+        IN_FOLDER(hybrid_has_nested_limits_in_each_hierarchy),
+        IN_FOLDER(memory_high_is_a_limit_as_well),
+        IN_FOLDER(dots_in_a_name_lead_nowhere),
+        cmocka_unit_test(a_quota_between_two_numbers_is_named_as_the_source),
         cmocka_unit_test(affinity_decides_when_it_is_smaller),
         IN_FOLDER(a_limit_above_ram_is_none),
         IN_FOLDER(files_that_make_no_sense_set_no_limit),

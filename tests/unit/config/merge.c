@@ -193,8 +193,8 @@ static void all_layers_are_read_and_told_in_one_go(void **state)
                     WORDS("--workers", "3", "-b", "x", "--timeout=1"), 1,
                     "remuda.yaml:1:9: strict: \"maybe\" is not a truth value; allowed: yes, no, "
                     "true, false, on, off\n"
-                    "remuda.yaml:2:10: workers: \"0\" is out of range; allowed: auto, or 1 to 512 "
-                    "processes\n"
+                    "remuda.yaml:2:10: workers: \"0\" is out of range; allowed: auto, 1 to 512 "
+                    "processes, or a range such as 2..8 or 2..auto\n"
                     "remuda.yaml:3:1: colour: no such setting; see remuda config --reference\n"
                     "environment: REMUDA_BACKLOG: backlog: \"0\" is out of range; allowed: 1 to "
                     "65535 connections\n"

@@ -20,7 +20,7 @@ static void expect_defaults(const struct setting_pool *pool)
 {
     assert_int_equal(pool->workers, SETTING_POOL_AUTO);
     assert_int_equal(pool->workers_min, 4); /* of 6 CPUs */
-    assert_int_equal(pool->workers_max, 4);
+    assert_int_equal(pool->workers_max, 6);
     assert_int_equal(pool->memory_limit_bytes, 512 * MIB);
     assert_int_equal(pool->cpu_limit_us, 0);
     assert_int_equal(pool->nofile, 1024);
@@ -104,7 +104,7 @@ static void a_map_says_what_holds_for_each_pool(void **state)
     merge_fini(&r);
 }
 
-static void auto_leaves_two_cpus_and_no_less_than_one(void **state)
+static void auto_leaves_two_cpus_to_begin_with_and_has_one_at_least(void **state)
 {
     (void)state;
     static const uint32_t rows[][2] = {{1, 1}, {2, 1}, {3, 1}, {4, 2}, {64, 62}, {4096, 256}};
@@ -114,9 +114,33 @@ static void auto_leaves_two_cpus_and_no_less_than_one(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct machine m = {.cpus = rows[i][0]};
         assert_int_equal(pool_resolve(&m, s), 0);
+        assert_int_equal(s->compute_pools.items[0].workers_min, rows[i][1]);
+        assert_int_equal(s->compute_pools.items[0].workers_max,
+                         rows[i][0] < 256 ? rows[i][0] : 256);
+        s->adaptive = false;
+        assert_int_equal(pool_resolve(&m, s), 0);
         assert_int_equal(s->compute_pools.items[0].workers_max, rows[i][1]);
+        s->adaptive = true;
     }
     settings_free(s);
+}
+
+static void without_adaptive_a_range_is_what_it_begins_with(void **state)
+{
+    (void)state;
+    struct merge_result r;
+    static const struct {
+        const char *yaml;
+        uint64_t most;
+    } rows[] = {{"adaptive: off\npools:\n  images: {workers: {min: 2, max: 5}}\n", 2},
+                {"adaptive: off\npools:\n  images: {workers: {min: 1}}\n", 1},
+                {"adaptive: on\npools:\n  images: {workers: {min: 2, max: 5}}\n", 5}};
+    for (size_t i = 0; i < 3; i++) {
+        tool_write("remuda.yaml", rows[i].yaml);
+        assert_int_equal(tool_merge_nothing(&r, NULL), 0);
+        assert_int_equal(pool_of(&r, "images")->workers_max, rows[i].most);
+        merge_fini(&r);
+    }
 }
 
 static uint64_t sum_of_workers(const struct settings *s)
@@ -167,7 +191,7 @@ static void more_workers_than_all_pools_may_have_are_told(void **state)
     assert_int_equal(tool_merge_nothing(&r, NULL), -EINVAL);
     tool_expect_lines(&r.mistakes,
                       "remuda.yaml:1:20: compute.workers: \"257\" is out of range; allowed: auto, "
-                      "or 1 to 256 processes, or a map of min and max\n"
+                      "1 to 256 processes, or a range such as 2..8 or 2..auto\n"
                       "remuda.yaml:2:36: pools.a.workers.max: \"300\" is out of range; allowed: "
                       "auto, or 1 to 256 processes\n");
     merge_fini(&r);
@@ -251,12 +275,14 @@ static void what_is_printed_loads_again(void **state)
 {
     (void)state;
     static const char *const files[] = {
-        "{}\n", "compute: {workers: 3, breaker: {failures: 0}, on_disconnect: finish, fork: on}\n"
-                "pools:\n"
-                "  \"1\": {workers: {min: 2, max: 9}, cpu_limit: 90s, max_rss: 5MiB}\n"
-                "  \"no\": {workers: {min: 2}, timeout: 1ms}\n"
-                "  key: {}\n"};
-    for (size_t i = 0; i < 2; i++) {
+        "{}\n",
+        "compute: {workers: 3, breaker: {failures: 0}, on_disconnect: finish, fork: on}\n"
+        "pools:\n"
+        "  \"1\": {workers: 2..9, cpu_limit: 90s, max_rss: 5MiB}\n"
+        "  \"no\": {workers: {min: 2}, timeout: 1ms}\n"
+        "  key: {}\n",
+        "adaptive: off\npools: {range: {workers: 2..9}, least: {workers: {min: 2}}, auto: {}}\n"};
+    for (size_t i = 0; i < 3; i++) {
         for (int is_why = 0; is_why < 2; is_why++) {
             struct merge_result r;
             struct merge_result again;
@@ -271,10 +297,14 @@ static void what_is_printed_loads_again(void **state)
             assert_int_equal(again.settings->compute_pools.n, i == 0 ? 1 : 4);
             assert_int_equal(render_settings(&second, again.settings, false), 0);
             assert_int_equal(buf_append(&second, "", 1), 0);
+            if (is_why && i == 2)
+                assert_non_null(strstr(first.data, "#   2, its min, since adaptive is off\n"));
             if (is_why)
                 assert_non_null(strstr(first.data, "one for each CPU but 2"));
             else
                 assert_string_equal(first.data, second.data);
+            if (i == 2 && !is_why)
+                assert_non_null(strstr(first.data, "{min: 2, max: 9}  # 2 here\n"));
             buf_fini(&first);
             buf_fini(&second);
             merge_fini(&r);
@@ -288,9 +318,10 @@ static void what_is_printed_loads_again(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        TEST(without_adaptive_a_range_is_what_it_begins_with),
         TEST(there_is_a_default_pool_whatever_is_written),
         TEST(a_map_says_what_holds_for_each_pool),
-        TEST(auto_leaves_two_cpus_and_no_less_than_one),
+        TEST(auto_leaves_two_cpus_to_begin_with_and_has_one_at_least),
         TEST(auto_never_comes_to_more_than_all_pools_may_have),
         TEST(more_workers_than_all_pools_may_have_are_told),
         TEST(the_command_line_changes_and_adds_single_values),

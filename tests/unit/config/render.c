@@ -154,7 +154,8 @@ static void why_names_sources_and_derivations(void **state)
     expect_has(&page, "\nkeepalive: 8s  # command line: --keepalive\n");
     expect_has(&page, "\numask: 0  # default\n");
     expect_has(&page,
-               "\nworkers: auto  # default\n#   6, one for each CPU. CPUs: 6 by CPU affinity");
+               "\nworkers: auto  # default\n#   6, one for each CPU, fewer while others compute on "
+               "them. CPUs: 6 by CPU");
     expect_has(&page, "\n#   or a number: workers in the file, --workers\n");
     expect_has(&page, "\n# Memory: 8.00 GiB of RAM");
     buf_fini(&page);

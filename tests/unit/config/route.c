@@ -93,15 +93,16 @@ static void mistakes_of_other_layers_are_told(void **state)
                                 "--set", "routes.GET /a.txt.request_timeout=1s", "--set",
                                 "routes.GET=1"),
                      -EINVAL);
-    tool_expect_lines(&r.mistakes,
-                      "environment: REMUDA_ROUTES: routes: a map cannot come from a variable; "
-                      "write ${NAME} in the file's values\n"
-                      "command line: --set routes.POST /a.limit_request_body: \"much\" is not a "
-                      "size in bytes; allowed: 1 to 1TiB, such as 8190 or 64KiB\n"
-                      "command line: --set routes.GET /a.txt: no such key; allowed: "
-                      "lane, pool, limit_request_body, request_timeout, timeout\n"
-                      "command line: --set routes: \"GET\" is no route; allowed: METHOD PATTERN as "
-                      "remuda routes prints them, such as \"POST /upload\" or \"* /echo\"\n");
+    tool_expect_lines(
+        &r.mistakes,
+        "environment: REMUDA_ROUTES: routes: a map cannot come from a variable; "
+        "write ${NAME} in the file's values\n"
+        "command line: --set routes.POST /a.limit_request_body: \"much\" is not a "
+        "size in bytes; allowed: 1 to 1TiB, such as 8190 or 64KiB\n"
+        "command line: --set routes.GET /a.txt: no such key; allowed: "
+        "lane, pool, limit_request_body, slow_request, request_timeout, timeout, queue_target\n"
+        "command line: --set routes: \"GET\" is no route; allowed: METHOD PATTERN as "
+        "remuda routes prints them, such as \"POST /upload\" or \"* /echo\"\n");
     merge_fini(&r);
 }
 

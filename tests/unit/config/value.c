@@ -177,6 +177,9 @@ static const struct {
     {SETTING_ID_umask, "0022", "022"},
     {SETTING_ID_workers, "auto", NULL},
     {SETTING_ID_workers, "512", NULL},
+    {SETTING_ID_workers, "2..8", NULL},
+    {SETTING_ID_workers, "2..auto", NULL},
+    {SETTING_ID_workers, "3..3", "3"},
     {SETTING_ID_user, "root", NULL},
     {SETTING_ID_user, "12345", NULL},
     {SETTING_ID_group, "root", NULL},
@@ -226,17 +229,23 @@ static void what_is_printed_is_read_back(void **state)
     settings_free(s);
 }
 
+#define PROCESSES "auto, 1 to 512 processes, or a range such as 2..8 or 2..auto"
+
 static const struct {
     enum setting_id id;
     const char *text;
     const char *message;
 } refusals[] = {
-    {SETTING_ID_workers, "0", "\"0\" is out of range; allowed: auto, or 1 to 512 processes"},
-    {SETTING_ID_workers, "513", "\"513\" is out of range; allowed: auto, or 1 to 512 processes"},
+    {SETTING_ID_workers, "8..2", "\"8..2\" ends below where it begins; allowed: " PROCESSES},
+    {SETTING_ID_workers, "2..", "\"2..\" lacks an end; allowed: " PROCESSES},
+    {SETTING_ID_workers, "..2", "\"..2\" lacks an end; allowed: " PROCESSES},
+    {SETTING_ID_workers, "0..2", "\"0\" is out of range; allowed: " PROCESSES},
+    {SETTING_ID_workers, "auto..2", "\"auto\" is not a whole number; allowed: " PROCESSES},
+    {SETTING_ID_workers, "0", "\"0\" is out of range; allowed: " PROCESSES},
+    {SETTING_ID_workers, "513", "\"513\" is out of range; allowed: " PROCESSES},
     {SETTING_ID_workers, "18446744073709551617",
-     "\"18446744073709551617\" is out of range; allowed: auto, or 1 to 512 processes"},
-    {SETTING_ID_workers, "Auto",
-     "\"Auto\" is not a whole number; allowed: auto, or 1 to 512 processes"},
+     "\"18446744073709551617\" is out of range; allowed: " PROCESSES},
+    {SETTING_ID_workers, "Auto", "\"Auto\" is not a whole number; allowed: " PROCESSES},
     {SETTING_ID_backlog, "auto", "\"auto\" is not a whole number; allowed: 1 to 65535 connections"},
     {SETTING_ID_timeout, "30",
      "\"30\" has no unit; allowed: 1s to 1h, or 0 (never), such as 30s or 2m"},

@@ -80,7 +80,7 @@ char *arena_printf(struct arena *a, size_t *out_len, const char *format, ...)
     return text;
 }
 
-void arena_reset(struct arena *a)
+void arena_reset_blocks(struct arena *a)
 {
     arena_fini(a);
 }

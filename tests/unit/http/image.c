@@ -133,7 +133,7 @@ static int teardown(void **state)
 static void run_case(const struct cases_case *one, struct buf *out)
 {
     wire_reopen(&wire);
-    wire.env.trace_count = 0;
+    conn_env_set_seed(&wire.env, wire.env.trace_seed);
     (void)wire_feed(&wire, one->octets, one->len);
     cases_mask(&wire.sent);
     out->len = 0;

@@ -74,15 +74,17 @@ static const struct {
     int to_master;
     size_t fds_min, fds_max;
 } rules[] = {
-    {MSG_HELLO, 1, 0, 0},    {MSG_READY, 1, 0, 0},       {MSG_FAILED, 1, 0, 0},
-    {MSG_FORKED, 1, 0, 0},   {MSG_FORK_FAILED, 1, 0, 0}, {MSG_FULL, 1, 0, 0},
-    {MSG_DRAINED, 1, 0, 0},  {MSG_APP, 0, 0, 1},         {MSG_BOARD, 0, 1, 1},
-    {MSG_FORK, 0, 1, 1},     {MSG_LISTEN, 0, 1, 1},      {MSG_UNLISTEN, 0, 0, 0},
-    {MSG_START, 0, 0, 0},    {MSG_DRAIN, 0, 0, 0},       {MSG_STOP, 0, 0, 0},
-    {MSG_REOPENED, 1, 0, 0}, {MSG_WORN, 1, 0, 0},        {MSG_LOGS, 0, 1, 2},
-    {MSG_RETIRE, 0, 0, 0},   {MSG_LOST, 1, 0, 0},        {MSG_OVERDUE, 1, 0, 0},
-    {MSG_LET_GO, 1, 0, 0},   {MSG_DEADLY, 1, 0, 0},      {MSG_SEGMENT, 0, 1, 2},
-    {MSG_POOL, 0, 1, 1},     {MSG_GONE, 0, 0, 0},        {MSG_TASK_LOST, 0, 0, 0},
+    {MSG_HELLO, 1, 0, 0},     {MSG_READY, 1, 0, 0},       {MSG_FAILED, 1, 0, 0},
+    {MSG_FORKED, 1, 0, 0},    {MSG_FORK_FAILED, 1, 0, 0}, {MSG_FULL, 1, 0, 0},
+    {MSG_DRAINED, 1, 0, 0},   {MSG_APP, 0, 0, 1},         {MSG_BOARD, 0, 1, 1},
+    {MSG_FORK, 0, 1, 1},      {MSG_LISTEN, 0, 1, 1},      {MSG_UNLISTEN, 0, 0, 0},
+    {MSG_START, 0, 0, 0},     {MSG_DRAIN, 0, 0, 0},       {MSG_STOP, 0, 0, 0},
+    {MSG_REOPENED, 1, 0, 0},  {MSG_WORN, 1, 0, 0},        {MSG_LOGS, 0, 1, 2},
+    {MSG_LEDGER, 0, 1, 1},    {MSG_RETIRE, 0, 0, 0},      {MSG_LOST, 1, 0, 0},
+    {MSG_OVERDUE, 1, 0, 0},   {MSG_LET_GO, 1, 0, 0},      {MSG_DEADLY, 1, 0, 0},
+    {MSG_SEGMENT, 0, 1, 2},   {MSG_POOL, 0, 1, 1},        {MSG_GONE, 0, 0, 0},
+    {MSG_TASK_LOST, 0, 0, 0}, {MSG_LANES, 0, 0, 0},       {MSG_THREADS, 0, 0, 0},
+    {MSG_DUMP, 0, 1, 1},
 };
 
 static void frames_go_one_way_with_the_descriptors_they_need(void **state)

@@ -280,6 +280,29 @@ static void seats_in_use_are_told_to_all_readers(void **state)
     CHECK_EQ(scoreboard_tell_used(-1, 2), -EBADF);
 }
 
+static void an_exemplar_is_read_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    struct route_exemplar shared = {0}, out;
+    CHECK(!scoreboard_read_exemplar(&shared, &out));
+    scoreboard_set_exemplar(&shared, "abc-1", 5, 1234, 99);
+    CHECK(scoreboard_read_exemplar(&shared, &out));
+    CHECK_EQ(out.trace_len, 5);
+    CHECK(memcmp(out.trace, "abc-1", 5) == 0);
+    CHECK_EQ(out.latency_us, 1234);
+    CHECK_EQ(out.wall_us, 99);
+    shared.version++; /* its writer is at it, or has died of it */
+    CHECK(!scoreboard_read_exemplar(&shared, &out));
+    scoreboard_set_exemplar(&shared, "abc-2", 5, 2, 100);
+    CHECK(scoreboard_read_exemplar(&shared, &out));
+    CHECK_EQ(out.latency_us, 2);
+    shared.trace_len = SCOREBOARD_TRACE_MAX + 1;
+    CHECK(!scoreboard_read_exemplar(&shared, &out));
+    shared.trace_len = 5;
+    shared.trace[2] = '\n';
+    CHECK(!scoreboard_read_exemplar(&shared, &out));
+}
+
 static void states_and_phases_have_names(void **state)
 {
     (void)state;
@@ -308,6 +331,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(peers_are_written_out_whatever_lies_there, setup, teardown),
         cmocka_unit_test_setup_teardown(stage_is_told_to_all_readers, setup, teardown),
         cmocka_unit_test_setup_teardown(seats_in_use_are_told_to_all_readers, setup, teardown),
+        cmocka_unit_test(an_exemplar_is_read_whole_or_not_at_all),
         cmocka_unit_test_setup_teardown(states_and_phases_have_names, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@ static void every_request_has_its_members(void **state)
     (void)state;
     assert_int_equal(must("{\"request\":\"status\"}").kind, CONTROL_REQUEST_STATUS);
     assert_int_equal(must("{\"request\":\"reopen\"}").kind, CONTROL_REQUEST_REOPEN);
+    assert_int_equal(must("{\"request\":\"routes\"}").kind, CONTROL_REQUEST_ROUTES);
     assert_true(must("{\"request\":\"reload\"}").wants_outcome);
     assert_false(must("{\"wait\":false,\"request\":\"upgrade\"}").wants_outcome);
     assert_false(must("{\"request\":\"stop\"}").is_quick);

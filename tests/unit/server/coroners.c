@@ -21,6 +21,7 @@
 #include "config/settings.h"
 #include "ipc/scoreboard.h"
 #include "workers/coroner.h"
+#include "workers/tracer.h"
 
 #define S UINT64_C(1000000)
 #define NOW (1000 * S)
@@ -32,6 +33,12 @@ void coroner_main(const struct heritage *heritage)
     (void)heritage;
     for (;;)
         (void)pause();
+}
+
+/* Nor does the tracer. */
+void tracer_main(const struct heritage *heritage)
+{
+    coroner_main(heritage);
 }
 
 static struct scene {

@@ -65,6 +65,14 @@ static void frames_that_crossed_with_a_stop_are_forgiven(void **state)
     expect(SEAT_ENDING, DECIDE_DRAINED, DECIDE_NOTHING, SEAT_ENDING, SEAT_NEVER);
 }
 
+/* It may have begun to serve a moment ago, which nobody has heard yet. */
+static void one_that_boots_is_asked_to_drain_not_to_cut_what_it_serves(void **state)
+{
+    (void)state;
+    expect(SEAT_BOOTING, DECIDE_DRAIN, DECIDE_ASK_LEAVE, SEAT_ENDING, NOW + DECIDE_STOP_US);
+    expect(SEAT_BOOTING, DECIDE_STOP, DECIDE_ASK_STOP, SEAT_ENDING, NOW + DECIDE_STOP_US);
+}
+
 static void a_worker_that_drains_unasked_is_relieved(void **state)
 {
     (void)state;
@@ -76,11 +84,12 @@ static void one_that_is_stopped_before_its_birth_has_two_seconds_from_then_on(vo
 {
     (void)state;
     static const enum decide_event ends[] = {DECIDE_STOP, DECIDE_DRAIN};
+    static const enum decide_act acts[] = {DECIDE_ASK_STOP, DECIDE_ASK_LEAVE};
     for (size_t i = 0; i < 2; i++) {
         struct seat seat = seat_in(SEAT_FORKING);
         seat.deadline_us = NOW + 60 * S; /* boot_timeout: a loader that hangs gets no longer */
         struct decide_verdict v = decide(&seat, ends[i], NOW, &rules);
-        assert_int_equal(v.act, DECIDE_ASK_STOP);
+        assert_int_equal(v.act, acts[i]);
         assert_int_equal(v.phase, SEAT_ENDING);
         assert_int_equal(v.deadline_us, NOW + 60 * S);
         seat.phase = v.phase;
@@ -573,6 +582,7 @@ int main(void)
         cmocka_unit_test(a_worker_lives_from_fork_to_burial),
         cmocka_unit_test(a_frame_out_of_turn_costs_the_life),
         cmocka_unit_test(frames_that_crossed_with_a_stop_are_forgiven),
+        cmocka_unit_test(one_that_boots_is_asked_to_drain_not_to_cut_what_it_serves),
         cmocka_unit_test(a_worker_that_drains_unasked_is_relieved),
         cmocka_unit_test(one_that_is_stopped_before_its_birth_has_two_seconds_from_then_on),
         cmocka_unit_test(a_closed_channel_gives_one_second_to_die),

@@ -29,6 +29,8 @@ static struct settings settings;
 static struct setting_bind binds[2];
 static struct listen_set set;
 static struct listen_set taken;
+static struct listen_set admin;
+static struct listen_set taken_admin;
 static struct handover about;
 static struct err err;
 static int talk[2];
@@ -53,7 +55,9 @@ static int tear_down(void **state)
 {
     (void)state;
     listen_close(&taken);
+    listen_close(&taken_admin);
     listen_close(&set);
+    listen_close(&admin);
     fd_close(&talk[0]);
     fd_close(&talk[1]);
     (void)unlink(path);
@@ -64,7 +68,7 @@ static int tear_down(void **state)
 static char *print(void)
 {
     const struct handover given = {.from = getpid(), .talk_fd = talk[1], .generation = 41};
-    char *variable = handover_print(&given, &set, &err);
+    char *variable = handover_print(&given, &set, &admin, &err);
     assert_non_null(variable);
     assert_int_equal(strncmp(variable, "REMUDA_UPGRADE=", 15), 0);
     memmove(variable, variable + 15, strlen(variable + 15) + 1);
@@ -76,7 +80,7 @@ static void what_is_printed_is_read(void **state)
     (void)state;
     char *text = print();
     assert_int_equal(fcntl(set.items[0].fd, F_SETFD, 0), 0); /* as behind an exec */
-    assert_int_equal(handover_parse(text, &about, &taken, &err), 0);
+    assert_int_equal(handover_parse(text, &about, &taken, &taken_admin, &err), 0);
     free(text);
     assert_int_equal(about.from, getpid());
     assert_int_equal(about.talk_fd, talk[1]);
@@ -104,13 +108,29 @@ static void what_is_printed_is_read(void **state)
     assert_int_equal(access(path, F_OK), 0); /* the other one goes on with it */
 }
 
+static void sockets_of_the_admin_process_are_told_apart(void **state)
+{
+    (void)state;
+    struct settings only = settings;
+    only.bind.n = 1;
+    assert_int_equal(listen_open(&only, 1, &admin, &err), 0);
+    char *text = print();
+    assert_int_equal(handover_parse(text, &about, &taken, &taken_admin, &err), 0);
+    free(text);
+    assert_int_equal(taken.n_addresses, 2);
+    assert_int_equal(taken_admin.n_addresses, 1);
+    assert_int_equal(taken_admin.n, 1);
+    assert_int_equal(taken_admin.items[0].fd, admin.items[0].fd);
+    assert_string_equal(taken_admin.addresses[0].text, admin.addresses[0].text);
+}
+
 static void addresses_that_leave_are_not_passed(void **state)
 {
     (void)state;
     set.addresses[1].is_leaving = true;
     char *text = print();
     assert_null(strstr(text, "unix:"));
-    assert_int_equal(handover_parse(text, &about, &taken, &err), 0);
+    assert_int_equal(handover_parse(text, &about, &taken, &taken_admin, &err), 0);
     free(text);
     assert_int_equal(taken.n_addresses, 1);
     assert_int_equal(taken.n, N_SLOTS);
@@ -125,7 +145,7 @@ static void sockets_of_systemd_stay_systemds(void **state)
         set.addresses[i].bind = set.addresses[i].path = NULL;
     }
     char *text = print();
-    assert_int_equal(handover_parse(text, &about, &taken, &err), 0);
+    assert_int_equal(handover_parse(text, &about, &taken, &taken_admin, &err), 0);
     free(text);
     assert_true(listen_is_passed(&taken));
     listen_share(&taken, false);
@@ -137,7 +157,7 @@ static void path_that_breaks_lines_is_refused(void **state)
     (void)state;
     const struct handover given = {.from = 1, .talk_fd = talk[1]};
     set.addresses[1].path[3] = '\n';
-    assert_null(handover_print(&given, &set, &err));
+    assert_null(handover_print(&given, &set, &admin, &err));
     assert_non_null(strstr(err.text, "line feed"));
     set.addresses[1].path[3] = 'p';
 }
@@ -145,7 +165,7 @@ static void path_that_breaks_lines_is_refused(void **state)
 static void check_refused(const char *text, const char *why)
 {
     struct err reason = {0};
-    assert_true(handover_parse(text, &about, &taken, &reason) < 0);
+    assert_true(handover_parse(text, &about, &taken, &taken_admin, &reason) < 0);
     if (!strstr(reason.text, why))
         fail_msg("\"%s\" was expected in: %s", why, reason.text);
     assert_int_equal(taken.n, 0);
@@ -203,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(what_is_printed_is_read),
+        CASE(sockets_of_the_admin_process_are_told_apart),
         CASE(addresses_that_leave_are_not_passed),
         CASE(sockets_of_systemd_stay_systemds),
         CASE(path_that_breaks_lines_is_refused),

@@ -102,9 +102,11 @@ static void what_is_enough_stays(void **state)
 
 static int too_low_softly(void)
 {
+    settings->threads.n = 7;
     WANT(limit_for_good(64, 1000));
     WANT(nofile_raise(settings, 30, &err) == 0);
-    WANT(soft_limit() == 100 + 4 + 64 + 100); /* connections, sockets, reserve, files */
+    WANT(soft_limit() ==
+         100 + 4 + 64 + 100 + 7); /* connections, sockets, reserve, files, threads */
     WANT(settings->worker_connections == 100);
     return 0;
 }

@@ -44,6 +44,7 @@ static int set_up(void **state)
                                                .workers_max = 4,
                                                .queue = 10 * ((uint64_t)i + 1),
                                                .segment_bytes = UINT64_C(1) << (20 + i)};
+    scene.settings.adaptive = true;
     scene.settings.compute_pools = (struct setting_pools){scene.items, 3};
     *state = &scene;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, scene.channel) < 0)

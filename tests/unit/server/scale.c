@@ -1,12 +1,15 @@
 /* Tests of server/scale.c: wishes, and what they do to posts. */
 #include "server/scale.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -210,6 +213,47 @@ static void a_slot_is_opened_when_its_worker_is_ready_and_nobody_else_listens_th
     assert_true(set.has_slot[1]);
 }
 
+/* An address that this machine has not. */
+static void a_slot_that_can_not_be_opened_is_given_up_for_a_while(void **state)
+{
+    struct scene *scene = *state;
+    static struct listen_set set;
+    struct listener *items = calloc(1, sizeof *items); /* the set makes it larger */
+    struct listen_address address = {.text = "http://192.0.2.1:1",
+                                     .where_len = sizeof(struct sockaddr_in)};
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons(1)};
+    assert_int_equal(inet_pton(AF_INET, "192.0.2.1", &where.sin_addr), 1);
+    memcpy(&address.where, &where, sizeof where);
+    assert_non_null(items);
+    *items = (struct listener){.fd = STDERR_FILENO, .slot = 0};
+    set = (struct listen_set){.items = items,
+                              .n = 1,
+                              .cap = 1,
+                              .addresses = &address,
+                              .n_addresses = 1,
+                              .cap_addresses = 1};
+    set.has_slot[0] = true;
+    struct seat *second = scene->posts[1].seat;
+    scene->generation.web.n_min = 1;
+    scene->generation.web.n_max = 4;
+    scale_open_slots(&scene->herd, &set);
+    assert_int_equal(scene->generation.n_workers, 1);
+    assert_int_equal(scene->generation.web.n_min, 1);
+    assert_int_equal(scene->generation.web.n_max, 4);
+    assert_int_equal(scene->generation.web.adapt.grown.units, 2);
+    assert_string_equal(decisions_peek(&scene->herd.decisions, 0)->to, "1");
+
+    scene->posts[1].seat = second;
+    scene->generation.n_workers = 2; /* just that was asked for */
+    scene->generation.web.n_min = scene->generation.web.n_max = 2;
+    scale_open_slots(&scene->herd, &set);
+    assert_int_equal(scene->generation.n_workers, 1);
+    assert_int_equal(scene->generation.web.n_min, 1);
+    assert_int_equal(scene->generation.web.n_max, 1);
+    assert_int_equal(scene->herd.decisions.n, 1);
+    free(set.items);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -225,6 +269,7 @@ int main(void)
         TEST(nothing_is_left_until_somebody_asks),
         TEST(a_server_that_stops_is_not_scaled),
         TEST(a_slot_is_opened_when_its_worker_is_ready_and_nobody_else_listens_there),
+        TEST(a_slot_that_can_not_be_opened_is_given_up_for_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,16 +81,16 @@ static void pools_begin_with_what_those_before_had_grown_to(void **state)
     struct pools *before = &crew->herd.current->pools;
     struct setting_pool items[] = {{.name = "default", .workers_min = 1, .workers_max = 6},
                                    {.name = "images", .workers_min = 2, .workers_max = 4}};
-    struct settings settings = {.compute_pools = {items, 2}};
+    struct settings settings = {.adaptive = true, .compute_pools = {items, 2}};
     static const uint32_t rows[][2] = {{1, 1}, {4, 4}, {9, 6}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct pools pools;
+        struct generation next = {0};
         before->items[0].n_workers = rows[i][0];
-        assert_int_equal(pools_init(&pools, &settings, NOW), 0);
-        growth_inherit(&pools, before);
-        assert_int_equal(pools.items[0].n_workers, rows[i][1]);
-        assert_int_equal(pools.items[1].n_workers, 2);
-        pools_fini(&pools);
+        assert_int_equal(pools_init(&next.pools, &settings, NOW), 0);
+        growth_inherit(&crew->herd, &next);
+        assert_int_equal(next.pools.items[0].n_workers, rows[i][1]);
+        assert_int_equal(next.pools.items[1].n_workers, 2);
+        pools_fini(&next.pools);
     }
     before->items[0].n_workers = 2;
 }

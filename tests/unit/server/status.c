@@ -71,7 +71,8 @@ static int tear_down(void **state)
 /* The whole answer, which must be JSON; then its only worker. */
 static struct str tell(struct scene *scene)
 {
-    const struct status_about about = {.herd = &scene->herd,
+    const struct status_about about = {.pid = 4711,
+                                       .herd = &scene->herd,
                                        .listeners = &scene->listeners,
                                        .reload = &scene->reload,
                                        .upgrade = &scene->upgrade,
@@ -154,6 +155,34 @@ static void every_phase_has_its_word(void **state)
     assert_string_equal(status_word(scene->seat, true), "hung");
 }
 
+static void who_hangs_is_not_ready(void **state)
+{
+    struct scene *scene = *state;
+    scene->generation.n_workers = 1;
+    scene->generation.workers = &(struct post){.seat = scene->seat};
+    (void)tell(scene);
+    struct str answer = str_make(scene->answer.data, scene->answer.len);
+    assert_member(answer, "pid", "4711");
+    assert_member(answer, "workers_ready", "1");
+    assert_member(answer, "workers_hung", "0");
+    scene->seat->is_hung = true;
+    (void)tell(scene);
+    answer = str_make(scene->answer.data, scene->answer.len);
+    assert_member(answer, "workers_ready", "0");
+    assert_member(answer, "workers_hung", "1");
+    scene->generation.workers = NULL;
+}
+
+static void what_has_no_loop_has_no_lag(void **state)
+{
+    struct scene *scene = *state;
+    scene->part.head->lag_us = 90000;
+    assert_member(tell(scene), "lag_us", "90000");
+    scene->settings->worker_class = WORKER_CLASS_SYNC;
+    assert_member(tell(scene), "lag_us", "null");
+    assert_member(tell(scene), "drift_us", "null");
+}
+
 /* What a wild write leaves: the answer is JSON all the same, and nothing is read beyond. */
 static void nonsense_in_a_part_is_told_without_harm(void **state)
 {
@@ -179,6 +208,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_worker_is_told_by_what_it_has_in_hand, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_phase_has_its_word, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_hangs_is_not_ready, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_has_no_loop_has_no_lag, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nonsense_in_a_part_is_told_without_harm, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

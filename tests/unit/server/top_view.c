@@ -205,6 +205,23 @@ static void a_usual_window_has_it_all(void **state)
     top_view_fini(&page);
 }
 
+static void who_hangs_is_counted_and_what_has_no_loop_has_no_lag(void **state)
+{
+    (void)state;
+    struct top_view_page page = {0};
+    struct view view = read_view(
+        "{\"workers_wanted\":2,\"workers_ready\":0,\"workers_hung\":2,\"workers\":["
+        "{\"slot\":0,\"state\":\"hung\",\"silent_ms\":7000,\"lag_us\":12,\"drift_us\":500},"
+        "{\"slot\":1,\"state\":\"hung\",\"silent_ms\":7000,\"lag_us\":null,\"drift_us\":null}]}");
+    struct top_view model = {.view = &view, .name = "", .clock = "", .message = ""};
+    const char *text = render(&model, 80, 24, &page);
+    assert_non_null(strstr(text, "0/2 workers  2 hung  "));
+    assert_non_null(strstr(text, " hung         0      0    0us   7.0s   0%"));
+    assert_non_null(strstr(text, " hung         0      0    0us      -   0%"));
+    view_fini(&view);
+    top_view_fini(&page);
+}
+
 static void a_long_route_is_cut_and_its_time_is_not(void **state)
 {
     (void)state;
@@ -321,6 +338,7 @@ int main(void)
         cmocka_unit_test(several_pools_are_told_apart),
         cmocka_unit_test(what_cannot_be_compared_has_no_rates),
         cmocka_unit_test(a_usual_window_has_it_all),
+        cmocka_unit_test(who_hangs_is_counted_and_what_has_no_loop_has_no_lag),
         cmocka_unit_test(a_long_route_is_cut_and_its_time_is_not),
         cmocka_unit_test(windows_of_every_size_hold_what_they_can),
         cmocka_unit_test(many_workers_are_scrolled_through),

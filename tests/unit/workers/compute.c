@@ -1,6 +1,8 @@
 /* workers/compute*.c and confine.c: a compute worker, seen by those who ask it. */
 #include "tests/unit/workers/compute_world.h"
 
+#include "workers/profiling.h"
+
 static struct task_state_seen {
     enum task_state state;
     uint64_t id;
@@ -32,6 +34,18 @@ static void answers_like_a_web_worker(void **state)
     CHECK(got.reply.peak_bytes > 0);
     get("/hello/bob");
     check_text_answer(200, "hello, bob, 2\n");
+}
+
+/* Else what it has counted is taken for another's. */
+static void routes_are_named_as_web_workers_name_them(void **state)
+{
+    (void)state;
+    struct route_stats named = {0};
+    profiling_name(&named, "GET", LONG_PATTERN);
+    CHECK(strlen(LONG_PATTERN) >= sizeof named.name);
+    get("/hello/ann" LONG_REST);
+    check_text_answer(200, "hello, ann, 2\n");
+    CHECK_TEXT(scoreboard_peek(&world.board, 1).routes[1].name, named.name);
 }
 
 static void is_held_in(void **state)
@@ -181,7 +195,9 @@ static void fields_find_room_in_a_full_slice(void **state)
     CHECK_EQ(fields_of_answer(), 5000);
     uint64_t first = got.id;
     world.record = 1;
+    await_answer_file(false); /* the first one's was sent */
     post("GET /heap?n=100000&fields=5000", STR(""));
+    await_answer_file(true); /* the body has found no room, so the fields are next */
     CHECK_EQ(poll(&readable, 1, 50), 0);
     task_end(record_of(first));
     await_answer();
@@ -640,6 +656,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(answers_like_a_web_worker),
+        TEST(routes_are_named_as_web_workers_name_them),
         TEST(is_held_in),
         TEST(may_fork_where_the_pool_says_so),
         TEST(bodies_come_from_where_they_lie),

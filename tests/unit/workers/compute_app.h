@@ -296,7 +296,12 @@ static void limits(rmd_request *req, rmd_response *res)
     {                                                                                              \
         method, pattern, handler, .lane = RMD_COMPUTE                                              \
     }
+#define LONG_REST                                                                                  \
+    "/and/to/all/the/others/that/there/are/and/have/come/from/far/and/wide/or/near/by/for/the/day"
+#define LONG_PATTERN "/hello/:name" LONG_REST
+
 static const rmd_route routes[] = {ROW("GET", "/hello/:name", hello),
+                                   ROW("GET", LONG_PATTERN, hello),
                                    ROW("GET", "/made", made),
                                    ROW("GET", "/redirect", redirect),
                                    ROW("GET", "/heap", heap),

@@ -20,6 +20,7 @@
 #include "ipc/remains.h"
 #include "ipc/segment.h"
 #include "ipc/task.h"
+#include "tests/harness/procs.h"
 #include "tests/unit/workers/compute_app.h"
 #include "workers/compute.h"
 #include "workers/confine.h"
@@ -411,6 +412,7 @@ static int open_world(void **state)
     settings.limit_request_body_bytes = 2 * MEMORY_LIMIT;
     settings.body_buffer_size_bytes = MIB;
     settings.limit_pipelined = 1;
+    settings.limit_routes = 62;
     settings.compute_pools = (struct setting_pools){&pool, 1};
     struct http_limits limits = calls_limits;
     limits.body = 2 * MEMORY_LIMIT;
@@ -441,6 +443,13 @@ static int close_world(void **state)
         fd_close(fds[i]);
     calls_close();
     return 0;
+}
+
+/* Until the worker has, or no longer has, an answer open that lies in a file. */
+static void await_answer_file(bool is_open)
+{
+    while ((procs_fd_count_like(world.pid, "/memfd:remuda-answer") > 0) != is_open)
+        (void)poll(NULL, 0, 1);
 }
 
 static int start(void **state)

@@ -247,21 +247,31 @@ static void a_refused_thread_is_asked_for_again(void **state)
 }
 #endif
 
+static uint32_t limit(const struct iopool_rules *rules, double wall_us, double cpu_us,
+                      double delay_us)
+{
+    const struct iopool_times times = {wall_us, cpu_us, delay_us};
+    return iopool_limit(rules, &times);
+}
+
 static void the_limit_follows_what_was_measured(void **state)
 {
     (void)state;
     struct iopool_rules rules = {.threads_min = 4, .threads_max = 128, .cpus = 2, .workers = 2};
-    CHECK_EQ(iopool_limit(&rules, 0, 0), 16);        /* not known yet */
-    CHECK_EQ(iopool_limit(&rules, 1e6, 1e6), 4);     /* all of it is work: the least */
-    CHECK_EQ(iopool_limit(&rules, 1e6, 1e5), 10);    /* nine parts of waiting */
-    CHECK_EQ(iopool_limit(&rules, 1.05e6, 1e5), 11); /* rounded up */
-    CHECK_EQ(iopool_limit(&rules, 1e9, 0), 128);     /* nothing but waiting: the most */
-    CHECK_EQ(iopool_limit(&rules, 1e5, 1e6), 4);     /* clocks may disagree */
+    CHECK_EQ(limit(&rules, 0, 0, 0), 16);        /* not known yet */
+    CHECK_EQ(limit(&rules, 1e6, 1e6, 0), 4);     /* all of it is work: the least */
+    CHECK_EQ(limit(&rules, 1e6, 1e5, 0), 10);    /* nine parts of waiting */
+    CHECK_EQ(limit(&rules, 1.05e6, 1e5, 0), 11); /* rounded up */
+    CHECK_EQ(limit(&rules, 1e9, 0, 0), 128);     /* nothing but waiting: the most */
+    CHECK_EQ(limit(&rules, 1e5, 1e6, 0), 4);     /* clocks may disagree */
+    CHECK_EQ(limit(&rules, 1e6, 1e5, 9e5), 4);   /* not for something, but for a CPU */
+    CHECK_EQ(limit(&rules, 1e6, 1e5, 4e5), 6);
+    CHECK_EQ(limit(&rules, 1e6, 1e5, 1e9), 4);
     rules.workers = 1;
-    CHECK_EQ(iopool_limit(&rules, 1e6, 1e5), 20);
+    CHECK_EQ(limit(&rules, 1e6, 1e5, 0), 20);
     rules.threads_min = rules.threads_max = 7;
-    CHECK_EQ(iopool_limit(&rules, 0, 0), 7);
-    CHECK_EQ(iopool_limit(&rules, 1e9, 1), 7);
+    CHECK_EQ(limit(&rules, 0, 0, 0), 7);
+    CHECK_EQ(limit(&rules, 1e9, 1, 0), 7);
 }
 
 /* A pool in which everybody waits ends no job, and must grow all the same. */

@@ -1,5 +1,5 @@
-/* Tests of server/totals.c: what the dead have counted. */
-#include "server/totals.h"
+/* Tests of ipc/totals.c: what the dead have counted. */
+#include "ipc/totals.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -200,6 +200,41 @@ static void what_can_not_be_is_not_added(void **state)
     totals_fini(&totals);
 }
 
+/* Of a web worker, too: a series of that name would be there for good. */
+static void what_is_no_name_is_not_kept(void **state)
+{
+    (void)state;
+    struct totals totals;
+    struct corpse corpse;
+    assert_int_equal(totals_init(&totals, 4), 0);
+    corpse_make(&corpse);
+    corpse_count(&corpse, 0, "GET /\xff", 1, 0);
+    corpse_count(&corpse, 1, "GET /\r\n", 1, 0);
+    corpse_count(&corpse, 2, "GET /\u00e4", 1, 0);
+    totals_add(&totals, &corpse.part, N_ROUTES);
+    assert_int_equal(totals.n_routes, 1);
+    assert_int_equal(totals_find(&totals, "GET /\u00e4")->requests, 1);
+    totals_fini(&totals);
+}
+
+/* Breakers are told by index. */
+static void each_route_has_its_place_whatever_its_name(void **state)
+{
+    (void)state;
+    struct totals totals;
+    struct corpse corpse;
+    assert_int_equal(totals_init(&totals, 4), 0);
+    corpse_make(&corpse);
+    corpse_count(&corpse, 0, "GET /a", 1, 0);
+    corpse_count(&corpse, 1, "GET /a", 1, 0);
+    corpse_count(&corpse, 2, "GET /b", 1, 0);
+    totals_clear(&totals, &corpse.part, N_ROUTES);
+    assert_int_equal(totals.n_routes, N_ROUTES);
+    assert_string_equal(totals.routes[1].name, "route~1");
+    assert_string_equal(totals.routes[2].name, "GET /b");
+    totals_fini(&totals);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +244,8 @@ int main(void)
         cmocka_unit_test(a_name_without_an_end_is_cut),
         cmocka_unit_test(tasks_add_up_by_route_and_pool),
         cmocka_unit_test(what_can_not_be_is_not_added),
+        cmocka_unit_test(what_is_no_name_is_not_kept),
+        cmocka_unit_test(each_route_has_its_place_whatever_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

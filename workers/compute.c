@@ -190,8 +190,9 @@ static void on_queue(void)
     exit(EXIT_FAILURE); /* it may be on record: the master tells who asked */
 }
 
-/* Level-triggered, and exclusive where others watch, too: one task wakes one worker. An event that
- * another is woken for and leaves is seen by the next tick. */
+/* Level-triggered, and exclusive where others watch, too: one task wakes one worker. If that one
+ * dies or leaves before it has taken the task, nobody else is woken for it, ever: epoll looks at
+ * what it was called for, not at all that it watches. So idle workers look, tick by tick. */
 static int watch(int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
@@ -225,10 +226,10 @@ static void run_loop(void)
             has_task |= events[i].data.fd == room.queue_fd;
             on_event(events[i].data.fd);
         }
-        if (has_task && !room.why)
-            on_queue();
         if (n <= 0 || now_us >= room.period_us)
             on_tick(now_us);
+        if ((has_task && !room.is_unasked) || (n == 0 && !room.why))
+            on_queue(); /* also by who is told to leave: nobody else was woken for it */
     }
 }
 

@@ -3,25 +3,6 @@
 
 #include "workers/profiling.h"
 
-static struct task_state_seen {
-    enum task_state state;
-    uint64_t id;
-} look_at_seat(void)
-{
-    struct task task = {0};
-    struct scoreboard_part part = scoreboard_peek(&world.board, 1);
-    enum task_state state = task_peek(part.task, &task);
-    return (struct task_state_seen){state, task.id};
-}
-
-/* From now on it is the handler that sees what becomes of its task. */
-static void await_handler(void)
-{
-    const struct request_entry *entry = &scoreboard_peek(&world.board, 1).head->current;
-    while (atomic_load_explicit(&entry->phase, memory_order_acquire) != ENTRY_HANDLER)
-        (void)poll(NULL, 0, 1);
-}
-
 /* ---- tests ---- */
 
 static void answers_like_a_web_worker(void **state)
@@ -148,12 +129,6 @@ static void answers_go_out_from_where_they_lie(void **state)
         CHECK_EQ(head->copied, rows[i].copied);
     }
     check_context("%s", "");
-}
-
-static size_t fields_of_answer(void)
-{
-    const struct response_field *field = response_find(&got.res, STR("X-Long"));
-    return field ? field->value.len : 0;
 }
 
 static void fields_of_any_size_go_with_any_body(void **state)
@@ -399,11 +374,6 @@ static void what_has_too_little_time_left_is_not_run(void **state)
     CHECK_EQ(got.reply.kind, TASK_DROPPED);
 }
 
-static int32_t error_in_remains(void)
-{
-    return scoreboard_peek(&world.board, 1).remains->error;
-}
-
 static void a_crash_leaves_its_task_on_record(void **state)
 {
     (void)state;
@@ -423,8 +393,7 @@ static void exit_leaves_its_task_on_record(void **state)
 {
     (void)state;
     post("GET /leave", STR(""));
-    int status = await_end();
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK_EQ(await_end(), 0);
     CHECK_EQ(look_at_seat().state, TASK_RUNNING);
 }
 
@@ -457,8 +426,7 @@ static void whoever_has_no_descriptors_left_makes_room_for_another(void **state)
     got.id = first;
     await_answer();
     check_text_answer(200, "open");
-    int status = await_end();
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK_EQ(await_end(), 0);
     CHECK_EQ(task_count_queued(&world.queue), 1);
     fd_close(&world.channel_fd);
     CHECK_EQ(scoreboard_clear(&world.board, world.board_fd, 1), 0);
@@ -638,16 +606,47 @@ static void is_worn_by_tasks(void **state)
     CHECK_HAS(await_frame(MSG_WORN).text, "2 tasks run, max_tasks");
     get("/hello/ann"); /* it goes on until it is told */
     send_frame(MSG_DRAIN, -1, 0, 0);
-    int status = await_end();
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK_EQ(await_end(), 0);
+}
+
+/* In another process, that has watched the queue for longer, so it is woken, and then does not take
+ * what it was woken for, as who is killed just then. */
+static void a_task_that_somebody_else_was_woken_for_is_run(void **state)
+{
+    (void)stop(state);
+    int status = 1;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    CHECK_EQ(epoll_ctl(fd, EPOLL_CTL_ADD, world.queue_read_fd, &event), 0);
+    pid_t other = fork();
+    CHECK(other >= 0);
+    if (other == 0)
+        _exit(epoll_wait(fd, &event, 1, PATIENCE_MS) != 1);
+    await_state(other, 'S');
+    start_worker();
+    get("/hello/ann");
+    CHECK_EQ(waitpid(other, &status, 0), other);
+    CHECK_EQ(status, 0);
+    fd_close(&fd);
+}
+
+static void a_task_that_it_was_woken_for_is_run_before_it_leaves(void **state)
+{
+    (void)state;
+    (void)kill(world.pid, SIGSTOP);
+    await_state(world.pid, 'T');
+    send_frame(MSG_DRAIN, -1, 0, 0);
+    post("GET /hello/ann", STR(""));
+    (void)kill(world.pid, SIGCONT);
+    await_answer();
+    CHECK_EQ(await_end(), 0);
 }
 
 static void ends_when_it_is_told(void **state)
 {
     (void)state;
     (void)kill(world.pid, SIGTERM);
-    int status = await_end();
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK_EQ(await_end(), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -693,6 +692,8 @@ int main(void)
         TEST(tasks_fail_in_their_own_words),
         TEST(whoever_is_condemned_does_not_answer),
         TEST(is_worn_by_tasks),
+        TEST(a_task_that_somebody_else_was_woken_for_is_run),
+        TEST(a_task_that_it_was_woken_for_is_run_before_it_leaves),
         TEST(ends_when_it_is_told),
     };
     return cmocka_run_group_tests_name("compute", tests, open_world, close_world);

@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -170,6 +171,36 @@ static int await_end(void)
         (void)poll(NULL, 0, 1);
     }
     CHECK_FAIL("worker %d has not ended", (int)world.pid);
+}
+
+static struct task_state_seen {
+    enum task_state state;
+    uint64_t id;
+} look_at_seat(void)
+{
+    struct task task = {0};
+    struct scoreboard_part part = scoreboard_peek(&world.board, 1);
+    enum task_state state = task_peek(part.task, &task);
+    return (struct task_state_seen){state, task.id};
+}
+
+/* From now on it is the handler that sees what becomes of its task. */
+static void await_handler(void)
+{
+    const struct request_entry *entry = &scoreboard_peek(&world.board, 1).head->current;
+    while (atomic_load_explicit(&entry->phase, memory_order_acquire) != ENTRY_HANDLER)
+        (void)poll(NULL, 0, 1);
+}
+
+static int32_t error_in_remains(void)
+{
+    return scoreboard_peek(&world.board, 1).remains->error;
+}
+
+static void await_state(pid_t pid, char state)
+{
+    while (procs_state(pid) != state)
+        (void)poll(NULL, 0, 1);
 }
 
 static char *slice_room(uint64_t bytes, struct segment_run *out_run)
@@ -337,6 +368,12 @@ static void await_answer(void)
     while (!take_reply())
         continue;
     task_end(record_of(got.id));
+}
+
+static size_t fields_of_answer(void)
+{
+    const struct response_field *field = response_find(&got.res, STR("X-Long"));
+    return field ? field->value.len : 0;
 }
 
 static void get(const char *target)

@@ -195,6 +195,11 @@ bool conn_can_go_on(const struct conn *c)
     return c->is_paused && c->state < CONN_SENDING;
 }
 
+bool conn_has_room_for_body(const struct conn *c)
+{
+    return c->state == CONN_LENGTH && c->env->view_len == 0 && conn_request_has_room(c);
+}
+
 /* ---- the end of a turn ---- */
 
 /* The answer outlives the turn and the request lies in the loop's buffer: the exchange takes the

@@ -8,7 +8,8 @@
  *         conn_process(c);                  parses, calls handlers, appends answers
  *         conn_output(c, iov) … write … conn_output_sent(c, n)
  *         conn_output_file(c, &file) … sendfile … conn_output_sent(c, n)
- *     } while (everything was sent and conn_can_go_on(c));
+ *     } while (everything was sent and (conn_can_go_on(c), or
+ *              conn_has_room_for_body(c) and conn_on_input() again));
  *     conn_settle(c);                       keeps what must outlive the turn
  *     conn_wait(c)                          says what to wait for
  *
@@ -129,6 +130,10 @@ struct conn *conn_on_ticket(struct conn_env *env, struct rmd_deferred *d);
 
 /* Is there more to do now, without waiting? */
 bool conn_can_go_on(const struct conn *c);
+
+/* Does it want more of a body, which will be read to where it stays? Then another read may follow
+ * in the same turn. */
+bool conn_has_room_for_body(const struct conn *c);
 
 /* Ends a turn. */
 void conn_settle(struct conn *c);

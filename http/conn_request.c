@@ -16,7 +16,8 @@
 #include "http/conn_app.h"
 #include "http/guard.h"
 
-#define BODY_FIRST_BYTES 65536U   /* a body grows from here; malloc gives pages when touched */
+#define BODY_FIRST_BYTES 65536U   /* room for the beginning of a body */
+#define BODY_TRUSTED_BYTES 16384U /* whoever has sent so much gets room for all that it has told */
 #define PLACED_MIN_BYTES 4096U    /* a smaller body is copied with the head's image */
 #define PLACED_READ_BYTES 262144U /* of a placed body in one read, so that others get theirs */
 #define EMPTY_LINES_MAX 8U        /* before a request line (RFC 9112 §2.2 asks for at least one) */
@@ -585,6 +586,11 @@ static bool reads_into_body(const struct conn *c)
     return ex->sink == SINK_STORE && ex->req.head.content_length <= c->env->limits.body_buffer;
 }
 
+bool conn_request_has_room(const struct conn *c)
+{
+    return is_in_place(c) ? c->ex->is_long : reads_into_body(c);
+}
+
 bool conn_request_space(struct conn *c, char **out_space, size_t *out_room)
 {
     struct exchange *ex = c->ex;
@@ -606,7 +612,10 @@ bool conn_request_space(struct conn *c, char **out_space, size_t *out_room)
         return true;
     if (!reads_into_body(c))
         return false;
-    size_t want = ex->body_left < BODY_FIRST_BYTES ? (size_t)ex->body_left : BODY_FIRST_BYTES;
+    size_t want = (size_t)ex->body_left;
+    if (want > BODY_FIRST_BYTES && ex->body_octets < BODY_TRUSTED_BYTES)
+        want = BODY_FIRST_BYTES;
+    exchange_use_spare(&c->env->pool, ex, want);
     if (body_reserve(&ex->body, want, out_space, out_room) == 0 && *out_room > ex->body_left)
         *out_room = (size_t)ex->body_left;
     return true;

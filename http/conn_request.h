@@ -13,6 +13,9 @@ void conn_request_begin(struct conn *c, struct exchange *ex);
 /* Likewise, as a request that no connection has. */
 void conn_request_begin_alone(struct conn_env *env, struct exchange *ex);
 
+/* Is a body with a length read to where it stays, and is there room for more of it? */
+bool conn_request_has_room(const struct conn *c);
+
 /* Goes a step further with a request: one of the states up to CONN_AWAY.
  * Returns  whether it got anywhere */
 bool conn_request_step(struct conn *c);

@@ -2,6 +2,7 @@
 #include "http/exchange.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ARENA_FIRST_BYTES 4096U
 #define POOL_MAX 64U             /* exchanges kept for reuse */
@@ -29,6 +30,7 @@ void exchange_fini_pool(struct exchange_pool *pool)
         exchange_free(ex);
     }
     pool->n = 0;
+    buf_fini(&pool->spare);
 }
 
 void exchange_settle_owed(struct exchange *ex)
@@ -91,6 +93,40 @@ __attribute__((cold, noinline)) static void forget_more(struct exchange *ex)
     ex->has_more = ex->is_placed = ex->is_long = false;
 }
 
+/* Of two large pieces the larger is kept. */
+static void give_back_body(struct exchange_pool *pool, struct body *body)
+{
+    if (body->memory.cap > KEPT_BUFFER_BYTES && body->memory.cap >= pool->spare.cap) {
+        buf_fini(&pool->spare);
+        pool->spare = body->memory;
+        pool->spare.len = 0;
+        pool->is_spare_wanted = true;
+        body->memory = (struct buf){0};
+    }
+    body_reset(body);
+}
+
+void exchange_use_spare(struct exchange_pool *pool, struct exchange *ex, size_t want)
+{
+    struct buf *memory = &ex->body.memory;
+    if (memory->cap - memory->len >= want || pool->spare.cap < memory->len + want)
+        return;
+    struct buf spare = pool->spare;
+    if (memory->len > 0)
+        memcpy(spare.data, memory->data, memory->len);
+    spare.len = memory->len;
+    buf_fini(memory);
+    *memory = spare;
+    pool->spare = (struct buf){0};
+}
+
+void exchange_shed(struct exchange_pool *pool)
+{
+    if (!pool->is_spare_wanted)
+        buf_fini(&pool->spare);
+    pool->is_spare_wanted = false;
+}
+
 void exchange_give_back(struct exchange_pool *pool, struct exchange *ex)
 {
     arena_reset(&ex->arena);
@@ -98,7 +134,7 @@ void exchange_give_back(struct exchange_pool *pool, struct exchange *ex)
         buf_fini(&ex->store);
     ex->store.len = 0;
     if (ex->body.memory.cap > 0 || ex->body.fd >= 0)
-        body_reset(&ex->body);
+        give_back_body(pool, &ex->body);
     if (ex->has_more)
         forget_more(ex);
     if (pool->n >= POOL_MAX) {

@@ -117,6 +117,8 @@ struct exchange_pool {
     uint32_t n;
     uint32_t n_fields;                 /* header fields that each exchange has room for */
     const struct arena_source *source; /* of blocks for arenas; NULL: the heap */
+    struct buf spare;     /* of the last large body, for the next; cap 0: there is none */
+    bool is_spare_wanted; /* somebody has, since exchange_shed() */
 };
 
 /* Pays whatever the application is owed for this request: its body, its consumer, its ticket.
@@ -147,7 +149,14 @@ void exchange_fini_pool(struct exchange_pool *pool);
 /* One without request, arena and buffers empty. NULL when memory is refused. */
 struct exchange *exchange_take(struct exchange_pool *pool);
 
-/* Gives it back; large buffers and more than a few exchanges are freed. */
+/* Gives it back; large buffers but one, and more than a few exchanges are freed. */
 void exchange_give_back(struct exchange_pool *pool, struct exchange *ex);
+
+/* The body gets the memory of an earlier one if that has room for `want` octets more. Fresh memory
+ * comes from the kernel page by page, and each costs more than the octets that are read into it. */
+void exchange_use_spare(struct exchange_pool *pool, struct exchange *ex, size_t want);
+
+/* To be called now and then: memory that no body has wanted since the last time is freed. */
+void exchange_shed(struct exchange_pool *pool);
 
 #endif

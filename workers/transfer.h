@@ -25,8 +25,9 @@ struct transfer {
     uint64_t moved_us;   /* when a look last found more of them */
     uint64_t looked_us;  /* when that was */
     int fd;
-    int queued;  /* octets in the socket when it began to wait */
-    bool is_tcp; /* and not of a unix socket */
+    int queued;     /* octets in the socket when it began to wait */
+    bool is_tcp;    /* and not of a unix socket */
+    bool is_filled; /* the last read took as much as it might: there may be more */
 };
 
 /* Takes over an accepted socket, and reads once: mostly the request is here already.

@@ -572,6 +572,7 @@ void web_on_tick(struct web *web)
     web_io_on_tick(web);
     web_compute_on_tick(web);
     lag_on_tick(web, web->env.now_us);
+    exchange_shed(&web->env.pool);
 }
 
 void web_check_memory(struct web *web)

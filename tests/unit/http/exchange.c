@@ -55,6 +55,75 @@ static void buffers_come_back_empty_and_large_ones_not_at_all(void **state)
     exchange_fini_pool(&pool);
 }
 
+static struct exchange *take_with_body(struct exchange_pool *pool, size_t n, char filler)
+{
+    char *space;
+    size_t room;
+    struct exchange *ex = exchange_take(pool);
+    CHECK(ex != NULL);
+    CHECK_EQ(body_reserve(&ex->body, n, &space, &room), 0);
+    memset(space, filler, n);
+    body_commit(&ex->body, n);
+    return ex;
+}
+
+static void the_memory_of_a_large_body_is_the_next_ones(void **state)
+{
+    (void)state;
+    enum { LARGE = 1 << 20, BEGUN = 1000 };
+    struct exchange_pool pool;
+    exchange_init_pool(&pool, 1);
+    struct exchange *ex = take_with_body(&pool, LARGE, 'a');
+    const char *memory = ex->body.memory.data;
+    exchange_give_back(&pool, ex);
+    CHECK(pool.spare.data == memory);
+
+    ex = take_with_body(&pool, BEGUN, 'b');
+    exchange_use_spare(&pool, ex, LARGE); /* more than there is, with what has come */
+    CHECK(pool.spare.data == memory);
+    exchange_use_spare(&pool, ex, LARGE - BEGUN);
+    CHECK(ex->body.memory.data == memory);
+    CHECK(pool.spare.data == NULL);
+    struct str view;
+    CHECK_EQ(body_view(&ex->body, &view), 0);
+    CHECK_EQ(view.len, BEGUN);
+    for (size_t i = 0; i < BEGUN; i++)
+        CHECK_EQ(view.p[i], 'b');
+    exchange_use_spare(&pool, ex, LARGE - BEGUN); /* it has the room */
+    CHECK(ex->body.memory.data == memory);
+
+    struct exchange *empty = exchange_take(&pool); /* none to be had */
+    exchange_use_spare(&pool, empty, LARGE);
+    CHECK_EQ(empty->body.memory.cap, 0);
+    exchange_give_back(&pool, ex);
+    exchange_use_spare(&pool, empty, LARGE);
+    CHECK(empty->body.memory.data == memory);
+    CHECK_EQ(empty->body.memory.len, 0);
+    exchange_give_back(&pool, empty);
+    exchange_fini_pool(&pool);
+}
+
+static void the_larger_of_two_pieces_is_kept_and_goes_when_nobody_wants_it(void **state)
+{
+    (void)state;
+    struct exchange_pool pool;
+    exchange_init_pool(&pool, 1);
+    struct exchange *small = take_with_body(&pool, 1 << 17, 'a');
+    struct exchange *large = take_with_body(&pool, 1 << 20, 'b');
+    struct exchange *late = take_with_body(&pool, 1 << 18, 'c');
+    const char *memory = large->body.memory.data;
+    exchange_give_back(&pool, small);
+    exchange_give_back(&pool, large);
+    exchange_give_back(&pool, late);
+    CHECK(pool.spare.data == memory);
+    CHECK_EQ(pool.spare.cap, 1 << 20);
+    exchange_shed(&pool);
+    CHECK(pool.spare.data == memory);
+    exchange_shed(&pool);
+    CHECK_EQ(pool.spare.cap, 0);
+    exchange_fini_pool(&pool);
+}
+
 static void more_than_a_few_are_freed(void **state)
 {
     (void)state;
@@ -207,6 +276,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_exchange_that_is_given_back_is_taken_again),
         cmocka_unit_test(buffers_come_back_empty_and_large_ones_not_at_all),
+        cmocka_unit_test(the_memory_of_a_large_body_is_the_next_ones),
+        cmocka_unit_test(the_larger_of_two_pieces_is_kept_and_goes_when_nobody_wants_it),
         cmocka_unit_test(more_than_a_few_are_freed),
         cmocka_unit_test(a_request_that_is_owed_nothing_is_settled_without_a_call),
         cmocka_unit_test(each_debt_is_paid_once),

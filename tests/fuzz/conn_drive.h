@@ -104,6 +104,38 @@ static bool send_all(struct client *client)
 
 static bool turn_in_first(void);
 
+/* One read(2) of at most n octets. Returns false when memory was refused, and the end is near */
+static bool read_some(struct client *client, size_t n)
+{
+    char *space = NULL;
+    size_t room = 0;
+    conn_input_space(&client->conn, &space, &room);
+    client->is_filled = n >= room && client->len >= room;
+    if (room == 0) {
+        RMD_ASSERT(world.is_cut);
+        conn_fini(&client->conn);
+        return false;
+    }
+    if (n > room)
+        n = room;
+    if (n > client->len)
+        n = client->len;
+    memcpy(space, client->octets, n);
+    client->octets += n;
+    client->len -= n;
+    conn_on_input(&client->conn, n);
+    return true;
+}
+
+/* As a driver may. Returns whether there is more to do */
+static bool read_on(struct client *client)
+{
+    if (!client->is_filled || client->len == 0 || !conn_has_room_for_body(&client->conn))
+        return false;
+    (void)read_some(client, client->len);
+    return true;
+}
+
 static void turn(struct client *client)
 {
     struct conn *c = &client->conn;
@@ -112,7 +144,7 @@ static void turn(struct client *client)
         (void)turn_in_first();
     for (int round = 0; round < TURN_ROUNDS; round++) {
         conn_process(c);
-        if (!send_all(client) || !conn_can_go_on(c))
+        if (!send_all(client) || !(conn_can_go_on(c) || read_on(client)))
             break;
     }
     bool is_cut = c->state == CONN_CLOSED;
@@ -183,24 +215,8 @@ static void feed(struct client *client, size_t n)
 {
     if (!is_read_from(client) || client->len == 0)
         return;
-    char *space = NULL;
-    size_t room = 0;
     world.now = client;
-    conn_input_space(&client->conn, &space, &room);
-    if (room == 0) { /* memory was refused */
-        RMD_ASSERT(world.is_cut);
-        conn_fini(&client->conn);
-        turn(client);
-        return;
-    }
-    if (n > room)
-        n = room;
-    if (n > client->len)
-        n = client->len;
-    memcpy(space, client->octets, n);
-    client->octets += n;
-    client->len -= n;
-    conn_on_input(&client->conn, n);
+    (void)read_some(client, n);
     turn(client);
 }
 

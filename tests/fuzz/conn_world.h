@@ -31,6 +31,7 @@ struct client {
     size_t len;
     size_t room;       /* that its socket takes */
     bool is_unplugged; /* its socket fails when it is written to */
+    bool is_filled;    /* what was read of it last took all the room there was */
     bool is_slow;      /* it, not the application, let time pass */
     bool has_all;      /* its last answer, which closes */
     bool is_early;     /* its last answer closes, and did not wait for the request's body */

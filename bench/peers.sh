@@ -38,7 +38,8 @@ is_installed() {
     nginx | lighttpd) binary_of "$1" >/dev/null ;;
     h2o | uwsgi | gunicorn) command -v "$1" >/dev/null ;;
     gunicorn-*) command -v gunicorn >/dev/null ;;
-    microhttpd) [ -x "$build/bench/microhttpd" ] ;; # ask behind bench_build
+    microhttpd) [ -x "$build/bench/microhttpd" ] ;; # ask behind bench_build, likewise kore
+    kore) command -v kore >/dev/null && [ -e "$build/bench/kore_app.so" ] ;;
     *) return 0 ;;
     esac
 }
@@ -183,6 +184,56 @@ start_lighttpd() { start_told lighttpd "$(binary_of lighttpd)" -D -f "$tmp/light
 # ---- microhttpd.c, which takes what the references take
 
 start_microhttpd() { start_reference microhttpd; }
+
+# ---- Kore: kore_app.c has the handlers
+
+# The page is for a filemap. Each of the 200 routes has a regular expression, since that is the way
+# that Kore has to parameters in a path.
+kore_routes() {
+    case $answer_target in
+    /files/*) echo 'filemap /files/ files' ;;
+    /bytes*) echo 'route /bytes give_file' ;;
+    /res*) routes_of 'route ^/res%s/[^/]+/parts/[^/]+$ give_part
+        ' ;;
+    /upload) echo 'route /upload give_count' ;;
+    *) echo "route $answer_target give_body" ;;
+    esac
+}
+
+kore_config() {
+    cat <<END
+load $build/bench/kore_app.so
+root $tmp/www
+pidfile $tmp/kore.pid
+workers 1
+worker_set_affinity 0
+worker_max_connections $connections_max
+worker_rlimit_nofiles $((connections_max + 100))
+socket_backlog 4096
+http_request_limit $connections_max
+http_keepalive_time $keep_alive_s
+http_body_max 16777216
+http_hsts_enable 0
+http_server_version kore
+http_media_type $answer_type bin
+server bench {
+    bind 127.0.0.1 $1
+    tls no
+}
+domain * {
+    attach bench
+    $(kore_routes)
+}
+END
+}
+
+# In the foreground, without chroot, as who we are: the first takes root, and the parent forks a
+# worker that can do no more than its list of system calls in any case.
+start_kore() {
+    start_told kore env BENCH_FILE="$answer_file" BENCH_TYPE="$answer_type" \
+        kore -f -n -r -q -c "$tmp/kore.conf"
+    take_workers kore
+}
 
 # ---- Python's
 

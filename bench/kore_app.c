@@ -1,11 +1,11 @@
 /* An application on Kore, beside which bench/run puts remuda: a server in C whose app is a shared
  * object, the nearest relative that Debian has.
  *
- * Kore loads it, finds handlers by the names that its configuration gives for routes (peers.sh), and
- * forks the worker behind kore_parent_configure(). As for the peers in Python, BENCH_FILE holds the
- * body of what is always the same, and BENCH_TYPE is its Content-Type. Kore makes the head of each
- * answer anew and copies what it is given; files it sends by sendfile(2), and keeps them open. From
- * memory it writes 8 KiB at a time, so large answers come from the file. */
+ * Kore loads it, finds handlers by the names that its configuration gives for routes (peers.sh),
+ * and forks the worker behind kore_parent_configure(). As for the peers in Python, BENCH_FILE holds
+ * the body of what is always the same, and BENCH_TYPE is its Content-Type. Kore makes the head of
+ * each answer anew and copies what it is given; files it sends by sendfile(2), and keeps them open.
+ * From memory it writes 8 KiB at a time, so large answers come from the file. */
 #include <kore/kore.h>
 #include <kore/hooks.h>
 #include <kore/http.h>
@@ -17,8 +17,8 @@
 #include <kore/seccomp.h>
 
 #include <sys/syscall.h>
-/* What glibc calls for stat(2) since 2.33. It is not on the list of Kore 4.1, whose workers are killed
- * for any other call. */
+/* What glibc calls for stat(2) since 2.33. It is not on the list of Kore 4.1, whose workers are
+ * killed for any other call. */
 KORE_SECCOMP_FILTER("bench", KORE_SYSCALL_ALLOW(newfstatat))
 #endif
 

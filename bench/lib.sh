@@ -73,6 +73,16 @@ workers_ns() {
     echo "$sum"
 }
 
+# family_ns PID: CPU time of a process and all its descendants.
+family_ns() {
+    local pid sum
+    sum=$(cpu_ns "$1")
+    for pid in $(cat "/proc/$1/task"/*/children); do
+        sum=$((sum + $(family_ns "$pid")))
+    done
+    echo "$sum"
+}
+
 # descends_from PID ANCESTOR
 descends_from() {
     local pid=$1

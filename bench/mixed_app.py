@@ -1,5 +1,5 @@
-"""The demo's GET / and GET /burn?ms=N as a WSGI application: the same answers, and heavy by the same
-measure, CPU time of the thread that works."""
+"""The demo's GET /, GET /burn?ms=N and GET /sleep?ms=N as a WSGI application: the same answers, and
+heavy by the same measure, CPU time of the thread that works."""
 import time
 
 
@@ -19,6 +19,10 @@ def application(environ, start_response):
         ms = int(environ["QUERY_STRING"].removeprefix("ms="))
         use_cpu(ms)
         body = b"burned %d\n" % ms
+    elif environ["PATH_INFO"] == "/sleep":
+        ms = int(environ["QUERY_STRING"].removeprefix("ms="))
+        time.sleep(ms / 1000)
+        body = b"slept %d\n" % ms
     else:
         status = "404 Not Found"
         body = b"not found\n"

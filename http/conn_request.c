@@ -17,7 +17,7 @@
 #include "http/guard.h"
 
 #define BODY_FIRST_BYTES 65536U   /* room for the beginning of a body */
-#define BODY_TRUSTED_BYTES 16384U /* whoever has sent so much gets room for all that it has told */
+#define BODY_GROWTH 32U           /* and then for so many times what has come, or all of it */
 #define PLACED_MIN_BYTES 4096U    /* a smaller body is copied with the head's image */
 #define PLACED_READ_BYTES 262144U /* of a placed body in one read, so that others get theirs */
 #define EMPTY_LINES_MAX 8U        /* before a request line (RFC 9112 §2.2 asks for at least one) */
@@ -612,9 +612,12 @@ bool conn_request_space(struct conn *c, char **out_space, size_t *out_room)
         return true;
     if (!reads_into_body(c))
         return false;
+    uint64_t most = ex->body_octets * BODY_GROWTH;
     size_t want = (size_t)ex->body_left;
-    if (want > BODY_FIRST_BYTES && ex->body_octets < BODY_TRUSTED_BYTES)
-        want = BODY_FIRST_BYTES;
+    if (most < BODY_FIRST_BYTES)
+        most = BODY_FIRST_BYTES;
+    if (want > most)
+        want = (size_t)most;
     exchange_use_spare(&c->env->pool, ex, want);
     if (body_reserve(&ex->body, want, out_space, out_room) == 0 && *out_room > ex->body_left)
         *out_room = (size_t)ex->body_left;

@@ -216,6 +216,40 @@ static void a_spooled_body_goes_with_its_client(void **state)
     }
 }
 
+/* Whoever only says that much will come has little memory kept ready for it. */
+static void a_body_gets_room_as_it_comes(void **state)
+{
+    (void)state;
+    enum { LEN = 400000, FEW = 100, MANY = 20000 };
+    struct buf request = {0};
+    char *space;
+    size_t room;
+    wire.env.limits.body_buffer = LEN;
+    wire_reopen(&wire);
+    bodies_write(&request, "POST /keep", "", bodies_octets(LEN), LEN, 0);
+    size_t head = request.len - LEN;
+    CHECK_EQ(wire_feed(&wire, request.data, head + FEW), head + FEW);
+    conn_input_space(&wire.conn, &space, &room);
+    CHECK(room >= 1000 && room <= 200000);
+    CHECK_EQ(wire_feed(&wire, request.data + head + FEW, MANY - FEW), MANY - FEW);
+    CHECK(conn_has_room_for_body(&wire.conn));
+    conn_input_space(&wire.conn, &space, &room);
+    CHECK_EQ(room, LEN - MANY);
+    CHECK_EQ(wire_feed(&wire, request.data + head + MANY, room), room);
+    struct wire_answer answer;
+    CHECK_EQ(wire_answers(&wire, false, &answer, 1), 1);
+    CHECK_BYTES(answer.body.p, answer.body.len, bodies_octets(LEN), LEN);
+    CHECK(!conn_has_room_for_body(&wire.conn));
+
+    wire.env.limits.body_buffer = BUFFER_BYTES; /* a spooled one is read into the loop's buffer */
+    wire_reopen(&wire);
+    CHECK_EQ(wire_feed(&wire, request.data, head + MANY), head + MANY);
+    CHECK(!conn_has_room_for_body(&wire.conn));
+    conn_on_eof(&wire.conn);
+    CHECK_EQ(wire_turn(&wire), CONN_WAIT_CLOSE);
+    buf_fini(&request);
+}
+
 /* ---- bodies that can't be kept ---- */
 
 static void expect_spool_failure(size_t chunk, int error, int status)
@@ -618,6 +652,7 @@ int main(void)
         TEST(what_is_spooled_does_not_depend_on_how_it_is_read),
         TEST(a_spooled_body_is_there_until_the_answer_has_been_sent),
         TEST(a_spooled_body_goes_with_its_client),
+        TEST(a_body_gets_room_as_it_comes),
         TEST(a_body_that_has_no_place_is_refused),
         TEST(a_body_that_has_no_room_is_refused_with_507),
         TEST(a_body_without_a_descriptor_is_refused),

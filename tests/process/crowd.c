@@ -1,6 +1,7 @@
 /* Event workers of a machine that others use as well. */
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -53,15 +54,15 @@ static int stop_hogs(void **state)
     return server_teardown(state);
 }
 
-/* One fewer than CPUs at least, while all loops have something to do and wait for a CPU. */
-static void loops_make_room_for_others(void **state)
+/* With one CPU there is one loop, the least that there can be. */
+static void skip_on_one_cpu(void)
 {
-    (void)state;
-    static struct reply r;
-    struct client *c[CLIENTS];
-    size_t n = 0;
     if (count_cpus() < 2)
-        skip(); /* with one CPU there is one loop, the least that there can be */
+        skip();
+}
+
+static struct server *start(void)
+{
     struct server *s = server_new();
     const char *args[] = {"run", "-c",
                           server_write_file(s, "remuda.yaml",
@@ -72,6 +73,16 @@ static void loops_make_room_for_others(void **state)
     server_launch(s, &(struct server_options){.args = args});
     server_wait_ready(s);
     control_wait_member(s, "workers_min", "1");
+    return s;
+}
+
+/* All loops have something to do and wait for a CPU, until there are fewer. Returns how many; the
+ * others go on computing, so that it stays at that */
+static long crowd_out(struct server *s)
+{
+    static struct reply r;
+    struct client *c[CLIENTS];
+    size_t n = 0;
     start_hogs();
     for (int i = 0; i < CLIENTS; i++)
         c[i] = client_to(s);
@@ -84,9 +95,64 @@ static void loops_make_room_for_others(void **state)
         }
         CHECK(n++ < 1000);
     }
-    CHECK_HAS(lines_find_last(&s->log, "web workers shrink"), "why=\"others have the CPUs\" min=1");
     for (int i = 0; i < CLIENTS; i++)
         client_close(c[i]);
+    return lines_number(lines_find_last(&s->log, "web workers shrink"), "to");
+}
+
+/* There are so many, and the number goes on following the CPUs. */
+static void check_is_crowded(struct server *s, long n)
+{
+    char wanted[16], most[16];
+    (void)snprintf(wanted, sizeof wanted, "%ld", n);
+    (void)snprintf(most, sizeof most, "%d", count_cpus());
+    control_wait_member(s, "workers_ready", wanted);
+    control_wait_member(s, "workers_wanted", wanted);
+    control_wait_member(s, "workers_min", "1");
+    control_wait_member(s, "workers_max", most);
+}
+
+/* One fewer than CPUs at least, while all loops have something to do and wait for a CPU. */
+static void loops_make_room_for_others(void **state)
+{
+    (void)state;
+    skip_on_one_cpu();
+    struct server *s = start();
+    CHECK(crowd_out(s) < count_cpus());
+    CHECK_HAS(lines_find_last(&s->log, "web workers shrink"), "why=\"others have the CPUs\" min=1");
+}
+
+/* Others compute still when a new generation comes: it begins with as many as there is room for. */
+static void a_reload_begins_with_what_others_leave(void **state)
+{
+    (void)state;
+    skip_on_one_cpu();
+    struct server *s = start();
+    long n = crowd_out(s);
+    server_signal(s, SIGHUP);
+    CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "workers"), n);
+    check_is_crowded(s, n);
+}
+
+/* The old master has sent its workers home by then; one still has a request. */
+static void an_upgrade_that_fails_brings_back_what_others_leave(void **state)
+{
+    (void)state;
+    skip_on_one_cpu();
+    struct server *s = start();
+    struct client *held = client_to(s);
+    client_send_text(held, "GET /stream?n=100000&ms=100 HTTP/1.1\r\nHost: a\r\n\r\n");
+    (void)client_wait(held);
+    long n = crowd_out(s);
+    s->is_violent = true;
+    struct server *command =
+        server_start_args("upgrade", "--control-socket", control_socket(s), NULL);
+    (void)server_wait_log(s, "new master ready");
+    CHECK_EQ(lines_number(server_wait_log(s, "scaling workers=0"), "from"), n);
+    CHECK(kill(server_new_master(s), SIGKILL) == 0);
+    CHECK_EQ(server_run(command), 1);
+    check_is_crowded(s, n);
+    client_abort(held);
 }
 
 /* Who asks for a number means it. */
@@ -101,4 +167,6 @@ static void a_number_stays_whatever_others_do(void **state)
 }
 
 #define HOG_TEST(name) cmocka_unit_test_teardown(name, stop_hogs)
-SERVER_MAIN(HOG_TEST(loops_make_room_for_others), SERVER_TEST(a_number_stays_whatever_others_do))
+SERVER_MAIN(HOG_TEST(loops_make_room_for_others), HOG_TEST(a_reload_begins_with_what_others_leave),
+            HOG_TEST(an_upgrade_that_fails_brings_back_what_others_leave),
+            SERVER_TEST(a_number_stays_whatever_others_do))

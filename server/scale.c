@@ -130,6 +130,15 @@ void scale_to_nothing(struct scale *scale, struct herd *herd, const char *who)
         set_number(herd, 0, who, "no workers are wanted");
 }
 
+void scale_for_upgrade(struct herd *herd, uint32_t n)
+{
+    if (herd->stage != DECIDE_RUNNING)
+        return;
+    log_notice("scaling", "workers=%" PRIu32 " from=%" PRIu32 " why=upgrade", n,
+               herd->current->n_workers);
+    scale_resize(herd, n, "no workers are wanted");
+}
+
 void scale_on_reload_asked(struct scale *scale)
 {
     *scale = (struct scale){0};

@@ -59,6 +59,10 @@ void scale_resize(struct herd *herd, uint32_t n, const char *why);
 /* Drains all workers and starts none, until a reload or a wish brings them back. */
 void scale_to_nothing(struct scale *scale, struct herd *herd, const char *who);
 
+/* Sends all home while a new master takes over, 0, or has them back. That is nobody's wish: what
+ * the settings leave, or somebody asked for, stays as it is, also for a generation that comes. */
+void scale_for_upgrade(struct herd *herd, uint32_t n);
+
 /* A reload was asked for: what was wished before does not count for it. */
 void scale_on_reload_asked(struct scale *scale);
 

@@ -206,26 +206,23 @@ static uint32_t count_workers(const struct herd *herd)
 static void rest(struct succession *s)
 {
     s->n_resting = s->herd->current->n_workers;
-    s->resting = s->herd->current->web;
     if (s->n_resting > 0)
-        scale_to_nothing(s->scale, s->herd, "upgrade");
+        scale_for_upgrade(s->herd, 0);
 }
 
 /* Also where somebody sent them home (WINCH): nobody else serves any more. */
 static void resume(struct succession *s)
 {
-    struct generation *g = s->herd->current;
-    const bool is_back = s->n_resting > 0;
-    uint32_t n = is_back ? s->n_resting : g->settings->workers.n;
+    const struct generation *g = s->herd->current;
+    uint32_t n = s->n_resting;
     s->n_resting = 0;
     if (g->n_workers > 0 || s->herd->stage != DECIDE_RUNNING)
         return;
-    (void)scale_workers(s->scale, s->herd, (struct scale_wish){.n = (int)n}, "upgrade");
-    if (!is_back)
-        return;
-    g->web.n_min = s->resting.n_min; /* nobody has asked for that number */
-    g->web.n_max = s->resting.n_max;
-    g->web.is_by_cpus = s->resting.is_by_cpus;
+    if (n > 0)
+        scale_for_upgrade(s->herd, n);
+    else
+        (void)scale_workers(s->scale, s->herd,
+                            (struct scale_wish){.n = (int)g->settings->workers.n}, "upgrade");
 }
 
 const char *succession_turn(struct succession *s)

@@ -14,7 +14,6 @@
 #include "server/notify.h"
 #include "server/pidfile.h"
 #include "server/successor.h"
-#include "server/generation.h"
 #include "server/upgrade.h"
 
 struct err;
@@ -39,13 +38,12 @@ struct succession {
     struct pidfile pidfile;
     struct control *control; /* NULL: there is none */
     char base_control[CONTROL_PATH_MAX];
-    char base_pidfile[PATH_MAX];   /* absolute, of `pidfile`; "": there is none */
-    char next_pidfile[PATH_MAX];   /* the same with .2 */
-    uint32_t n_resting;            /* workers that were sent home for the new master's; 0: none, */
-    struct generation_web resting; /* and how many there might have been */
-    unsigned n_reloads_told;       /* to the service manager */
-    bool has_more_to_tell;         /* at once */
-    bool is_stop_due;              /* as soon as it is known what becomes of the new master */
+    char base_pidfile[PATH_MAX]; /* absolute, of `pidfile`; "": there is none */
+    char next_pidfile[PATH_MAX]; /* the same with .2 */
+    uint32_t n_resting;          /* workers that were sent home for the new master's; 0: none */
+    unsigned n_reloads_told;     /* to the service manager */
+    bool has_more_to_tell;       /* at once */
+    bool is_stop_due;            /* as soon as it is known what becomes of the new master */
 };
 
 /* Borrows everything but the end of the old master's talk, which is its own from now on. */

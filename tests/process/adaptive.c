@@ -15,6 +15,7 @@
 
 #define LANES_SO REMUDA_TEST_APPS_DIR "/lanes.so"
 #define HEAVY_SO REMUDA_TEST_APPS_DIR "/heavy.so"
+#define RANGE "2..4" /* with one CPU they begin with two, which is nearest to it */
 
 static struct reply r;
 
@@ -122,6 +123,48 @@ static void who_asks_for_a_number_gets_just_that(void **state)
     control_wait_member(s, "workers_min", "1");
 }
 
+static void expect_whole_range(const struct server *s)
+{
+    control_wait_member(s, "workers_wanted", "2");
+    control_wait_member(s, "workers_min", "2");
+    control_wait_member(s, "workers_max", "4");
+}
+
+/* The old master has sent its workers home by then; one still has a request. */
+static void fail_an_upgrade(struct server *s, bool reloads)
+{
+    struct client *c = send_waiting(s, "/wait");
+    (void)server_wait_log(s, "lanes waits");
+    s->is_violent = true;
+    struct server *command =
+        server_start_args("upgrade", "--control-socket", control_socket(s), NULL);
+    (void)server_wait_log(s, "scaling workers=0");
+    if (reloads)
+        server_signal(s, SIGHUP);
+    CHECK_EQ(kill(server_new_master(s), SIGKILL), 0);
+    CHECK_EQ(server_run(command), 1);
+    (void)server_write_file(s, "go", "");
+    expect(c);
+}
+
+static void an_upgrade_that_fails_leaves_the_range_as_it_was(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(LANES_SO, "--workers", RANGE, NULL);
+    fail_an_upgrade(s, false);
+    expect_whole_range(s);
+}
+
+/* It waits until the workers are back, who did not come at anybody's wish. */
+static void a_reload_during_an_upgrade_that_fails_goes_by_the_settings(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(LANES_SO, "--workers", RANGE, NULL);
+    fail_an_upgrade(s, true);
+    (void)server_wait_log(s, "reloaded");
+    expect_whole_range(s);
+}
+
 static void without_adaptive_nothing_has_room_to_change(void **state)
 {
     (void)state;
@@ -169,5 +212,7 @@ SERVER_SHARED_MAIN(set_up_group, SERVER_TEST(workers_of_class_sync_come_when_con
                    SERVER_TEST(event_workers_come_when_their_loops_are_busy),
                    SERVER_TEST(a_service_managers_sockets_are_no_reason_not_to_grow),
                    SERVER_TEST(who_asks_for_a_number_gets_just_that),
+                   SERVER_TEST(an_upgrade_that_fails_leaves_the_range_as_it_was),
+                   SERVER_TEST(a_reload_during_an_upgrade_that_fails_goes_by_the_settings),
                    SERVER_TEST(without_adaptive_nothing_has_room_to_change),
                    SERVER_TEST(decisions_are_told_with_what_decided))

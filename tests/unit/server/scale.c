@@ -181,6 +181,23 @@ static void nothing_is_left_until_somebody_asks(void **state)
     assert_int_equal(scale_workers(&scene->scale, &scene->herd, relative(1), "test"), 1);
 }
 
+static void who_is_sent_home_for_an_upgrade_is_nobodys_wish(void **state)
+{
+    struct scene *scene = *state;
+    struct generation_web *web = &scene->generation.web;
+    *web = (struct generation_web){.n_min = 1, .n_max = 4, .is_by_cpus = true};
+    scale_for_upgrade(&scene->herd, 0);
+    assert_int_equal(scene->generation.n_workers, 0);
+    scale_for_upgrade(&scene->herd, 2);
+    assert_int_equal(scene->generation.n_workers, 2);
+    scene->generation.n_workers = 3; /* of a generation that comes */
+    scale_on_commit(&scene->scale, &scene->herd);
+    assert_int_equal(scene->generation.n_workers, 3);
+    assert_true(web->n_min == 1 && web->n_max == 4 && web->is_by_cpus);
+    (void)scale_workers(&scene->scale, &scene->herd, absolute(3), "test"); /* this is one */
+    assert_true(web->n_min == 3 && web->n_max == 3 && !web->is_by_cpus);
+}
+
 static void a_server_that_stops_is_not_scaled(void **state)
 {
     struct scene *scene = *state;
@@ -267,6 +284,7 @@ int main(void)
         TEST(who_has_the_highest_slot_is_dismissed),
         TEST(what_was_asked_for_during_a_reload_holds_behind_it),
         TEST(nothing_is_left_until_somebody_asks),
+        TEST(who_is_sent_home_for_an_upgrade_is_nobodys_wish),
         TEST(a_server_that_stops_is_not_scaled),
         TEST(a_slot_is_opened_when_its_worker_is_ready_and_nobody_else_listens_there),
         TEST(a_slot_that_can_not_be_opened_is_given_up_for_a_while),

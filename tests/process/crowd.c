@@ -100,16 +100,28 @@ static long crowd_out(struct server *s)
     return lines_number(lines_find_last(&s->log, "web workers shrink"), "to");
 }
 
-/* There are so many, and the number goes on following the CPUs. */
-static void check_is_crowded(struct server *s, long n)
+static void wait_number(const struct server *s, const char *member, long n)
 {
-    char wanted[16], most[16];
-    (void)snprintf(wanted, sizeof wanted, "%ld", n);
-    (void)snprintf(most, sizeof most, "%d", count_cpus());
-    control_wait_member(s, "workers_ready", wanted);
-    control_wait_member(s, "workers_wanted", wanted);
-    control_wait_member(s, "workers_min", "1");
-    control_wait_member(s, "workers_max", most);
+    char text[16];
+    (void)snprintf(text, sizeof text, "%ld", n);
+    control_wait_member(s, member, text);
+}
+
+/* What `auto` begins with: CPUs, or fewer where a group of processes is granted fewer. */
+static int count_loops(const struct server *s)
+{
+    char *answer = control_ask(s, "{\"request\":\"status\"}");
+    int n = (int)control_number(answer, "workers_wanted");
+    free(answer);
+    return n;
+}
+
+static void check_workers(const struct server *s, long n, long min, long max)
+{
+    wait_number(s, "workers_ready", n);
+    wait_number(s, "workers_wanted", n);
+    wait_number(s, "workers_min", min);
+    wait_number(s, "workers_max", max);
 }
 
 /* One fewer than CPUs at least, while all loops have something to do and wait for a CPU. */
@@ -128,10 +140,11 @@ static void a_reload_begins_with_what_others_leave(void **state)
     (void)state;
     skip_on_one_cpu();
     struct server *s = start();
+    const int loops = count_loops(s);
     long n = crowd_out(s);
     server_signal(s, SIGHUP);
     CHECK_EQ(lines_number(server_wait_log(s, "reloaded"), "workers"), n);
-    check_is_crowded(s, n);
+    check_workers(s, n, 1, loops);
 }
 
 /* The old master has sent its workers home by then; one still has a request. */
@@ -143,6 +156,7 @@ static void an_upgrade_that_fails_brings_back_what_others_leave(void **state)
     struct client *held = client_to(s);
     client_send_text(held, "GET /stream?n=100000&ms=100 HTTP/1.1\r\nHost: a\r\n\r\n");
     (void)client_wait(held);
+    const int loops = count_loops(s);
     long n = crowd_out(s);
     s->is_violent = true;
     struct server *command =
@@ -151,7 +165,7 @@ static void an_upgrade_that_fails_brings_back_what_others_leave(void **state)
     CHECK_EQ(lines_number(server_wait_log(s, "scaling workers=0"), "from"), n);
     CHECK(kill(server_new_master(s), SIGKILL) == 0);
     CHECK_EQ(server_run(command), 1);
-    check_is_crowded(s, n);
+    check_workers(s, n, 1, loops);
     client_abort(held);
 }
 
@@ -166,7 +180,47 @@ static void a_number_stays_whatever_others_do(void **state)
     control_wait_member(s, "workers_max", "2");
 }
 
+/* Also when it is what the generation that comes begins with. */
+static void a_number_asked_for_during_a_reload_holds_behind_it(void **state)
+{
+    (void)state;
+    char env[300], request[64];
+    struct server *s = server_new();
+    (void)snprintf(env, sizeof env, "PROBE_GATE=%s", server_write_file(s, "gate", ""));
+    const char *args[] = {
+        "run", REMUDA_TEST_APPS_DIR "/probe.so", "--bind", "127.0.0.1:0", "--workers", "auto",
+        NULL};
+    server_launch(s, &(struct server_options){.args = args, .env = (const char *[]){env, NULL}});
+    server_wait_ready(s);
+    const int loops = count_loops(s);
+    const struct {
+        int signal; /* 0: by number */
+        int n;
+    } rows[] = {
+        {0, loops}, {0, loops + 2}, {SIGTTIN, loops + 1}, {SIGTTOU, loops > 1 ? loops - 1 : 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_context("row %zu", i);
+        CHECK_EQ(unlink(server_path(s, "gate")), 0); /* no generation comes up without it */
+        server_signal(s, SIGHUP);
+        (void)server_wait_log(s, "reloading");
+        (void)snprintf(request, sizeof request, "{\"request\":\"scale\",\"workers\":%d}",
+                       rows[i].n);
+        if (rows[i].signal != 0)
+            server_signal(s, rows[i].signal);
+        else
+            free(control_ask(s, request));
+        check_workers(s, rows[i].n, rows[i].n, rows[i].n);
+        (void)server_write_file(s, "gate", "");
+        (void)server_wait_log(s, "reloaded");
+        check_workers(s, rows[i].n, rows[i].n, rows[i].n);
+        server_signal(s, SIGHUP); /* by the settings again */
+        (void)server_wait_log(s, "reloaded");
+        check_workers(s, loops, 1, loops);
+    }
+}
+
 #define HOG_TEST(name) cmocka_unit_test_teardown(name, stop_hogs)
 SERVER_MAIN(HOG_TEST(loops_make_room_for_others), HOG_TEST(a_reload_begins_with_what_others_leave),
             HOG_TEST(an_upgrade_that_fails_brings_back_what_others_leave),
-            SERVER_TEST(a_number_stays_whatever_others_do))
+            SERVER_TEST(a_number_stays_whatever_others_do),
+            SERVER_TEST(a_number_asked_for_during_a_reload_holds_behind_it))

@@ -262,6 +262,76 @@ static void a_loop_that_is_slower_is_undone(void **state)
     assert_int_equal(look.units, 2);
 }
 
+/* ---- another generation comes, and goes on with as many loops */
+
+static void reload(void)
+{
+    plant.state = crowd_inherit(&plant.state);
+}
+
+static void what_was_undone_is_remembered_behind_a_reload(void **state)
+{
+    (void)state;
+    open_plant(2);
+    plant.wanted = 100;
+    plant.others = 1;
+    plant.is_fair = true;
+    for (unsigned i = 0; i < 1800; i++) {
+        unsigned steps = plant.steps;
+        run(1);
+        if (plant.steps > steps && plant.units == 2)
+            reload();
+    }
+    assert_int_equal(plant.last, CROWD_UNDONE_FEWER);
+    assert_true(plant.steps >= 2 && plant.steps <= 2 * 7); /* after 1, 2, 4, 8, 8 … minutes */
+}
+
+static void others_that_come_and_go_are_remembered_behind_a_reload(void **state)
+{
+    (void)state;
+    open_plant(2);
+    plant.wanted = 100;
+    for (int i = 0; i < 60; i++) {
+        plant.others = i % 2 ? 0 : 1;
+        run(10);
+        reload();
+    }
+    assert_true(plant.steps >= 2 && plant.steps <= 20); /* in ten minutes */
+}
+
+/* What the old ones did says nothing of the new ones. */
+static void a_trial_ends_with_the_loops_that_were_tried(void **state)
+{
+    (void)state;
+    open_plant(2);
+    plant.wanted = 100;
+    plant.others = 1;
+    plant.is_fair = true;
+    run(5);
+    assert_int_equal(plant.units, 1);
+    reload();
+    run(600);
+    assert_int_equal(plant.units, 1);
+    assert_int_equal(plant.steps, 1);
+}
+
+static void a_reload_is_no_reason_for_steps_that_follow_close(void **state)
+{
+    (void)state;
+    open_plant(4);
+    plant.wanted = 100;
+    plant.others = 2;
+    while (plant.steps == 0)
+        turn();
+    uint64_t step_us = plant.now_us - LOOK_US;
+    plant.others = 3;
+    reload();
+    while (plant.steps == 1)
+        turn();
+    assert_int_equal(plant.units, 1);
+    assert_true(plant.now_us - LOOK_US - step_us >= 3 * SECOND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +348,10 @@ int main(void)
         cmocka_unit_test(a_burst_that_ends_is_no_reason_to_undo),
         cmocka_unit_test(others_that_come_and_go_move_it_less_and_less),
         cmocka_unit_test(a_loop_that_is_slower_is_undone),
+        cmocka_unit_test(what_was_undone_is_remembered_behind_a_reload),
+        cmocka_unit_test(others_that_come_and_go_are_remembered_behind_a_reload),
+        cmocka_unit_test(a_trial_ends_with_the_loops_that_were_tried),
+        cmocka_unit_test(a_reload_is_no_reason_for_steps_that_follow_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,6 +165,28 @@ static void what_comes_in_any_case_has_its_room_first(void **state)
     assert_int_equal(next.pools.items[0].n_workers, 1);
 }
 
+/* Where the CPUs are as many as before, and neither is a number that somebody has given. */
+static void loops_that_follow_the_cpus_begin_where_they_were(void **state)
+{
+    struct crew *crew = *state;
+    static const struct {
+        bool was, is;
+        uint32_t n_max, n;
+    } rows[] = {{true, true, 4, 2}, {false, true, 4, 4}, {true, false, 4, 4}, {true, true, 8, 8}};
+    struct generation *from = crew->herd.current;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct generation next = {.n_workers = rows[i].n_max, .pools.n = 0};
+        next.web = (struct generation_web){
+            .n_min = rows[i].n_max, .n_max = rows[i].n_max, .is_by_cpus = rows[i].is};
+        from->n_workers = 2;
+        from->web = (struct generation_web){
+            .n_min = 4, .n_max = 4, .is_by_cpus = rows[i].was, .crowd = {.until_us = NOW}};
+        growth_inherit(&crew->herd, &next);
+        assert_int_equal(next.n_workers, rows[i].n);
+        assert_true(next.web.crowd.until_us == (i == 0 ? NOW : 0));
+    }
+}
+
 static void what_fits_is_given_once(void **state)
 {
     (void)state;
@@ -381,6 +403,7 @@ int main(void)
         TEST(before_any_task_has_ended_the_limit_is_what_it_may_need),
         TEST(what_others_are_to_have_is_set_aside),
         TEST(what_comes_in_any_case_has_its_room_first),
+        TEST(loops_that_follow_the_cpus_begin_where_they_were),
         TEST(what_fits_is_given_once),
         TEST(shared_pages_are_not_set_aside_for_each),
         TEST(one_web_worker_that_leaks_takes_no_room_for_those_that_serve),

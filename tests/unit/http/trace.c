@@ -1,6 +1,7 @@
 /* http/trace.c: the examples of W3C Trace Context, level 1, and what is near them. */
 #include "http/trace.h"
 
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -148,6 +149,35 @@ static void trace_formats_words_and_never_all_zeros(void **state)
     assert_string_equal(out, "ffffffffffffffffffffffffffffffff");
 }
 
+/* Between octets that a count which runs over would change. */
+static void expect_next(uint64_t n)
+{
+    char text[TRACE_WORD_LEN + 2], next[TRACE_WORD_LEN + 2];
+    text[0] = next[0] = '9';
+    text[TRACE_WORD_LEN + 1] = next[TRACE_WORD_LEN + 1] = 'f';
+    trace_put_word(text + 1, n);
+    trace_put_word(next + 1, n + 1);
+    trace_count_up(text + 1);
+    if (memcmp(text, next, sizeof next) != 0)
+        fail_msg("behind %" PRIx64 ": %.*s", n, TRACE_WORD_LEN, text + 1);
+}
+
+static void trace_counts_as_numbers_do(void **state)
+{
+    (void)state;
+    for (uint64_t n = 0; n < 0x11111; n++) /* each digit, and carries over up to four */
+        expect_next(n);
+    for (unsigned digits = 1; digits < TRACE_WORD_LEN; digits++) {
+        uint64_t all = (UINT64_C(1) << 4 * digits) - 1; /* so many f */
+        expect_next(all);
+        for (uint64_t high = 1; high < 0xf; high++)
+            expect_next(high << 4 * digits | all);
+    }
+    expect_next(0x123456789abcdefU);
+    expect_next(UINT64_MAX - 2);
+    expect_next(UINT64_MAX - 1); /* the last one that has a next */
+}
+
 static void expect_parent(const char *received, uint64_t parent_id, const char *expected)
 {
     char out[TRACE_PARENT_LEN + 1];
@@ -179,6 +209,7 @@ int main(void)
         cmocka_unit_test(trace_takes_no_field_that_came_twice),
         cmocka_unit_test(trace_takes_request_ids_of_plain_characters),
         cmocka_unit_test(trace_formats_words_and_never_all_zeros),
+        cmocka_unit_test(trace_counts_as_numbers_do),
         cmocka_unit_test(trace_makes_parents_of_the_same_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

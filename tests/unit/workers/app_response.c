@@ -1,6 +1,14 @@
 /* workers/app.c, the response's half of remuda.h: answers of every kind, the later one replaces the
  * earlier, done is paid once, and nothing that an app passes can split an answer. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+#include "tests/harness/patience.h"
 #include "tests/unit/workers/calls.h"
+
+#undef fork /* for processes that know no types yet; the ban is for the server's code */
 
 static void (*fill)(rmd_request *req, rmd_response *res);
 static unsigned n_done;
@@ -131,6 +139,94 @@ static void answers_of_text_json_and_bytes_say_what_they_are(void **state)
     CHECK_EQ(answer(give_large), 200);
     CHECK_EQ(calls_body.len, 1 << 20);
     CHECK_EQ(strspn(calls_text(), "l"), 1 << 20);
+}
+
+/* ---- types: the first ones are kept for all answers ---- */
+
+#define TYPES 80U /* more than are kept; as many are too long for that */
+#define TYPE_MAX 96U
+#define THREADS 4
+#define PROCESSES 200
+
+/* Each is of another length, so that one in another's place is seen. */
+static void print_type(char out[TYPE_MAX], unsigned i)
+{
+    (void)snprintf(out, TYPE_MAX, "a/%0*u", (int)i + 1, i);
+}
+
+static void give_type(rmd_request *req, rmd_response *res)
+{
+    char type[TYPE_MAX];
+    print_type(type, (unsigned)atoi(rmd_path(req) + 1));
+    if (strcmp(rmd_method(req), "POST") == 0)
+        rmd_send(res, 200, type, "x", 1);
+    else
+        rmd_send_ref(res, 200, type, "x", 1, NULL, NULL);
+    memset(type, '-', sizeof type - 1); /* copied in any case */
+}
+
+static void each_of_many_types_is_its_answers(void **state)
+{
+    (void)state;
+    char type[TYPE_MAX], target[16];
+    fill = give_type;
+    for (unsigned i = 0; i < 3 * TYPES; i++) {
+        print_type(type, i * 3 % TYPES);
+        (void)snprintf(target, sizeof target, "/%u", i * 3 % TYPES);
+        CHECK_EQ(calls_send_request(i % 2 ? "GET" : "POST", target, "", NULL), 200);
+        CHECK_TEXT(calls_field("Content-Type"), type);
+    }
+}
+
+static atomic_uint n_ready, n_wrong;
+
+static void *give_all_types(void *arg)
+{
+    const unsigned self = (unsigned)(uintptr_t)arg;
+    char type[TYPE_MAX];
+    struct arena arena;
+    struct rmd_request req = {.arena = &arena};
+    arena_init(&arena, 4096);
+    for (atomic_fetch_add(&n_ready, 1); atomic_load(&n_ready) < THREADS;) /* begin together */
+        (void)sched_yield();
+    for (unsigned i = 0; i < 3 * TYPES; i++) {
+        rmd_response res;
+        response_begin(&res, &req);
+        print_type(type, (self > 0 ? i + self : 6 * TYPES - 1 - i) % TYPES);
+        rmd_send(&res, 200, type, "x", 1);
+        if (!str_is_equal(res.type, str_of(type)))
+            (void)atomic_fetch_add(&n_wrong, 1);
+    }
+    arena_fini(&arena);
+    return NULL;
+}
+
+static void give_all_types_from_threads(void)
+{
+    pthread_t threads[THREADS];
+    for (uintptr_t i = 0; i < THREADS; i++)
+        if (pthread_create(&threads[i], NULL, give_all_types, (void *)i) != 0)
+            abort();
+    for (int i = 0; i < THREADS; i++)
+        (void)pthread_join(threads[i], NULL);
+}
+
+/* As in the io lane: all of them learn types at the same time, in processes that know none yet. */
+static void each_of_many_types_is_its_answers_in_all_threads(void **state)
+{
+    (void)state;
+    unsigned n = getenv("REMUDA_UNDER_VALGRIND") ? 4 : PROCESSES / patience_factor();
+    for (unsigned i = 0; i < n; i++) {
+        int status;
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            give_all_types_from_threads();
+            _exit(atomic_load(&n_wrong) > 0);
+        }
+        CHECK_EQ(waitpid(pid, &status, 0), pid);
+        CHECK_EQ(status, 0);
+    }
 }
 
 static char referred[100000];
@@ -364,8 +460,10 @@ static void events_keep_their_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_of_many_types_is_its_answers_in_all_threads), /* knows none yet */
         cmocka_unit_test_setup_teardown(answers_of_text_json_and_bytes_say_what_they_are, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(each_of_many_types_is_its_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(reset_content_has_no_content, setup, teardown),
         cmocka_unit_test_setup_teardown(borrowed_bytes_are_paid_for_once, setup, teardown),
         cmocka_unit_test_setup_teardown(fields_are_set_and_added_and_bad_ones_refused, setup,

@@ -55,6 +55,12 @@ static void mixed(rmd_request *req, rmd_response *res)
     rmd_text(res, 200, "%s\n", rmd_role());
 }
 
+/* Of the type that is asked for. */
+static void typed(rmd_request *req, rmd_response *res)
+{
+    rmd_send(res, 200, rmd_query(req, "type"), "x", 1);
+}
+
 static void waits(rmd_request *req, rmd_response *res)
 {
     rmd_log(RMD_LOG_NOTICE, "lanes waits %s", rmd_target(req));
@@ -323,6 +329,8 @@ static const rmd_route routes[] = {
     {"GET", "/auto", where, .lane = RMD_AUTO},
     {"GET", "/mixed", mixed, .lane = RMD_AUTO},
     {"GET", "/mixed/pieces", mixed, .lane = RMD_AUTO, .stream_body = true},
+    {"GET", "/typed", typed},
+    {"GET", "/typed-io", typed, .lane = RMD_IO},
     {"GET", "/wait", waits, .lane = RMD_IO},
     {"GET", "/wait-briefly", waits, .lane = RMD_IO, .timeout_ms = 50},
     {"GET", "/wanted", waits_while_wanted, .lane = RMD_IO},

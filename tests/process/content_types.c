@@ -1,5 +1,5 @@
-/* Answers of many content types at a time, by the loop and by threads of the io lane: a worker keeps
- * the first types that it has seen for all of them. */
+/* Answers of many content types at a time, by the loop and by threads of the io lane: a worker
+ * keeps the first types that it has seen for all of them. */
 #include <stdio.h>
 
 #include "tests/harness/client.h"

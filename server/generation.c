@@ -77,11 +77,21 @@ static void close_threads(struct threads *threads)
     free(threads->routes);
 }
 
+void generation_set_range(struct generation *g)
+{
+    const struct settings *s = g->settings;
+    bool is_range = s->adaptive && s->workers.min < s->workers.max;
+    g->web = (struct generation_web){.n_min = is_range ? s->workers.min : s->workers.n,
+                                     .n_max = is_range ? s->workers.max : s->workers.n,
+                                     .is_by_cpus = s->adaptive && s->workers.is_auto &&
+                                                   s->workers.n > 1 &&
+                                                   s->worker_class == WORKER_CLASS_EVENT};
+}
+
 int generation_new(const struct generation_plan *plan, struct generation **out, struct err *err)
 {
     const struct settings *s = plan->settings;
     struct generation *g = calloc(1, sizeof *g);
-    bool is_range = s->adaptive && s->workers.min < s->workers.max;
     if (!g) {
         settings_free(plan->owned);
         return err_set(err, ENOMEM, "out of memory");
@@ -102,11 +112,8 @@ int generation_new(const struct generation_plan *plan, struct generation **out, 
         .folder_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC),
         .app_fd = -1,
         .n_workers = s->workers.n,
-        .web = {.n_min = is_range ? s->workers.min : s->workers.n,
-                .n_max = is_range ? s->workers.max : s->workers.n,
-                .is_by_cpus = s->adaptive && s->workers.is_auto && s->workers.n > 1 &&
-                              s->worker_class == WORKER_CLASS_EVENT},
         .started_us = plan->now_us};
+    generation_set_range(g);
     int rc = copy_app(g, err);
     if (rc == 0 && plan->access_fd >= 0)
         rc = loader_open_format(s, &g->access, err);

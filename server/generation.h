@@ -108,6 +108,10 @@ int generation_new(const struct generation_plan *plan, struct generation **out, 
     __attribute__((warn_unused_result));
 void generation_free(struct generation *g);
 
+/* Web workers that there may be, as the settings say, whatever was asked for before. How many there
+ * are to be stays. */
+void generation_set_range(struct generation *g);
+
 /* Forks the loader into a seat and sends it the shared table and the app.
  * Returns  0; -errno, *err: nobody was forked */
 int generation_hire_loader(struct generation *g, const struct generation_means *means,

@@ -210,19 +210,22 @@ static void rest(struct succession *s)
         scale_for_upgrade(s->herd, 0);
 }
 
-/* Also where somebody sent them home (WINCH): nobody else serves any more. */
+/* Also where somebody sent them home (WINCH): nobody else serves any more, and the settings say how
+ * many there are. */
 static void resume(struct succession *s)
 {
-    const struct generation *g = s->herd->current;
+    struct generation *g = s->herd->current;
+    const struct scale_wish wish = {.n = (int)g->settings->workers.n};
     uint32_t n = s->n_resting;
     s->n_resting = 0;
     if (g->n_workers > 0 || s->herd->stage != DECIDE_RUNNING)
         return;
-    if (n > 0)
+    if (n > 0) {
         scale_for_upgrade(s->herd, n);
-    else
-        (void)scale_workers(s->scale, s->herd,
-                            (struct scale_wish){.n = (int)g->settings->workers.n}, "upgrade");
+        return;
+    }
+    (void)scale_workers(s->scale, s->herd, wish, "upgrade");
+    generation_set_range(g);
 }
 
 const char *succession_turn(struct succession *s)

@@ -165,6 +165,21 @@ static void a_reload_during_an_upgrade_that_fails_goes_by_the_settings(void **st
     expect_whole_range(s);
 }
 
+/* Gunicorn's way, by signals. */
+static void workers_that_were_sent_home_come_back_as_a_range(void **state)
+{
+    (void)state;
+    struct server *s = server_start_app(LANES_SO, "--workers", RANGE, NULL);
+    s->is_violent = true;
+    server_signal(s, SIGUSR2);
+    (void)server_wait_log(s, "new master ready");
+    server_signal(s, SIGWINCH);
+    (void)server_wait_log(s, "scaling workers=0");
+    CHECK_EQ(kill(server_new_master(s), SIGKILL), 0);
+    (void)server_wait_log(s, "new master gone");
+    expect_whole_range(s);
+}
+
 static void without_adaptive_nothing_has_room_to_change(void **state)
 {
     (void)state;
@@ -214,5 +229,6 @@ SERVER_SHARED_MAIN(set_up_group, SERVER_TEST(workers_of_class_sync_come_when_con
                    SERVER_TEST(who_asks_for_a_number_gets_just_that),
                    SERVER_TEST(an_upgrade_that_fails_leaves_the_range_as_it_was),
                    SERVER_TEST(a_reload_during_an_upgrade_that_fails_goes_by_the_settings),
+                   SERVER_TEST(workers_that_were_sent_home_come_back_as_a_range),
                    SERVER_TEST(without_adaptive_nothing_has_room_to_change),
                    SERVER_TEST(decisions_are_told_with_what_decided))

@@ -19,11 +19,20 @@
 #include "base/fd.h"
 #include "base/panic.h"
 
+#define SETS 3 /* of bits that a seat has: holds, retires, wants */
+
 const char *const slots_phase_names[SEAT_PHASES] = {
     [SEAT_FREE] = "free",     [SEAT_FORKING] = "forking",   [SEAT_BOOTING] = "booting",
     [SEAT_READY] = "ready",   [SEAT_DRAINING] = "draining", [SEAT_DRAINED] = "drained",
     [SEAT_ENDING] = "ending", [SEAT_MUTE] = "mute",         [SEAT_ABORTED] = "aborted",
     [SEAT_KILLED] = "killed", [SEAT_LOST] = "lost",         [SEAT_BURIED] = "buried"};
+
+static void place_bits(struct seat *seat, uint64_t *bits, uint32_t n_words)
+{
+    seat->holds = bits + (size_t)seat->number * SETS * n_words;
+    seat->retires = seat->holds + n_words;
+    seat->wants = seat->retires + n_words;
+}
 
 int slots_init(struct slots *slots, uint32_t n_seats, uint32_t n_listeners)
 {
@@ -32,7 +41,7 @@ int slots_init(struct slots *slots, uint32_t n_seats, uint32_t n_listeners)
         n_words = 1;
     *slots = (struct slots){.n_seats = n_seats, .n_words = n_words};
     slots->seats = calloc(n_seats, sizeof *slots->seats);
-    slots->bits = calloc((size_t)n_seats * 2 * n_words, sizeof *slots->bits);
+    slots->bits = calloc((size_t)n_seats * SETS * n_words, sizeof *slots->bits);
     if (!slots->seats || !slots->bits) {
         slots_fini(slots);
         return -ENOMEM;
@@ -40,8 +49,7 @@ int slots_init(struct slots *slots, uint32_t n_seats, uint32_t n_listeners)
     for (uint32_t i = 0; i < n_seats; i++) {
         slots->seats[i].number = i;
         slots->seats[i].channel_fd = -1;
-        slots->seats[i].holds = slots->bits + (size_t)i * 2 * n_words;
-        slots->seats[i].retires = slots->seats[i].holds + n_words;
+        place_bits(&slots->seats[i], slots->bits, n_words);
     }
     return 0;
 }
@@ -51,16 +59,16 @@ int slots_grow(struct slots *slots, uint32_t n_listeners)
     uint32_t n_words = (n_listeners + 63) / 64;
     if (n_words <= slots->n_words)
         return 0;
-    uint64_t *bits = calloc((size_t)slots->n_seats * 2 * n_words, sizeof *bits);
+    uint64_t *bits = calloc((size_t)slots->n_seats * SETS * n_words, sizeof *bits);
     if (!bits)
         return -ENOMEM;
     for (uint32_t i = 0; i < slots->n_seats; i++) {
         struct seat *seat = &slots->seats[i];
-        uint64_t *moved = bits + (size_t)i * 2 * n_words;
-        memcpy(moved, seat->holds, slots->n_words * sizeof *moved);
-        memcpy(moved + n_words, seat->retires, slots->n_words * sizeof *moved);
-        seat->holds = moved;
-        seat->retires = moved + n_words;
+        const struct seat old = *seat;
+        place_bits(seat, bits, n_words);
+        memcpy(seat->holds, old.holds, slots->n_words * sizeof *bits);
+        memcpy(seat->retires, old.retires, slots->n_words * sizeof *bits);
+        memcpy(seat->wants, old.wants, slots->n_words * sizeof *bits);
     }
     free(slots->bits);
     slots->bits = bits;
@@ -81,6 +89,7 @@ static void empty_seat(const struct slots *slots, struct seat *seat)
 {
     memset(seat->holds, 0, slots->n_words * sizeof *seat->holds);
     memset(seat->retires, 0, slots->n_words * sizeof *seat->retires);
+    slots_want_none(slots, seat);
     *seat = (struct seat){.number = seat->number,
                           .epoch = seat->epoch,
                           .channel_fd = -1,
@@ -88,7 +97,8 @@ static void empty_seat(const struct slots *slots, struct seat *seat)
                           .pool = -1,
                           .deadline_us = SEAT_NEVER,
                           .holds = seat->holds,
-                          .retires = seat->retires};
+                          .retires = seat->retires,
+                          .wants = seat->wants};
 }
 
 struct seat *slots_take(struct slots *slots, enum role role, int slot, uint64_t now_us)
@@ -197,6 +207,29 @@ bool slots_holds(const struct seat *seat, uint32_t listener)
 void slots_set_held(struct seat *seat, uint32_t listener, bool is_held)
 {
     set_bit(seat->holds, listener, is_held);
+}
+
+void slots_want_none(const struct slots *slots, struct seat *seat)
+{
+    memset(seat->wants, 0, slots->n_words * sizeof *seat->wants);
+}
+
+void slots_set_wanted(struct seat *seat, uint32_t listener)
+{
+    set_bit(seat->wants, listener, true);
+}
+
+/* A word at a time: there are as many sockets as workers, and a look at each of them by each worker
+ * was most of the master's time in a reload of hundreds. */
+uint32_t slots_find_unlike(const struct slots *slots, const struct seat *seat, uint32_t from)
+{
+    uint64_t mask = UINT64_MAX << (from % 64);
+    for (uint32_t i = from / 64; i < slots->n_words; i++, mask = UINT64_MAX) {
+        uint64_t unlike = (seat->holds[i] ^ seat->wants[i]) & mask;
+        if (unlike != 0)
+            return i * 64 + (uint32_t)__builtin_ctzll(unlike);
+    }
+    return SLOTS_NO_LISTENER;
 }
 
 uint32_t slots_peek_retire(const struct seat *seat)

@@ -88,14 +88,15 @@ struct seat {
     uint32_t n_retires; /* bits of the second: to be sent when its channel has room */
     uint64_t *holds;    /* bit n: it was given listening socket n; slots->n_words words */
     uint64_t *retires;  /* bit n: MSG_RETIRE for socket n is owed to it; as many */
+    uint64_t *wants;    /* bit n: it should hold socket n, by the last plan (steer.h); as many */
 };
 
 struct slots {
     struct seat *seats; /* n_seats */
     uint32_t n_seats;
     uint32_t n_used;  /* all that are taken are below; who looks at all of them ends here */
-    uint32_t n_words; /* of each seat's holds, and of its retires */
-    uint64_t *bits;   /* memory of both, of all seats */
+    uint32_t n_words; /* of each seat's holds, of its retires and its wants */
+    uint64_t *bits;   /* memory of them, of all seats */
     uint32_t n_unclaimed;
     struct {
         pid_t pid;
@@ -141,6 +142,15 @@ bool slots_take_unclaimed(struct slots *slots, pid_t pid, int *out_status);
 /* Which listening sockets a seat holds. */
 bool slots_holds(const struct seat *seat, uint32_t listener);
 void slots_set_held(struct seat *seat, uint32_t listener, bool is_held);
+
+/* Which it should hold. */
+void slots_want_none(const struct slots *slots, struct seat *seat);
+void slots_set_wanted(struct seat *seat, uint32_t listener);
+
+/* The first from that id on which it holds and should not, or should and does not.
+ * Returns  the id; SLOTS_NO_LISTENER: there is none */
+uint32_t slots_find_unlike(const struct slots *slots, const struct seat *seat, uint32_t from);
+#define SLOTS_NO_LISTENER UINT32_MAX
 
 /* Which of them it has yet to be told to give up. The lowest; n_retires > 0 */
 uint32_t slots_peek_retire(const struct seat *seat);

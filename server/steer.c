@@ -23,7 +23,8 @@ int steer_init(struct steer *steer, uint32_t max_slots)
     steer->workers = calloc(max_slots, sizeof *steer->workers);
     steer->duties = calloc(max_slots, sizeof *steer->duties);
     steer->before = calloc(max_slots, sizeof *steer->before);
-    if (!steer->workers || !steer->duties || !steer->before) {
+    steer->seats = calloc(max_slots, sizeof *steer->seats);
+    if (!steer->workers || !steer->duties || !steer->before || !steer->seats) {
         steer_fini(steer);
         return -ENOMEM;
     }
@@ -37,6 +38,7 @@ void steer_fini(struct steer *steer)
     free(steer->workers);
     free(steer->duties);
     free(steer->before);
+    free(steer->seats);
     *steer = (struct steer){0};
 }
 
@@ -88,17 +90,41 @@ static void log_changes(const struct steer *steer, const struct herd *herd)
 
 /* ---- What each should hold */
 
-static bool is_wanted(const struct seat *seat, const struct listener *listener,
-                      const struct cover_duty *duties)
+/* Its own, from the first moment: it waits there when the worker is ready. All else only then. */
+static void want_own(struct seat *seat, uint32_t id)
 {
-    if (listener->slot == seat->slot)
-        return true; /* its own, from the first moment: it waits there when the worker is ready */
-    if (seat->phase != SEAT_READY)
-        return false;
-    if (duties[seat->slot].is_watching_all)
-        return true;
-    return listener->slot < 0 ? duties[seat->slot].is_sharing
-                              : duties[listener->slot].covered_by == seat->slot;
+    if (seat)
+        slots_set_wanted(seat, id);
+}
+
+static void want_ready(struct seat *seat, uint32_t id)
+{
+    if (seat && seat->phase == SEAT_READY)
+        slots_set_wanted(seat, id);
+}
+
+/* Of each socket it is asked whose it is, not of each worker which are its own: there are hundreds
+ * of both. */
+void steer_want(const struct slots *slots, struct seat *const *seats,
+                const struct cover_duty *duties, uint32_t n_slots,
+                const struct listen_set *listeners)
+{
+    for (uint32_t i = 0; i < n_slots; i++)
+        if (seats[i])
+            slots_want_none(slots, seats[i]);
+    bool is_watching_all = n_slots > 0 && duties[0].is_watching_all; /* or nobody does */
+    for (uint32_t id = 0; id < listeners->n; id++) {
+        const struct listener *listener = &listeners->items[id];
+        if (listener->fd < 0)
+            continue;
+        if (listener->slot >= 0) {
+            int32_t by = duties[listener->slot].covered_by;
+            want_own(seats[listener->slot], id);
+            want_ready(by != COVER_NOBODY ? seats[by] : NULL, id);
+        }
+        for (uint32_t i = 0; (is_watching_all || listener->slot < 0) && i < n_slots; i++)
+            want_ready(is_watching_all || duties[i].is_sharing ? seats[i] : NULL, id);
+    }
 }
 
 static int send_listen(const struct seat *seat, uint32_t id, const struct listener *listener)
@@ -122,24 +148,22 @@ static int send_start(const struct seat *seat)
     return msg_send(seat->channel_fd, &msg, NULL, 0);
 }
 
-int steer_seat(struct seat *seat, const struct listen_set *listeners,
-               const struct cover_duty *duties)
+int steer_seat(const struct slots *slots, struct seat *seat, const struct listen_set *listeners)
 {
     if (seat->n_retires > 0)
         return -EAGAIN; /* an id that it has yet to give up may be another socket's by now */
-    for (uint32_t id = 0; id < listeners->n; id++) {
+    for (uint32_t id = slots_find_unlike(slots, seat, 0); id < listeners->n;
+         id = slots_find_unlike(slots, seat, id + 1)) {
         const struct listener *listener = &listeners->items[id];
+        bool is_wanted = !slots_holds(seat, id);
         if (listener->fd < 0)
             continue;
-        bool wanted = is_wanted(seat, listener, duties);
-        if (wanted == slots_holds(seat, id))
-            continue;
-        if (wanted && seat->is_short)
+        if (is_wanted && seat->is_short)
             continue; /* it could not take it; what has changed when it can is looked at then */
-        int rc = wanted ? send_listen(seat, id, listener) : send_unlisten(seat, id);
+        int rc = is_wanted ? send_listen(seat, id, listener) : send_unlisten(seat, id);
         if (rc < 0)
             return rc;
-        slots_set_held(seat, id, wanted);
+        slots_set_held(seat, id, is_wanted);
     }
     if (!seat->is_started) {
         int rc = send_start(seat);
@@ -184,9 +208,12 @@ void steer_workers(struct steer *steer, struct herd *herd, const struct listen_s
     steer->retry_us = SEAT_NEVER;
     for (uint32_t i = 0; i < steer->n_slots; i++) {
         struct seat *seat = generation_worker(herd->current, i);
-        int rc = 0;
-        if (seat && seat->phase <= SEAT_READY)
-            rc = steer_seat(seat, listeners, steer->duties);
+        steer->seats[i] = seat && seat->phase <= SEAT_READY ? seat : NULL;
+    }
+    steer_want(&herd->slots, steer->seats, steer->duties, steer->n_slots, listeners);
+    for (uint32_t i = 0; i < steer->n_slots; i++) {
+        struct seat *seat = steer->seats[i];
+        int rc = seat ? steer_seat(&herd->slots, seat, listeners) : 0;
         /* Also for want of memory, or when too many descriptors are on their way (unix(7),
          * ETOOMANYREFS). A channel without a reader is its worker's end, and that will be seen. */
         if (rc < 0 && rc != -EPIPE && rc != -ECONNRESET)

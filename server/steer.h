@@ -10,7 +10,8 @@ struct steer {
     struct cover_worker *workers; /* a slot each: what its worker can do, filled every turn */
     struct cover_duty *duties;    /* a slot each: who watches what */
     struct cover_duty *before;    /* a slot each: who did */
-    uint32_t n_slots;             /* in use, ≤ cap */
+    struct seat **seats; /* a slot each: its worker; NULL: none that can be sent anything */
+    uint32_t n_slots;    /* in use, ≤ cap */
     uint32_t cap;
     uint64_t retry_us; /* a channel was full: try again then; SEAT_NEVER: none was */
 };
@@ -34,12 +35,18 @@ bool steer_is_hung(const struct herd *herd, const struct seat *seat);
  * covers it. As of the last steer_workers(). */
 bool steer_is_looked_after(const struct steer *steer, const struct herd *herd, uint32_t slot);
 
-/* Sends a web worker the sockets it should watch and does not hold, takes back those it should not
- * watch any more, and tells a new one to start when it has its own.
- * duties   one for each slot
+/* Notes in the seats which sockets each should hold, by the plan.
+ * seats, duties  one for each slot; NULL: nobody there
+ * n_slots        all sockets' slots are below */
+void steer_want(const struct slots *slots, struct seat *const *seats,
+                const struct cover_duty *duties, uint32_t n_slots,
+                const struct listen_set *listeners);
+
+/* Sends a web worker the sockets it should hold and does not, takes back those it should not hold
+ * any more, and tells a new one to start when it has its own.
  * Returns  0 it has what it should; -EAGAIN its channel is full, call again later; -errno its
  *          channel is broken (its end will be seen) */
-int steer_seat(struct seat *seat, const struct listen_set *listeners,
-               const struct cover_duty *duties) __attribute__((warn_unused_result));
+int steer_seat(const struct slots *slots, struct seat *seat, const struct listen_set *listeners)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -364,7 +364,7 @@ static void a_socket_that_could_not_be_given_up_is_given_up_before_all_that_foll
     slots_set_held(deaf.seat, 1, true);
     relief_retire(&scene->herd, &set);
     assert_false(slots_holds(deaf.seat, 0));
-    assert_int_equal(steer_seat(deaf.seat, &set, NULL), -EAGAIN);
+    assert_int_equal(steer_seat(&scene->herd.slots, deaf.seat, &set), -EAGAIN);
     herd_happen(&scene->herd, deaf.seat, DECIDE_DRAIN);
     assert_true(herd_next_us(&scene->herd) < NOW + S);
     hear_all(&deaf);

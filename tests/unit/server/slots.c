@@ -161,6 +161,36 @@ static void what_is_held_stays_held_when_there_is_room_for_more(void **state)
     slots_fini(&slots);
 }
 
+static void what_is_held_is_compared_with_what_should_be(void **state)
+{
+    (void)state;
+    struct slots slots;
+    assert_int_equal(slots_init(&slots, 2, 130), 0);
+    struct seat *a = slots_take(&slots, ROLE_WEB, 0, 1);
+    struct seat *b = slots_take(&slots, ROLE_WEB, 1, 1);
+    assert_int_equal(slots_find_unlike(&slots, a, 0), SLOTS_NO_LISTENER);
+    slots_set_wanted(a, 3);
+    slots_set_held(a, 63, true);
+    slots_set_wanted(a, 64);
+    slots_set_held(a, 64, true);
+    slots_set_wanted(a, 129);
+    assert_int_equal(slots_find_unlike(&slots, a, 0), 3);
+    assert_int_equal(slots_find_unlike(&slots, a, 3), 3);
+    assert_int_equal(slots_find_unlike(&slots, a, 4), 63);
+    assert_int_equal(slots_grow(&slots, 200), 0);
+    assert_int_equal(slots_find_unlike(&slots, a, 64), 129);
+    assert_int_equal(slots_find_unlike(&slots, a, 130), SLOTS_NO_LISTENER);
+    assert_int_equal(slots_find_unlike(&slots, a, 256), SLOTS_NO_LISTENER);
+    assert_int_equal(slots_find_unlike(&slots, b, 0), SLOTS_NO_LISTENER);
+    slots_want_none(&slots, a);
+    assert_int_equal(slots_find_unlike(&slots, a, 0), 63);
+    slots_release(&slots, b);
+    slots_release(&slots, a);
+    a = slots_take(&slots, ROLE_WEB, 0, 1);
+    assert_int_equal(slots_find_unlike(&slots, a, 0), SLOTS_NO_LISTENER);
+    slots_fini(&slots);
+}
+
 static void all_that_are_taken_are_below_the_end_of_a_walk(void **state)
 {
     (void)state;
@@ -190,6 +220,7 @@ int main(void)
         cmocka_unit_test(held_sockets_are_kept_apart_bit_by_bit),
         cmocka_unit_test(a_dead_pid_waits_for_its_name),
         cmocka_unit_test(what_is_held_stays_held_when_there_is_room_for_more),
+        cmocka_unit_test(what_is_held_is_compared_with_what_should_be),
         cmocka_unit_test(all_that_are_taken_are_below_the_end_of_a_walk),
         cmocka_unit_test(the_oldest_dead_pid_is_forgotten_when_there_is_no_room),
     };

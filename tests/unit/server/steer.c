@@ -43,7 +43,7 @@ static int set_up(void **state)
     for (int i = 0; i < 3; i++)
         scene.items[i] =
             (struct listener){open("/dev/null", O_RDONLY | O_CLOEXEC), i < 2 ? i : -1, 0};
-    scene.set = (struct listen_set){.items = scene.items, .n = 3};
+    scene.set = (struct listen_set){.items = scene.items, .n = 3, .n_slots = N_SLOTS};
     for (int i = 0; i < N_SLOTS; i++)
         scene.duties[i].covered_by = COVER_NOBODY;
     *state = &scene;
@@ -62,7 +62,9 @@ static int tear_down(void **state)
 
 static int steer(struct scene *scene)
 {
-    return steer_seat(scene->seat, &scene->set, scene->duties);
+    struct seat *seats[N_SLOTS] = {scene->seat};
+    steer_want(&scene->slots, seats, scene->duties, N_SLOTS, &scene->set);
+    return steer_seat(&scene->slots, scene->seat, &scene->set);
 }
 
 static void expect_frame(struct scene *scene, enum msg_type type, int64_t value)
@@ -119,6 +121,37 @@ static void a_ready_worker_gets_what_it_covers_and_shares_and_gives_it_back(void
     expect_silence(scene);
 }
 
+static void one_that_watches_all_gets_the_sockets_of_every_slot(void **state)
+{
+    struct scene *scene = *state;
+    for (int i = 0; i < N_SLOTS; i++)
+        scene->duties[i].is_watching_all = true;
+    assert_int_equal(steer(scene), 0);
+    expect_frame(scene, MSG_LISTEN, 0);
+    expect_frame(scene, MSG_START, 0);
+    expect_silence(scene);
+    scene->seat->phase = SEAT_READY;
+    assert_int_equal(steer(scene), 0);
+    expect_frame(scene, MSG_LISTEN, 1);
+    expect_frame(scene, MSG_LISTEN, 2);
+    expect_silence(scene);
+}
+
+/* An id without a socket is neither given nor asked back. */
+static void an_id_that_is_free_is_passed_over(void **state)
+{
+    struct scene *scene = *state;
+    fd_close(&scene->items[0].fd);
+    scene->seat->phase = SEAT_READY;
+    slots_set_held(scene->seat, 1, true);
+    fd_close(&scene->items[1].fd);
+    scene->duties[0].is_sharing = true;
+    assert_int_equal(steer(scene), 0);
+    expect_frame(scene, MSG_LISTEN, 2);
+    expect_frame(scene, MSG_START, 0);
+    expect_silence(scene);
+}
+
 static void a_full_channel_delays_and_loses_nothing(void **state)
 {
     struct scene *scene = *state;
@@ -168,7 +201,7 @@ static void what_the_kernel_refuses_is_sent_later(void **state)
     struct post post = {.role = ROLE_WEB, .seat = scene->seat};
     struct generation g = {
         .settings = settings, .workers = &post, .n_workers = 1, .has_been_ready = true};
-    struct herd herd = {.current = &g, .now_us = 1000, .is_changed = true};
+    struct herd herd = {.current = &g, .slots = scene->slots, .now_us = 1000, .is_changed = true};
     struct steer all;
     assert_int_equal(steer_init(&all, N_SLOTS), 0);
     int fd = scene->items[0].fd;
@@ -194,6 +227,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_new_worker_gets_its_own_socket_then_start),
         TEST(a_ready_worker_gets_what_it_covers_and_shares_and_gives_it_back),
+        TEST(one_that_watches_all_gets_the_sockets_of_every_slot),
+        TEST(an_id_that_is_free_is_passed_over),
         TEST(a_full_channel_delays_and_loses_nothing),
         TEST(one_that_is_short_of_descriptors_gets_its_sockets_later),
         TEST(a_channel_without_a_reader_is_an_error_that_returns),

@@ -245,6 +245,20 @@ struct scoreboard_part scoreboard_peek(const struct scoreboard *board, uint32_t 
     return part_from(board, (char *)(uintptr_t)(board->base + part_at(board, seat)));
 }
 
+uint32_t scoreboard_find_inflight(const struct scoreboard *board, int fd, uint32_t seat,
+                                  uint32_t from)
+{
+    const off_t begin = (off_t)(part_at(board, seat) + INFLIGHT_AT);
+    const off_t at = begin + (off_t)(from * sizeof(struct request_entry));
+    off_t data = lseek(fd, at, SEEK_DATA); /* nobody reads or writes where it leaves the file */
+    if (data < 0 && errno != ENXIO)
+        data = at; /* can't be told: it is looked at */
+    if (data < 0 || from >= board->n_inflight)
+        return board->n_inflight;
+    uint64_t found = (uint64_t)(data - begin) / sizeof(struct request_entry);
+    return found < board->n_inflight ? (uint32_t)found : board->n_inflight;
+}
+
 int scoreboard_clear(const struct scoreboard *board, int fd, uint32_t seat)
 {
     if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)part_at(board, seat),

@@ -284,6 +284,13 @@ uint32_t scoreboard_used(const struct scoreboard *board);
 int scoreboard_tell_poison(int fd, uint32_t index, const struct scoreboard_poison *poison)
     __attribute__((warn_unused_result));
 
+/* The first of a part's entries of requests in flight, from that on, that may be in use. Those of
+ * pages that nobody has written to are passed over, since a look would make memory of them.
+ * from     0 … n_inflight
+ * Returns  its index; n_inflight: there is none */
+uint32_t scoreboard_find_inflight(const struct scoreboard *board, int fd, uint32_t seat,
+                                  uint32_t from);
+
 /* Master, when a seat is freed: zeroes its part and gives its pages back. Returns 0; -errno */
 int scoreboard_clear(const struct scoreboard *board, int fd, uint32_t seat)
     __attribute__((warn_unused_result));

@@ -27,7 +27,8 @@
 #define CLEAR_BYTES (UINT64_C(4) << 20) /* a turn; 3 ms (ipc/segment.h) */
 #define LOOK_AGAIN_US (20 * CLOCK_US_PER_MS)
 #define LOOK_SELDOM_US CLOCK_US_PER_S /* at a task that is finished though its asker is dead */
-#define SPARE_GRAVES 8U               /* of a pool, besides two for each of its workers: a guess */
+#define NOBODY UINT32_MAX
+#define SPARE_GRAVES 8U /* of a pool, besides two for each of its workers: a guess */
 
 int graves_init(struct graves *graves, uint32_t n_seats)
 {
@@ -71,12 +72,16 @@ static void put(const struct graves *graves, uint64_t *bits, uint32_t seat, uint
     *word = is_on ? *word | bit : *word & ~bit;
 }
 
-static bool is_awaiting(const struct graves *graves, uint32_t seat)
+/* The first from that seat on whose web worker has not let go. Returns NOBODY: all have */
+static uint32_t find_awaited(const struct graves *graves, uint32_t seat, uint32_t from)
 {
-    for (uint32_t i = 0; i < graves->n_words; i++)
-        if (row(graves, graves->awaits, seat)[i] != 0)
-            return true;
-    return false;
+    uint64_t mask = UINT64_MAX << (from % 64);
+    for (uint32_t i = from / 64; i < graves->n_words; i++, mask = UINT64_MAX) {
+        uint64_t word = row(graves, graves->awaits, seat)[i] & mask;
+        if (word != 0)
+            return i * 64 + (uint32_t)__builtin_ctzll(word);
+    }
+    return NOBODY;
 }
 
 /* ---- who may hold something ---- */
@@ -99,10 +104,11 @@ static bool may_hold(const struct herd *herd, const struct seat *web, const stru
 static bool look_at_holders(const struct herd *herd, uint32_t seat)
 {
     const struct graves *graves = &herd->graves;
-    for (uint32_t w = 0; is_awaiting(graves, seat) && w < herd->slots.n_used; w++)
-        if (has(graves, graves->awaits, seat, w) && !has_something(herd, w))
+    for (uint32_t w = find_awaited(graves, seat, 0); w != NOBODY;
+         w = find_awaited(graves, seat, w + 1))
+        if (!has_something(herd, w))
             put(graves, graves->awaits, seat, w, false);
-    return is_awaiting(graves, seat);
+    return find_awaited(graves, seat, 0) != NOBODY;
 }
 
 /* Has a compute worker a task of this web worker in hand? */
@@ -267,9 +273,9 @@ static bool tell_all(struct herd *herd, const struct seat *dead)
 {
     struct graves *graves = &herd->graves;
     bool is_told = true;
-    for (uint32_t w = 0; w < herd->slots.n_used; w++) {
-        if (!has(graves, graves->awaits, dead->number, w) ||
-            has(graves, graves->told, dead->number, w))
+    for (uint32_t w = find_awaited(graves, dead->number, 0); w != NOBODY;
+         w = find_awaited(graves, dead->number, w + 1)) {
+        if (has(graves, graves->told, dead->number, w))
             continue;
         if (tell_gone(herd, &herd->slots.seats[w], dead))
             put(graves, graves->told, dead->number, w, true);
@@ -328,6 +334,8 @@ static uint64_t tend(struct herd *herd, struct seat *seat)
         return herd->now_us + LOOK_AGAIN_US;
     if (look_at_holders(herd, seat->number))
         return look_later(herd, grave); /* LET_GO, or a death, will be heard sooner */
+    if (herd->graves.has_cleared) /* its turn comes: all that follows asks all compute workers */
+        return herd->now_us;
     if (seat->role == ROLE_WEB) {
         tasks_abandon(herd, seat); /* one may have been taken just before it died */
         if (is_read(herd, seat))

@@ -122,6 +122,11 @@ static bool is_same(const struct request *a, const struct request *b)
            memcmp(a->entry.target, b->entry.target, a->entry.target_len) == 0;
 }
 
+static uint32_t find_inflight(const struct last_words_about *about, uint32_t from)
+{
+    return scoreboard_find_inflight(about->board, about->board_fd, about->seat, from);
+}
+
 uint32_t last_words_write(const struct last_words_about *about)
 {
     struct scoreboard_part part = scoreboard_peek(about->board, about->seat);
@@ -134,7 +139,8 @@ uint32_t last_words_write(const struct last_words_about *about)
         tell(about, &current);
         lost++;
     }
-    for (uint32_t i = 0; i < about->board->n_inflight; i++) {
+    uint32_t n = about->board->n_inflight;
+    for (uint32_t i = find_inflight(about, 0); i < n; i = find_inflight(about, i + 1)) {
         if (!read_entry(&part.inflight[i], about->now_us, &request) ||
             (has_current && is_same(&current, &request)))
             continue;

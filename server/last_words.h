@@ -16,6 +16,7 @@ struct access_format; /* http/access.h; here only carried */
 
 struct last_words_about {
     const struct scoreboard *board;
+    int board_fd;
     uint32_t seat;
     int slot;
     pid_t pid;

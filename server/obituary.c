@@ -243,6 +243,7 @@ static void write_last_words(const struct obituary *obituary, struct herd *herd,
     }
     print_note(note, obituary, seat);
     struct last_words_about about = {.board = &herd->board,
+                                     .board_fd = herd->board_fd,
                                      .seat = seat->number,
                                      .slot = seat->slot,
                                      .pid = seat->pid,

@@ -225,6 +225,38 @@ static void clearing_a_seat_zeroes_it_and_gives_its_pages_back(void **state)
 }
 
 /* A table cut short under its readers would be SIGBUS for all of them. */
+static uint32_t find(uint32_t seat, uint32_t from)
+{
+    return scoreboard_find_inflight(&board, board_fd, seat, from);
+}
+
+static void entries_that_were_never_written_are_passed_over_and_cost_no_memory(void **state)
+{
+    (void)state;
+    const uint32_t last = INFLIGHT - 1;
+    struct scoreboard_part part = map_part(2);
+    struct scoreboard_part other = map_part(3);
+    other.head->pid = 1; /* what lies behind the entries is not one */
+    part.routes[0].requests = 1;
+    blkcnt_t before = blocks_in_use();
+    CHECK_EQ(find(2, 0), INFLIGHT);
+    CHECK_EQ(find(1, 0), INFLIGHT);
+    CHECK_EQ(find(5, 0), INFLIGHT); /* holes up to the end of the file */
+    CHECK_EQ(find(2, INFLIGHT), INFLIGHT);
+    CHECK_EQ(blocks_in_use(), before);
+    part.inflight[last].phase = ENTRY_IO;
+    uint32_t first = find(2, 0);
+    CHECK(first > 0 && first <= last); /* the first of that page, also where it begins before it */
+    CHECK(first * sizeof part.inflight[0] >
+          (last * sizeof part.inflight[0] & ~(PAGE - 1)) - sizeof part.inflight[0]);
+    for (uint32_t i = first; i < INFLIGHT; i++)
+        CHECK_EQ(find(2, i), i);
+    CHECK_EQ(find(2, INFLIGHT), INFLIGHT);
+    CHECK_EQ(scoreboard_find_inflight(&board, -1, 2, 0), 0); /* can't be told: looked at */
+    unmap_part(&part);
+    unmap_part(&other);
+}
+
 static void nobody_can_change_the_size_of_the_table(void **state)
 {
     (void)state;
@@ -327,6 +359,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_seat_that_does_not_exist_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(clearing_a_seat_zeroes_it_and_gives_its_pages_back, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            entries_that_were_never_written_are_passed_over_and_cost_no_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_can_change_the_size_of_the_table, setup, teardown),
         cmocka_unit_test_setup_teardown(peers_are_written_out_whatever_lies_there, setup, teardown),
         cmocka_unit_test_setup_teardown(stage_is_told_to_all_readers, setup, teardown),

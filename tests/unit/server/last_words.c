@@ -60,6 +60,7 @@ static int set_up(void **state)
     scene.log_fd = memfd_create("log", MFD_CLOEXEC);
     scene.access_fd = memfd_create("access", MFD_CLOEXEC);
     scene.about = (struct last_words_about){.board = &scene.board,
+                                            .board_fd = scene.board_fd,
                                             .seat = 1,
                                             .slot = 3,
                                             .pid = 4711,

@@ -58,11 +58,15 @@ static void bound(struct remains *r)
 
 bool remains_take(const struct remains *shared, struct remains *out)
 {
-    memcpy(out, shared, sizeof *out); /* nobody writes any more: the process is dead */
-    if (out->kind == REMAINS_NONE || out->kind >= REMAINS_KINDS) {
+    /* Nobody writes any more: the process is dead. Pages that it has not written to are not read
+     * where that can be known: a look makes memory of them. */
+    uint32_t kind = shared->kind;
+    if (kind == REMAINS_NONE || kind >= REMAINS_KINDS) {
         memset(out, 0, offsetof(struct remains, log));
+        memcpy(&out->log, &shared->log, sizeof out->log);
         return false;
     }
+    memcpy(out, shared, sizeof *out);
     bound(out);
     return true;
 }

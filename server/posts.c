@@ -25,12 +25,11 @@ void posts_succeed(struct post *post)
 }
 
 /* Where a generation leaves, its compute workers are replaced as long as somebody may ask them. */
-static bool may_be_filled(const struct herd *herd, const struct generation *g,
-                          const struct post *post)
+static bool may_be_filled(const struct herd *herd, const struct generation *g, enum role role)
 {
     if (g->leaves_us == 0 && herd->stage == DECIDE_RUNNING)
         return true;
-    return post->role == ROLE_COMPUTE && herd->stage <= DECIDE_GRACEFUL && g->loader.seat &&
+    return role == ROLE_COMPUTE && herd->stage <= DECIDE_GRACEFUL && g->loader.seat &&
            g->loader.seat->phase == SEAT_READY && herd_count_web(herd, g) > 0;
 }
 
@@ -69,7 +68,7 @@ enum decide_fate posts_vacate(struct herd *herd, const struct generation *g, str
     }
     posts_succeed(post);
     post->was_missed = !seat || seat->ready_us == 0;
-    if (post->seat || !may_be_filled(herd, g, post))
+    if (post->seat || !may_be_filled(herd, g, post->role))
         return DECIDE_REPLACE;
     if (seat && seat->role == ROLE_COMPUTE && seat->worn_us != 0 && seat->drains_us != 0) {
         post->due_us = herd->now_us; /* as planned: server/renew.c sent it ahead */
@@ -200,10 +199,11 @@ void posts_fill(struct herd *herd, struct generation *g)
         g->loader.seat && g->loader.seat->phase == SEAT_READY && g->asks_us <= herd->now_us;
     for (uint32_t i = 0; is_staying && may_go_on && i < g->n_workers; i++)
         may_go_on = fill_post(herd, g, &g->workers[i], &means) && herd->stage == DECIDE_RUNNING;
+    may_go_on = may_go_on && may_be_filled(herd, g, ROLE_COMPUTE);
     for (uint32_t k = 0; k < g->pools.n; k++) {
         struct pool *pool = &g->pools.items[k];
         for (uint32_t i = 0; pools_is_used(&g->pools, (int)k) && i < pool->n_workers; i++) {
-            if (!may_go_on || !may_be_filled(herd, g, &pool->workers[i]))
+            if (!may_go_on || herd->stage > DECIDE_GRACEFUL)
                 return;
             may_go_on = fill_post(herd, g, &pool->workers[i], &means);
         }

@@ -83,21 +83,33 @@ static bool is_rear_waiting(const struct herd *herd, const struct seat *seat)
     return herd->stage <= DECIDE_GRACEFUL && !seat->is_leaving && herd_is_rear(herd, seat);
 }
 
+/* The next seat from that index on in a generation's rear that waits. NULL: there is none */
+static struct seat *find_rear(const struct herd *herd, const struct generation *g, uint32_t from)
+{
+    for (uint32_t i = from; i < herd->slots.n_used; i++) {
+        struct seat *seat = &herd->slots.seats[i];
+        if (seat->generation == g->number && is_rear_waiting(herd, seat))
+            return seat;
+    }
+    return NULL;
+}
+
+/* Asked once of each generation, not by each of hundreds of compute workers. */
 void relief_rear(struct herd *herd)
 {
-    for (uint32_t i = 0; i < herd->slots.n_used; i++) {
-        struct seat *seat = &herd->slots.seats[i];
-        if (is_rear_waiting(herd, seat) && may_rear_go(herd, herd_generation(herd, seat)))
+    const struct generation *all[] = {herd->current, herd->candidate, herd->leaving};
+    for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {
+        if (!all[k] || !may_rear_go(herd, all[k]))
+            continue;
+        struct seat *seat = find_rear(herd, all[k], 0);
+        for (; seat; seat = find_rear(herd, all[k], seat->number + 1))
             herd_happen(herd, seat, seat->role == ROLE_COMPUTE ? DECIDE_DRAIN : DECIDE_STOP);
     }
 }
 
-static bool is_rear_due(const struct herd *herd, const struct seat *seat)
+static bool is_rear_due(const struct herd *herd, const struct generation *g)
 {
-    if (!is_rear_waiting(herd, seat))
-        return false;
-    const struct generation *g = herd_generation(herd, seat);
-    return g->leaves_us != 0 && herd_count_web(herd, g) == 0;
+    return g && g->leaves_us != 0 && herd_count_web(herd, g) == 0 && find_rear(herd, g, 0);
 }
 
 uint64_t relief_next_us(const struct herd *herd)
@@ -108,9 +120,10 @@ uint64_t relief_next_us(const struct herd *herd)
         if (herd->stage <= DECIDE_GRACEFUL && seat->phase == SEAT_READY && is_going(herd, seat) &&
             seat->dismissed_us + PATIENCE_US < next)
             next = seat->dismissed_us + PATIENCE_US;
-        else if (is_rear_due(herd, seat))
-            next = herd->now_us + REAR_US < next ? herd->now_us + REAR_US : next;
     }
+    if (is_rear_due(herd, herd->current) || is_rear_due(herd, herd->candidate) ||
+        is_rear_due(herd, herd->leaving))
+        next = sooner(next, herd->now_us + REAR_US);
     return next;
 }
 

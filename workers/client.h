@@ -30,6 +30,7 @@ struct clients {
     struct ev_loop *loop;
     struct web *web;
     struct ev_io *tickets; /* the box of answers that had been put off */
+    struct ev_timer *more; /* runs when client_expire() has left some over */
     void (*on_idle)(void); /* one has become idle, and could make room for another; once for each
                               * time that wants_idle is set */
     bool wants_idle;
@@ -65,7 +66,9 @@ void client_close_oldest_idle(struct clients *all);
  * window_us  ≥ 1 */
 void client_drain(struct clients *all, uint64_t window_us);
 
-/* Ends those whose clock has run out. */
+/* Ends those whose clock has run out, so many at once; of more than that the loop does the rest by
+ * itself, a part in each of its next turns. */
+#define CLIENT_EXPIRE_MOST 128
 void client_expire(struct clients *all);
 
 /* A line for each, for a dump. clients: struct clients */

@@ -390,6 +390,30 @@ static void connection_without_a_request_has_the_same_chance(void **state)
     (void)close(begun);
 }
 
+/* Many whose window ends at the same moment are closed bit by bit: whoever else is served does not
+ * wait for all of them, and nobody has to ask again. */
+static void many_that_expire_together_are_closed_in_parts(void **state)
+{
+    (void)state;
+    enum { N = 3 * CLIENT_EXPIRE_MOST / 2 };
+    static int fds[N];
+    for (int i = 0; i < N; i++) {
+        fds[i] = CONNECT(GET("/first"));
+        CHECK_HAS(received(fds[i]), "/first");
+    }
+    begin_drain();
+    room.web.env.now_us += WINDOW_US;
+    client_expire(&room.all);
+    CHECK_EQ(room.all.n, N - CLIENT_EXPIRE_MOST);
+    SEND(fds[N - 1], GET("/in_time"));
+    for (int i = 0; i < 3 && room.all.n > 0; i++)
+        turn();
+    CHECK_EQ(room.all.n, 0);
+    CHECK_HAS(received(fds[N - 1]), "/in_time");
+    for (int i = 0; i < N; i++)
+        (void)close(fds[i]);
+}
+
 /* Not only in a drain: keepalive is over, and a request is here. */
 static void client_that_was_idle_for_keepalive_is_looked_at_once_more(void **state)
 {
@@ -435,6 +459,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             request_in_the_socket_is_answered_at_the_end_of_the_last_chance, setup, teardown),
         cmocka_unit_test_setup_teardown(connection_without_a_request_has_the_same_chance, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(many_that_expire_together_are_closed_in_parts, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(client_that_was_idle_for_keepalive_is_looked_at_once_more,
                                         setup, teardown),

@@ -4,8 +4,8 @@
  * process has to do with one of them.
  *
  * Prints a line: senders, receivers, queues, tasks a second, and CPU time of a task in microseconds,
- * that of senders and of receivers. A sender that finds its queue full gives its CPU away, as one
- * that answers 503 has something else to do; that time is the senders', too. */
+ * that of senders and of receivers. A sender that finds its queue full gives its CPU away; that time
+ * is the senders', too. */
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>

@@ -3,9 +3,9 @@
  * with them; with the code of ipc/, and nothing else of the server. With several queues each
  * process has to do with one of them.
  *
- * Prints a line: senders, receivers, queues, tasks a second, and CPU time of a task in microseconds,
- * that of senders and of receivers. A sender that finds its queue full gives its CPU away; that time
- * is the senders', too. */
+ * Prints a line: senders, receivers, queues, tasks a second, and CPU time of a task in
+ * microseconds, that of senders and of receivers. A sender that finds its queue full gives its CPU
+ * away; that time is the senders', too. */
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>

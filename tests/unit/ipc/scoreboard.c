@@ -245,10 +245,10 @@ static void entries_that_were_never_written_are_passed_over_and_cost_no_memory(v
     CHECK_EQ(find(2, INFLIGHT), INFLIGHT);
     CHECK_EQ(blocks_in_use(), before);
     part.inflight[last].phase = ENTRY_IO;
+    const size_t page_at = last * sizeof part.inflight[0] / PAGE * PAGE;
     uint32_t first = find(2, 0);
-    CHECK(first > 0 && first <= last); /* the first of that page, also where it begins before it */
-    CHECK(first * sizeof part.inflight[0] >
-          (last * sizeof part.inflight[0] & ~(PAGE - 1)) - sizeof part.inflight[0]);
+    CHECK_EQ(first, page_at / sizeof part.inflight[0]); /* it begins on the page before */
+    CHECK(first > 0 && page_at % sizeof part.inflight[0] != 0);
     for (uint32_t i = first; i < INFLIGHT; i++)
         CHECK_EQ(find(2, i), i);
     CHECK_EQ(find(2, INFLIGHT), INFLIGHT);

@@ -1,17 +1,27 @@
-/* The plan of cover. Process: master. Pure, and quadratic only in the number of slots that are in
- * trouble: a healthy herd costs one pass. */
+/* The plan of cover. Process: master. Pure. A healthy herd costs a few passes over the slots, one in
+ * trouble that nobody covers yet one more. */
 #include "server/cover.h"
 
 /* A sharer makes room for another when it holds more than twice the other's connections and this
  * many; below that a move would cost more than the imbalance (a guess). */
 #define LOPSIDED_MIN 16
 
-static uint32_t covers_of(const struct cover_duty *duties, uint32_t n_slots, uint32_t slot)
+static void count_covers(struct cover_duty *duties, uint32_t n_slots)
 {
-    uint32_t n = 0;
     for (uint32_t i = 0; i < n_slots; i++)
-        n += duties[i].covered_by == (int32_t)slot;
-    return n;
+        duties[i].n_covers = 0;
+    for (uint32_t i = 0; i < n_slots; i++)
+        if (duties[i].covered_by != COVER_NOBODY)
+            duties[duties[i].covered_by].n_covers++;
+}
+
+static void set_cover(struct cover_duty *duties, uint32_t slot, int32_t by)
+{
+    if (duties[slot].covered_by != COVER_NOBODY)
+        duties[duties[slot].covered_by].n_covers--;
+    duties[slot].covered_by = by;
+    if (by != COVER_NOBODY)
+        duties[by].n_covers++;
 }
 
 /* The able worker with the fewest slots to cover; of equals the next one behind the slot, so that
@@ -25,7 +35,7 @@ static int32_t choose_cover(const struct cover_worker *workers, const struct cov
         uint32_t i = (slot + step) % n_slots;
         if (!workers[i].is_able)
             continue;
-        uint32_t covers = covers_of(duties, n_slots, i);
+        uint32_t covers = duties[i].n_covers;
         if (best == COVER_NOBODY || covers < best_covers) {
             best = (int32_t)i;
             best_covers = covers;
@@ -40,6 +50,7 @@ static bool plan_slots(const struct cover_worker *workers, struct cover_duty *du
                        uint32_t n_slots)
 {
     bool is_changed = false;
+    count_covers(duties, n_slots);
     for (uint32_t slot = 0; slot < n_slots; slot++) {
         int32_t by = duties[slot].covered_by;
         if (workers[slot].is_able)
@@ -47,11 +58,11 @@ static bool plan_slots(const struct cover_worker *workers, struct cover_duty *du
         else if (by == COVER_NOBODY && workers[slot].is_excused)
             continue;
         else if (by == COVER_NOBODY || !workers[by].is_able) {
-            duties[slot].covered_by = COVER_NOBODY; /* not to be counted as one of its covers */
+            set_cover(duties, slot, COVER_NOBODY); /* not to be counted as one of its covers */
             by = choose_cover(workers, duties, n_slots, slot);
         }
         is_changed |= by != duties[slot].covered_by;
-        duties[slot].covered_by = by;
+        set_cover(duties, slot, by);
     }
     return is_changed;
 }

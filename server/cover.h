@@ -24,6 +24,7 @@ struct cover_worker {
 /* What follows for one slot. Zeroed or from the plan before; COVER_NOBODY where nobody covers. */
 struct cover_duty {
     int32_t covered_by;   /* slot of the worker that watches this slot's sockets as well */
+    uint32_t n_covers;    /* slots that this one's worker covers, while the plan is made */
     bool is_sharing;      /* its worker watches the sockets that all share */
     bool is_watching_all; /* its worker, of class sync, watches every socket: the plan is void */
 };

@@ -1,5 +1,5 @@
-/* The plan of cover. Process: master. Pure. A healthy herd costs a few passes over the slots, one in
- * trouble that nobody covers yet one more. */
+/* The plan of cover. Process: master. Pure. A healthy herd costs a few passes over the slots, each
+ * slot in trouble that nobody covers yet one more. */
 #include "server/cover.h"
 
 /* A sharer makes room for another when it holds more than twice the other's connections and this

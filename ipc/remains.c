@@ -58,8 +58,8 @@ static void bound(struct remains *r)
 
 bool remains_take(const struct remains *shared, struct remains *out)
 {
-    /* Nobody writes any more: the process is dead. Pages that it has not written to are not read
-     * where that can be known: a look makes memory of them. */
+    /* Pages that it has not written to are not read where that can be known: a look makes memory
+     * of them. */
     uint32_t kind = shared->kind;
     if (kind == REMAINS_NONE || kind >= REMAINS_KINDS) {
         memset(out, 0, offsetof(struct remains, log));
@@ -67,6 +67,7 @@ bool remains_take(const struct remains *shared, struct remains *out)
         return false;
     }
     memcpy(out, shared, sizeof *out);
+    out->kind = kind; /* a child that it has left behind might still write */
     bound(out);
     return true;
 }

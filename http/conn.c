@@ -274,6 +274,7 @@ void conn_settle(struct conn *c)
         env->view = NULL;
         return;
     }
+    RMD_ASSERT(c->state != CONN_LENGTH || c->ex->body_left > 0);
     if (c->state != CONN_CLOSED)
         rc = settle_input(c);
     env->view = NULL; /* also when the connection was cut off: it is nobody else's input */

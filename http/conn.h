@@ -132,7 +132,8 @@ struct conn *conn_on_ticket(struct conn_env *env, struct rmd_deferred *d);
 bool conn_can_go_on(const struct conn *c);
 
 /* Does it want more of a body, which will be read to where it stays? Then another read may follow
- * in the same turn. */
+ * in the same turn, and conn_process() behind it, as behind all input: what is complete would else
+ * wait for more. */
 bool conn_has_room_for_body(const struct conn *c);
 
 /* Ends a turn. */

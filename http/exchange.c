@@ -7,6 +7,7 @@
 #define ARENA_FIRST_BYTES 4096U
 #define POOL_MAX 64U             /* exchanges kept for reuse */
 #define KEPT_BUFFER_BYTES 65536U /* larger buffers of an exchange are freed when it ends */
+#define SPARE_PART 4U /* a body that needs less than this part of the spare one gets none */
 
 void exchange_init_pool(struct exchange_pool *pool, uint32_t n_fields)
 {
@@ -109,7 +110,9 @@ static void give_back_body(struct exchange_pool *pool, struct body *body)
 void exchange_use_spare(struct exchange_pool *pool, struct exchange *ex, size_t want)
 {
     struct buf *memory = &ex->body.memory;
-    if (memory->cap - memory->len >= want || pool->spare.cap < memory->len + want)
+    size_t most = pool->spare.cap;
+    if (memory->cap - memory->len >= want || memory->len + want > most ||
+        memory->len + want < most / SPARE_PART)
         return;
     struct buf spare = pool->spare;
     if (memory->len > 0)

@@ -152,7 +152,8 @@ struct exchange *exchange_take(struct exchange_pool *pool);
 /* Gives it back; large buffers but one, and more than a few exchanges are freed. */
 void exchange_give_back(struct exchange_pool *pool, struct exchange *ex);
 
-/* The body gets the memory of an earlier one if that has room for `want` octets more. Fresh memory
+/* The body gets the memory of an earlier one if that has room for `want` octets more, and not much
+ * too much: else whoever sends little, and slowly, would keep what others have filled. Fresh memory
  * comes from the kernel page by page, and each costs more than the octets that are read into it. */
 void exchange_use_spare(struct exchange_pool *pool, struct exchange *ex, size_t want);
 

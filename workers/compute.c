@@ -52,11 +52,13 @@ static struct {
     int signal_fd; /* readable when signals came */
     int epoll_fd;
     uint64_t period_us; /* when the next one begins */
+    uint64_t looked_us; /* into the queue */
     int fds_max;        /* descriptors, for what is left open of them */
     int fds_few;        /* more than that in use: another should take over. INT_MAX: never */
     const char *why;    /* it ends; NULL: it goes on */
     bool is_worn_out;   /* for want of what earlier tasks have left behind */
     bool is_unasked;    /* not on the master's word */
+    bool is_drained;    /* on its word, and there is time */
 } room = {.queue_fd = -1};
 
 static void boot(const struct heritage *heritage, const struct app *app);
@@ -87,6 +89,7 @@ static void wear_out(const char *why)
 {
     room.why = why;
     room.is_worn_out = room.is_unasked = true;
+    room.is_drained = false; /* another task would be one too many */
 }
 
 /* A task for which there is no descriptor left would be lost, and it may be anybody's.
@@ -137,6 +140,12 @@ static void on_tick(uint64_t now_us)
     judge_wear(room.recycle.rss_bytes != UINT64_MAX ? recycle_read_rss() : 0);
 }
 
+static void leave(bool is_drained)
+{
+    room.why = "the master says so";
+    room.is_drained = is_drained; /* else it is killed when it is not gone soon */
+}
+
 static void on_channel(void)
 {
     for (;;) {
@@ -155,7 +164,7 @@ static void on_channel(void)
             return;
         }
         if (msg.type == MSG_STOP || msg.type == MSG_DRAIN)
-            room.why = "the master says so"; /* between two tasks both are the same */
+            leave(msg.type == MSG_DRAIN);
         else if (msg.type == MSG_DUMP)
             report_answer(&msg, fds[0], NULL, NULL);
         else if (msg.type == MSG_LOGS)
@@ -167,32 +176,35 @@ static void on_channel(void)
     }
 }
 
-static void on_queue(void)
+/* Returns whether there was a task. */
+static bool on_queue(void)
 {
     struct task task;
     int fds[2];
     compute_reply_reap(&room.compute.reply);
     int rc = task_receive(room.queue_fd, room.compute.part.task, &task, fds);
     if (rc == -EAGAIN)
-        return; /* another was faster */
+        return false; /* another was faster */
     if (rc == 1) {
         if (compute_task_run(&room.compute, &task, fds) < 0)
             wear_out("its memory is used up, by what earlier tasks have left");
         judge_descriptors(room.compute.lowest_free_fd);
         judge_wear(0);
-        return;
+        return true;
     }
     if (rc == 0) {
         room.why = "nobody can send tasks any more";
-        return;
+        return false;
     }
     log_error("task can't be taken, ending", "reason=\"%s\"", strerror(-rc));
     exit(EXIT_FAILURE); /* it may be on record: the master tells who asked */
 }
 
-/* Level-triggered, and exclusive where others watch, too: one task wakes one worker. If that one
- * dies or leaves before it has taken the task, nobody else is woken for it, ever: epoll looks at
- * what it was called for, not at all that it watches. So idle workers look, tick by tick. */
+/* Level-triggered, and exclusive where others watch, too: one task wakes one worker, of those that
+ * wait. If that one dies or leaves before it has taken the task, nobody else is woken for it, ever:
+ * epoll looks at what it was called for, not at all that it watches. So whoever is told to leave
+ * just when it was woken takes that one task, if there is time, and each worker looks into the
+ * queue now and then. */
 static int watch(int fd, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.fd = fd};
@@ -212,10 +224,12 @@ static void on_event(int fd)
 
 static void run_loop(void)
 {
+    bool has_run = false;     /* a task, in the pass before: what came meanwhile has woken others */
+    bool is_sweeping = false; /* there are tasks that nobody was woken for */
     while (!room.why) {
         struct epoll_event events[EVENTS_MAX];
         bool has_task = false;
-        int n = epoll_wait(room.epoll_fd, events, EVENTS_MAX, TICK_MS);
+        int n = epoll_wait(room.epoll_fd, events, EVENTS_MAX, has_run ? 0 : TICK_MS);
         uint64_t now_us = clock_now_us();
         if (n < 0 && errno != EINTR) {
             log_error("nothing can be waited for, ending", "reason=\"%s\"", strerror(errno));
@@ -226,10 +240,14 @@ static void run_loop(void)
             has_task |= events[i].data.fd == room.queue_fd;
             on_event(events[i].data.fd);
         }
-        if (n <= 0 || now_us >= room.period_us)
+        if ((n <= 0 && !has_run) || now_us >= room.period_us)
             on_tick(now_us);
-        if ((has_task && !room.is_unasked) || (n == 0 && !room.why))
-            on_queue(); /* also by who is told to leave: nobody else was woken for it */
+        bool is_due = is_sweeping || now_us >= room.looked_us + TICK_MS * CLOCK_US_PER_MS;
+        bool may_take = room.why ? has_task && room.is_drained && !has_run : has_task || is_due;
+        if (may_take)
+            room.looked_us = now_us;
+        has_run = may_take && on_queue();
+        is_sweeping = has_run && !has_task;
     }
 }
 

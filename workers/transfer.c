@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define TURN_ROUNDS 16          /* writes a turn for one connection, so that others get theirs */
-#define TURN_BODY_BYTES 1048576 /* of a body, for the same reason */
+#define TURN_BODY_BYTES 1048576 /* of a body, likewise: when so many have come it is enough */
 
 static struct web *web_of(const struct transfer *t)
 {
@@ -178,7 +178,8 @@ void transfer_turn(struct transfer *t)
         conn_process(&t->conn);
         if (!send_all(t))
             break;
-        if (!conn_can_go_on(&t->conn) && !(t->is_filled && read_on(t, &left)))
+        bool may_read = t->is_filled && round + 1 < TURN_ROUNDS; /* what comes is processed, too */
+        if (!conn_can_go_on(&t->conn) && !(may_read && read_on(t, &left)))
             break;
     }
     bool is_cut = t->conn.state == CONN_CLOSED;

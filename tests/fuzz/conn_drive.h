@@ -144,7 +144,9 @@ static void turn(struct client *client)
         (void)turn_in_first();
     for (int round = 0; round < TURN_ROUNDS; round++) {
         conn_process(c);
-        if (!send_all(client) || !(conn_can_go_on(c) || read_on(client)))
+        if (!send_all(client))
+            break;
+        if (!conn_can_go_on(c) && (round + 1 == TURN_ROUNDS || !read_on(client)))
             break;
     }
     bool is_cut = c->state == CONN_CLOSED;

@@ -1,7 +1,9 @@
 /* Request bodies: framing, sizes, limits, and the talk before a body. */
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 
+#include "base/buf.h"
 #include "tests/harness/client.h"
 #include "tests/harness/patience.h"
 #include "tests/harness/post.h"
@@ -61,6 +63,44 @@ static void bodies_may_come_octet_by_octet(void **state)
         CHECK_EQ(r.status, 200);
         CHECK_TEXT(r.body.data, "hello world");
     }
+}
+
+/* With each number of answers that take a turn's rounds, one of which is the last. */
+static void body_that_is_whole_at_the_end_of_a_turn_is_answered(void **state)
+{
+    (void)state;
+    enum { LEN = 60000, ANSWERS_MAX = 20 };
+    static const char get[] = "GET /bytes?n=20000 HTTP/1.1\r\nHost: a\r\n\r\n";
+    static const char *const classes[] = {"event", "sync"};
+    char *body = post_make(LEN);
+    for (int k = 0; k < 2; k++) {
+        struct server *s = server_start_app(REMUDA_DEMO_SO, "--workers", "1", "--worker-class",
+                                            classes[k], "--body-timeout", "2s", NULL);
+        struct client *c = client_to(s);
+        for (int n = 10; n <= ANSWERS_MAX; n++) {
+            struct buf requests = {0};
+            check_context("%s, behind %d answers", classes[k], n);
+            for (int i = 0; i < n; i++)
+                CHECK_EQ(buf_append(&requests, get, sizeof get - 1), 0);
+            CHECK_EQ(buf_printf(&requests,
+                                "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n",
+                                LEN),
+                     0);
+            CHECK_EQ(buf_append(&requests, body, LEN), 0);
+            CHECK_EQ(kill(server_worker_pid(s, 0), SIGSTOP), 0); /* so that all of it is there */
+            CHECK(client_send(c, requests.data, requests.len));
+            CHECK_EQ(kill(server_worker_pid(s, 0), SIGCONT), 0);
+            for (int i = 0; i < n; i++) {
+                client_read(c, &r, false);
+                CHECK_EQ(r.status, 200);
+            }
+            client_read(c, &r, false);
+            CHECK_EQ(r.status, 200);
+            CHECK_BYTES(r.body.data, r.body.len, body, LEN);
+            buf_fini(&requests);
+        }
+    }
+    free(body);
 }
 
 static void body_at_the_limit_passes_and_one_more_is_413(void **state)
@@ -165,6 +205,7 @@ static void client_that_leaves_within_its_body_harms_nobody(void **state)
 
 SERVER_MAIN(SERVER_TEST(five_mebibytes_come_back), SERVER_TEST(five_mebibytes_in_chunks_come_back),
             SERVER_TEST(bodies_may_come_octet_by_octet),
+            SERVER_TEST(body_that_is_whole_at_the_end_of_a_turn_is_answered),
             SERVER_TEST(body_at_the_limit_passes_and_one_more_is_413),
             SERVER_TEST(refusal_of_a_large_body_is_not_lost_in_a_reset),
             SERVER_TEST(expect_continue_is_answered_before_the_body),

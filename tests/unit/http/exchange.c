@@ -81,6 +81,8 @@ static void the_memory_of_a_large_body_is_the_next_ones(void **state)
     ex = take_with_body(&pool, BEGUN, 'b');
     exchange_use_spare(&pool, ex, LARGE); /* more than there is, with what has come */
     CHECK(pool.spare.data == memory);
+    exchange_use_spare(&pool, ex, LARGE / 4 - BEGUN - 1); /* so little has no need of so much */
+    CHECK(pool.spare.data == memory);
     exchange_use_spare(&pool, ex, LARGE - BEGUN);
     CHECK(ex->body.memory.data == memory);
     CHECK(pool.spare.data == NULL);

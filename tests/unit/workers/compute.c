@@ -3,6 +3,36 @@
 
 #include "workers/profiling.h"
 
+static struct task_state_seen {
+    enum task_state state;
+    uint64_t id;
+} look_at_seat(void)
+{
+    struct task task = {0};
+    struct scoreboard_part part = scoreboard_peek(&world.board, 1);
+    enum task_state state = task_peek(part.task, &task);
+    return (struct task_state_seen){state, task.id};
+}
+
+/* From now on it is the handler that sees what becomes of its task. */
+static void await_handler(void)
+{
+    const struct request_entry *entry = &scoreboard_peek(&world.board, 1).head->current;
+    while (atomic_load_explicit(&entry->phase, memory_order_acquire) != ENTRY_HANDLER)
+        (void)poll(NULL, 0, 1);
+}
+
+static int32_t error_in_remains(void)
+{
+    return scoreboard_peek(&world.board, 1).remains->error;
+}
+
+static size_t fields_of_answer(void)
+{
+    const struct response_field *field = response_find(&got.res, STR("X-Long"));
+    return field ? field->value.len : 0;
+}
+
 /* ---- tests ---- */
 
 static void answers_like_a_web_worker(void **state)
@@ -609,47 +639,12 @@ static void is_worn_by_tasks(void **state)
     CHECK_EQ(await_end(), 0);
 }
 
-/* In another process, that has watched the queue for longer, so it is woken, and then does not take
- * what it was woken for, as who is killed just then. */
-static void a_task_that_somebody_else_was_woken_for_is_run(void **state)
-{
-    (void)stop(state);
-    int status = 1;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-    int fd = epoll_create1(EPOLL_CLOEXEC);
-    CHECK_EQ(epoll_ctl(fd, EPOLL_CTL_ADD, world.queue_read_fd, &event), 0);
-    pid_t other = fork();
-    CHECK(other >= 0);
-    if (other == 0)
-        _exit(epoll_wait(fd, &event, 1, PATIENCE_MS) != 1);
-    await_state(other, 'S');
-    start_worker();
-    get("/hello/ann");
-    CHECK_EQ(waitpid(other, &status, 0), other);
-    CHECK_EQ(status, 0);
-    fd_close(&fd);
-}
-
-static void a_task_that_it_was_woken_for_is_run_before_it_leaves(void **state)
-{
-    (void)state;
-    (void)kill(world.pid, SIGSTOP);
-    await_state(world.pid, 'T');
-    send_frame(MSG_DRAIN, -1, 0, 0);
-    post("GET /hello/ann", STR(""));
-    (void)kill(world.pid, SIGCONT);
-    await_answer();
-    CHECK_EQ(await_end(), 0);
-}
-
 static void ends_when_it_is_told(void **state)
 {
     (void)state;
     (void)kill(world.pid, SIGTERM);
     CHECK_EQ(await_end(), 0);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
 {
@@ -692,8 +687,6 @@ int main(void)
         TEST(tasks_fail_in_their_own_words),
         TEST(whoever_is_condemned_does_not_answer),
         TEST(is_worn_by_tasks),
-        TEST(a_task_that_somebody_else_was_woken_for_is_run),
-        TEST(a_task_that_it_was_woken_for_is_run_before_it_leaves),
         TEST(ends_when_it_is_told),
     };
     return cmocka_run_group_tests_name("compute", tests, open_world, close_world);

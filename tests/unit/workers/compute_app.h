@@ -292,6 +292,13 @@ static void limits(rmd_request *req, rmd_response *res)
              getpgrp() == getpid(), atoi(adj) >= 500);
 }
 
+static void stop_here(rmd_request *req, rmd_response *res)
+{
+    (void)req;
+    (void)raise(SIGSTOP);
+    rmd_text(res, 200, "stopped");
+}
+
 #define ROW(method, pattern, handler)                                                              \
     {                                                                                              \
         method, pattern, handler, .lane = RMD_COMPUTE                                              \
@@ -321,6 +328,7 @@ static const rmd_route routes[] = {ROW("GET", "/hello/:name", hello),
                                    ROW("GET", "/leave", leave),
                                    ROW("GET", "/hog", hog),
                                    ROW("GET", "/spin", spin),
+                                   ROW("GET", "/stop", stop_here),
                                    ROW("GET", "/fork", fork_here),
                                    ROW("GET", "/limits", limits),
                                    {0}};

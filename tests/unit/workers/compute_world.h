@@ -103,7 +103,7 @@ static void become_common(void)
 }
 
 /* Descriptors on their way, of the worker's user: more than nofile. */
-static void flood(int ends[2])
+__attribute__((unused)) static void flood(int ends[2])
 {
     const int fds[FD_PASS_MAX] = {0, 0, 0, 0};
     const size_t n = pool.nofile / FD_PASS_MAX + 1;
@@ -171,36 +171,6 @@ static int await_end(void)
         (void)poll(NULL, 0, 1);
     }
     CHECK_FAIL("worker %d has not ended", (int)world.pid);
-}
-
-static struct task_state_seen {
-    enum task_state state;
-    uint64_t id;
-} look_at_seat(void)
-{
-    struct task task = {0};
-    struct scoreboard_part part = scoreboard_peek(&world.board, 1);
-    enum task_state state = task_peek(part.task, &task);
-    return (struct task_state_seen){state, task.id};
-}
-
-/* From now on it is the handler that sees what becomes of its task. */
-static void await_handler(void)
-{
-    const struct request_entry *entry = &scoreboard_peek(&world.board, 1).head->current;
-    while (atomic_load_explicit(&entry->phase, memory_order_acquire) != ENTRY_HANDLER)
-        (void)poll(NULL, 0, 1);
-}
-
-static int32_t error_in_remains(void)
-{
-    return scoreboard_peek(&world.board, 1).remains->error;
-}
-
-static void await_state(pid_t pid, char state)
-{
-    while (procs_state(pid) != state)
-        (void)poll(NULL, 0, 1);
 }
 
 static char *slice_room(uint64_t bytes, struct segment_run *out_run)
@@ -370,12 +340,6 @@ static void await_answer(void)
     task_end(record_of(got.id));
 }
 
-static size_t fields_of_answer(void)
-{
-    const struct response_field *field = response_find(&got.res, STR("X-Long"));
-    return field ? field->value.len : 0;
-}
-
 static void get(const char *target)
 {
     char head[200];
@@ -385,7 +349,7 @@ static void get(const char *target)
 }
 
 /* Has a task called. */
-static void call(unsigned number, struct str payload)
+__attribute__((unused)) static void call(unsigned number, struct str payload)
 {
     struct segment_run run = {0};
     uint64_t id = task_make_id(0, world.record, ++world.count);
@@ -411,7 +375,7 @@ static void check_text_answer(int status, const char *text)
     CHECK_BYTES(got.body.data, got.body.len, text, strlen(text));
 }
 
-static void check_filled(size_t n)
+__attribute__((unused)) static void check_filled(size_t n)
 {
     CHECK_EQ(got.body.len, n);
     for (size_t i = 0; i < n; i++)
@@ -483,7 +447,7 @@ static int close_world(void **state)
 }
 
 /* Until the worker has, or no longer has, an answer open that lies in a file. */
-static void await_answer_file(bool is_open)
+__attribute__((unused)) static void await_answer_file(bool is_open)
 {
     while ((procs_fd_count_like(world.pid, "/memfd:remuda-answer") > 0) != is_open)
         (void)poll(NULL, 0, 1);
@@ -514,5 +478,7 @@ static int stop(void **state)
     CHECK_EQ(scoreboard_clear(&world.board, world.board_fd, 1), 0);
     return task_open_queue(10, &world.queue_read_fd, &world.queue, &err);
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 #endif

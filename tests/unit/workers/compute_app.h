@@ -22,8 +22,12 @@ static int on_worker_init(void)
     return 0;
 }
 
+static bool stops_in_init; /* the worker, until somebody lets it go on */
+
 static int on_compute_init(const char *pool)
 {
+    if (stops_in_init)
+        (void)raise(SIGSTOP);
     inits = inits == 1 && strcmp(pool, "default") == 0 ? 2 : -1;
     return 0;
 }

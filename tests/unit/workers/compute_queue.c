@@ -40,14 +40,24 @@ static void a_task_that_somebody_else_was_woken_for_is_run(void **state)
     await_woken(other);
 }
 
-static void a_task_that_it_was_woken_for_is_run_before_it_leaves(void **state)
+/* A worker that hears of a task and of the master's word at once, when it waits for the first time:
+ * so neither comes before the other. */
+static void start_with_task_and(enum msg_type word)
 {
-    (void)state;
-    (void)kill(world.pid, SIGSTOP);
+    stops_in_init = true;
+    begin_worker();
+    stops_in_init = false;
     await_state(world.pid, 'T');
-    send_frame(MSG_DRAIN, -1, 0, 0);
+    send_frame(word, -1, 0, 0);
     post("GET /hello/ann", STR(""));
     (void)kill(world.pid, SIGCONT);
+    CHECK_EQ(await_frame(MSG_READY).pid, world.pid);
+}
+
+static void a_task_that_it_was_woken_for_is_run_before_it_leaves(void **state)
+{
+    (void)stop(state);
+    start_with_task_and(MSG_DRAIN);
     await_answer();
     CHECK_EQ(await_end(), 0);
 }
@@ -55,12 +65,8 @@ static void a_task_that_it_was_woken_for_is_run_before_it_leaves(void **state)
 /* Otherwise it would be killed with it a moment later. */
 static void a_task_is_left_to_others_where_there_is_no_time(void **state)
 {
-    (void)state;
-    (void)kill(world.pid, SIGSTOP);
-    await_state(world.pid, 'T');
-    send_frame(MSG_STOP, -1, 0, 0);
-    post("GET /hello/ann", STR(""));
-    (void)kill(world.pid, SIGCONT);
+    (void)stop(state);
+    start_with_task_and(MSG_STOP);
     CHECK_EQ(await_end(), 0);
     CHECK_EQ(task_count_queued(&world.queue), 1);
 }

@@ -123,7 +123,8 @@ __attribute__((unused)) static void flood(int ends[2])
     CHECK_EQ(status, 0);
 }
 
-static void start_worker(void)
+/* Until it is ready. */
+static void begin_worker(void)
 {
     int ends[2];
     CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
@@ -156,6 +157,11 @@ static void start_worker(void)
     send_frame(MSG_BOARD, world.board_fd, 0, 0);
     send_frame(MSG_SEGMENT, world.segment_fd, SLICE, SEATS);
     send_frame(MSG_POOL, world.queue_read_fd, 0, 0);
+}
+
+static void start_worker(void)
+{
+    begin_worker();
     CHECK_EQ(await_frame(MSG_READY).pid, world.pid);
 }
 

@@ -102,7 +102,7 @@ static void promtool_finds_nothing_to_complain_about(void **state)
     static char said[65536];
     static const char *const argv[] = {"promtool", "check", "metrics", NULL};
     if (!is_installed("promtool"))
-        skip();
+        skip(); /* nobody else can say; ./test installs it where it can be had */
     struct server *s = start();
     char path[256];
     (void)snprintf(path, sizeof path, "%s", server_path(s, "metrics.txt"));
@@ -149,7 +149,7 @@ static void prometheus_scrapes_it(void **state)
     (void)state;
     char yaml[512], config[300], data[300], where[192], line_address[160];
     if (!is_installed("prometheus"))
-        skip();
+        skip(); /* likewise */
     struct server *s = start();
     (void)snprintf(yaml, sizeof yaml,
                    "global:\n  scrape_interval: 500ms\n  scrape_timeout: 400ms\n"
